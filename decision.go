@@ -1,0 +1,118 @@
+package ltp
+
+// Decision is the answer to a route request.
+type Decision string
+
+// The decisions. Only Execute is admissible.
+const (
+	Execute Decision = "EXECUTE" // act now
+	Defer   Decision = "DEFER"   // wait, with a commitment
+	Reject  Decision = "REJECT"  // no state makes this right
+	Freeze  Decision = "FREEZE"  // an operator stopped intake; what waits keeps waiting
+)
+
+// Admissible reports whether the order may act.
+func (d Decision) Admissible() bool { return d == Execute }
+
+// Reason is why a decision fell as it did: stable words for programs, not
+// sentences.
+type Reason string
+
+// The reasons of decisions.
+const (
+	ReasonOK                 Reason = "OK"
+	ReasonRecoveryConfirmed  Reason = "RECOVERY_CONFIRMED"
+	ReasonDegraded           Reason = "SYSTEM_DEGRADED"
+	ReasonUnstable           Reason = "SYSTEM_UNSTABLE"
+	ReasonRecovering         Reason = "SYSTEM_RECOVERING"
+	ReasonUnknown            Reason = "ORIENTATION_UNKNOWN"
+	ReasonExecuteUnavailable Reason = "EXECUTE_UNAVAILABLE"
+	ReasonFrozen             Reason = "INTAKE_FROZEN"
+)
+
+// Commitment is what we promise with a DEFER.
+const Commitment = "Will retry when state == STABLE"
+
+// Request is what is known of an order when it asks to be routed.
+type Request struct {
+	// HighRisk orders do not act while a component is DEGRADED.
+	HighRisk bool
+	// Replay is set when the order was deferred before.
+	Replay bool
+	// Failed is set when the order was admitted and then found its component
+	// unavailable; FailedUnder and FailedEpoch name the orientation it was
+	// admitted under.
+	Failed      bool
+	FailedUnder string
+	FailedEpoch int64
+}
+
+// Decide is the decision table. It is total: a state that is not known decides
+// like UNKNOWN, so that the system fails closed.
+func Decide(o Orientation, r Request) (Decision, Reason) {
+	if o.Hold != nil && o.Hold.Freeze {
+		return Freeze, ReasonFrozen
+	}
+	// What just failed under this very epoch is not tried again at once: the
+	// outage may not have been detected yet, and must not be hammered.
+	if r.Failed && o.State.Fit() && r.FailedUnder == o.Component && r.FailedEpoch >= o.Epoch {
+		return Defer, ReasonExecuteUnavailable
+	}
+	switch o.State {
+	case Stable:
+		return Execute, ReasonOK
+	case Degraded:
+		if r.HighRisk {
+			return Defer, ReasonDegraded
+		}
+		return Execute, ReasonOK
+	case Recovering:
+		if r.Replay {
+			return Execute, ReasonRecoveryConfirmed
+		}
+		return Defer, ReasonRecovering
+	case Unstable:
+		return Defer, ReasonUnstable
+	}
+	return Defer, ReasonUnknown
+}
+
+// Route decides for an order that depends on every component of os: the answer
+// that forbids most is the answer, and it is told of the worst component that
+// gave it. With no component at all nothing is known, and the order is deferred.
+func Route(os []Orientation, r Request) (Orientation, Decision, Reason) {
+	var (
+		worst    Orientation
+		decision = Defer
+		reason   = ReasonUnknown
+		rank     = -1
+	)
+	for _, o := range os {
+		d, why := Decide(o, r)
+		if n := severity(o.State, d); n > rank {
+			worst, decision, reason, rank = o, d, why, n
+		}
+	}
+	return worst, decision, reason
+}
+
+func severity(s State, d Decision) int {
+	n := 0
+	switch d {
+	case Freeze:
+		n = 20
+	case Defer:
+		n = 10
+	}
+	switch s {
+	case Stable:
+		return n
+	case Degraded:
+		return n + 1
+	case Recovering:
+		return n + 2
+	case Unstable:
+		return n + 4
+	}
+	return n + 3 // UNKNOWN
+}

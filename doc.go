@@ -1,0 +1,15 @@
+// Package ltp holds the words and the rules of the LTP order node: what an
+// order is, what we hold true of the components it depends on, when it may be
+// executed and when it must wait.
+//
+// Everything here is a value or a pure function and needs only the standard
+// library. Workflows and activities carry these rules out on Temporal; reading
+// this package first is the shortest way to understand them:
+//
+//   - order.go: an order, and what is refused at the door
+//   - orientation.go: a component, its state, its epoch and the evidence
+//   - machine.go: the state machine (observation → state)
+//   - decision.go: the decision table (state → EXECUTE, DEFER, REJECT, FREEZE)
+//   - frame.go: the entries of the trace
+//   - names.go: workflow IDs, task queues and search attributes
+package ltp

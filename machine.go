@@ -1,0 +1,231 @@
+package ltp
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Policy bounds how fast a component may be called fit again. The zero value is
+// not usable; start from [DefaultPolicy].
+type Policy struct {
+	// Dwell is how long a component must be observed fit before it is called
+	// RECOVERING.
+	Dwell time.Duration `json:"dwell"`
+	// MaxDwell caps the dwell, which doubles with every flap within FlapWindow.
+	MaxDwell time.Duration `json:"max_dwell"`
+	// FlapWindow is how long a fall into UNSTABLE is remembered.
+	FlapWindow time.Duration `json:"flap_window"`
+	// Grace is how long a component may go unobserved before it is UNKNOWN.
+	Grace time.Duration `json:"grace"`
+}
+
+// DefaultPolicy suits a database whose leader election takes seconds to a minute.
+func DefaultPolicy() Policy {
+	return Policy{Dwell: 2 * time.Second, MaxDwell: 2 * time.Minute, FlapWindow: 10 * time.Minute, Grace: 10 * time.Second}
+}
+
+// Validate returns an error that names the first setting that cannot work.
+func (p Policy) Validate() error {
+	switch {
+	case p.Dwell < 0:
+		return fmt.Errorf("dwell %s is negative: give a duration of 0 or more", p.Dwell)
+	case p.MaxDwell < p.Dwell:
+		return fmt.Errorf("max dwell %s is shorter than dwell %s", p.MaxDwell, p.Dwell)
+	case p.FlapWindow <= 0:
+		return fmt.Errorf("flap window %s must be longer than 0", p.FlapWindow)
+	case p.Grace <= 0:
+		return fmt.Errorf("grace %s must be longer than 0", p.Grace)
+	}
+	return nil
+}
+
+// maxFlaps bounds what a Condition remembers; with that many flaps the dwell has
+// long reached its cap.
+const maxFlaps = 16
+
+// Condition is a component's orientation together with what the state machine
+// must remember between inputs.
+type Condition struct {
+	Orientation Orientation `json:"orientation"`
+	// Last is the observation in force; its Verdict is empty when nobody observes.
+	Last Observation `json:"last,omitzero"`
+	// FitSince is since when the component was observed fit while UNSTABLE; zero
+	// otherwise.
+	FitSince time.Time `json:"fit_since,omitzero"`
+	// Falls are the times of the latest falls into UNSTABLE, oldest first.
+	Falls []time.Time `json:"falls,omitempty"`
+}
+
+// NewCondition is a component that nobody has observed yet.
+func NewCondition(component string, now time.Time) Condition {
+	return Condition{Orientation: Orientation{
+		Component: component, State: Unknown, Epoch: 1, Reason: "never observed", Since: now,
+	}}
+}
+
+// Input is one thing that happened to a component. Exactly one field is set; the
+// zero Input says only that time has passed.
+type Input struct {
+	Observed *Observation // an observer saw something
+	Lost     string       // why nobody observes any more
+	Drained  int64        // the epoch whose deferred backlog is drained
+	Held     *Hold        // an operator holds the component
+	Released *Release     // an operator lets go
+}
+
+// Release ends a Hold.
+type Release struct {
+	By  string `json:"by"`
+	Why string `json:"why"`
+}
+
+// Next is the state machine: the condition that follows c when in happens at
+// now, and whether the orientation changed in a way that is to be published.
+// The epoch has grown by one exactly if the state is another.
+//
+//	UNKNOWN ──fit──▶ RECOVERING ──drained──▶ STABLE ◀──healthy── DEGRADED
+//	   ▲                 │ ▲                  │  │                  ▲
+//	   │ lost            │ │ fit for dwell    │  └──────slow────────┘
+//	(any state)          ▼ │                  ▼
+//	                   UNSTABLE ◀──────── unhealthy (any state) / hold
+//
+// A drained backlog while the component is slow leads to DEGRADED.
+func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
+	before := c.Orientation
+	c.Falls = slices.Clone(c.Falls)
+	switch {
+	case in.Held != nil:
+		c.hold(*in.Held, now)
+	case in.Released != nil:
+		c.release(*in.Released, now)
+	case in.Observed != nil:
+		c.observe(*in.Observed, p, now)
+	case in.Lost != "":
+		c.lose(in.Lost, now)
+	case in.Drained != 0:
+		c.drained(in.Drained, now)
+	}
+	c.dwell(p, now)
+	return c, c.Orientation.State != before.State || c.Orientation.Hold != before.Hold
+}
+
+// DwellEnds is when a component that is observed fit may be called RECOVERING,
+// and false when no such moment is due.
+func (c Condition) DwellEnds(p Policy) (time.Time, bool) {
+	if c.Orientation.State != Unstable || c.Orientation.Hold != nil || c.FitSince.IsZero() {
+		return time.Time{}, false
+	}
+	return c.FitSince.Add(c.holdDown(p, c.FitSince)), true
+}
+
+// holdDown is the dwell that the flaps within the window have earned.
+func (c Condition) holdDown(p Policy, now time.Time) time.Duration {
+	recent := 0
+	for _, t := range c.Falls {
+		if now.Sub(t) < p.FlapWindow {
+			recent++
+		}
+	}
+	d := p.Dwell
+	for i := 1; i < recent && d < p.MaxDwell; i++ {
+		d *= 2
+	}
+	return min(d, p.MaxDwell)
+}
+
+func (c *Condition) observe(o Observation, p Policy, now time.Time) {
+	c.Last = o
+	if c.Orientation.Hold != nil {
+		return
+	}
+	switch state := c.Orientation.State; {
+	case !o.Verdict.Fit():
+		c.FitSince = time.Time{}
+		if state != Unstable {
+			c.fall(now, p)
+			c.enter(Unstable, o.Reason, now)
+		}
+	case state == Unknown:
+		c.enter(Recovering, o.Reason, now)
+	case state == Unstable && c.FitSince.IsZero():
+		c.FitSince = now
+	case state == Stable && o.Verdict == Slow:
+		c.enter(Degraded, o.Reason, now)
+	case state == Degraded && o.Verdict == Healthy:
+		c.enter(Stable, o.Reason, now)
+	}
+}
+
+// dwell ends the wait of a component that has been observed fit for long enough.
+func (c *Condition) dwell(p Policy, now time.Time) {
+	if end, due := c.DwellEnds(p); due && !now.Before(end) {
+		c.enter(Recovering, c.Last.Reason, now)
+	}
+}
+
+func (c *Condition) lose(why string, now time.Time) {
+	c.Last = Observation{}
+	c.FitSince = time.Time{}
+	if c.Orientation.Hold == nil && c.Orientation.State != Unknown {
+		c.enter(Unknown, why, now)
+	}
+}
+
+func (c *Condition) drained(epoch int64, now time.Time) {
+	if c.Orientation.State != Recovering || c.Orientation.Epoch != epoch {
+		return // the orientation moved on meanwhile
+	}
+	if c.Last.Verdict == Slow {
+		c.enter(Degraded, c.Last.Reason, now)
+		return
+	}
+	c.enter(Stable, "Deferred backlog drained", now)
+}
+
+func (c *Condition) hold(h Hold, now time.Time) {
+	h.Since = now
+	c.FitSince = time.Time{}
+	if c.Orientation.State != Unstable {
+		c.enter(Unstable, "", now)
+	}
+	c.Orientation.Hold = &h
+	c.Orientation.Reason = fmt.Sprintf("Held by %s: %s", h.By, h.Why)
+	c.Orientation.Evidence, c.Orientation.Observer = Evidence{}, ""
+}
+
+// release lets the observation in force decide again. The operator's word stands
+// in for the dwell; where nobody observes, the state is UNKNOWN.
+func (c *Condition) release(r Release, now time.Time) {
+	if c.Orientation.Hold == nil {
+		return
+	}
+	c.Orientation.Hold = nil
+	said := fmt.Sprintf("Released by %s: %s", r.By, r.Why)
+	switch {
+	case c.Last.Verdict == "":
+		c.enter(Unknown, said, now)
+	case c.Last.Verdict.Fit():
+		c.enter(Recovering, said, now)
+	default:
+		c.Orientation.Reason = c.Last.Reason
+		c.Orientation.Evidence, c.Orientation.Observer = c.Last.Evidence, c.Last.Observer
+	}
+}
+
+func (c *Condition) fall(now time.Time, p Policy) {
+	c.Falls = slices.DeleteFunc(c.Falls, func(t time.Time) bool { return now.Sub(t) >= p.FlapWindow })
+	c.Falls = append(c.Falls, now)
+	if over := len(c.Falls) - maxFlaps; over > 0 {
+		c.Falls = slices.Delete(c.Falls, 0, over)
+	}
+}
+
+// enter changes the state; the epoch grows by one.
+func (c *Condition) enter(s State, reason string, now time.Time) {
+	c.FitSince = time.Time{}
+	o := &c.Orientation
+	o.State, o.Reason, o.Since = s, reason, now
+	o.Epoch++
+	o.Evidence, o.Observer = c.Last.Evidence, c.Last.Observer
+}

@@ -1,0 +1,67 @@
+package ltp
+
+import (
+	"fmt"
+	"strings"
+)
+
+// DefaultComponent is what an order depends on when it names nothing else.
+const DefaultComponent = "orders-db"
+
+// The task queues. Orientation and Replay have one of their own, so that a burst
+// of orders never delays the news that a component is unfit.
+const (
+	OrderQueue   = "ltp-orders"
+	ControlQueue = "ltp-control"
+)
+
+// ObserveQueue is where the observers of a component wait for the one Observe
+// activity; whoever takes it is the active observer.
+func ObserveQueue(component string) string { return "ltp-observe-" + component }
+
+// The workflow types.
+const (
+	OrderWorkflow       = "Order"
+	OrientationWorkflow = "Orientation"
+	ReplayWorkflow      = "Replay"
+)
+
+// OrderWorkflowID is the workflow ID of an order.
+func OrderWorkflowID(orderID string) string { return "order/" + orderID }
+
+// OrderID is the order whose workflow ID is given, and false when it is not the
+// ID of an order's workflow.
+func OrderID(workflowID string) (string, bool) { return strings.CutPrefix(workflowID, "order/") }
+
+// OrientationWorkflowID is the workflow ID of a component's orientation.
+func OrientationWorkflowID(component string) string { return "orientation/" + component }
+
+// ReplayWorkflowID is the workflow ID of the replay of one recovery.
+func ReplayWorkflowID(component string, epoch int64) string {
+	return fmt.Sprintf("replay/%s/%d", component, epoch)
+}
+
+// The signals and updates, by their Temporal names.
+const (
+	StabilitySignal   = "stability"   // to an Order: route again
+	ObservationSignal = "observation" // to an Orientation: an observer's Observation
+	DrainedSignal     = "drained"     // to an Orientation: the epoch whose backlog is drained
+	HoldUpdate        = "hold"        // to an Orientation: an operator's Hold
+	ReleaseUpdate     = "release"     // to an Orientation: an operator's Release
+)
+
+// The search attributes of orders, set when an order is deferred and when it ends
+// otherwise than EXECUTED. They are an index for people and sweeps: history holds
+// the truth.
+const (
+	StateAttribute     = "LtpState"     // Keyword: DEFERRED, REJECTED, EXPIRED
+	ComponentAttribute = "LtpComponent" // Keyword: the component that it waits for
+	EpochAttribute     = "LtpEpoch"     // Int: the epoch that it was deferred under
+	ReasonAttribute    = "LtpReason"    // Keyword: why
+)
+
+// The memo fields.
+const (
+	OrientationMemo = "orientation" // of an Orientation: the Orientation in force
+	ContentMemo     = "content"     // of an Order: Order.ContentHash, to tell a repeat from a conflict
+)

@@ -1,0 +1,224 @@
+package ltp
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"regexp"
+	"time"
+)
+
+// Bounds of an order.
+const (
+	// MaxAmountMinor is the largest amount and the largest quantity, 2^53-1: what
+	// every JSON reader can hold exactly.
+	MaxAmountMinor = 1<<53 - 1
+	MaxLines       = 500
+	MaxIDLength    = 128
+	maxTextLength  = 256
+	maxComponents  = 8
+)
+
+// Risk classes an order. The zero value is normal risk.
+type Risk string
+
+// HighRisk orders do not act while a component is DEGRADED.
+const HighRisk Risk = "high"
+
+// Order is what a customer asks for. Amounts are in the minor unit of Currency
+// (cents for USD).
+type Order struct {
+	// ID names the order everywhere, and makes a repeat of it safe.
+	ID       string `json:"id"`
+	Customer string `json:"customer"`
+	// Currency is three capital letters, ISO 4217.
+	Currency string `json:"currency"`
+	Lines    []Line `json:"lines"`
+	Risk     Risk   `json:"risk,omitempty"`
+	// DependsOn are the components that must be fit; empty is DefaultComponent.
+	DependsOn []string `json:"depends_on,omitempty"`
+	// Deadline is when an order that still waits ends EXPIRED; zero is never.
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// Line is one article of an order.
+type Line struct {
+	SKU             string `json:"sku"`
+	Quantity        int64  `json:"quantity"`
+	UnitAmountMinor int64  `json:"unit_amount_minor"`
+}
+
+// Components are the components that the order depends on: never none.
+func (o Order) Components() []string {
+	if len(o.DependsOn) == 0 {
+		return []string{DefaultComponent}
+	}
+	return o.DependsOn
+}
+
+// AmountMinor is the sum of the lines in the minor unit of the currency. It is
+// exact for an order that Validate accepts.
+func (o Order) AmountMinor() int64 {
+	var sum int64
+	for _, l := range o.Lines {
+		sum += l.Quantity * l.UnitAmountMinor
+	}
+	return sum
+}
+
+// ContentHash is the same for two orders exactly if they ask for the same, in
+// hex. The deadline counts to the microsecond, what order databases keep.
+func (o Order) ContentHash() string {
+	o.DependsOn = o.Components()
+	o.Deadline = o.Deadline.UTC().Truncate(time.Microsecond)
+	data, err := json.Marshal(o)
+	if err != nil {
+		panic(err) // an Order holds nothing that JSON cannot: see Validate for years
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// InvalidError says which field of an order cannot be accepted, and what to do.
+type InvalidError struct {
+	Field string // as in JSON: "lines[2].quantity"
+	Hint  string // a sentence
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Hint }
+
+var (
+	idPattern        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]*$`)
+	currencyPattern  = regexp.MustCompile(`^[A-Z]{3}$`)
+	componentPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
+)
+
+// ValidID returns an *InvalidError when id cannot name an order.
+func ValidID(id string) error {
+	switch {
+	case id == "":
+		return &InvalidError{"id", "give the order an id"}
+	case len(id) > MaxIDLength:
+		return &InvalidError{"id", fmt.Sprintf("use at most %d characters", MaxIDLength)}
+	case !idPattern.MatchString(id):
+		return &InvalidError{"id", "use letters, digits and . _ : - only, and begin with a letter or digit"}
+	}
+	return nil
+}
+
+// ValidComponent returns an *InvalidError when name cannot name a component.
+func ValidComponent(name string) error {
+	if !componentPattern.MatchString(name) {
+		return &InvalidError{"component", "use at most 63 small letters, digits, . and -, and begin with a letter or digit"}
+	}
+	return nil
+}
+
+// Validate returns an *InvalidError for the first thing that makes the order
+// impossible in any state of the system, and nil when it can be accepted.
+func (o Order) Validate() error {
+	if err := ValidID(o.ID); err != nil {
+		return err
+	}
+	switch {
+	case o.Customer == "":
+		return &InvalidError{"customer", "say whose order this is"}
+	case len(o.Customer) > maxTextLength:
+		return &InvalidError{"customer", fmt.Sprintf("use at most %d bytes", maxTextLength)}
+	case !currencyPattern.MatchString(o.Currency):
+		return &InvalidError{"currency", "use three capital letters as in ISO 4217, such as USD"}
+	case o.Risk != "" && o.Risk != HighRisk:
+		return &InvalidError{"risk", `leave it out, or say "high"`}
+	case len(o.Lines) == 0:
+		return &InvalidError{"lines", "order at least one article"}
+	case len(o.Lines) > MaxLines:
+		return &InvalidError{"lines", fmt.Sprintf("order at most %d lines", MaxLines)}
+	case len(o.DependsOn) > maxComponents:
+		return &InvalidError{"depends_on", fmt.Sprintf("name at most %d components", maxComponents)}
+	case o.Deadline.Year() > 9999:
+		return &InvalidError{"deadline", "use a time before the year 10000"}
+	}
+	seen := map[string]bool{}
+	for i, c := range o.DependsOn {
+		field := fmt.Sprintf("depends_on[%d]", i)
+		if err := ValidComponent(c); err != nil {
+			return &InvalidError{field, "use small letters, digits, . and -"}
+		}
+		if seen[c] {
+			return &InvalidError{field, "name each component once"}
+		}
+		seen[c] = true
+	}
+	return o.validateLines()
+}
+
+func (o Order) validateLines() error {
+	var total uint64
+	for i, l := range o.Lines {
+		field := fmt.Sprintf("lines[%d].", i)
+		switch {
+		case l.SKU == "":
+			return &InvalidError{field + "sku", "name the article"}
+		case len(l.SKU) > maxTextLength:
+			return &InvalidError{field + "sku", fmt.Sprintf("use at most %d bytes", maxTextLength)}
+		case l.Quantity < 1 || l.Quantity > MaxAmountMinor:
+			return &InvalidError{field + "quantity", fmt.Sprintf("use a whole number from 1 to %d", int64(MaxAmountMinor))}
+		case l.UnitAmountMinor < 0 || l.UnitAmountMinor > MaxAmountMinor:
+			return &InvalidError{field + "unit_amount_minor", fmt.Sprintf("use a whole number from 0 to %d", int64(MaxAmountMinor))}
+		}
+		hi, lo := bits.Mul64(uint64(l.Quantity), uint64(l.UnitAmountMinor))
+		if total += lo; hi != 0 || lo > MaxAmountMinor || total > MaxAmountMinor {
+			return &InvalidError{"lines", fmt.Sprintf("the order's total exceeds %d minor units: split the order", int64(MaxAmountMinor))}
+		}
+	}
+	return nil
+}
+
+// OrderState is where an order is.
+type OrderState string
+
+// The states of an order. Accepted and Deferred are pending; the others are
+// final.
+const (
+	Accepted  OrderState = "ACCEPTED"  // promised, not yet deferred or done
+	Deferred  OrderState = "DEFERRED"  // waits for a component
+	Executed  OrderState = "EXECUTED"  // in the order database
+	Rejected  OrderState = "REJECTED"  // refused by the order database
+	Cancelled OrderState = "CANCELLED" // by the customer, before it acted
+	Expired   OrderState = "EXPIRED"   // its deadline passed, before it acted
+)
+
+// Final reports whether the order will never change again.
+func (s OrderState) Final() bool {
+	switch s {
+	case Executed, Rejected, Cancelled, Expired:
+		return true
+	}
+	return false
+}
+
+// What users read.
+const (
+	MessagePending   = "Order Received - Pending Confirmation"
+	MessageConfirmed = "Order Confirmed"
+	MessageRejected  = "Order Rejected"
+	MessageCancelled = "Order Cancelled"
+	MessageExpired   = "Order Expired"
+)
+
+// Message is what a customer reads of an order in this state.
+func (s OrderState) Message() string {
+	switch s {
+	case Executed:
+		return MessageConfirmed
+	case Rejected:
+		return MessageRejected
+	case Cancelled:
+		return MessageCancelled
+	case Expired:
+		return MessageExpired
+	}
+	return MessagePending
+}
