@@ -188,12 +188,15 @@ const (
 	Rejected  OrderState = "REJECTED"  // refused by the order database
 	Cancelled OrderState = "CANCELLED" // by the customer, before it acted
 	Expired   OrderState = "EXPIRED"   // its deadline passed, before it acted
+	// Terminated orders were ended by force in Temporal, against which nothing here
+	// can protect them: the order database tells whether they acted.
+	Terminated OrderState = "TERMINATED"
 )
 
 // Final reports whether the order will never change again.
 func (s OrderState) Final() bool {
 	switch s {
-	case Executed, Rejected, Cancelled, Expired:
+	case Executed, Rejected, Cancelled, Expired, Terminated:
 		return true
 	}
 	return false
@@ -201,11 +204,12 @@ func (s OrderState) Final() bool {
 
 // What users read.
 const (
-	MessagePending   = "Order Received - Pending Confirmation"
-	MessageConfirmed = "Order Confirmed"
-	MessageRejected  = "Order Rejected"
-	MessageCancelled = "Order Cancelled"
-	MessageExpired   = "Order Expired"
+	MessagePending    = "Order Received - Pending Confirmation"
+	MessageConfirmed  = "Order Confirmed"
+	MessageRejected   = "Order Rejected"
+	MessageCancelled  = "Order Cancelled"
+	MessageExpired    = "Order Expired"
+	MessageTerminated = "Order Ended By Operator - Ask Support"
 )
 
 // Message is what a customer reads of an order in this state.
@@ -219,6 +223,8 @@ func (s OrderState) Message() string {
 		return MessageCancelled
 	case Expired:
 		return MessageExpired
+	case Terminated:
+		return MessageTerminated
 	}
 	return MessagePending
 }

@@ -23,7 +23,7 @@ type Routing struct {
 	Component string    `json:"component"`
 	State     State     `json:"state"`
 	Epoch     int64     `json:"epoch"`
-	ReadAt    time.Time `json:"read_at"`
+	ReadAt    time.Time `json:"read_at,omitzero"`
 	// Blind says that the worker that routed had no orientation it could trust,
 	// which is not news of the component.
 	Blind bool `json:"blind,omitempty"`
@@ -51,6 +51,16 @@ type Stability struct {
 // said under the epoch that it was deferred under, or an earlier one, is not.
 func (s Stability) News(r Routing) bool {
 	return s.Component != r.Component || s.Epoch > r.Epoch
+}
+
+// Route answers a route request on the word of s alone, and reports whether that
+// word admits the order. What it does not admit, the board must decide.
+func (s Stability) Route(r Request, attempt int, replays string) (Routing, bool) {
+	decision, reason := Decide(Orientation{Component: s.Component, State: s.State, Epoch: s.Epoch}, r)
+	return Routing{
+		Attempt: attempt, Replays: replays, Woken: WokenBySignal,
+		Decision: decision, Reason: reason, Component: s.Component, State: s.State, Epoch: s.Epoch,
+	}, decision.Admissible()
 }
 
 // Outcome is how an order ended: the result of its workflow.

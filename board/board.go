@@ -1,0 +1,213 @@
+// Package board keeps the last orientation read of each component at hand, so that
+// routing an order costs no network call.
+//
+// A board never answers with an orientation older than its lease. When it cannot
+// read, or what it reads cannot be trusted, the component is UNKNOWN: the order
+// node fails closed.
+package board
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+)
+
+// Defaults of a board.
+const (
+	// Refresh is how often a board reads each component.
+	Refresh = 250 * time.Millisecond
+	// Lease is for how long a reading may be used, counted from before it was
+	// asked for.
+	Lease = 2 * time.Second
+)
+
+// Board is safe for concurrent use. Until Run has read a component, that
+// component is UNKNOWN.
+type Board struct {
+	client     client.Client
+	components []string
+	log        *slog.Logger
+	now        func() time.Time
+
+	mu       sync.Mutex
+	readings map[string]Reading
+	watchers map[*watcher]struct{}
+	changed  chan struct{} // closed and replaced at every Put
+}
+
+// New makes a board of the components. Nothing is read before Run.
+func New(c client.Client, components []string, log *slog.Logger) *Board {
+	return &Board{
+		client: c, components: components, log: log, now: time.Now,
+		readings: map[string]Reading{}, watchers: map[*watcher]struct{}{}, changed: make(chan struct{}),
+	}
+}
+
+// Components are the components on the board.
+func (b *Board) Components() []string { return b.components }
+
+// Run keeps the board fresh until ctx ends: it reads every Refresh, and at once
+// when an orientation workflow's history grows.
+func (b *Board) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, component := range b.components {
+		poke := make(chan struct{}, 1)
+		wg.Go(func() { b.follow(ctx, component, poke) })
+		wg.Go(func() { b.keep(ctx, component, poke) })
+	}
+	wg.Wait()
+}
+
+// keep reads one component again and again.
+func (b *Board) keep(ctx context.Context, component string, poke <-chan struct{}) {
+	tick := time.NewTicker(Refresh)
+	defer tick.Stop()
+	failing := false
+	for {
+		asking, cancel := context.WithTimeout(ctx, Lease)
+		r, err := Read(asking, b.client, component)
+		cancel()
+		switch {
+		case err == nil:
+			b.Put(r)
+			failing = false
+		case ctx.Err() == nil && !failing:
+			failing = true // said once an outage, not four times a second
+			b.log.Warn("orientation cannot be read: orders will be deferred", "component", component, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-poke:
+		}
+	}
+}
+
+// follow pokes when the orientation's history grows. It only makes news travel
+// faster: what counts is what keep reads.
+func (b *Board) follow(ctx context.Context, component string, poke chan<- struct{}) {
+	for ctx.Err() == nil {
+		events := b.client.GetWorkflowHistory(ctx, ltp.OrientationWorkflowID(component), "", true,
+			enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			e, err := events.Next()
+			if err != nil {
+				break
+			}
+			if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED {
+				select {
+				case poke <- struct{}{}:
+				default:
+				}
+			}
+		}
+		select { // the run ended or Temporal is away; the next run is followed anew
+		case <-ctx.Done():
+		case <-time.After(Refresh):
+		}
+	}
+}
+
+// Put sets a reading. Run calls it; so do tests.
+func (b *Board) Put(r Reading) {
+	b.mu.Lock()
+	if old, ok := b.readings[r.Component]; ok && old.Epoch > r.Epoch {
+		b.mu.Unlock()
+		return // an answer that was overtaken
+	}
+	b.readings[r.Component] = r
+	close(b.changed)
+	b.changed = make(chan struct{})
+	var fired []*watcher
+	for w := range b.watchers {
+		if w.component == r.Component && !r.State.Fit() {
+			fired = append(fired, w)
+			delete(b.watchers, w)
+		}
+	}
+	b.mu.Unlock()
+	for _, w := range fired {
+		w.tell()
+	}
+}
+
+// Orientation is what the board holds true of a component right now.
+func (b *Board) Orientation(component string) Reading {
+	b.mu.Lock()
+	r, ok := b.readings[component]
+	b.mu.Unlock()
+	now := b.now()
+	if !ok {
+		return blind(ltp.Orientation{Component: component}, now, "not read yet")
+	}
+	if now.Sub(r.ReadAt) > Lease {
+		return blind(r.Orientation, r.ReadAt, "the last reading is older than the lease")
+	}
+	return r
+}
+
+// Route asks the decision table about an order that depends on the components.
+// The Reading is the one that decided.
+func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision, ltp.Reason) {
+	readings := make(map[string]Reading, len(components))
+	all := make([]ltp.Orientation, 0, len(components))
+	for _, c := range components {
+		reading := b.Orientation(c)
+		readings[c] = reading
+		all = append(all, reading.Orientation)
+	}
+	worst, decision, reason := ltp.Route(all, r)
+	return readings[worst.Component], decision, reason
+}
+
+type watcher struct {
+	component string
+	tell      func()
+}
+
+// OnUnfit calls tell once, as soon as the board learns that one of the components
+// is no longer fit. The returned function ends the watch.
+func (b *Board) OnUnfit(components []string, tell func()) (stop func()) {
+	var once sync.Once
+	ws := make([]*watcher, len(components))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, c := range components {
+		ws[i] = &watcher{component: c, tell: func() { once.Do(tell) }}
+		b.watchers[ws[i]] = struct{}{}
+	}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, w := range ws {
+			delete(b.watchers, w)
+		}
+	}
+}
+
+// Wait returns the first reading of a component that fits, or ctx's error.
+func (b *Board) Wait(ctx context.Context, component string, fits func(Reading) bool) (Reading, error) {
+	tick := time.NewTicker(Refresh)
+	defer tick.Stop()
+	for {
+		b.mu.Lock()
+		changed := b.changed
+		b.mu.Unlock()
+		if r := b.Orientation(component); fits(r) {
+			return r, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Reading{}, ctx.Err()
+		case <-changed:
+		case <-tick.C: // readings also change by growing old
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/ltp-node/ltp"
+)
+
+// What a reading is trusted with.
+const (
+	// Silence is for how long an observer may not be heard before a fit state is
+	// no longer believed, even if nobody has said so yet: it exceeds the observer's
+	// heartbeat timeout and the policy's grace together.
+	Silence = 30 * time.Second
+	// Unread is for how long news may wait for the Orientation workflow before its
+	// state is no longer believed: its workers are down or drowning.
+	Unread = 10 * time.Second
+)
+
+// ErrNoComponent means that no Orientation workflow exists for a component, so
+// that no worker or observer was ever configured for it.
+var ErrNoComponent = errors.New("no such component")
+
+// Reading is an orientation and how far it may be trusted.
+type Reading struct {
+	ltp.Orientation
+	// ReadAt is from when it is, by the reader's clock.
+	ReadAt time.Time
+	// Blind says that State is UNKNOWN because the reader could not see, not
+	// because somebody said so.
+	Blind bool
+}
+
+// blind keeps what is known of the component, without the state.
+func blind(o ltp.Orientation, at time.Time, why string) Reading {
+	o.State, o.Reason = ltp.Unknown, why
+	return Reading{Orientation: o, ReadAt: at, Blind: true}
+}
+
+// Read asks Temporal for a component's orientation: one strongly consistent call
+// that needs no worker. It returns ErrNoComponent when there is none.
+func Read(ctx context.Context, c client.Client, component string) (Reading, error) {
+	at := time.Now()
+	d, err := c.DescribeWorkflowExecution(ctx, ltp.OrientationWorkflowID(component), "")
+	if err != nil {
+		if errors.As(err, new(*serviceerror.NotFound)) {
+			return Reading{}, fmt.Errorf("%w: %s", ErrNoComponent, component)
+		}
+		return Reading{}, fmt.Errorf("read the orientation of %s: %w", component, err)
+	}
+	var o ltp.Orientation
+	payload, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[ltp.OrientationMemo]
+	if !ok { // started, and not yet run by a worker
+		return blind(ltp.Orientation{Component: component}, at, "never observed"), nil
+	}
+	if err := converter.GetDefaultDataConverter().FromPayload(payload, &o); err != nil {
+		return Reading{}, fmt.Errorf("read the orientation of %s: its memo is damaged: %w", component, err)
+	}
+	if why := distrust(d, o, at); why != "" {
+		return blind(o, at, why), nil
+	}
+	return Reading{Orientation: o, ReadAt: at}, nil
+}
+
+// distrust says why a state that looks fit is not to be believed.
+func distrust(d *workflowservice.DescribeWorkflowExecutionResponse, o ltp.Orientation, now time.Time) string {
+	if status := d.GetWorkflowExecutionInfo().GetStatus(); status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return "its Orientation workflow has ended"
+	}
+	if !o.State.Fit() {
+		return ""
+	}
+	if task := d.GetPendingWorkflowTask(); task != nil {
+		if t := task.GetOriginalScheduledTime().AsTime(); task.GetOriginalScheduledTime() != nil && now.Sub(t) > Unread {
+			return fmt.Sprintf("news is waiting unread since %s", t.UTC().Format(time.RFC3339))
+		}
+	}
+	var heard time.Time
+	for _, a := range d.GetPendingActivities() {
+		for _, t := range []time.Time{a.GetLastHeartbeatTime().AsTime(), a.GetLastStartedTime().AsTime(), a.GetScheduledTime().AsTime()} {
+			if t.After(heard) {
+				heard = t
+			}
+		}
+	}
+	if heard.Unix() > 0 && now.Sub(heard) > Silence {
+		return fmt.Sprintf("its observer was last heard at %s", heard.UTC().Format(time.RFC3339))
+	}
+	return ""
+}

@@ -1,0 +1,220 @@
+// Package starter starts, looks up, lists and cancels orders: what an order API in
+// Go imports. Looking up needs no worker.
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+)
+
+// The errors of a Starter, matched with errors.Is. An order that cannot be accepted
+// as it stands is an *ltp.InvalidError.
+var (
+	// ErrNotFound: no such order, or Temporal's retention has passed it.
+	ErrNotFound = errors.New("no such order")
+	// ErrConflict: another order has this ID already.
+	ErrConflict = errors.New("another order has this id")
+	// ErrComponent: the order depends on a component that nobody has configured.
+	ErrComponent = errors.New("unknown component")
+	// ErrFrozen: an operator has stopped intake.
+	ErrFrozen = errors.New("intake is frozen")
+	// ErrEnded: the order has ended already, and cannot be cancelled.
+	ErrEnded = errors.New("the order has ended")
+	// ErrUnreachable: Temporal did not answer. Nothing was promised; the same order
+	// may be submitted again under the same ID.
+	ErrUnreachable = errors.New("temporal cannot be reached")
+)
+
+// Starter is safe for concurrent use.
+type Starter struct {
+	client client.Client
+
+	mu     sync.Mutex
+	intake map[string]intake
+}
+
+// New makes a Starter on a connected client.
+func New(c client.Client) *Starter { return &Starter{client: c, intake: map[string]intake{}} }
+
+// Submission is the durable promise that an order will be dealt with.
+type Submission struct {
+	OrderID string
+	RunID   string
+	// Repeated says that this very order had been accepted before.
+	Repeated bool
+}
+
+// Submit accepts an order: when it returns without an error, the order is durable
+// and ends EXECUTED, REJECTED, CANCELLED or EXPIRED, whatever happens to this
+// process, the workers or the order database. It needs no worker.
+//
+// Submitting the same order again returns the first submission, for as long as
+// Temporal keeps closed workflows; later repeats are told apart by the order
+// database.
+func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
+	if err := o.Validate(); err != nil {
+		return Submission{}, err
+	}
+	if err := s.admit(ctx, o.Components()); err != nil {
+		return Submission{}, err
+	}
+	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                                       ltp.OrderWorkflowID(o.ID),
+		TaskQueue:                                ltp.OrderQueue,
+		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		EnableEagerStart:                         true,
+		Memo:                                     map[string]any{ltp.ContentMemo: o.ContentHash()},
+		StaticSummary:                            summary(o),
+	}, ltp.OrderWorkflow, o)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case err == nil:
+		return Submission{OrderID: o.ID, RunID: run.GetRunID()}, nil
+	case errors.As(err, &started):
+		return s.repeat(ctx, o, started.RunId)
+	}
+	return Submission{}, unreachable("accept order "+o.ID, err)
+}
+
+// repeat answers for an order whose ID is taken.
+func (s *Starter) repeat(ctx context.Context, o ltp.Order, runID string) (Submission, error) {
+	d, err := s.describe(ctx, o.ID)
+	if err != nil {
+		return Submission{}, err
+	}
+	var content string
+	if err := memo(d, ltp.ContentMemo, &content); err != nil {
+		return Submission{}, err
+	}
+	if content != o.ContentHash() {
+		return Submission{}, fmt.Errorf("%w: %s was accepted before with different content", ErrConflict, o.ID)
+	}
+	return Submission{OrderID: o.ID, RunID: runID, Repeated: true}, nil
+}
+
+// intake is what is known of a component at the door.
+type intake struct {
+	at     time.Time
+	frozen string // who froze it and why
+}
+
+// intakeFresh is for how long the door trusts what it knows of a component.
+const intakeFresh = time.Second
+
+// admit refuses orders for components that nobody has configured, or that an
+// operator has frozen.
+func (s *Starter) admit(ctx context.Context, components []string) error {
+	for _, c := range components {
+		s.mu.Lock()
+		known, ok := s.intake[c]
+		s.mu.Unlock()
+		if !ok || time.Since(known.at) > intakeFresh {
+			r, err := board.Read(ctx, s.client, c)
+			if errors.Is(err, board.ErrNoComponent) {
+				return fmt.Errorf("%w: %s", ErrComponent, c)
+			}
+			if err != nil {
+				return unreachable("accept orders", err)
+			}
+			known = intake{at: r.ReadAt}
+			if r.Hold != nil && r.Hold.Freeze {
+				known.frozen = r.Orientation.Reason
+			}
+			s.mu.Lock()
+			s.intake[c] = known
+			s.mu.Unlock()
+		}
+		if known.frozen != "" {
+			return fmt.Errorf("%w: %s", ErrFrozen, known.frozen)
+		}
+	}
+	return nil
+}
+
+func (s *Starter) describe(ctx context.Context, orderID string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if err := ltp.ValidID(orderID); err != nil {
+		return nil, err
+	}
+	d, err := s.client.DescribeWorkflowExecution(ctx, ltp.OrderWorkflowID(orderID), "")
+	if err != nil {
+		return nil, lookup(orderID, err)
+	}
+	return d, nil
+}
+
+// Cancel asks an order to end without acting. It returns when Temporal has the
+// request; an order whose write may already have happened ends EXECUTED all the
+// same. It returns ErrEnded for an order that has ended.
+func (s *Starter) Cancel(ctx context.Context, orderID string) error {
+	d, err := s.describe(ctx, orderID)
+	if err != nil {
+		return err
+	}
+	if d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return fmt.Errorf("%w: %s", ErrEnded, orderID)
+	}
+	err = s.client.CancelWorkflow(ctx, ltp.OrderWorkflowID(orderID), "")
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return fmt.Errorf("%w: %s", ErrEnded, orderID)
+	}
+	if err != nil {
+		return unreachable("cancel order "+orderID, err)
+	}
+	return nil
+}
+
+func lookup(orderID string, err error) error {
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return fmt.Errorf("%w: %s", ErrNotFound, orderID)
+	}
+	return unreachable("look up order "+orderID, err)
+}
+
+// unreachable marks what Temporal did not answer. What it did answer, such as a
+// missing permission, passes as it is.
+func unreachable(doing string, err error) error {
+	var (
+		away     *serviceerror.Unavailable
+		late     *serviceerror.DeadlineExceeded
+		busy     *serviceerror.ResourceExhausted
+		canceled *serviceerror.Canceled
+	)
+	if errors.As(err, &away) || errors.As(err, &late) || errors.As(err, &busy) || errors.As(err, &canceled) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w: %w", doing, ErrUnreachable, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+func memo(d *workflowservice.DescribeWorkflowExecutionResponse, field string, into any) error {
+	p, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[field]
+	if !ok {
+		return nil
+	}
+	if err := converter.GetDefaultDataConverter().FromPayload(p, into); err != nil {
+		return fmt.Errorf("memo %s is damaged: %w", field, err)
+	}
+	return nil
+}
+
+func summary(o ltp.Order) string {
+	s := fmt.Sprintf("order %s: %d.%02d %s for %s", o.ID, o.AmountMinor()/100, o.AmountMinor()%100, o.Currency, o.Customer)
+	if o.Risk == ltp.HighRisk {
+		s += ", high risk"
+	}
+	return s[:min(len(s), 300)]
+}

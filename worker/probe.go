@@ -1,0 +1,22 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/observer"
+)
+
+// workerStopTimeout is how long Stop lets activities finish.
+const workerStopTimeout = 5 * time.Second
+
+// WatchProbe observes with a probe under the settings.
+func WatchProbe(p observer.Probe, s observer.Settings) activities.Watch {
+	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+		return observer.Watch(ctx, p, s, emit, func(now observer.Status) {
+			beat(activities.Beat{At: now.At, Verdict: now.Verdict, LatencyMs: now.Latency.Milliseconds()})
+		})
+	}
+}

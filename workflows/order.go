@@ -1,0 +1,312 @@
+// Package workflows holds the deterministic code: Order, Orientation and Replay.
+//
+// Orders wait for days across deployments. A change to what these functions do,
+// and in which order, must be gated with workflow.GetVersion, and every recorded
+// history under testdata must still replay.
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+)
+
+// Bounds of an order's waits.
+const (
+	// executeTimeout is longer than any write is allowed to take: an Execute that
+	// passes it was lost with its worker, and its outcome is unknown.
+	executeTimeout = 20 * time.Second
+	// The backstop wakes a deferred order that no signal reached. It doubles each
+	// time it was needed.
+	firstBackstop, maxBackstop = 2 * time.Minute, 30 * time.Minute
+	// The pause is how long an order waits when it was deferred for something that
+	// no signal will announce: its own failure, or a worker that could not see.
+	firstPause = time.Second
+)
+
+var (
+	stateAttribute     = temporal.NewSearchAttributeKeyKeyword(ltp.StateAttribute)
+	componentAttribute = temporal.NewSearchAttributeKeyKeyword(ltp.ComponentAttribute)
+	epochAttribute     = temporal.NewSearchAttributeKeyInt64(ltp.EpochAttribute)
+	reasonAttribute    = temporal.NewSearchAttributeKeyKeyword(ltp.ReasonAttribute)
+)
+
+// Order takes one order from its acceptance to its end. It routes the order, acts
+// if it may, and otherwise waits for the stability signal, the backstop, the
+// order's deadline or its cancellation, whichever comes first.
+//
+// It returns an Outcome that is EXECUTED, REJECTED or EXPIRED; a cancelled order
+// ends as a cancelled workflow.
+func Order(ctx workflow.Context, o ltp.Order) (ltp.Outcome, error) {
+	run := &order{
+		Order:     o,
+		stability: workflow.GetSignalChannel(ctx, ltp.StabilitySignal),
+		log:       workflow.GetLogger(ctx),
+	}
+	return run.run(ctx)
+}
+
+// order is one run of the Order workflow.
+type order struct {
+	ltp.Order
+	stability workflow.ReceiveChannel
+	log       log.Logger
+
+	last   ltp.Routing // the latest routing
+	marked ltp.Routing // the routing that the search attributes tell of
+	wakes  int         // how often the backstop was needed since the state was last news
+	pauses int         // how many pauses in a row
+	timer  timer
+
+	// uncertain is set once a write may have happened without our knowing. From
+	// then on the order can only be finished: it cannot be cancelled and does not
+	// expire.
+	uncertain bool
+}
+
+func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
+	request := ltp.Request{HighRisk: o.Risk == ltp.HighRisk}
+	var told *ltp.Stability
+	woken := ltp.Wake("")
+	for {
+		if !o.uncertain {
+			if ctx.Err() != nil {
+				return ltp.Outcome{}, ctx.Err()
+			}
+			if o.expired(ctx) {
+				return o.end(ctx, ltp.Outcome{State: ltp.Expired, Reason: "deadline passed before the order could be executed"})
+			}
+		}
+		if err := o.route(ctx, request, told, woken); err != nil {
+			return ltp.Outcome{}, err
+		}
+		if o.last.Decision.Admissible() {
+			outcome, err := o.execute(ctx, request)
+			if err != nil {
+				return ltp.Outcome{}, err
+			}
+			if outcome.State.Final() {
+				return o.end(ctx, outcome)
+			}
+			request.Replay = true
+			request.Failed, request.FailedUnder, request.FailedEpoch = true, o.last.Component, o.last.Epoch
+			told, woken = nil, ltp.WokenByFailure
+			continue
+		}
+		if err := o.mark(ctx); err != nil {
+			return ltp.Outcome{}, err
+		}
+		told, woken = o.wait(ctx)
+		request = ltp.Request{HighRisk: request.HighRisk, Replay: true}
+	}
+}
+
+// route asks whether the order may act.
+func (o *order) route(ctx workflow.Context, request ltp.Request, told *ltp.Stability, woken ltp.Wake) error {
+	in := activities.RouteInput{
+		OrderID: o.ID, Components: o.Components(), Request: request, Attempt: o.last.Attempt + 1, Woken: woken,
+	}
+	if in.Attempt > 1 {
+		in.Replays = ltp.RequestFrameID(o.ID, 1)
+	}
+	routing, known := o.takeWord(told, in)
+	if !known {
+		var err error
+		if routing, err = checkOrientation(ctx, in); err != nil {
+			return fmt.Errorf("route order %s: %w", o.ID, err)
+		}
+	}
+	if routing.Epoch != o.last.Epoch || routing.Component != o.last.Component {
+		o.wakes, o.pauses = 0, 0
+	}
+	o.last = routing
+	return nil
+}
+
+// takeWord routes on the replay engine's word that the order's component is fit:
+// the signal then is the routing, and the fence in Execute looks again before
+// anything is written. What the word does not admit, the board decides.
+func (o *order) takeWord(told *ltp.Stability, in activities.RouteInput) (ltp.Routing, bool) {
+	if told == nil || len(in.Components) != 1 || told.Component != in.Components[0] {
+		return ltp.Routing{}, false
+	}
+	return told.Route(in.Request, in.Attempt, in.Replays)
+}
+
+// checkOrientation asks the board. What is under way is finished even if the order
+// is cancelled meanwhile.
+func checkOrientation(ctx workflow.Context, in activities.RouteInput) (routing ltp.Routing, err error) {
+	ctx = workflow.WithLocalActivityOptions(disconnected(ctx), workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: time.Minute,
+		Summary:                routeSummary(in),
+	})
+	var a *activities.Orders
+	err = workflow.ExecuteLocalActivity(ctx, a.CheckOrientation, in).Get(ctx, &routing)
+	return routing, err
+}
+
+// execute writes the order. Its outcome is final, or empty when the order is to be
+// routed again.
+func (o *order) execute(ctx workflow.Context, request ltp.Request) (ltp.Outcome, error) {
+	request.Failed = false // the fence asks of this moment only
+	ctx = workflow.WithActivityOptions(disconnected(ctx), workflow.ActivityOptions{
+		StartToCloseTimeout: executeTimeout,
+		Summary:             executeSummary(o.last),
+		// Every attempt is routed first, so that no retry hammers a sick database.
+		RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	var a *activities.Orders
+	var receipt ltp.Receipt
+	err := workflow.ExecuteActivity(ctx, a.Execute, activities.ExecuteInput{Order: o.Order, Request: request}).Get(ctx, &receipt)
+	var failure *temporal.ApplicationError
+	switch {
+	case err == nil:
+		return ltp.Outcome{State: ltp.Executed, Receipt: &receipt}, nil
+	case errors.As(err, &failure) && failure.Type() == activities.Rejected:
+		return ltp.Outcome{State: ltp.Rejected, Reason: failure.Message()}, nil
+	case errors.As(err, &failure) && failure.Type() == activities.Unavailable:
+	default: // it says that it does not know, or it was lost with its worker
+		o.uncertain = true
+	}
+	o.log.Info("order not executed, routing it again", "order", o.ID, "error", err)
+	return ltp.Outcome{}, nil
+}
+
+// mark shows the deferral in the search attributes, where it is news.
+func (o *order) mark(ctx workflow.Context) error {
+	r := o.last
+	if o.marked.Decision != "" && r.Epoch == o.marked.Epoch && r.Component == o.marked.Component && r.Reason == o.marked.Reason {
+		return nil
+	}
+	o.marked = r
+	return workflow.UpsertTypedSearchAttributes(ctx,
+		stateAttribute.ValueSet(string(ltp.Deferred)),
+		componentAttribute.ValueSet(r.Component),
+		epochAttribute.ValueSet(r.Epoch),
+		reasonAttribute.ValueSet(string(r.Reason)))
+}
+
+// wait returns when the order should be routed again, with the news that woke it.
+func (o *order) wait(ctx workflow.Context) (told *ltp.Stability, woken ltp.Wake) {
+	o.setTimer(ctx)
+	for {
+		var s *ltp.Stability
+		rang, cancelled := false, false
+		selector := workflow.NewSelector(ctx)
+		selector.AddReceive(o.stability, func(c workflow.ReceiveChannel, _ bool) {
+			s = o.newest(ctx)
+		})
+		selector.AddFuture(o.timer.rings, func(workflow.Future) { rang = true })
+		if !o.uncertain {
+			selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { cancelled = true })
+		}
+		selector.Select(ctx)
+		switch {
+		case cancelled:
+			return nil, ""
+		case rang:
+			o.timer = timer{}
+			return nil, ltp.WokenByTimer
+		case s != nil && s.News(o.last):
+			return s, ltp.WokenBySignal
+		}
+	}
+}
+
+// newest drains the signals and returns the one of the latest epoch.
+func (o *order) newest(ctx workflow.Context) *ltp.Stability {
+	var newest *ltp.Stability
+	for {
+		var s ltp.Stability
+		if !o.stability.ReceiveAsync(&s) {
+			return newest
+		}
+		if s.News(o.last) && (newest == nil || s.Epoch > newest.Epoch) {
+			newest = &s
+		}
+	}
+}
+
+// setTimer makes sure that a timer rings in time. One that is still running from
+// an earlier wait serves again, and none is ever cancelled for an order that ends:
+// each would be an event.
+func (o *order) setTimer(ctx workflow.Context) {
+	var d time.Duration
+	if o.last.Blind || o.last.Reason == ltp.ReasonExecuteUnavailable {
+		d = grown(firstPause, firstBackstop, o.pauses)
+		o.pauses++
+	} else {
+		d = grown(firstBackstop, maxBackstop, o.wakes)
+		o.wakes++
+	}
+	d = jittered(d, o.ID, o.last.Attempt)
+	now := workflow.Now(ctx)
+	if until := o.Deadline.Sub(now); !o.Deadline.IsZero() && until < d && !o.uncertain {
+		d = max(until, time.Millisecond)
+	}
+	at := now.Add(d)
+	if o.timer.rings != nil {
+		if !o.timer.rings.IsReady() && !o.timer.at.After(at) {
+			return
+		}
+		o.timer.stop()
+	}
+	ctx, stop := workflow.WithCancel(disconnected(ctx))
+	o.timer = timer{
+		rings: workflow.NewTimerWithOptions(ctx, d, workflow.TimerOptions{Summary: timerSummary(o.last, at)}),
+		at:    at, stop: stop,
+	}
+}
+
+// timer is a wait that is under way.
+type timer struct {
+	rings workflow.Future
+	at    time.Time
+	stop  func()
+}
+
+// disconnected is ctx without its cancellation: for what is finished, or must ring,
+// although the order is being cancelled.
+func disconnected(ctx workflow.Context) workflow.Context {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	return ctx
+}
+
+func (o *order) expired(ctx workflow.Context) bool {
+	return !o.Deadline.IsZero() && !workflow.Now(ctx).Before(o.Deadline)
+}
+
+// end closes the order. Only ends that are not the usual one are marked.
+func (o *order) end(ctx workflow.Context, outcome ltp.Outcome) (ltp.Outcome, error) {
+	if outcome.State == ltp.Executed {
+		return outcome, nil
+	}
+	err := workflow.UpsertTypedSearchAttributes(ctx, stateAttribute.ValueSet(string(outcome.State)))
+	return outcome, err
+}
+
+// grown is first doubled n times, and at most most.
+func grown(first, most time.Duration, n int) time.Duration {
+	d := first
+	for ; n > 0 && d < most; n-- {
+		d *= 2
+	}
+	return min(d, most)
+}
+
+// jittered spreads d by a quarter to both sides, the same way at every replay of
+// the history.
+func jittered(d time.Duration, orderID string, attempt int) time.Duration {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s/%d", orderID, attempt)
+	spread := int64(d) / 2
+	return d - time.Duration(spread/2) + time.Duration(spread*int64(h.Sum32()%1024)/1024)
+}

@@ -1,0 +1,339 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+)
+
+// Bounds of observing. A board trusts an observer for longer than the heartbeat
+// timeout and the policy's grace together.
+const (
+	// HeartbeatTimeout is how soon a dead observer is noticed.
+	HeartbeatTimeout = 8 * time.Second
+	// ObserveFor bounds one Observe activity; it is then scheduled again.
+	ObserveFor = 24 * time.Hour
+	// Observers that fail at once are tried again after a growing pause.
+	firstObservePause, maxObservePause = time.Second, 30 * time.Second
+)
+
+// OrientationInput begins, or continues, a component's orientation.
+type OrientationInput struct {
+	Component string     `json:"component"`
+	Policy    ltp.Policy `json:"policy"`
+	// Epoch is the last epoch of an earlier workflow of this component, so that
+	// epochs keep growing; 0 when there was none.
+	Epoch int64 `json:"epoch,omitempty"`
+	// Continued is what the previous run knew. Only continue-as-new sets it.
+	Continued *ltp.Condition `json:"continued,omitempty"`
+}
+
+// Orientation owns the state of one component for as long as the component exists.
+// It keeps exactly one Observe activity running, applies the state machine to what
+// observers and operators say, publishes every new orientation in its memo, and
+// starts a Replay whenever the component becomes fit for orders that wait.
+//
+// It ends only when it is cancelled or terminated.
+func Orientation(ctx workflow.Context, in OrientationInput) error {
+	run := &orientation{
+		in:           in,
+		log:          workflow.GetLogger(ctx),
+		observations: workflow.GetSignalChannel(ctx, ltp.ObservationSignal),
+		drained:      workflow.GetSignalChannel(ctx, ltp.DrainedSignal),
+	}
+	if err := run.setUp(ctx); err != nil {
+		return err
+	}
+	return run.run(ctx)
+}
+
+// orientation is one run of the Orientation workflow.
+type orientation struct {
+	in        OrientationInput
+	condition ltp.Condition
+	log       log.Logger
+
+	observations, drained workflow.ReceiveChannel
+	// poked wakes the main loop after an operator's update.
+	poked workflow.Channel
+
+	observing    workflow.Future
+	observingEnd func()
+	scheduledAt  time.Time
+	unobserved   bool // the observer was lost and nobody has taken over yet
+	failures     int  // how often in a row observing failed at once
+	again        workflow.Future
+
+	dwell    workflow.Future
+	dwellEnd time.Time
+	stopWait func()
+}
+
+func (o *orientation) setUp(ctx workflow.Context) error {
+	if o.in.Continued != nil {
+		o.condition = *o.in.Continued
+	} else {
+		o.condition = ltp.NewCondition(o.in.Component, workflow.Now(ctx))
+		o.condition.Orientation.Epoch += o.in.Epoch
+		if err := o.publish(ctx); err != nil {
+			return err
+		}
+	}
+	o.poked = workflow.NewBufferedChannel(ctx, 1)
+	if err := o.handle(ctx, ltp.HoldUpdate, func(ctx workflow.Context, h ltp.Hold) (ltp.Orientation, error) {
+		return o.apply(ctx, ltp.Input{Held: &h})
+	}, o.mayHold); err != nil {
+		return err
+	}
+	return o.handle(ctx, ltp.ReleaseUpdate, func(ctx workflow.Context, r ltp.Release) (ltp.Orientation, error) {
+		return o.apply(ctx, ltp.Input{Released: &r})
+	}, o.mayRelease)
+}
+
+func (o *orientation) handle(ctx workflow.Context, name string, handler, validator any) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, name, handler, workflow.UpdateHandlerOptions{Validator: validator})
+}
+
+func (o *orientation) mayHold(h ltp.Hold) error {
+	if h.By == "" || h.Why == "" {
+		return errors.New("say who holds the component and why")
+	}
+	return nil
+}
+
+func (o *orientation) mayRelease(r ltp.Release) error {
+	switch {
+	case r.By == "" || r.Why == "":
+		return errors.New("say who releases the component and why")
+	case o.condition.Orientation.Hold == nil:
+		return fmt.Errorf("%s is not held", o.in.Component)
+	}
+	return nil
+}
+
+func (o *orientation) run(ctx workflow.Context) error {
+	for ctx.Err() == nil {
+		if o.observing == nil && o.again == nil {
+			o.observe(ctx)
+		}
+		o.setDwell(ctx)
+		if err := o.next(ctx); err != nil {
+			return err
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			if err := o.continueAsNew(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// next waits for one thing to happen and applies it.
+func (o *orientation) next(ctx workflow.Context) error {
+	var failed error
+	selector := workflow.NewSelector(ctx)
+	selector.AddReceive(o.observations, func(c workflow.ReceiveChannel, _ bool) {
+		var seen ltp.Observation
+		c.Receive(ctx, &seen)
+		failed = o.observed(ctx, seen)
+	})
+	selector.AddReceive(o.drained, func(c workflow.ReceiveChannel, _ bool) {
+		var epoch int64
+		c.Receive(ctx, &epoch)
+		_, failed = o.apply(ctx, ltp.Input{Drained: epoch})
+	})
+	selector.AddReceive(o.poked, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
+	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
+	if o.observing != nil {
+		selector.AddFuture(o.observing, func(f workflow.Future) { failed = o.observerEnded(ctx, f) })
+	}
+	if o.again != nil {
+		selector.AddFuture(o.again, func(workflow.Future) { o.again = nil })
+	}
+	if o.dwell != nil {
+		selector.AddFuture(o.dwell, func(workflow.Future) {
+			o.dwell = nil
+			_, failed = o.apply(ctx, ltp.Input{})
+		})
+	}
+	selector.Select(ctx)
+	return failed
+}
+
+// observed applies what an observer says, if it says something.
+func (o *orientation) observed(ctx workflow.Context, seen ltp.Observation) error {
+	if !seen.Verdict.Valid() || (seen.Component != "" && seen.Component != o.in.Component) {
+		o.log.Warn("observation ignored: it has no verdict, or is of another component",
+			"verdict", seen.Verdict, "component", seen.Component, "observer", seen.Observer)
+		return nil
+	}
+	o.unobserved = false
+	_, err := o.apply(ctx, ltp.Input{Observed: &seen})
+	return err
+}
+
+// apply feeds the state machine, publishes what is new, and starts a replay where
+// orders that wait may now act.
+func (o *orientation) apply(ctx workflow.Context, in ltp.Input) (ltp.Orientation, error) {
+	before := o.condition.Orientation
+	next, changed := o.condition.Next(in, o.in.Policy, workflow.Now(ctx))
+	o.condition = next
+	now := next.Orientation
+	if in.Held != nil || in.Released != nil {
+		o.poked.SendAsync(true) // the main loop may have a timer to set or to drop
+	}
+	if !changed {
+		return now, nil
+	}
+	if err := o.publish(ctx); err != nil {
+		return now, err
+	}
+	o.log.Info("orientation changed", "component", now.Component, "from", before.State, "to", now.State,
+		"epoch", now.Epoch, "reason", now.Reason)
+	// What the drain of this very recovery brought about, its Replay follows up.
+	if now.State.Fit() && now.Epoch > before.Epoch && in.Drained == 0 {
+		return now, o.replay(ctx, now)
+	}
+	return now, nil
+}
+
+// publish puts the orientation into the memo. That event is the orientation frame.
+func (o *orientation) publish(ctx workflow.Context) error {
+	return workflow.UpsertMemo(ctx, map[string]any{ltp.OrientationMemo: o.condition.Orientation})
+}
+
+func (o *orientation) replay(ctx workflow.Context, now ltp.Orientation) error {
+	ctx = workflow.WithChildOptions(disconnected(ctx), workflow.ChildWorkflowOptions{
+		WorkflowID:               ltp.ReplayWorkflowID(now.Component, now.Epoch),
+		ParentClosePolicy:        enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		WorkflowTaskTimeout:      10 * time.Second,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowExecutionTimeout: 0,
+		StaticSummary:            fmt.Sprintf("replay of what %s deferred before epoch %d", now.Component, now.Epoch),
+	})
+	child := workflow.ExecuteChildWorkflow(ctx, Replay, ReplayInput{
+		Component: now.Component, Epoch: now.Epoch, Drain: now.State == ltp.Recovering,
+	})
+	// Only that it has started matters here: it lives its own life.
+	if err := child.GetChildWorkflowExecution().Get(ctx, nil); err != nil {
+		o.log.Error("replay not started: orders wait for their backstop", "component", now.Component, "epoch", now.Epoch, "error", err)
+	}
+	return nil
+}
+
+// observe schedules the one Observe activity. While the last observer is merely
+// gone, somebody must take over within the grace; once the state is UNKNOWN it may
+// wait for as long as it takes.
+func (o *orientation) observe(ctx workflow.Context) {
+	options := workflow.ActivityOptions{
+		TaskQueue:           ltp.ObserveQueue(o.in.Component),
+		StartToCloseTimeout: ObserveFor,
+		HeartbeatTimeout:    HeartbeatTimeout,
+		WaitForCancellation: false,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             "observe " + o.in.Component,
+	}
+	if o.condition.Last.Verdict != "" {
+		options.ScheduleToStartTimeout = o.in.Policy.Grace
+	}
+	ctx, o.observingEnd = workflow.WithCancel(ctx)
+	var a *activities.Observer
+	o.scheduledAt = workflow.Now(ctx)
+	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, activities.ObserveInput{Component: o.in.Component})
+}
+
+// observerEnded schedules the next observer. The state stands, unless nobody has
+// looked for longer than the grace.
+func (o *orientation) observerEnded(ctx workflow.Context, f workflow.Future) error {
+	o.observing = nil
+	now := workflow.Now(ctx)
+	var handover activities.Handover
+	err := f.Get(ctx, &handover)
+	var timeout *temporal.TimeoutError
+	switch {
+	case err == nil:
+		o.failures = 0
+		return nil
+	case ctx.Err() != nil:
+		return nil
+	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+		_, err := o.apply(ctx, ltp.Input{Lost: fmt.Sprintf("No observer took over within %s", o.in.Policy.Grace)})
+		return err
+	case errors.As(err, &timeout):
+		o.failures = 0
+		var beat activities.Beat
+		if timeout.HasLastHeartbeatDetails() {
+			_ = timeout.LastHeartbeatDetails(&beat)
+		}
+		if seen := beat.At; !seen.IsZero() && now.Sub(seen) > HeartbeatTimeout+o.in.Policy.Grace {
+			_, err := o.apply(ctx, ltp.Input{Lost: fmt.Sprintf("Not observed since %s", seen.UTC().Format(time.RFC3339))})
+			return err
+		}
+		o.log.Warn("observer lost, another is asked to take over", "component", o.in.Component, "error", err)
+		return nil
+	}
+	o.log.Error("observing failed, trying again", "component", o.in.Component, "error", err)
+	o.again = workflow.NewTimer(ctx, grown(firstObservePause, maxObservePause, o.failures))
+	if o.failures++; o.failures > 1 {
+		_, err := o.apply(ctx, ltp.Input{Lost: "Observing fails: " + err.Error()})
+		return err
+	}
+	return nil
+}
+
+// setDwell keeps a timer for the moment at which the dwell ends, and none otherwise.
+func (o *orientation) setDwell(ctx workflow.Context) {
+	end, due := o.condition.DwellEnds(o.in.Policy)
+	if o.dwell != nil && (!due || !end.Equal(o.dwellEnd)) {
+		o.stopWait()
+		o.dwell = nil
+	}
+	if due && o.dwell == nil {
+		ctx, o.stopWait = workflow.WithCancel(ctx)
+		wait := max(end.Sub(workflow.Now(ctx)), time.Millisecond)
+		o.dwell, o.dwellEnd = workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{
+			Summary: fmt.Sprintf("%s must stay fit until %s", o.in.Component, end.UTC().Format(time.TimeOnly)),
+		}), end
+	}
+}
+
+// continueAsNew begins a new run with everything that this one knows. What was said
+// meanwhile is applied first, so that nothing is lost.
+func (o *orientation) continueAsNew(ctx workflow.Context) error {
+	if o.observingEnd != nil {
+		o.observingEnd()
+	}
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return err
+	}
+	for {
+		var seen ltp.Observation
+		if !o.observations.ReceiveAsync(&seen) {
+			break
+		}
+		if err := o.observed(ctx, seen); err != nil {
+			return err
+		}
+	}
+	for {
+		var epoch int64
+		if !o.drained.ReceiveAsync(&epoch) {
+			break
+		}
+		if _, err := o.apply(ctx, ltp.Input{Drained: epoch}); err != nil {
+			return err
+		}
+	}
+	next := o.in
+	next.Continued = &o.condition
+	return workflow.NewContinueAsNewError(ctx, Orientation, next)
+}

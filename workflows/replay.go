@@ -1,0 +1,62 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+)
+
+// ReplayInput names the recovery whose backlog is replayed.
+type ReplayInput struct {
+	Component string `json:"component"`
+	Epoch     int64  `json:"epoch"`
+	// Drain says that the component is RECOVERING and becomes STABLE when the
+	// backlog is drained. Without it, the component is fit already.
+	Drain bool `json:"drain,omitempty"`
+}
+
+// Replay releases the orders that a component deferred before an epoch. It reports
+// the backlog drained, and then sweeps on under the epoch that follows, because the
+// visibility store shows some orders late. It ends when there is nothing left to
+// release, or when the orientation moves on.
+func Replay(ctx workflow.Context, in ReplayInput) (activities.ReleaseReport, error) {
+	var total activities.ReleaseReport
+	epoch := in.Epoch
+	if in.Drain {
+		report, err := releaseOrders(ctx, activities.ReleaseInput{Component: in.Component, Epoch: epoch})
+		if total.Add(report); err != nil || report.MovedOn {
+			return total, err
+		}
+		err = workflow.SignalExternalWorkflow(ctx, ltp.OrientationWorkflowID(in.Component), "", ltp.DrainedSignal, epoch).Get(ctx, nil)
+		if err != nil {
+			return total, fmt.Errorf("report the backlog of %s drained: %w", in.Component, err)
+		}
+		epoch++
+	}
+	report, err := releaseOrders(ctx, activities.ReleaseInput{Component: in.Component, Epoch: epoch, Settle: true})
+	total.Add(report)
+	return total, err
+}
+
+func releaseOrders(ctx workflow.Context, in activities.ReleaseInput) (report activities.ReleaseReport, err error) {
+	summary := fmt.Sprintf("release the orders deferred by %s before epoch %d", in.Component, in.Epoch)
+	if in.Settle {
+		summary = fmt.Sprintf("look for orders of %s that showed up late", in.Component)
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 24 * time.Hour,
+		HeartbeatTimeout:    HeartbeatTimeout,
+		WaitForCancellation: true,
+		Summary:             summary,
+		// It must go on for as long as orders wait: only a new epoch ends it.
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 10 * time.Second},
+	})
+	var a *activities.Engine
+	err = workflow.ExecuteActivity(ctx, a.Release, in).Get(ctx, &report)
+	return report, err
+}
