@@ -220,7 +220,7 @@ func (o *orientation) replay(ctx workflow.Context, now ltp.Orientation) error {
 		WorkflowExecutionTimeout: 0,
 		StaticSummary:            fmt.Sprintf("replay of what %s deferred before epoch %d", now.Component, now.Epoch),
 	})
-	child := workflow.ExecuteChildWorkflow(ctx, Replay, ReplayInput{
+	child := workflow.ExecuteChildWorkflow(ctx, ltp.ReplayWorkflow, ReplayInput{
 		Component: now.Component, Epoch: now.Epoch, Drain: now.State == ltp.Recovering,
 	})
 	// Only that it has started matters here: it lives its own life.
