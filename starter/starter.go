@@ -68,6 +68,12 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 		return Submission{}, err
 	}
 	if err := s.admit(ctx, o.Components()); err != nil {
+		if errors.Is(err, ErrFrozen) || errors.Is(err, ErrComponent) {
+			// What was accepted before stays accepted: a repeat is told so.
+			if sub, known := s.repeat(ctx, o); !errors.Is(known, ErrNotFound) {
+				return sub, known
+			}
+		}
 		return Submission{}, err
 	}
 	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
@@ -85,13 +91,13 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 	case err == nil:
 		return Submission{OrderID: o.ID, RunID: run.GetRunID()}, nil
 	case errors.As(err, &started):
-		return s.repeat(ctx, o, started.RunId)
+		return s.repeat(ctx, o)
 	}
 	return Submission{}, unreachable("accept order "+o.ID, err)
 }
 
 // repeat answers for an order whose ID is taken.
-func (s *Starter) repeat(ctx context.Context, o ltp.Order, runID string) (Submission, error) {
+func (s *Starter) repeat(ctx context.Context, o ltp.Order) (Submission, error) {
 	d, err := s.describe(ctx, o.ID)
 	if err != nil {
 		return Submission{}, err
@@ -103,7 +109,7 @@ func (s *Starter) repeat(ctx context.Context, o ltp.Order, runID string) (Submis
 	if content != o.ContentHash() {
 		return Submission{}, fmt.Errorf("%w: %s was accepted before with different content", ErrConflict, o.ID)
 	}
-	return Submission{OrderID: o.ID, RunID: runID, Repeated: true}, nil
+	return Submission{OrderID: o.ID, RunID: d.GetWorkflowExecutionInfo().GetExecution().GetRunId(), Repeated: true}, nil
 }
 
 // intake is what is known of a component at the door.

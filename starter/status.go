@@ -33,7 +33,7 @@ type Status struct {
 	// Detail says why an order ended as it did, for people.
 	Detail     string       `json:"detail,omitempty"`
 	Receipt    *ltp.Receipt `json:"receipt,omitempty"`
-	AcceptedAt time.Time    `json:"accepted_at"`
+	AcceptedAt time.Time    `json:"accepted_at,omitzero"`
 	EndedAt    time.Time    `json:"ended_at,omitzero"`
 }
 

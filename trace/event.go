@@ -1,8 +1,14 @@
 // Package trace reads frames out of Temporal history: the history is the trace,
 // and nothing is logged twice.
+//
+// From the events up: OrderFrames and OrientationFrames read one workflow's
+// history, Incidents finds what happened to a component, NewTimeline tells it with
+// the orders that met it, WriteTimeline and WriteOrder show it. All of these are
+// pure functions. Reader fetches the histories; it needs no worker.
 package trace
 
 import (
+	"errors"
 	"fmt"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -13,48 +19,77 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Decode reads a payload of the order node. A payload that cannot be read is an
-// error: the trace has no silent gaps.
+// Decode reads a payload of the order node. A payload that cannot be read, or is
+// not there, is an error: the trace has no silent gaps.
 func Decode(p *commonpb.Payloads, into ...any) error {
+	if n := len(into) - len(p.GetPayloads()); n > 0 {
+		return fmt.Errorf("%d of %d values are missing", n, len(into))
+	}
 	return converter.GetDefaultDataConverter().FromPayloads(p, into...)
 }
 
 // Routing is the routing that an event holds, and false when the event is another
 // one.
 func Routing(e *historypb.HistoryEvent) (ltp.Routing, bool, error) {
-	var r ltp.Routing
+	r, ok, err := routing(e)
+	if err != nil {
+		return ltp.Routing{}, false, fmt.Errorf("event %d: %w", e.GetEventId(), err)
+	}
+	return r, ok, nil
+}
+
+func routing(e *historypb.HistoryEvent) (r ltp.Routing, ok bool, err error) {
 	m := e.GetMarkerRecordedEventAttributes()
 	if m == nil || m.GetMarkerName() != localActivityMarker {
 		return r, false, nil
 	}
 	var about struct{ ActivityType string }
 	if err := Decode(m.GetDetails()["data"], &about); err != nil {
-		return r, false, fmt.Errorf("event %d: local activity marker: %w", e.GetEventId(), err)
+		return r, false, fmt.Errorf("local activity marker: %w", err)
 	}
-	if about.ActivityType != "CheckOrientation" {
+	if about.ActivityType != checkOrientation {
 		return r, false, nil
 	}
 	if m.GetFailure() != nil {
-		return r, false, fmt.Errorf("event %d: routing failed: %s", e.GetEventId(), m.GetFailure().GetMessage())
+		return r, false, fmt.Errorf("%w: %s", errNotRouted, m.GetFailure().GetMessage())
 	}
 	if err := Decode(m.GetDetails()["result"], &r); err != nil {
-		return r, false, fmt.Errorf("event %d: routing: %w", e.GetEventId(), err)
+		return r, false, fmt.Errorf("routing: %w", err)
 	}
 	return r, true, nil
 }
 
-// localActivityMarker is the name of the marker that the SDK records for a local
-// activity.
-const localActivityMarker = "LocalActivity"
+// errNotRouted: a routing ended without an answer.
+var errNotRouted = errors.New("routing failed")
+
+const (
+	// localActivityMarker is the name of the marker that the SDK records for a local
+	// activity.
+	localActivityMarker = "LocalActivity"
+	// The activities, by their Temporal names.
+	checkOrientation = "CheckOrientation"
+	execute          = "Execute"
+	observe          = "Observe"
+)
 
 // Outcome is how an order ended, by its closing event; false when the event closes
 // nothing. An order that somebody ended by force is Terminated.
 func Outcome(e *historypb.HistoryEvent) (ltp.Outcome, bool, error) {
+	o, ok, err := outcome(e)
+	if err != nil {
+		return ltp.Outcome{}, false, fmt.Errorf("event %d: %w", e.GetEventId(), err)
+	}
+	return o, ok, nil
+}
+
+func outcome(e *historypb.HistoryEvent) (o ltp.Outcome, ok bool, err error) {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-		var o ltp.Outcome
 		if err := Decode(e.GetWorkflowExecutionCompletedEventAttributes().GetResult(), &o); err != nil {
-			return o, false, fmt.Errorf("event %d: outcome: %w", e.GetEventId(), err)
+			return o, false, fmt.Errorf("outcome: %w", err)
+		}
+		if !o.State.Final() {
+			return o, false, fmt.Errorf("outcome: %q is not how an order ends", o.State)
 		}
 		return o, true, nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:

@@ -16,7 +16,7 @@ const workerStopTimeout = 5 * time.Second
 func WatchProbe(p observer.Probe, s observer.Settings) activities.Watch {
 	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
 		return observer.Watch(ctx, p, s, emit, func(now observer.Status) {
-			beat(activities.Beat{At: now.At, Verdict: now.Verdict, LatencyMs: now.Latency.Milliseconds()})
+			beat(activities.Beat{At: now.At, Verdict: now.Verdict, LatencyMs: now.Sample.Latency.Milliseconds()})
 		})
 	}
 }

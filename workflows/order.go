@@ -306,7 +306,7 @@ func grown(first, most time.Duration, n int) time.Duration {
 // the history.
 func jittered(d time.Duration, orderID string, attempt int) time.Duration {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%s/%d", orderID, attempt)
+	h.Write([]byte(ltp.RequestFrameID(orderID, attempt)))
 	spread := int64(d) / 2
 	return d - time.Duration(spread/2) + time.Duration(spread*int64(h.Sum32()%1024)/1024)
 }

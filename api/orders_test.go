@@ -1,0 +1,166 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/starter"
+)
+
+func TestOrderCanBeLookedUp(t *testing.T) {
+	d := newDesk()
+	d.put("A2", starter.Status{State: ltp.Deferred, Decision: ltp.Defer, Reason: ltp.ReasonUnstable, Commitment: ltp.Commitment, Component: "orders-db", Epoch: 4})
+	d.put("A3", starter.Status{State: ltp.Terminated, Detail: "the order's workflow failed: nil map in order.go:71"})
+	h := handler(d)
+	got := ask(t, h, request("GET", "/orders/A2", ""))
+	got.wants(t, 200, nil)
+	if got.status != d.status["A2"] || !strings.Contains(got.text, "state == STABLE") {
+		t.Errorf("answered %s", got.text)
+	}
+	if cc := got.Header.Get("Cache-Control"); cc != "no-store" {
+		t.Errorf("Cache-Control: %q", cc)
+	}
+	if got := ask(t, h, request("GET", "/orders/A3", "")); got.StatusCode != 200 || strings.Contains(got.text, "order.go") {
+		t.Errorf("tells internals: %s", got.text)
+	}
+	got = ask(t, h, request("GET", "/orders/A4", ""))
+	got.wants(t, 404, orderNotFound)
+	if got.OrderID != "A4" {
+		t.Errorf("answered %s", got.text)
+	}
+}
+
+func TestIDsThatNameNoOrderAreRefused(t *testing.T) {
+	h := handler(newDesk())
+	for _, id := range []string{"%20", "-a", "a%2Fb", "%2e%2e", strings.Repeat("a", 129), "%ff"} {
+		for _, method := range []string{"GET", "DELETE"} {
+			got := ask(t, h, request(method, "/orders/"+id, ""))
+			got.wants(t, 400, invalidRequest)
+			if got.Field != "id" {
+				t.Errorf("%s %s: field %q", method, id, got.Field)
+			}
+		}
+	}
+}
+
+func TestLookupsSayWhenTemporalIsAway(t *testing.T) {
+	d := newDesk()
+	d.err = fmt.Errorf("look up: %w", starter.ErrUnreachable)
+	for _, r := range [][2]string{{"GET", "/orders/A2"}, {"DELETE", "/orders/A2"}, {"GET", "/orders"}} {
+		got := ask(t, handler(d), request(r[0], r[1], ""))
+		got.wants(t, 503, unreachable)
+		if got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: no Retry-After", r[0], r[1])
+		}
+	}
+}
+
+func TestCancelIsAnsweredByHowTheOrderEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, becomes ltp.OrderState
+		after           time.Duration
+		prefer          string
+		code            int
+		kind            *kind
+		waits           time.Duration
+	}{
+		"deferred order ends":     {ltp.Deferred, ltp.Cancelled, 5 * time.Millisecond, "", 200, nil, 10 * time.Millisecond},
+		"workers are down":        {ltp.Deferred, "", 0, "", 202, nil, time.Second},
+		"workers are down, async": {ltp.Deferred, "", 0, "respond-async", 202, nil, 0},
+		"client waits longer":     {ltp.Deferred, ltp.Cancelled, 5 * time.Second, "wait=10", 200, nil, 5060 * time.Millisecond},
+		"it acted meanwhile":      {ltp.Accepted, ltp.Executed, 0, "", 409, orderEnded, 10 * time.Millisecond},
+		"cancelled before":        {ltp.Cancelled, "", 0, "", 200, nil, 0},
+		"executed before":         {ltp.Executed, "", 0, "", 409, orderEnded, 0},
+		"rejected before":         {ltp.Rejected, "", 0, "", 409, orderEnded, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk()
+				d.put("A2", starter.Status{State: c.before})
+				d.cancelled.State, d.after = c.becomes, c.after
+				begun := time.Now()
+				got := ask(t, handler(d), request("DELETE", "/orders/A2", "", "Prefer", c.prefer))
+				got.wants(t, c.code, c.kind)
+				if c.kind != nil && (got.OrderID != "A2" || got.State == "") {
+					t.Errorf("the problem does not say how the order ended: %s", got.text)
+				}
+				if waited := time.Since(begun); waited != c.waits {
+					t.Errorf("waited %s, want %s", waited, c.waits)
+				}
+			})
+		})
+	}
+}
+
+func TestCancelOfNoOrderIsNotFound(t *testing.T) {
+	ask(t, handler(newDesk()), request("DELETE", "/orders/A9", "")).wants(t, 404, orderNotFound)
+}
+
+func TestOrdersAreListedPageByPage(t *testing.T) {
+	d := newDesk()
+	d.put("A2", starter.Status{State: ltp.Deferred})
+	d.page = starter.Page{Orders: []starter.Status{d.status["A2"]}, NextPageToken: []byte{0xff, 0xfe, '?', '/'}}
+	h := handler(d)
+	got := ask(t, h, request("GET", "/orders?state=DEFERRED&page_size=7", ""))
+	got.wants(t, 200, nil)
+	if d.filter.State != ltp.Deferred || d.filter.Size != 7 || len(d.filter.PageToken) != 0 {
+		t.Errorf("asked for %+v", d.filter)
+	}
+	if !strings.Contains(got.text, `{"orders":[{"id":"A2","state":"DEFERRED"`) || !strings.Contains(got.text, `"next_page_token":"__4_Lw"`) {
+		t.Errorf("answered %s", got.text)
+	}
+	d.page = starter.Page{}
+	got = ask(t, h, request("GET", "/orders?page_token=__4_Lw", ""))
+	if string(d.filter.PageToken) != "\xff\xfe?/" {
+		t.Errorf("asked for %+v", d.filter)
+	}
+	if got.text != "{\"orders\":[]}\n" {
+		t.Errorf("answered %s", got.text)
+	}
+}
+
+func TestListingsThatCannotBeAskedForAreRefused(t *testing.T) {
+	badState := &ltp.InvalidError{Field: "state", Hint: "use ACCEPTED"}
+	for query, c := range map[string]struct {
+		field string
+		err   error
+	}{
+		"?page_size=0":       {"page_size", nil},
+		"?page_size=-1":      {"page_size", nil},
+		"?page_size=1001":    {"page_size", nil},
+		"?page_size=ten":     {"page_size", nil},
+		"?page_size=1e2":     {"page_size", nil},
+		"?page_token=%20":    {"page_token", nil},
+		"?page_token=a%2Bb=": {"page_token", nil},
+		"?page_token=AAAA":   {"page_token", fmt.Errorf("list orders: %w", serviceerror.NewInvalidArgument("invalid NextPageToken"))},
+		"?state=LOST":        {"state", badState},
+		"?state=%zz":         {"", nil},
+	} {
+		t.Run(query, func(t *testing.T) {
+			d := newDesk()
+			d.err = c.err
+			got := ask(t, handler(d), request("GET", "/orders"+query, ""))
+			got.wants(t, 400, invalidRequest)
+			if got.Field != c.field {
+				t.Errorf("field %q, want %q", got.Field, c.field)
+			}
+		})
+	}
+}
+
+func TestListingThatFailsTellsNoInternals(t *testing.T) {
+	d := newDesk()
+	d.err = errors.New("sql: no such column LtpState")
+	got := ask(t, handler(d), request("GET", "/orders", ""))
+	got.wants(t, 500, internalError)
+	if strings.Contains(got.text, "sql") {
+		t.Errorf("tells internals: %s", got.text)
+	}
+}

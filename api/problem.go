@@ -1,0 +1,210 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// problem is a problem document as in RFC 9457. Its type is a path of this API,
+// where the problem is explained.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	// Detail says what to do.
+	Detail string `json:"detail"`
+	// Instance names this occurrence; the log has it too.
+	Instance string `json:"instance"`
+	// Field is the field, parameter or header that cannot be accepted, such as
+	// "lines[2].quantity".
+	Field string `json:"field,omitempty"`
+	// OrderID is the order that the problem is about, State where it is.
+	OrderID string         `json:"id,omitempty"`
+	State   ltp.OrderState `json:"state,omitempty"`
+	// Missing is what a process lacks to be ready.
+	Missing []string `json:"missing,omitempty"`
+
+	retryAfter time.Duration
+	cause      error // for the log only
+}
+
+// kind is a type of problem. Every kind is registered with its explanation, so that
+// no problem can be answered that /problems does not explain.
+type kind struct {
+	name, title, explanation string
+	status                   int
+}
+
+// kinds are all kinds, in the order of their registration.
+var kinds []*kind
+
+func register(name string, status int, title, explanation string) *kind {
+	k := &kind{name: name, title: title, explanation: explanation, status: status}
+	kinds = append(kinds, k)
+	return k
+}
+
+// The kinds of problems. Their names are promises to clients.
+var (
+	invalidJSON = register("invalid-json", http.StatusBadRequest, "The body is not one JSON object",
+		"Send one JSON object in UTF-8, with every field at most once, and nothing after it. Nothing was accepted.")
+	invalidOrder = register("invalid-order", http.StatusBadRequest, "The order cannot be accepted as it stands",
+		"The member \"field\" names what is wrong, as in lines[2].quantity. Correct it and send the order again, under the same id or key if you like: nothing was accepted.")
+	invalidRequest = register("invalid-request", http.StatusBadRequest, "The request cannot be understood",
+		"The member \"field\" names the path segment, query parameter or header that is wrong. Correct it; nothing was done.")
+	keyAndID = register("idempotency-key-and-id", http.StatusBadRequest, "The order has two names",
+		"An order's id already makes a repeat safe. Send the id or the Idempotency-Key header, not two that differ. Nothing was accepted.")
+	requestTimeout = register("request-timeout", http.StatusRequestTimeout, "The body did not arrive in time",
+		"Nothing was accepted. Send the request again.")
+	bodyTooLarge = register("body-too-large", http.StatusRequestEntityTooLarge, "The body is too large",
+		fmt.Sprintf("An order may have %d bytes. Split it into several orders. Nothing was accepted.", MaxBody))
+	unsupportedMediaType = register("unsupported-media-type", http.StatusUnsupportedMediaType, "The body is not declared as JSON",
+		"Send the order as JSON with Content-Type: application/json and no Content-Encoding. Nothing was accepted.")
+	unknownComponent = register("unknown-component", http.StatusUnprocessableEntity, "The order depends on a component that nobody has configured",
+		"GET /orientation lists the components there are. Name one of them in depends_on, or leave depends_on out. Nothing was accepted.")
+	orderConflict = register("order-conflict", http.StatusUnprocessableEntity, "Another order has this id",
+		"An order with other content was accepted before under this id or Idempotency-Key, and stands as it was. Send a different order under a new one.")
+	orderRejected = register("order-rejected", http.StatusUnprocessableEntity, "Order Rejected",
+		"The order was accepted, and the order database refused it: \"detail\" has its words. This order is settled and GET /orders/{id} keeps telling of it. A changed order needs a new id or Idempotency-Key.")
+	orderEnded = register("order-ended", http.StatusConflict, "The order has ended",
+		"The order can no longer be changed; \"state\" says how it ended. To order again, send the order under a new id or Idempotency-Key.")
+	orderNotFound = register("order-not-found", http.StatusNotFound, "There is no such order",
+		"No order was accepted under this id, or it ended so long ago that only the order database remembers it.")
+	componentNotFound = register("component-not-found", http.StatusNotFound, "There is no such component",
+		"GET /orientation lists the components that this API looks at.")
+	intakeFrozen = register("intake-frozen", http.StatusServiceUnavailable, "Intake is frozen",
+		"An operator has stopped intake; \"detail\" has the reason. The order was not accepted. Orders that were accepted before stand. Send the order again after the Retry-After.")
+	unreachable = register("unreachable", http.StatusServiceUnavailable, "Orders cannot be reached right now",
+		"Whether the request took effect is not known. It may be sent again without harm, under the id that the problem names if it names one, after the Retry-After: an order never acts twice under one id.")
+	notReady = register("not-ready", http.StatusServiceUnavailable, "Not ready",
+		"The process lives and lacks what \"missing\" lists. Send it no orders until it is ready.")
+	notFound = register("not-found", http.StatusNotFound, "There is nothing at this path",
+		"Check the path. Orders are at /orders, components at /orientation.")
+	methodNotAllowed = register("method-not-allowed", http.StatusMethodNotAllowed, "This path does not serve this method",
+		"The Allow header lists the methods that are served.")
+	internalError = register("internal-error", http.StatusInternalServerError, "Something is wrong on our side",
+		"The request may be sent again, under the id that the problem names if it names one. If the problem stays, tell support its \"instance\": the log has it.")
+)
+
+// How long a client should stay away.
+const (
+	frozenRetry      = 30 * time.Second
+	unreachableRetry = 2 * time.Second
+)
+
+func (k *kind) path() string { return "/problems/" + k.name }
+
+// because makes a problem with a sentence that says what to do.
+func (k *kind) because(detail string) *problem {
+	return &problem{Type: k.path(), Title: k.title, Status: k.status, Detail: detail}
+}
+
+// in makes a problem with a field.
+func (k *kind) in(field, hint string) *problem {
+	const most = 100 // bytes; a client may name a field as it likes
+	if len(field) > most {
+		field = strings.ToValidUTF8(field[:most], "") + "…"
+	}
+	p := k.because(sentence(field + ": " + hint))
+	p.Field = field
+	return p
+}
+
+// sentence ends s as a sentence.
+func sentence(s string) string {
+	if s == "" || strings.ContainsRune(".!?", rune(s[len(s)-1])) {
+		return s
+	}
+	return s + "."
+}
+
+func (p *problem) of(orderID string) *problem {
+	p.OrderID = orderID
+	return p
+}
+
+func (p *problem) after(d time.Duration) *problem {
+	p.retryAfter = d
+	return p
+}
+
+// refuse answers with a problem.
+func (a *api) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	p.Instance = uuid.Must(uuid.NewV7()).URN()
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
+	}
+	level := slog.LevelDebug
+	switch {
+	case p.Status == http.StatusInternalServerError:
+		level = slog.LevelError
+	case p.cause != nil && r.Context().Err() == nil: // else it is the client who has gone
+		level = slog.LevelWarn
+	}
+	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path,
+		"problem", p.Type, "status", p.Status, "detail", p.Detail, "instance", p.Instance, "error", p.cause)
+	write(w, p.Status, "application/problem+json", p)
+}
+
+// problemOf is the problem that an error of the starter stands for. again says what
+// to do when Temporal did not answer.
+func problemOf(err error, again string) *problem {
+	var invalid *ltp.InvalidError
+	switch {
+	case errors.As(err, &invalid):
+		return invalidOrder.in(invalid.Field, invalid.Hint)
+	case errors.Is(err, starter.ErrNotFound):
+		return orderNotFound.because("Check the id. An order that was never accepted can be sent now.")
+	case errors.Is(err, starter.ErrConflict):
+		return orderConflict.because("An order with other content was accepted under this id before, and stands. Send this one under a new id or Idempotency-Key.")
+	case errors.Is(err, starter.ErrComponent):
+		p := unknownComponent.because(fmt.Sprintf("Nobody has configured %q. Name a component that GET /orientation lists, or leave depends_on out.", words(err, starter.ErrComponent)))
+		p.Field = "depends_on"
+		return p
+	case errors.Is(err, starter.ErrFrozen):
+		return intakeFrozen.because(sentence(words(err, starter.ErrFrozen)) + " The order was not accepted: send it again later.").after(frozenRetry)
+	case errors.Is(err, starter.ErrUnreachable):
+		p := unreachable.because(again).after(unreachableRetry)
+		p.cause = err
+		return p
+	}
+	p := internalError.because("Something is wrong here, not with the request. " + again)
+	p.cause = err
+	return p
+}
+
+// words are what err adds to the sentinel that it wraps.
+func words(err, sentinel error) string {
+	_, said, _ := strings.Cut(err.Error(), sentinel.Error()+": ")
+	return said
+}
+
+func (a *api) problems(w http.ResponseWriter, _ *http.Request) *problem {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	for _, k := range kinds {
+		_, _ = fmt.Fprintf(w, "%s\n    %d %s\n", k.path(), k.status, k.title)
+	}
+	return nil
+}
+
+func (a *api) explain(w http.ResponseWriter, r *http.Request) *problem {
+	for _, k := range kinds {
+		if k.name == r.PathValue("name") {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_, _ = io.WriteString(w, fmt.Sprintf("%s (%d)\n\n%s\n", k.title, k.status, k.explanation))
+			return nil
+		}
+	}
+	return notFound.because("GET /problems lists the problems there are.")
+}

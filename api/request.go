@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// ServeHTTP routes a request, measures it, and turns panics and what the mux
+// refuses into problems.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := time.Now()
+	rec := &recorder{ResponseWriter: w}
+	defer func() {
+		if v := recover(); v != nil {
+			a.survive(rec, r, v)
+		}
+		took := time.Since(begun)
+		if a.metrics != nil {
+			a.metrics.Served(r.Pattern, rec.code, took)
+		}
+		a.log.Debug("request", "method", r.Method, "path", r.URL.Path, "route", r.Pattern, "status", rec.code, "took", took)
+	}()
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if refusal, pattern := a.mux.Handler(r); pattern == "" {
+		a.unmatched(rec, r, refusal)
+		return
+	}
+	a.mux.ServeHTTP(rec, r)
+}
+
+// survive answers for a handler that panicked.
+func (a *api) survive(w *recorder, r *http.Request, v any) {
+	if v == http.ErrAbortHandler {
+		panic(v)
+	}
+	p := internalError.because("Something is wrong here, not with the request. Try again; if it stays so, tell support the instance.")
+	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	if w.code != 0 {
+		a.log.Error("a request panicked after its answer had begun", "method", r.Method, "path", r.URL.Path, "error", p.cause)
+		panic(http.ErrAbortHandler) // only a broken connection still tells the client that the answer is not whole
+	}
+	a.refuse(w, r, p)
+}
+
+// unmatched answers what no route serves. The mux knows whether another method
+// would have been served, and which.
+func (a *api) unmatched(w http.ResponseWriter, r *http.Request, refusal http.Handler) {
+	said := &discarded{header: http.Header{}}
+	refusal.ServeHTTP(said, r)
+	if said.code == http.StatusMethodNotAllowed {
+		allow := said.header.Get("Allow")
+		w.Header().Set("Allow", allow)
+		a.refuse(w, r, methodNotAllowed.because("Use "+allow+" here."))
+		return
+	}
+	a.refuse(w, r, notFound.because("There is nothing at this path. Orders are at /orders, components at /orientation."))
+}
+
+// recorder remembers the status of an answer; 0 while nothing has been written.
+type recorder struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *recorder) WriteHeader(code int) {
+	if w.code == 0 {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController through.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// discarded takes an answer that is not sent.
+type discarded struct {
+	header http.Header
+	code   int
+}
+
+func (w *discarded) Header() http.Header         { return w.header }
+func (w *discarded) Write(p []byte) (int, error) { return len(p), nil }
+func (w *discarded) WriteHeader(code int)        { w.code = code }
+
+// reply answers with v as JSON.
+func reply(w http.ResponseWriter, code int, v any) {
+	write(w, code, "application/json", v)
+}
+
+func write(w http.ResponseWriter, code int, contentType string, v any) {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false) // people read "DB Write Latency > 5000ms" with curl
+	if err := e.Encode(v); err != nil {
+		panic(err) // before anything was written: becomes a 500
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(code)
+	_, _ = w.Write(body.Bytes()) // a client that has gone needs no answer
+}
+
+// changing is the context of a call that changes something in Temporal. It outlives
+// the client's connection, so that nothing is left half done by a client who goes.
+func changing(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
+}
+
+// reading is the context of a call that only looks something up.
+func reading(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), lookupTimeout)
+}
+
+// stopping is the key of the context that ends when the server is told to stop: see
+// [Serve].
+type stopping struct{}
+
+// waiting is a context that ends after d, when the client goes, or when the server
+// is told to stop: the answer then says what is known.
+func waiting(w http.ResponseWriter, r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
+	// The server reads on while the handler waits, to see the client go; when the
+	// read timeout passes meanwhile, it takes the client for gone.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d + readTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), d)
+	stop, ok := r.Context().Value(stopping{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	unhook := context.AfterFunc(stop, cancel)
+	return ctx, func() { unhook(); cancel() }
+}

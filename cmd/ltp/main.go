@@ -1,0 +1,91 @@
+// Command ltp is the LTP order node: its worker, order API and observer, a demo of
+// the incident that it exists for, and the tools to read what happened.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	var code exitCode
+	switch {
+	case err == nil:
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	default:
+		fmt.Fprintln(os.Stderr, "ltp:", err)
+		os.Exit(1)
+	}
+}
+
+// exitCode ends the process without another word: the command has said it all.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
+
+// app is what every command shares.
+type app struct {
+	stateDir  string
+	logLevel  string
+	logFormat string
+	log       *slog.Logger
+}
+
+func root() *cobra.Command {
+	a := &app{}
+	cmd := &cobra.Command{
+		Use:   "ltp",
+		Short: "An order service that lives through an outage",
+		Long: `The LTP order node answers "Order Received - Pending Confirmation" while the order
+database is down, writes nothing into it, and executes every order once it is back.
+
+Start with:  ltp demo
+
+Commands that talk to your own Temporal read TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
+TEMPORAL_API_KEY, TEMPORAL_TLS_* and TEMPORAL_PROFILE, as the Temporal CLI does.
+Without an address they use what ltp demo and ltp dev keep in the state directory.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return a.setUpLog()
+		},
+	}
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.stateDir, "state-dir", ".ltp", "where the embedded Temporal server and the SQLite order database keep their data")
+	flags.StringVar(&a.logLevel, "log-level", "warn", "debug, info, warn or error")
+	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
+	cmd.AddCommand(
+		a.demoCommand(), a.devCommand(),
+		a.setupCommand(), a.workerCommand(), a.apiCommand(), a.observeCommand(),
+		a.inspectCommand(), a.orientationCommand(), a.ordersCommand(),
+	)
+	return cmd
+}
+
+func (a *app) setUpLog() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+		return fmt.Errorf("--log-level %q: use debug, info, warn or error", a.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch a.logFormat {
+	case "text":
+		a.log = slog.New(slog.NewTextHandler(os.Stderr, options))
+	case "json":
+		a.log = slog.New(slog.NewJSONHandler(os.Stderr, options))
+	default:
+		return fmt.Errorf("--log-format %q: use text or json", a.logFormat)
+	}
+	return nil
+}

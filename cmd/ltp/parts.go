@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/api"
+	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// setupCommand registers what a namespace must know.
+func (a *app) setupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "setup",
+		Short: "Register the search attributes of orders in your Temporal namespace",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t, err := a.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer t.stop()
+			added, err := starter.Setup(cmd.Context(), t, t.namespace)
+			if err != nil {
+				return err
+			}
+			slices.Sort(added)
+			if len(added) == 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "Namespace %s has all search attributes already.\n", t.namespace)
+				return nil
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "Registered in namespace %s: %v\n", t.namespace, added)
+			return nil
+		},
+	}
+}
+
+func (a *app) workerCommand() *cobra.Command {
+	c := node.Config{Worker: true, Policy: ltp.DefaultPolicy(), Pace: activities.DefaultPace()}
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run orders, orientations and replays",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, "") },
+	}
+	a.componentsFlag(cmd, &c)
+	a.ordersDBFlag(cmd, &c)
+	policyFlags(cmd, &c.Policy)
+	return cmd
+}
+
+func (a *app) apiCommand() *cobra.Command {
+	var c node.Config
+	var addr string
+	cmd := &cobra.Command{
+		Use:   "api",
+		Short: "Serve the HTTP order API",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, addr) },
+	}
+	a.componentsFlag(cmd, &c)
+	apiFlag(cmd, &addr)
+	return cmd
+}
+
+func (a *app) observeCommand() *cobra.Command {
+	c := node.Config{Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings()}
+	cmd := &cobra.Command{
+		Use:   "observe",
+		Short: "Observe the order database; of several observers Temporal keeps one active",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.Settings.Validate(); err != nil {
+				return err
+			}
+			c.Components = []string{ltp.DefaultComponent}
+			return a.runPart(cmd, c, "")
+		},
+	}
+	a.ordersDBFlag(cmd, &c)
+	policyFlags(cmd, &c.Policy)
+	settingsFlags(cmd, &c.Settings)
+	return cmd
+}
+
+// runPart runs parts of the node against the Temporal of the environment until it
+// is interrupted.
+func (a *app) runPart(cmd *cobra.Command, c node.Config, listen string) error {
+	t, err := a.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer t.stop()
+	if listen != "" {
+		if c.Listen, err = api.Listen(listen); err != nil {
+			return err
+		}
+	}
+	c.Client, c.Namespace, c.Log = t.Client, t.namespace, a.log
+	n, err := node.Start(cmd.Context(), c)
+	if err != nil {
+		return err
+	}
+	defer n.Stop()
+	fmt.Fprintf(cmd.ErrOrStderr(), "ltp %s runs on Temporal namespace %s. Ctrl-C ends it.\n", cmd.Name(), t.namespace)
+	if c.Listen != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "Order API: http://%s\n", c.Listen.Addr())
+	}
+	return waitFor(cmd.Context(), n)
+}
+
+// waitFor returns when ctx ends, or with the error of a part that stopped by itself.
+func waitFor(ctx context.Context, n *node.Node) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.Failed():
+		return err
+	}
+}
+
+func (a *app) componentsFlag(cmd *cobra.Command, c *node.Config) {
+	cmd.Flags().StringSliceVar(&c.Components, "component", []string{ltp.DefaultComponent}, "the components that orders may depend on")
+}
+
+func (a *app) ordersDBFlag(cmd *cobra.Command, c *node.Config) {
+	cmd.Flags().StringVar(&c.OrdersURL, "orders-db", "", "the order database: postgres://… or an SQLite file (default orders.db in the state directory)")
+	pre := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if c.OrdersURL == "" {
+			c.OrdersURL = filepath.Join(a.stateDir, "orders.db")
+		}
+		if pre != nil {
+			return pre(cmd, args)
+		}
+		return nil
+	}
+}
+
+func apiFlag(cmd *cobra.Command, addr *string) {
+	cmd.Flags().StringVar(addr, "api", "127.0.0.1:8080", "where the order API listens")
+}
+
+func policyFlags(cmd *cobra.Command, p *ltp.Policy) {
+	f := cmd.Flags()
+	f.DurationVar(&p.Dwell, "dwell", p.Dwell, "how long a component must be observed fit before it counts as RECOVERING")
+	f.DurationVar(&p.MaxDwell, "max-dwell", p.MaxDwell, "the longest dwell; it doubles with every flap")
+	f.DurationVar(&p.FlapWindow, "flap-window", p.FlapWindow, "how long a fall into UNSTABLE is remembered")
+	f.DurationVar(&p.Grace, "grace", p.Grace, "how long a component may go unobserved before it is UNKNOWN")
+}
+
+func settingsFlags(cmd *cobra.Command, s *observer.Settings) {
+	f := cmd.Flags()
+	f.DurationVar(&s.Interval, "interval", s.Interval, "the time between two probes")
+	f.DurationVar(&s.Timeout, "timeout", s.Timeout, "when a probe that hangs is given up for a new connection")
+	f.DurationVar(&s.UnfitLatency, "unfit-latency", s.UnfitLatency, "a write that takes as long makes the component UNSTABLE")
+	f.DurationVar(&s.FitLatency, "fit-latency", s.FitLatency, "writes must stay under this to count as recovery")
+	f.DurationVar(&s.SlowLatency, "slow-latency", s.SlowLatency, "writes that take as long make the component DEGRADED")
+	f.DurationVar(&s.SlowExit, "slow-exit", s.SlowExit, "writes must stay under this to end DEGRADED")
+	f.IntVar(&s.Fall, "fall", s.Fall, "how many samples in a row it takes for the worse")
+	f.IntVar(&s.Rise, "rise", s.Rise, "how many samples in a row it takes for the better")
+}

@@ -1,0 +1,201 @@
+// Package demo plays the incident of the postmortem for real: orders arrive through
+// the order API, the order database stops taking writes, 1,500 more orders arrive,
+// writes come back. It then measures what became of every order.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// Config is what a demo plays on: a running order node.
+type Config struct {
+	Client    client.Client
+	Namespace string
+	Board     *board.Board
+	DB        orderdb.DB
+	OrdersURL string // the order database's URL, for the fault
+	APIURL    string // the order API, such as http://127.0.0.1:8080
+	Door      *Door  // the worker's Meter
+	// Orders arrive during Outage, evenly; before and after at the same rate.
+	Orders int
+	Outage time.Duration
+	// Show is called several times a second with what is going on.
+	Show func(Scene)
+}
+
+// Scene is a moment of the demo.
+type Scene struct {
+	Act       string // what is happening, for people
+	State     ltp.State
+	Epoch     int64
+	Reason    string
+	Since     time.Time
+	Submitted int
+	Accepted  int
+	Errors    int
+	Deferred  int // routings that deferred
+	Executed  int
+	Waiting   int
+	Latency   time.Duration // of the observer's newest write, which may be hanging
+	Elapsed   time.Duration
+}
+
+// play is a demo under way.
+type play struct {
+	Config
+	clients *clients
+	reader  *trace.Reader
+	began   time.Time
+	act     func(string)
+	outage  Outage
+}
+
+// Run plays the incident and returns what was measured. An error says that it could
+// not be played or measured; what did not hold is in the Report.
+func Run(ctx context.Context, c Config) (Report, error) {
+	p := &play{Config: c, began: time.Now(), reader: trace.NewReader(c.Client, c.Namespace)}
+	p.clients = newClients(c.APIURL, "demo-"+p.began.UTC().Format("20060102T150405"))
+	stop := p.show(ctx)
+	defer stop()
+	if err := p.perform(ctx); err != nil {
+		return Report{}, err
+	}
+	p.act("reading every order's history")
+	return p.measure(ctx)
+}
+
+func (p *play) perform(ctx context.Context) (err error) {
+	p.act("waiting for STABLE")
+	if err := p.await(ctx, ltp.Stable); err != nil {
+		return err
+	}
+	p.Door.reset()
+
+	rate := float64(p.Orders) / p.Outage.Seconds()
+	calm := min(10*time.Second, p.Outage)
+	p.act("orders arrive, the database writes")
+	if err := p.clients.arrive(ctx, phaseStable, atLeast(20, rate*calm.Seconds()), calm); err != nil {
+		return err
+	}
+
+	fault := newFlicker(p.OrdersURL)
+	if err := fault.start(ctx); err != nil {
+		return err
+	}
+	defer fault.close()
+	p.outage.BeganAt = Time{time.Now()}
+	p.act(fmt.Sprintf("the database takes no writes for %s, orders keep arriving", p.Outage))
+	if err := p.clients.arrive(ctx, phaseOutage, p.Orders, p.Outage); err != nil {
+		return err
+	}
+	if err := fault.end(ctx); err != nil {
+		return err
+	}
+	p.outage.EndedAt = Time{time.Now()}
+
+	p.act("the database writes again, the backlog is replayed")
+	if err := p.recover(ctx, rate); err != nil {
+		return err
+	}
+	p.act("STABLE again, orders are confirmed at once")
+	calm = min(3*time.Second, p.Outage)
+	if err := p.clients.arrive(ctx, phaseResolution, atLeast(5, rate*calm.Seconds()), calm); err != nil {
+		return err
+	}
+	p.clients.wait()
+	return p.settle(ctx)
+}
+
+// recover lets a few orders arrive, which join the end of the backlog, and waits
+// until the state is STABLE.
+func (p *play) recover(ctx context.Context, rate float64) error {
+	if err := p.clients.arrive(ctx, phaseRecovery, atLeast(5, rate), time.Second); err != nil {
+		return err
+	}
+	return p.await(ctx, ltp.Stable)
+}
+
+// settle waits until every accepted order has ended, or nothing has ended for long.
+func (p *play) settle(ctx context.Context) error {
+	p.act("waiting for the last orders")
+	const patience = 3 * time.Minute
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	before, since := -1, time.Now()
+	for {
+		_, executed, _ := p.Door.counts()
+		if executed >= p.clients.tally().accepted {
+			return nil
+		}
+		if executed != before {
+			before, since = executed, time.Now()
+		}
+		if time.Since(since) > patience {
+			return nil // the report tells what is pending
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// await waits for a state, for as long as it takes.
+func (p *play) await(ctx context.Context, s ltp.State) error {
+	_, err := p.Board.Wait(ctx, ltp.DefaultComponent, func(r board.Reading) bool { return r.State == s })
+	if err != nil {
+		return fmt.Errorf("waiting for %s: %w", s, err)
+	}
+	return nil
+}
+
+// show calls Show until the returned function is called.
+func (p *play) show(ctx context.Context) (stop func()) {
+	acts := make(chan string, 8)
+	p.act = func(a string) { acts <- a }
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		act := ""
+		for {
+			select {
+			case act = <-acts:
+			case <-tick.C:
+			case <-done:
+				return
+			case <-ctx.Done():
+				return
+			}
+			if p.Show != nil {
+				p.Show(p.scene(act))
+			}
+		}
+	}()
+	return func() { close(done); <-stopped }
+}
+
+func (p *play) scene(act string) Scene {
+	now := p.Board.Orientation(ltp.DefaultComponent)
+	seen := p.clients.tally()
+	deferred, executed, latency := p.Door.counts()
+	return Scene{
+		Act: act, State: now.State, Epoch: now.Epoch, Reason: now.Reason, Since: now.Since,
+		Submitted: seen.sent, Accepted: seen.accepted, Errors: seen.errors,
+		Deferred: deferred, Executed: executed, Waiting: max(0, seen.accepted-executed),
+		Latency: latency, Elapsed: time.Since(p.began),
+	}
+}
+
+func atLeast(least int, n float64) int { return max(least, int(n)) }

@@ -1,0 +1,250 @@
+// Package metrics measures the order node for Prometheus, on a registry of its own.
+//
+//	metric                                     type       labels            what it tells
+//	ltp_orders_deferred                        gauge                        orders that wait now, as the visibility store shows them; absent while that cannot be read
+//	ltp_orders_accepted_total                  counter    repeated          orders that the API accepted; repeated="true" were accepted before
+//	ltp_order_accept_duration_seconds          histogram                    from the API's call until the order was durable
+//	ltp_order_routings_total                   counter    decision, reason  route requests that asked the board; deferrals by reason are decision="DEFER"
+//	ltp_order_route_duration_seconds           histogram                    one of those
+//	ltp_order_executions_total                 counter    outcome           executions: executed, rejected, unavailable, unknown
+//	ltp_order_execute_duration_seconds         histogram                    one of those, with its wait for a connection
+//	ltp_order_writes_begun_total               counter    state             writes that began, by the state of the fence; 0 for UNSTABLE and UNKNOWN, always
+//	ltp_replay_released_total                  counter    component         deferred orders that were released; rate() is the pace of the replay
+//	ltp_orientation_state                      gauge      component, state  1 for the state that this process holds true, else 0; UNKNOWN also when it cannot see
+//	ltp_orientation_epoch                      gauge      component         the epoch of that state
+//	ltp_probe_latency_seconds                  gauge      component         latency of the active observer's newest probe, or how long it has been hanging
+//	ltp_probe_verdict                          gauge      component, verdict  1 for the verdict in force, else 0; absent on observers that stand by
+//	ltp_http_request_duration_seconds          histogram  route, code       requests to the API, with the wait that the client asked for
+//	go_*, process_*                                                         the process
+//
+// An execution that the fence held back is "unavailable" and begins no write, so
+// executions less writes begun are what the fence and full connection pools held
+// back. An order that is routed by the word of the replay engine alone asks no board
+// and is not among the routings.
+package metrics
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/orderdb"
+)
+
+// Counter counts orders: see starter.Starter.
+type Counter interface {
+	Count(ctx context.Context, state ltp.OrderState) (int64, error)
+}
+
+// Config is what is read at every scrape.
+type Config struct {
+	// Board is where the orientation metrics come from; nil leaves them out.
+	Board *board.Board
+	// Orders is where the number of deferred orders comes from; nil leaves it out,
+	// as all but one process of a kind may do.
+	Orders Counter
+}
+
+// Metrics measures. It is an activities.Meter and an api.Metrics, and safe for
+// concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	accepted   *prometheus.CounterVec
+	acceptTime prometheus.Histogram
+	routings   *prometheus.CounterVec
+	routeTime  prometheus.Histogram
+	executions *prometheus.CounterVec
+	writeTime  prometheus.Histogram
+	begun      *prometheus.CounterVec
+	released   *prometheus.CounterVec
+	latency    *prometheus.GaugeVec
+	verdict    *prometheus.GaugeVec
+	requests   *prometheus.HistogramVec
+}
+
+var _ activities.Meter = (*Metrics)(nil)
+
+// New makes metrics that are all there from the beginning, at 0: a counter that
+// appears with its first incident hides that incident from rate().
+func New(c Config) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+
+		accepted:   counter("ltp_orders_accepted_total", "Orders that the API accepted.", "repeated"),
+		acceptTime: histogram("ltp_order_accept_duration_seconds", "Time from the API's call until the order was durable.", .001, 2, 14),
+		routings:   counter("ltp_order_routings_total", "Route requests that asked the board.", "decision", "reason"),
+		routeTime:  histogram("ltp_order_route_duration_seconds", "Time that the board took to route.", .000001, 4, 10),
+		executions: counter("ltp_order_executions_total", "Executions by outcome.", "outcome"),
+		writeTime:  histogram("ltp_order_execute_duration_seconds", "Time of an execution, with its wait for a connection.", .001, 2, 15),
+		begun:      counter("ltp_order_writes_begun_total", "Writes that began, by the state that the fence saw.", "state"),
+		released:   counter("ltp_replay_released_total", "Deferred orders that were released.", "component"),
+		latency: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ltp_probe_latency_seconds", Help: "Latency of the newest probe, or how long it has been hanging.",
+		}, []string{"component"}),
+		verdict: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ltp_probe_verdict", Help: "1 for the observer's verdict in force, else 0.",
+		}, []string{"component", "verdict"}),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ltp_http_request_duration_seconds", Help: "Requests to the API, with the wait that the client asked for.",
+			Buckets: prometheus.ExponentialBuckets(.001, 2, 16),
+		}, []string{"route", "code"}),
+	}
+	m.registry.MustRegister(
+		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released, m.latency, m.verdict, m.requests,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if c.Board != nil {
+		m.registry.MustRegister(orientations{c.Board})
+		for _, component := range c.Board.Components() {
+			m.released.WithLabelValues(component)
+		}
+	}
+	if c.Orders != nil {
+		m.registry.MustRegister(&backlog{orders: c.Orders})
+	}
+	m.begin()
+	return m
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+// histogram has n buckets, the first up to first seconds and each next factor times
+// as wide.
+func histogram(name, help string, first, factor float64, n int) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(first, factor, n)})
+}
+
+// The outcomes of executions.
+const (
+	executed    = "executed"
+	rejected    = "rejected"
+	unavailable = "unavailable"
+	unknown     = "unknown"
+)
+
+// states are all states of a component, verdicts all verdicts.
+var (
+	states   = []ltp.State{ltp.Unknown, ltp.Stable, ltp.Degraded, ltp.Unstable, ltp.Recovering}
+	verdicts = []ltp.Verdict{ltp.Healthy, ltp.Slow, ltp.Unhealthy}
+)
+
+// begin makes the counters of the labels that are known.
+func (m *Metrics) begin() {
+	m.accepted.WithLabelValues("false")
+	m.accepted.WithLabelValues("true")
+	for _, outcome := range []string{executed, rejected, unavailable, unknown} {
+		m.executions.WithLabelValues(outcome)
+	}
+	for _, s := range states {
+		m.begun.WithLabelValues(string(s))
+	}
+	for reason, decision := range map[ltp.Reason]ltp.Decision{
+		ltp.ReasonOK: ltp.Execute, ltp.ReasonRecoveryConfirmed: ltp.Execute,
+		ltp.ReasonDegraded: ltp.Defer, ltp.ReasonUnstable: ltp.Defer, ltp.ReasonRecovering: ltp.Defer,
+		ltp.ReasonUnknown: ltp.Defer, ltp.ReasonExecuteUnavailable: ltp.Defer,
+		ltp.ReasonFrozen: ltp.Freeze,
+	} {
+		m.routings.WithLabelValues(string(decision), string(reason))
+	}
+}
+
+// Handler serves the metrics in the formats that Prometheus reads.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// Routed counts a routing that asked the board.
+func (m *Metrics) Routed(r ltp.Routing, took time.Duration) {
+	m.routings.WithLabelValues(string(r.Decision), string(r.Reason)).Inc()
+	m.routeTime.Observe(took.Seconds())
+}
+
+// Wrote counts an execution; begun is zero when no write began.
+func (m *Metrics) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
+	m.executions.WithLabelValues(outcome(begun, err)).Inc()
+	m.writeTime.Observe(took.Seconds())
+	if !begun.IsZero() {
+		m.begun.WithLabelValues(string(fence.State)).Inc()
+	}
+}
+
+func outcome(begun time.Time, err error) string {
+	if err == nil {
+		return executed
+	}
+	if begun.IsZero() {
+		return unavailable
+	}
+	switch class, _ := orderdb.ClassOf(err); class {
+	case orderdb.Rejected:
+		return rejected
+	case orderdb.Unavailable:
+		return unavailable
+	}
+	return unknown
+}
+
+// Released counts a deferred order that was released.
+func (m *Metrics) Released(component string) { m.released.WithLabelValues(component).Inc() }
+
+// Watching is watch with its beats measured: the newest probe of the component and
+// the verdict in force, for as long as this process is the active observer.
+func (m *Metrics) Watching(component string, watch activities.Watch) activities.Watch {
+	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+		defer m.forget(component)
+		return watch(ctx, emit, func(b activities.Beat) {
+			m.probed(component, b)
+			beat(b)
+		})
+	}
+}
+
+func (m *Metrics) probed(component string, b activities.Beat) {
+	m.latency.WithLabelValues(component).Set(float64(b.LatencyMs) / 1000)
+	for _, v := range verdicts {
+		m.verdict.WithLabelValues(component, string(v)).Set(one(v == b.Verdict))
+	}
+}
+
+// forget takes back what was seen: somebody else looks now, or nobody.
+func (m *Metrics) forget(component string) {
+	of := prometheus.Labels{"component": component}
+	m.latency.DeletePartialMatch(of)
+	m.verdict.DeletePartialMatch(of)
+}
+
+// Accepted counts an order that the API accepted.
+func (m *Metrics) Accepted(repeated bool, took time.Duration) {
+	word := "false"
+	if repeated {
+		word = "true"
+	}
+	m.accepted.WithLabelValues(word).Inc()
+	m.acceptTime.Observe(took.Seconds())
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// Served measures a request to the API. What matched no route is one route, so that
+// clients cannot make up label values.
+func (m *Metrics) Served(route string, code int, took time.Duration) {
+	if route == "" {
+		route = "unmatched"
+	}
+	m.requests.WithLabelValues(route, strconv.Itoa(code)).Observe(took.Seconds())
+}

@@ -1,0 +1,195 @@
+// Package node puts the parts of the order node together in one process: board,
+// worker, order API and observers.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/api"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/metrics"
+	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/worker"
+)
+
+// Config says which parts run, and on what.
+type Config struct {
+	Client    client.Client
+	Namespace string
+	// Components are known to this process: their orientation is started and read.
+	Components []string
+	Policy     ltp.Policy
+	// OrdersURL is the order database, for the worker and its observer.
+	OrdersURL string
+
+	Worker bool
+	Pace   activities.Pace
+	// Observe makes this process stand ready to observe ltp.DefaultComponent by a
+	// probe of the order database.
+	Observe  bool
+	Settings observer.Settings
+	// Listen is where the order API listens; nil for none. The node closes it.
+	Listen net.Listener
+
+	// Meter and Beat are told what happens besides the metrics; both may be nil.
+	Meter activities.Meter
+	Beat  func(activities.Beat)
+	Log   *slog.Logger
+}
+
+// migrateTimeout is how long a worker waits for an order database that hangs before
+// it goes to work all the same.
+const migrateTimeout = 10 * time.Second
+
+// Node is a running node.
+type Node struct {
+	Board   *board.Board
+	DB      orderdb.DB // nil without a worker
+	Metrics *metrics.Metrics
+
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	stops  []func() // in order of starting
+	failed chan error
+}
+
+// Start starts the parts and returns when they run. Stop must be called, also after
+// ctx has ended.
+func Start(ctx context.Context, c Config) (n *Node, err error) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n = &Node{
+		Board: board.New(c.Client, c.Components, c.Log), cancel: cancel, failed: make(chan error, 1),
+	}
+	defer func() {
+		if err != nil {
+			n.Stop()
+		}
+	}()
+	orders := starter.New(c.Client)
+	n.Metrics = metrics.New(metrics.Config{Board: n.Board, Orders: orders})
+	if missing, err := starter.Missing(ctx, c.Client, c.Namespace); err != nil {
+		return n, err
+	} else if len(missing) > 0 {
+		return n, fmt.Errorf("namespace %s lacks the search attributes of orders: run ltp setup", c.Namespace)
+	}
+	if c.Worker || c.Observe {
+		for _, component := range c.Components {
+			if err := worker.Know(ctx, c.Client, component, c.Policy); err != nil {
+				return n, err
+			}
+		}
+	}
+	n.done.Go(func() { n.Board.Run(running) })
+	if c.Worker {
+		if err := n.startWorker(ctx, c); err != nil {
+			return n, err
+		}
+	}
+	if c.Observe {
+		if err := n.startObserver(c); err != nil {
+			return n, err
+		}
+	}
+	if c.Listen != nil {
+		n.serve(running, c, orders)
+	}
+	return n, nil
+}
+
+func (n *Node) startWorker(ctx context.Context, c Config) error {
+	db, err := orderdb.Open(ctx, c.OrdersURL)
+	if err != nil {
+		return err
+	}
+	n.DB = db
+	n.onStop(func() { _ = db.Close() })
+	migrating, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
+	if err := db.Migrate(migrating); err != nil {
+		// A worker that starts during an outage must not fail because of it: the
+		// orders wait, and Execute says what is missing.
+		c.Log.Warn("the schema of the order database could not be checked", "error", err)
+	}
+	w := worker.New(c.Client, worker.Deps{
+		Board: n.Board, DB: db, Pace: c.Pace, Log: c.Log,
+		Meter: meters{n.Metrics, c.Meter}, Released: n.Metrics.Released,
+	})
+	if err := w.Start(); err != nil {
+		return err
+	}
+	n.onStop(w.Stop)
+	return nil
+}
+
+func (n *Node) startObserver(c Config) error {
+	probe, err := orderdb.OpenProbe(c.OrdersURL, ltp.DefaultComponent)
+	if err != nil {
+		return err
+	}
+	n.onStop(func() { _ = probe.Close() })
+	watch := n.Metrics.Watching(ltp.DefaultComponent, worker.WatchProbe(probe, c.Settings))
+	o := worker.NewObserver(c.Client, ltp.DefaultComponent, observerName(), func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+		return watch(ctx, emit, func(b activities.Beat) {
+			beat(b)
+			if c.Beat != nil {
+				c.Beat(b)
+			}
+		})
+	}, c.Log)
+	if err := o.Start(); err != nil {
+		return err
+	}
+	n.onStop(o.Stop)
+	return nil
+}
+
+func (n *Node) serve(running context.Context, c Config, orders *starter.Starter) {
+	serving, stop := context.WithCancel(running)
+	handler := api.New(api.Config{Starter: orders, Board: n.Board, Metrics: n.Metrics, Log: c.Log})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := api.Serve(serving, c.Listen, handler, c.Log); err != nil && !errors.Is(err, context.Canceled) {
+			n.failed <- fmt.Errorf("the order API stopped: %w", err)
+		}
+	}()
+	n.onStop(func() { stop(); <-ended })
+}
+
+// Failed receives the error of a part that stopped by itself.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+func (n *Node) onStop(f func()) { n.stops = append(n.stops, f) }
+
+// Stop ends the parts, the last started first: the API answers what it has
+// accepted, the observer hands over, the worker finishes its activities.
+func (n *Node) Stop() {
+	for i := len(n.stops) - 1; i >= 0; i-- {
+		n.stops[i]()
+	}
+	n.stops = nil
+	n.cancel()
+	n.done.Wait()
+}
+
+// observerName says who observes: host and process.
+func observerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}

@@ -1,0 +1,143 @@
+package observer
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ltp-node/ltp"
+)
+
+// Detector is the hysteresis: what must be remembered of the samples so far. It is
+// a value; [Detector.Next] returns the one that follows. A detector that has seen
+// nothing has no verdict, and says one first when Fall or Rise is reached, whatever
+// was said of the component by others.
+type Detector struct {
+	settings Settings
+	verdict  ltp.Verdict
+	// failed, slow, good and quick count the latest samples in a row that were each
+	// of it: an error, SlowLatency or longer, under FitLatency, under SlowExit.
+	failed, slow, good, quick int
+	// slowest is the longest of the good samples in a row.
+	slowest time.Duration
+	// facts are those of the latest write that was taken while fit.
+	facts map[string]string
+}
+
+// NewDetector returns a detector without a verdict. The settings must be valid.
+func NewDetector(s Settings) Detector { return Detector{settings: s} }
+
+// Verdict is the verdict in force, empty before the first.
+func (d Detector) Verdict() ltp.Verdict { return d.verdict }
+
+// The reasons of observations that are not about one error or threshold.
+const (
+	ReasonNormal    = "DB write latency normal"
+	ReasonNewLeader = "DB Leader elected. Latency normal."
+)
+
+// Next is the rule: the detector that follows d when s was seen at now, and, if
+// the verdict is another than before, the observation to tell. It has neither
+// Component nor Observer.
+func (d Detector) Next(s Sample, now time.Time) (Detector, ltp.Observation, bool) {
+	s.Latency = max(s.Latency, 0)
+	var f Fault
+	definite := errors.As(s.Err, &f) && f.Definite()
+	hung := s.Latency >= d.settings.UnfitLatency
+	if s.Hanging && !hung {
+		return d, ltp.Observation{}, false // it may still return in time
+	}
+	d.count(s, hung)
+
+	switch {
+	case hung:
+		return d.enter(ltp.Unhealthy, over(d.settings.UnfitLatency), s, d.settings.UnfitLatency, 1, now)
+	case definite:
+		return d.enter(ltp.Unhealthy, f.Reason(), s, 0, 1, now)
+	case d.failed >= d.settings.Fall:
+		return d.enter(ltp.Unhealthy, reason(s.Err), s, 0, d.failed, now)
+	case !d.verdict.Fit() && d.good >= d.settings.Rise:
+		if d.slowest >= d.settings.SlowLatency {
+			s.Latency = d.slowest
+			return d.enter(ltp.Slow, over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.good, now)
+		}
+		return d.enter(ltp.Healthy, d.recovered(s), s, d.settings.FitLatency, d.good, now)
+	case d.verdict != ltp.Unhealthy && d.slow >= d.settings.Fall:
+		return d.enter(ltp.Slow, over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
+	case d.verdict == ltp.Slow && d.quick >= d.settings.Rise:
+		return d.enter(ltp.Healthy, ReasonNormal, s, d.settings.SlowExit, d.quick, now)
+	}
+	d.learn(s)
+	return d, ltp.Observation{}, false
+}
+
+func (d *Detector) count(s Sample, hung bool) {
+	took := func(n int, within bool) int {
+		if within && s.Err == nil && !hung {
+			return n + 1
+		}
+		return 0
+	}
+	d.slow = took(d.slow, s.Latency >= d.settings.SlowLatency)
+	d.good = took(d.good, s.Latency < d.settings.FitLatency)
+	d.quick = took(d.quick, s.Latency < d.settings.SlowExit)
+	if d.slowest = max(d.slowest, s.Latency); d.good <= 1 {
+		d.slowest = s.Latency
+	}
+	if s.Err == nil {
+		d.failed = 0
+	} else {
+		d.failed++
+	}
+}
+
+// enter changes the verdict, unless it is in force already.
+func (d Detector) enter(v ltp.Verdict, reason string, s Sample, limit time.Duration, samples int, now time.Time) (Detector, ltp.Observation, bool) {
+	if d.verdict == v {
+		d.learn(s)
+		return d, ltp.Observation{}, false
+	}
+	d.verdict = v
+	d.learn(s)
+	var f Fault
+	o := ltp.Observation{Verdict: v, Reason: reason, At: now, Evidence: ltp.Evidence{
+		LatencyMs:   s.Latency.Milliseconds(),
+		ThresholdMs: limit.Milliseconds(),
+		Samples:     samples,
+		Definite:    errors.As(s.Err, &f) && f.Definite(),
+		Facts:       maps.Clone(s.Facts),
+	}}
+	if s.Err != nil {
+		o.Evidence.Error = s.Err.Error()
+	}
+	return d, o, true
+}
+
+// learn keeps who took a write, to tell after an outage whether it is another.
+func (d *Detector) learn(s Sample) {
+	if s.Err == nil && !s.Hanging && d.verdict.Fit() {
+		d.facts = s.Facts
+	}
+}
+
+func (d Detector) recovered(s Sample) string {
+	for _, fact := range []string{"leader", "timeline"} {
+		if before := d.facts[fact]; before != "" && s.Facts[fact] != "" && s.Facts[fact] != before {
+			return ReasonNewLeader
+		}
+	}
+	return ReasonNormal
+}
+
+func over(limit time.Duration) string {
+	return fmt.Sprintf("DB Write Latency > %dms", limit.Milliseconds())
+}
+
+func reason(err error) string {
+	var f Fault
+	if errors.As(err, &f) {
+		return f.Reason()
+	}
+	return "DB Write Failed"
+}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package pgtest
+
+import "syscall"
+
+func attributes(owner *syscall.Credential) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: owner}
+}
+
+// children is not known here: only the first process of a server can be frozen.
+func children(int) []int { return nil }

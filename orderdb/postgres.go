@@ -1,0 +1,342 @@
+package orderdb
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/ltp-node/ltp"
+)
+
+type postgresDB struct {
+	pool   *pgxpool.Pool
+	config *pgx.ConnConfig
+	// generation grows when the connections of the pool are given up together.
+	generation atomic.Int64
+}
+
+const (
+	// maxConns holds unless the URL says pool_max_conns.
+	maxConns = 10
+	// idleBeforePing is how long an unused connection is trusted; pingTimeout is how
+	// long it may take to answer then.
+	idleBeforePing = time.Second
+	pingTimeout    = time.Second
+)
+
+func openPostgres(ctx context.Context, raw string) (*postgresDB, error) {
+	config, err := postgresConfig(raw)
+	if err != nil {
+		return nil, err
+	}
+	db := &postgresDB{config: config.ConnConfig}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.PgConn().CustomData()[bornKey] = db.generation.Load()
+		return nil
+	}
+	// What the pool does with a connection that does not answer keeps its place
+	// taken for up to 15 s; acquire does it at once.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	db.pool, err = pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("the order database URL %s cannot be used: %w", Redact(raw), err)
+	}
+	return db, nil
+}
+
+// postgresConfig applies our defaults to the URL. What is wrong with a URL is not
+// repeated from the parser's words: they quote pieces of it, and with a password
+// that is not encoded those are pieces of the password.
+func postgresConfig(raw string) (*pgxpool.Config, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the order database URL %s is not a URL: give postgres://user:password@host:5432/database, with special characters of the password percent-encoded", Redact(raw))
+	}
+	q := u.Query()
+	if !q.Has("connect_timeout") && os.Getenv("PGCONNECT_TIMEOUT") == "" {
+		q.Set("connect_timeout", "1")
+	}
+	hosts := u.Host
+	if q.Has("host") {
+		hosts = q.Get("host")
+	}
+	if strings.Contains(hosts, ",") && !q.Has("target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" {
+		q.Set("target_session_attrs", "read-write")
+	}
+	if !q.Has("pool_max_conns") {
+		q.Set("pool_max_conns", fmt.Sprint(maxConns))
+	}
+	u.RawQuery = q.Encode()
+	config, err := pgxpool.ParseConfig(u.String())
+	if err != nil {
+		return nil, fmt.Errorf("the order database URL %s cannot be used: check its hosts, ports and parameters", Redact(raw))
+	}
+	config.ConnConfig.OnNotice = noticed
+	return config, nil
+}
+
+// Keys of what we know of a connection.
+const (
+	bornKey        = "ltp.born"        // its generation
+	usedKey        = "ltp.used"        // when it was last used
+	unconfirmedKey = "ltp.unconfirmed" // a warning that its commit may not last
+)
+
+// noticed looks for the warning by which Postgres acknowledges a commit that the
+// synchronous standby did not confirm: it may be lost with the leader. The routine
+// is told in English in every locale, the message is not; a RAISE WARNING has the
+// same SQLSTATE but not the routine.
+func noticed(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Routine == "SyncRepWaitForLSN" || n.Code == "57P01" {
+		conn.CustomData()[unconfirmedKey] = n.Message
+	}
+}
+
+// unconfirmed takes the warning of the latest statement.
+func unconfirmed(conn *pgx.Conn) error {
+	data := conn.PgConn().CustomData()
+	message, warned := data[unconfirmedKey]
+	if !warned {
+		return nil
+	}
+	delete(data, unconfirmedKey)
+	return fmt.Errorf("not confirmed by the standby: %v", message)
+}
+
+// putSQL tells a new order from a repeated one in one statement, so that there is
+// no COMMIT of its own whose failure pgx might call safe to retry.
+//
+// An order that is there is touched by an UPDATE: a statement that writes nothing
+// is acknowledged by a former leader that nobody follows, and waits for no standby.
+// The INSERT is left out then, so that triggers which refuse an order now cannot
+// deny one that has taken effect. Where the row of a concurrent Put is not visible
+// yet, ON CONFLICT waits for it; xmax is 0 only in a row that is new.
+const putSQL = `
+WITH prior AS (
+	UPDATE orders SET id = id WHERE id = $1 RETURNING content_hash
+), fresh AS (
+	INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body)
+	SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM prior)
+	ON CONFLICT (id) DO UPDATE SET id = excluded.id
+	RETURNING content_hash, xmax = 0 AS new
+), outbox AS (
+	INSERT INTO order_outbox (order_id, payload) SELECT $1, $6 FROM fresh WHERE new
+)
+SELECT content_hash, false FROM prior UNION ALL SELECT content_hash, new FROM fresh`
+
+func (p *postgresDB) Put(ctx context.Context, o ltp.Order, admit func() error) (repeated bool, err error) {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return false, rejected(err, "the order cannot be written as JSON")
+	}
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	defer func() { p.release(conn, err) }()
+	// Preparing asks the server once for every connection and writes nothing, so
+	// what can fail before the door does.
+	if _, err = conn.Conn().Prepare(ctx, "ltp_put", putSQL); err != nil {
+		return false, unavailable(err)
+	}
+	if admit != nil {
+		if refusal := admit(); refusal != nil {
+			return false, unavailable(refusal)
+		}
+	}
+	var (
+		hash   = o.ContentHash()
+		stored string
+		isNew  bool
+	)
+	err = conn.QueryRow(ctx, "ltp_put", o.ID, o.Customer, o.Currency, o.AmountMinor(), hash, body).Scan(&stored, &isNew)
+	warning := unconfirmed(conn.Conn())
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, rejected(errSilent, errSilent.Error())
+	case err != nil:
+		return false, postgresError(err)
+	case warning != nil:
+		return false, unknown(warning)
+	case isNew:
+		return false, nil
+	}
+	return told(stored, hash)
+}
+
+// postgresError classes an error that came after the statement was sent.
+func postgresError(err error) error {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		if pgconn.SafeToRetry(err) { // true only of what never left this process
+			return unavailable(err)
+		}
+		return unknown(err)
+	}
+	class := e.Code[:min(2, len(e.Code))]
+	switch {
+	case class == "22" || class == "23" || e.Code == "P0001":
+		return rejected(err, e.Message)
+	case e.SeverityUnlocalized != "ERROR":
+		return unknown(err) // FATAL and PANIC may come after the commit was written
+	case class == "08" || class == "58" || class == "XX" || e.Code == "40003":
+		return unknown(err) // what a proxy or a damaged server says may come after it, too
+	}
+	return unavailable(err) // an ERROR rolls the statement back
+}
+
+// acquire returns a connection that is not known to be dead.
+func (p *postgresDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	for {
+		conn, err := p.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		used, _ := conn.Conn().PgConn().CustomData()[usedKey].(time.Time)
+		if used.IsZero() || time.Since(used) < idleBeforePing {
+			return conn, nil
+		}
+		ping, cancel := context.WithTimeout(ctx, pingTimeout)
+		err = conn.Ping(ping)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		p.release(conn, err)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// release returns a connection to the pool. When the connection was lost or leads
+// to a server that takes no writes, so do the others of its generation, and all of
+// them are given up together: after a change of leader they would each fail once.
+func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
+	pg := conn.Conn().PgConn()
+	if err == nil || !(pg.IsClosed() || spoils(err)) {
+		pg.CustomData()[usedKey] = time.Now()
+		conn.Release()
+		return
+	}
+	born, _ := pg.CustomData()[bornKey].(int64)
+	if p.generation.CompareAndSwap(born, born+1) {
+		p.pool.Reset()
+	}
+	// Hijacking frees the place in the pool at once: saying goodbye to a frozen
+	// server takes until the timeout.
+	abandoned := conn.Hijack()
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
+		defer cancel()
+		_ = abandoned.Close(ctx)
+	}()
+}
+
+// spoils reports whether an error speaks of the server behind the connection, which
+// stays open, or of what the connection remembers.
+func spoils(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code {
+	case "25006", // read-only: a demoted leader
+		"0A000", "26000": // the prepared statement no longer fits, or is gone
+		return true
+	}
+	return false
+}
+
+func (p *postgresDB) Row(ctx context.Context, id string) (Row, error) {
+	var (
+		row  Row
+		body []byte
+	)
+	err := p.read(ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, "SELECT body, created_at FROM orders WHERE id = $1", id).Scan(&body, &row.CreatedAt)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Row{}, ErrNotFound
+	}
+	if err != nil {
+		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
+	}
+	row.CreatedAt = row.CreatedAt.UTC()
+	if err := json.Unmarshal(body, &row.Order); err != nil {
+		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
+	}
+	return row, nil
+}
+
+func (p *postgresDB) Tally(ctx context.Context, prefix string) (Tally, error) {
+	var t Tally
+	err := p.read(ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, tallySQL("$1", "$2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Duplicates)
+	})
+	if err != nil {
+		return Tally{}, fmt.Errorf("counting orders: %w", err)
+	}
+	return t, nil
+}
+
+func (p *postgresDB) Missing(ctx context.Context, ids []string) ([]string, error) {
+	var missing []string
+	err := p.read(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, `SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, n)
+			WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = asked.id) ORDER BY n`, ids)
+		if err != nil {
+			return err
+		}
+		missing, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for missing orders: %w", err)
+	}
+	return missing, nil
+}
+
+func (p *postgresDB) read(ctx context.Context, query func(*pgxpool.Conn) error) error {
+	conn, err := p.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	err = query(conn)
+	p.release(conn, err)
+	return err
+}
+
+func (p *postgresDB) Migrate(ctx context.Context) error {
+	db := stdlib.OpenDB(*p.config)
+	defer db.Close()
+	if err := migratePostgres(ctx, db); err != nil {
+		return fmt.Errorf("migrating the order database: %w", err)
+	}
+	return nil
+}
+
+func (p *postgresDB) Ping(ctx context.Context) error {
+	return p.read(ctx, func(conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT 1 FROM orders LIMIT 1")
+		return err
+	})
+}
+
+func (p *postgresDB) Close() error {
+	return closeWithin(func() error {
+		p.pool.Close()
+		return nil
+	})
+}

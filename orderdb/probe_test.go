@@ -1,0 +1,175 @@
+package orderdb_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
+)
+
+func openProbe(t *testing.T, url string) *orderdb.Probe {
+	t.Helper()
+	p, err := orderdb.OpenProbe(url, "orders-db")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, p.Close()) })
+	return p
+}
+
+// probe probes within seconds.
+func probe(t *testing.T, p *orderdb.Probe) (map[string]string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	return p.Probe(ctx)
+}
+
+func assertFault(t *testing.T, err error, definite bool, reason string) {
+	t.Helper()
+	var f *orderdb.Fault
+	require.ErrorAs(t, err, &f)
+	assert.Equal(t, definite, f.Definite(), "%v", err)
+	assert.Equal(t, reason, f.Reason())
+}
+
+func TestAProbeWritesAndTellsWhoTookIt(t *testing.T) {
+	conform(t, func(t *testing.T, b backend, url string) {
+		p := openProbe(t, url)
+		for range 3 {
+			facts, err := probe(t, p)
+			require.NoError(t, err)
+			assert.Equal(t, b.name, facts["database"])
+			if b.name == "postgres" {
+				assert.Regexp(t, `^127\.0\.0\.1:\d+$`, facts["leader"])
+				assert.Equal(t, "1", facts["timeline"])
+			}
+		}
+		assert.EqualValues(t, 3, b.count(t, url, "SELECT n FROM ltp_probe WHERE component = 'orders-db'"))
+	})
+}
+
+func TestAProbeHangsWithTheDatabaseAndNoLonger(t *testing.T) {
+	conform(t, func(t *testing.T, b backend, url string) {
+		p := openProbe(t, url)
+		_, err := probe(t, p)
+		require.NoError(t, err)
+		release := b.hold(t, url)
+		if b.name == "postgres" {
+			release()
+			conn := pgtest.Connect(t, url)
+			_, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE ltp_probe IN SHARE MODE")
+			require.NoError(t, err)
+			release = func() { _, _ = conn.Exec(context.Background(), "ROLLBACK") }
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err = p.Probe(ctx)
+		assertFault(t, err, false, "DB Connection Timeout")
+		assert.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
+		assert.Less(t, time.Since(began), 5*time.Second)
+
+		done := make(chan error, 1)
+		go func() {
+			_, err := p.Probe(context.Background())
+			done <- err
+		}()
+		release()
+		require.NoError(t, <-done)
+	})
+}
+
+func TestADatabaseThatSaysItTakesNoWritesIsADefiniteFault(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		dir := t.TempDir()
+		_, err := probe(t, openProbe(t, filepath.Join(dir, "nowhere.db")))
+		assertFault(t, err, true, "DB File Cannot Be Opened")
+
+		garbage := filepath.Join(dir, "garbage.db")
+		require.NoError(t, os.WriteFile(garbage, []byte(strings.Repeat("no database ", 1000)), 0o600))
+		_, err = probe(t, openProbe(t, garbage))
+		assertFault(t, err, true, "DB File Is Corrupt")
+	})
+	t.Run("postgres", func(t *testing.T) {
+		server, url := ownPostgres(t)
+		p := openProbe(t, url)
+		_, err := probe(t, p)
+		require.NoError(t, err)
+
+		server.Set(t, "default_transaction_read_only", "on")
+		assert.Eventually(t, func() bool { _, err = p.Probe(t.Context()); return err != nil }, 10*time.Second, 5*time.Millisecond)
+		assertFault(t, err, true, "DB Is Read-Only")
+		server.Set(t, "default_transaction_read_only", "")
+		assert.Eventually(t, func() bool { _, err = p.Probe(t.Context()); return err == nil }, 10*time.Second, 5*time.Millisecond)
+
+		pgtest.Exec(t, server.URL(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
+		_, err = probe(t, p)
+		assertFault(t, err, true, "DB Shut Down")
+
+		server.Stop()
+		_, err = probe(t, p)
+		assertFault(t, err, true, "DB Connection Refused")
+		require.NoError(t, server.Start())
+		_, err = probe(t, p)
+		require.NoError(t, err)
+	})
+}
+
+func TestAProbeWithoutItsTableIsNoDefiniteFault(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			url := b.fresh(t)
+			require.NoError(t, open(t, url).Migrate(t.Context()))
+			b.exec(t, url, "DROP TABLE ltp_probe")
+			_, err := probe(t, openProbe(t, url))
+			var f *orderdb.Fault
+			require.ErrorAs(t, err, &f)
+			assert.False(t, f.Definite())
+			assert.True(t, strings.HasPrefix(f.Reason(), "DB Write Failed"))
+		})
+	}
+}
+
+func TestAProbeIsNotHeldUpByABusyWriter(t *testing.T) {
+	url := backends[0].fresh(t)
+	db := open(t, url)
+	require.NoError(t, db.Migrate(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	var written atomic.Int64
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := db.Put(t.Context(), order(fmt.Sprint("A", written.Add(1))), nil); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	p := openProbe(t, url)
+	var worst, sum time.Duration
+	for range 100 {
+		for before := written.Load(); written.Load() < before+10; { // the writers go on meanwhile
+			time.Sleep(time.Millisecond)
+		}
+		began := time.Now()
+		_, err := probe(t, p)
+		require.NoError(t, err)
+		took := time.Since(began)
+		worst, sum = max(worst, took), sum+took
+	}
+	cancel()
+	writers.Wait()
+	t.Logf("%d orders beside 100 probes, which took %s at most and %s on average", written.Load(), worst, sum/100)
+	assert.Less(t, sum/100, 250*time.Millisecond, "an observer might call this slow")
+}

@@ -1,0 +1,51 @@
+package orderdb_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp/orderdb"
+)
+
+func TestAPasswordIsNeverShown(t *testing.T) {
+	for url, want := range map[string]string{
+		"orders.db":           "orders.db",
+		"sqlite:///var/ltp/o": "sqlite:///var/ltp/o",
+		"postgres://u@h/db":   "postgres://u@h/db",
+		"postgres://u:hunter2@h1:5432,h2:5433/db?sslmode=require": "postgres://u:xxxxx@h1:5432,h2:5433/db?sslmode=require",
+		"postgres://h/db?user=u&password=hunter2":                 "postgres://h/db?password=xxxxx&user=u",
+		"postgres://h/db?sslpassword=hunter2":                     "postgres://h/db?sslpassword=xxxxx",
+		"postgres://u:hunter2/x%zz@h/db":                          "postgres://(not shown)",
+		"postgres://u:hun/ter2@h/db":                              "postgres://(not shown)",
+		"mysql://u:hunter2@h/db":                                  "mysql://u:xxxxx@h/db",
+		"host=h user=u password=hunter2":                          "(not shown)",
+		"u:hunter2@h/db":                                          "(not shown)",
+	} {
+		assert.Equal(t, want, orderdb.Redact(url))
+	}
+}
+
+func TestAURLThatCannotBeUsedSaysWhatToGive(t *testing.T) {
+	for url, want := range map[string]string{
+		"":                                      "give sqlite:///path/orders.db",
+		"mysql://u:hunter2@h/db":                "give sqlite:///path/orders.db",
+		"sqlite://":                             "give sqlite:///path/orders.db",
+		":memory:":                              "give sqlite:///path/orders.db",
+		"host=h password=hunter2":               "give sqlite:///path/orders.db",
+		"postgres://u:hunter2%zz@h/db":          "percent-encoded",
+		"postgres://u:hun/ter2@h/db":            "percent-encoded",
+		"postgres://u:hunter2@h:99999999/db":    "check its hosts",
+		"postgres://u:hunter2@h/db?sslmode=zzz": "check its hosts",
+	} {
+		db, err := orderdb.Open(t.Context(), url)
+		require.Error(t, err, url)
+		assert.Nil(t, db)
+		assert.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "hun")
+
+		_, err = orderdb.OpenProbe(url, "orders-db")
+		assert.ErrorContains(t, err, want)
+	}
+}

@@ -1,0 +1,64 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+)
+
+// SearchAttributes are what a namespace must know before orders can be deferred.
+func SearchAttributes() map[string]enumspb.IndexedValueType {
+	return map[string]enumspb.IndexedValueType{
+		ltp.StateAttribute:     enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		ltp.ComponentAttribute: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		ltp.EpochAttribute:     enumspb.INDEXED_VALUE_TYPE_INT,
+		ltp.ReasonAttribute:    enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+	}
+}
+
+// Missing returns the search attributes that the namespace does not know, or knows
+// as another type, which is an error.
+func Missing(ctx context.Context, c client.Client, namespace string) (map[string]enumspb.IndexedValueType, error) {
+	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return nil, unreachable("list the search attributes of namespace "+namespace, err)
+	}
+	missing := SearchAttributes()
+	for name, want := range SearchAttributes() {
+		is, ok := known.GetCustomAttributes()[name]
+		if ok && is != want {
+			return nil, fmt.Errorf("search attribute %s of namespace %s is of type %s and must be %s: remove it there, or use another namespace", name, namespace, is, want)
+		}
+		if ok {
+			delete(missing, name)
+		}
+	}
+	return missing, nil
+}
+
+// Setup registers the search attributes that the namespace does not know yet, and
+// returns their names. It may be run again.
+func Setup(ctx context.Context, c client.Client, namespace string) ([]string, error) {
+	missing, err := Missing(ctx, c, namespace)
+	if err != nil || len(missing) == 0 {
+		return nil, err
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing,
+	})
+	if err != nil && !errors.As(err, new(*serviceerror.AlreadyExists)) {
+		return nil, unreachable("register search attributes in namespace "+namespace, err)
+	}
+	var names []string
+	for name := range missing {
+		names = append(names, name)
+	}
+	return names, nil
+}

@@ -1,0 +1,236 @@
+package tests
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// TestTheFlicker is the incident at a small scale, by the demo that users run.
+func TestTheFlicker(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	url := r.listen(&c)
+	n := r.up(c)
+	report, err := demo.Run(r.ctx, demo.Config{
+		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, OrdersURL: r.orders, APIURL: url, Door: r.door,
+		Orders: 150, Outage: 3 * time.Second,
+	})
+	require.NoError(t, err)
+	for _, v := range report.Guarantees {
+		assert.Truef(t, v.Held, "%s: %s", v.Guarantee, v.Evidence)
+	}
+	assert.NotEmpty(t, report.Guarantees)
+	o := report.Orders
+	assert.Equal(t, o.Submitted, o.Accepted)
+	assert.Zero(t, o.Errors)
+	assert.Zero(t, o.Pending)
+	assert.Equal(t, o.Accepted, o.Executed)
+	assert.Equal(t, o.Executed, report.OrderDB.Rows)
+	assert.Zero(t, report.OrderDB.Duplicates)
+	assert.Zero(t, report.OrderDB.Missing)
+	assert.Zero(t, report.OrderDB.WritesBegunWhileUnfit)
+	assert.Greater(t, o.Deferred, 50)
+	var states []ltp.State
+	for _, tr := range report.Timeline {
+		states = append(states, tr.State)
+	}
+	assert.Equal(t, []ltp.State{ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, states[len(states)-4:])
+	assert.Contains(t, report.Timeline[len(report.Timeline)-3].Reason, "DB Write Latency > 500ms")
+}
+
+// TestUsersReadPendingDuringAnOutage is what a customer sees, with curl's eyes.
+func TestUsersReadPendingDuringAnOutage(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	url := r.listen(&c)
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+
+	response, body := do(t, "POST", url+"/orders", orderJSON("A1"), map[string]string{"Prefer": "wait=20"})
+	assert.Equal(t, http.StatusCreated, response.StatusCode)
+	assert.Equal(t, ltp.MessageConfirmed, body["message"])
+
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	response, body = do(t, "POST", url+"/orders", orderJSON("A2"), map[string]string{"Prefer": "wait=20"})
+	assert.Equal(t, http.StatusAccepted, response.StatusCode)
+	assert.Equal(t, "/orders/A2", response.Header.Get("Location"))
+	assert.Equal(t, "Order Received - Pending Confirmation", body["message"])
+	assert.Equal(t, "DEFERRED", body["state"])
+	assert.Equal(t, "DEFER", body["decision"])
+	assert.Equal(t, "SYSTEM_UNSTABLE", body["reason"])
+	assert.Equal(t, "Will retry when state == STABLE", body["commitment"])
+
+	// The customer refreshes frantically; somebody else uses the same id.
+	response, body = do(t, "POST", url+"/orders", orderJSON("A2"), nil)
+	assert.Equal(t, http.StatusAccepted, response.StatusCode)
+	assert.Equal(t, "A2", body["id"])
+	response, _ = do(t, "POST", url+"/orders", `{"id":"A2","customer":"other","currency":"USD","lines":[{"sku":"x","quantity":1,"unit_amount_minor":1}]}`, nil)
+	assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
+
+	// One is cancelled while it waits.
+	do(t, "POST", url+"/orders", orderJSON("A3"), map[string]string{"Prefer": "wait=20"})
+	response, body = do(t, "DELETE", url+"/orders/A3", "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Equal(t, "CANCELLED", body["state"])
+
+	response, body = do(t, "GET", url+"/orientation/"+ltp.DefaultComponent, "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Equal(t, "UNSTABLE", body["state"])
+
+	end()
+	r.ended("A2")
+	response, body = do(t, "GET", url+"/orders/A2", "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Equal(t, "EXECUTED", body["state"])
+	assert.Equal(t, ltp.MessageConfirmed, body["message"])
+	_, err := r.openDB().Row(r.ctx, "A3")
+	assert.Error(t, err, "a cancelled order is not in the order database")
+}
+
+// TestWhereIsMyOrderNeedsNoWorker: with every worker down, an order is accepted,
+// found and listed.
+func TestWhereIsMyOrderNeedsNoWorker(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	r.decided(r.submit(order("B1")))
+	n.Stop()
+
+	st, err := r.start.Get(r.ctx, "B1")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Deferred, st.State)
+	assert.Equal(t, ltp.ReasonUnstable, st.Reason)
+
+	r.submit(order("B2"))
+	st, err = r.start.Get(r.ctx, "B2")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Accepted, st.State, "promised, without a decision yet")
+	end()
+
+	r.up(r.config())
+	assert.Equal(t, ltp.Executed, r.ended("B1").State)
+	assert.Equal(t, ltp.Executed, r.ended("B2").State)
+}
+
+// TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded: orders keep arriving
+// from before the recovery until after it. A single sweep of the visibility store
+// strands some of them.
+func TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+
+	const orders = 200
+	submitted := make(chan string, orders)
+	go func() {
+		defer close(submitted)
+		for i := range orders {
+			id := fmt.Sprintf("C-%03d", i)
+			if _, err := r.start.Submit(r.ctx, order(id)); err != nil {
+				t.Errorf("%s: %v", id, err)
+				return
+			}
+			if i == orders/2 {
+				end()
+			}
+			submitted <- id
+		}
+	}()
+	began := time.Now()
+	for id := range submitted {
+		st := r.ended(id)
+		assert.Equal(t, ltp.Executed, st.State)
+		assert.Lessf(t, st.EndedAt.Sub(began), 90*time.Second, "%s waited for its backstop", id)
+	}
+	tally, err := r.openDB().Tally(r.ctx, "C-")
+	require.NoError(t, err)
+	assert.EqualValues(t, orders, tally.Orders)
+}
+
+// TestOperatorHoldDefersAndFreezeRefuses: an operator's word wins over a healthy
+// database.
+func TestOperatorHoldDefersAndFreezeRefuses(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	say := func(update string, word any) {
+		t.Helper()
+		require.NoError(t, operator(r, update, word))
+	}
+	assert.Error(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann"}), "a hold without a why")
+
+	say(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"})
+	r.until(n, ltp.Unstable)
+	st := r.decided(r.submit(order("D1")))
+	assert.Equal(t, ltp.Deferred, st.State)
+
+	say(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true})
+	refused := func() bool {
+		_, err := r.start.Submit(r.ctx, order("D2"))
+		return errors.Is(err, starter.ErrFrozen)
+	}
+	require.Eventually(t, refused, time.Minute, 50*time.Millisecond)
+
+	say(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
+	assert.Equal(t, ltp.Executed, r.ended("D1").State)
+	assert.Error(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "again"}), "nothing is held")
+}
+
+// TestRejectedByTheDatabase: a rule of the order database refuses an order for good.
+func TestRejectedByTheDatabase(t *testing.T) {
+	r := newRig(t)
+	r.exec(`CREATE TRIGGER no_anvils BEFORE INSERT ON orders WHEN NEW."order" LIKE '%anvil%' BEGIN SELECT RAISE(ABORT, 'we sell no anvils'); END`)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	o := order("E1")
+	o.Lines[0].SKU = "anvil"
+	r.submit(o)
+	st := r.ended("E1")
+	assert.Equal(t, ltp.Rejected, st.State)
+	assert.Equal(t, ltp.Reject, st.Decision)
+	assert.Contains(t, st.Detail, "we sell no anvils")
+}
+
+// TestExpiredWhileWaiting: an order whose deadline passes is not executed later.
+func TestExpiredWhileWaiting(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	o := order("F1")
+	o.Deadline = time.Now().Add(2 * time.Second)
+	r.submit(o)
+	assert.Equal(t, ltp.Expired, r.ended("F1").State)
+	end()
+	r.until(n, ltp.Stable)
+	_, err := r.openDB().Row(r.ctx, "F1")
+	assert.Error(t, err)
+}
+
+// TestUnknownComponentIsRefusedAtTheDoor: components are known, not guessed.
+func TestUnknownComponentIsRefusedAtTheDoor(t *testing.T) {
+	r := newRig(t)
+	r.up(r.config())
+	o := order("G1")
+	o.DependsOn = []string{"payments"}
+	_, err := r.start.Submit(r.ctx, o)
+	assert.ErrorIs(t, err, starter.ErrComponent)
+	_, err = r.start.Get(r.ctx, "G1")
+	assert.ErrorIs(t, err, starter.ErrNotFound, "nothing was started")
+}

@@ -1,0 +1,248 @@
+// Package tests plays the product's promises end to end: a real Temporal server, a
+// real order database, real HTTP, real processes.
+package tests
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	_ "modernc.org/sqlite"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// rig is an order node under test, on a Temporal server of its own.
+type rig struct {
+	t      *testing.T
+	ctx    context.Context
+	dir    string
+	orders string // path of the order database
+	server *embedded.Server
+	client client.Client
+	start  *starter.Starter
+	log    *slog.Logger
+	door   *demo.Door
+}
+
+// newRig starts a Temporal server on a directory of the test.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, ctx: t.Context(), dir: t.TempDir(), log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})), door: &demo.Door{}}
+	r.orders = filepath.Join(r.dir, "orders.db")
+	r.serve()
+	db := r.openDB()
+	require.NoError(t, db.Migrate(r.ctx))
+	return r
+}
+
+// serve starts the Temporal server on the rig's data.
+func (r *rig) serve() {
+	server, err := embedded.Start(r.ctx, embedded.Options{
+		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
+		Progress: func(s embedded.Step) { r.t.Log(s) },
+		Client:   client.Options{Logger: log.NewStructuredLogger(r.log)},
+	})
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = server.Stop() })
+	r.server, r.client, r.start = server, server.Client(), starter.New(server.Client())
+}
+
+func (r *rig) openDB() orderdb.DB {
+	db, err := orderdb.Open(r.ctx, r.orders)
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// quick are thresholds that make an incident of seconds.
+func quick() observer.Settings {
+	s := observer.DefaultSettings()
+	s.Interval, s.UnfitLatency, s.FitLatency = 50*time.Millisecond, 500*time.Millisecond, 250*time.Millisecond
+	s.SlowLatency, s.SlowExit = 400*time.Millisecond, 200*time.Millisecond
+	return s
+}
+
+func quickPolicy() ltp.Policy {
+	p := ltp.DefaultPolicy()
+	p.Dwell = 300 * time.Millisecond
+	return p
+}
+
+func quickPace() activities.Pace {
+	p := activities.DefaultPace()
+	p.Settle = 3 * time.Second
+	return p
+}
+
+// config is a node with worker, observer and API in this process.
+func (r *rig) config() node.Config {
+	return node.Config{
+		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
+		OrdersURL: r.orders, Policy: quickPolicy(), Worker: true, Pace: quickPace(),
+		Observe: true, Settings: quick(), Meter: r.door, Beat: r.door.Beat, Log: r.log,
+	}
+}
+
+// up starts a node and stops it after the test, unless the test does so before.
+func (r *rig) up(c node.Config) *node.Node {
+	n, err := node.Start(r.ctx, c)
+	require.NoError(r.t, err)
+	r.t.Cleanup(n.Stop)
+	return n
+}
+
+// api serves the order API and returns its URL.
+func (r *rig) listen(c *node.Config) (url string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(r.t, err)
+	c.Listen = l
+	return "http://" + l.Addr().String()
+}
+
+// until waits for a state of the default component.
+func (r *rig) until(n *node.Node, s ltp.State) board.Reading {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
+	defer cancel()
+	now, err := n.Board.Wait(ctx, ltp.DefaultComponent, func(r board.Reading) bool { return r.State == s })
+	require.NoErrorf(r.t, err, "waiting for %s: it is %+v", s, n.Board.Orientation(ltp.DefaultComponent))
+	return now
+}
+
+// outage stops the order database's writes until the returned function is called.
+func (r *rig) outage() (end func()) {
+	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.t, err)
+	conn, err := db.Conn(r.ctx)
+	require.NoError(r.t, err)
+	_, err = conn.ExecContext(r.ctx, "BEGIN EXCLUSIVE")
+	require.NoError(r.t, err)
+	ended := false
+	end = func() {
+		if ended {
+			return
+		}
+		ended = true
+		_, err := conn.ExecContext(context.Background(), "ROLLBACK")
+		if err != nil {
+			r.t.Errorf("end the outage: %v", err)
+		}
+		conn.Close()
+		db.Close()
+	}
+	r.t.Cleanup(end)
+	return end
+}
+
+func order(id string) ltp.Order {
+	return ltp.Order{ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}}
+}
+
+// submit accepts an order or fails the test.
+func (r *rig) submit(o ltp.Order) starter.Submission {
+	r.t.Helper()
+	sub, err := r.start.Submit(r.ctx, o)
+	require.NoError(r.t, err)
+	return sub
+}
+
+// decided waits until an order is deferred or has ended.
+func (r *rig) decided(sub starter.Submission) starter.Status {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
+	defer cancel()
+	st, err := r.start.Await(ctx, sub)
+	require.NoError(r.t, err)
+	return st
+}
+
+// ended waits until an order has ended.
+func (r *rig) ended(id string) starter.Status {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
+	defer cancel()
+	_ = r.client.GetWorkflow(ctx, ltp.OrderWorkflowID(id), "").Get(ctx, nil)
+	st, err := r.start.Get(r.ctx, id)
+	require.NoError(r.t, err)
+	require.Truef(r.t, st.State.Final(), "%+v", st)
+	return st
+}
+
+// do sends a request and decodes the JSON of its answer.
+func do(t *testing.T, method, url, body string, header map[string]string) (*http.Response, map[string]any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))
+	require.NoError(t, err)
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for k, v := range header {
+		request.Header.Set(k, v)
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	var decoded map[string]any
+	if len(content) > 0 && json.Valid(content) {
+		require.NoError(t, json.Unmarshal(content, &decoded))
+	}
+	return response, decoded
+}
+
+func orderJSON(id string) string {
+	return fmt.Sprintf(`{"id":%q,"customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":2,"unit_amount_minor":6000}]}`, id)
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	defer func() { _ = recover() }() // a log line after the test's end is no failure
+	w.t.Log(string(bytes.TrimRight(p, "\n")))
+	return len(p), nil
+}
+
+// operator says a word of an operator to the default component.
+func operator(r *rig, update string, word any) error {
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	handle, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{word},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err != nil {
+		return err
+	}
+	return handle.Get(ctx, nil)
+}
+
+// exec runs a statement in the order database.
+func (r *rig) exec(statement string) {
+	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.t, err)
+	defer db.Close()
+	_, err = db.ExecContext(r.ctx, statement)
+	require.NoError(r.t, err)
+}

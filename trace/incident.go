@@ -1,0 +1,108 @@
+package trace
+
+import (
+	"time"
+
+	"github.com/ltp-node/ltp"
+)
+
+// Incident is what happened to a component from the first orientation that left
+// STABLE to the STABLE that follows.
+type Incident struct {
+	Component string    `json:"component"`
+	BeganAt   time.Time `json:"began_at"`
+	// EndedAt is zero while the component has not become STABLE again.
+	EndedAt time.Time `json:"ended_at,omitzero"`
+	// StartUp marks the time before a component was STABLE for the first time, when it
+	// was never UNSTABLE in it: no outage.
+	StartUp bool `json:"start_up,omitempty"`
+	// Before is the orientation that was left; nil when there was none, or when the
+	// trace begins in the middle of the incident.
+	Before *ltp.Orientation `json:"before,omitempty"`
+	// Frames are the orientation frames, from the first that is not STABLE to the
+	// STABLE that ends the incident.
+	Frames []ltp.Frame `json:"frames"`
+
+	next time.Time // when the incident that follows began
+}
+
+// Open reports whether the incident is still going on.
+func (i Incident) Open() bool { return i.EndedAt.IsZero() }
+
+// Lead is how much of the time before and after an incident is shown with it.
+const Lead = 30 * time.Second
+
+// Window is the time to look at: the incident with Lead before and after it, less
+// where another incident is near. It is open while the incident is.
+func (i Incident) Window() Window {
+	w := Window{From: i.BeganAt}
+	if i.Before != nil {
+		if w.From = i.BeganAt.Add(-Lead); i.Before.Since.After(w.From) {
+			w.From = i.Before.Since
+		}
+	}
+	if !i.Open() {
+		if w.To = i.EndedAt.Add(Lead); !i.next.IsZero() && i.next.Before(w.To) {
+			w.To = i.next.Add(-time.Nanosecond)
+		}
+	}
+	return w
+}
+
+// Incidents splits the orientation of a component into incidents, oldest first. The
+// time before a component was first STABLE counts as one.
+func Incidents(o OrientationTrace) []Incident {
+	var (
+		all  []Incident
+		open *Incident
+		now  = o.Before
+	)
+	begin := func(at time.Time) {
+		if n := len(all); n > 0 {
+			all[n-1].next = at
+		}
+		open = &Incident{Component: o.Component, BeganAt: at, StartUp: now == nil && len(all) == 0}
+		if now != nil && now.State == ltp.Stable {
+			open.Before = now
+		}
+	}
+	if now != nil && now.State != ltp.Stable {
+		begin(now.Since)
+	}
+	for _, f := range o.Frames {
+		if open == nil && f.Orientation.State != ltp.Stable {
+			begin(f.At)
+		}
+		now = f.Orientation
+		if open == nil {
+			continue
+		}
+		open.Frames = append(open.Frames, f)
+		switch now.State {
+		case ltp.Unstable:
+			open.StartUp = false
+		case ltp.Stable:
+			open.EndedAt = f.At
+			all = append(all, *open)
+			open = nil
+		}
+	}
+	if open != nil {
+		all = append(all, *open)
+	}
+	return all
+}
+
+// Latest is the incident to show when nobody asked for a certain one: the latest
+// outage, or else the start-up; false when there is neither.
+func Latest(incidents []Incident) (Incident, bool) {
+	for i := len(incidents) - 1; i >= 0; i-- {
+		if !incidents[i].StartUp {
+			return incidents[i], true
+		}
+	}
+	if len(incidents) == 0 {
+		return Incident{}, false
+	}
+	return incidents[0], true
+}

@@ -1,0 +1,454 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+)
+
+// OrderTrace is everything that Temporal holds of an order.
+type OrderTrace struct {
+	Order      ltp.Order `json:"order"`
+	RunID      string    `json:"run_id"`
+	AcceptedAt time.Time `json:"accepted_at"`
+	// Frames are the route_request and the route_response of each routing, in turn.
+	Frames     []ltp.Frame `json:"frames"`
+	Executions []Execution `json:"executions,omitempty"`
+	Notes      []Note      `json:"notes,omitempty"`
+	// Outcome is nil, and EndedAt zero, while the order is pending.
+	Outcome *ltp.Outcome `json:"outcome,omitempty"`
+	EndedAt time.Time    `json:"ended_at,omitzero"`
+}
+
+// Execution is one run of Execute, which writes the order unless its fence is shut.
+type Execution struct {
+	// RequestFrameID is the route_request that was answered EXECUTE.
+	RequestFrameID string    `json:"request_frame_id"`
+	ScheduledAt    time.Time `json:"scheduled_at"`
+	// StartedAt is zero until Temporal tells, which may be as late as EndedAt; EndedAt
+	// is zero while it runs.
+	StartedAt time.Time `json:"started_at,omitzero"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	// Worker is who ran it, as Temporal names it.
+	Worker string `json:"worker,omitempty"`
+	// BegunAt and CommittedAt are when the write began and was acknowledged, by the
+	// worker's clock. Without a BegunAt, no write is known to have begun; only of an
+	// execution that was LOST one may have.
+	BegunAt     time.Time `json:"begun_at,omitzero"`
+	CommittedAt time.Time `json:"committed_at,omitzero"`
+	// Fence is the orientation that the write began under, or was not begun under.
+	Fence ltp.Fence `json:"fence,omitzero"`
+	// Repeated says that an earlier execution had written the order already.
+	Repeated bool `json:"repeated,omitempty"`
+	// Error is empty for an execution that succeeded, and while it runs.
+	Error   ExecutionError `json:"error,omitempty"`
+	Message string         `json:"message,omitempty"`
+	// Source is the event that scheduled it.
+	Source ltp.Source `json:"source"`
+}
+
+// ExecutionError is how an execution failed: one of these, or the type of an error
+// that Execute is not known to return.
+type ExecutionError string
+
+// How executions fail.
+const (
+	Rejected       ExecutionError = "Rejected"       // the order database refused the order
+	Unavailable    ExecutionError = "Unavailable"    // nothing was written
+	OutcomeUnknown ExecutionError = "OutcomeUnknown" // it may or may not be written
+	Lost           ExecutionError = "LOST"           // it was lost with its worker: it may or may not be written
+)
+
+// Done reports whether the order is in the order database by this execution.
+func (e Execution) Done() bool { return !e.EndedAt.IsZero() && e.Error == "" }
+
+// State is where the order is, by its history.
+func (t OrderTrace) State() ltp.OrderState {
+	if t.Outcome != nil {
+		return t.Outcome.State
+	}
+	if n := len(t.Frames); n > 0 && !t.Frames[n-1].Response.Admissible {
+		return ltp.Deferred
+	}
+	return ltp.Accepted
+}
+
+// OrderFrames reads the history of an order, from its first event on. A history
+// that is damaged or incomplete, or that holds what no order does, is a
+// *DamageError. One that ends early is the history of an order that is pending.
+func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
+	r, err := openRun(ltp.OrderWorkflow, events)
+	if err != nil {
+		return OrderTrace{}, err
+	}
+	o := orderReader{run: r, running: map[int64]int{}}
+	for _, e := range r.events {
+		if err := o.read(e); err != nil {
+			return OrderTrace{}, r.damaged(e, err)
+		}
+	}
+	return o.OrderTrace, nil
+}
+
+// orderReader follows the Order workflow through its history, event by event.
+type orderReader struct {
+	run
+	OrderTrace
+	// last is the latest routing, and used whether it has led to an execution.
+	last ltp.Routing
+	used bool
+	// unread are the signals that the order has received and not yet looked at.
+	unread []signal
+	// deferred is why the order was last deferred.
+	deferred ltp.Reason
+	// running are the executions under way, by the event that scheduled them.
+	running map[int64]int
+}
+
+// signal is a stability signal and the event that brought it.
+type signal struct {
+	ltp.Stability
+	event *historypb.HistoryEvent
+}
+
+func (o *orderReader) read(e *historypb.HistoryEvent) error {
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+		return o.accept(e)
+	case enumspb.EVENT_TYPE_MARKER_RECORDED:
+		return o.marker(e)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+		o.signalled(e)
+		return nil
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+		return o.scheduled(e)
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+		a := e.GetActivityTaskStartedEventAttributes()
+		x, err := o.execution(a.GetScheduledEventId())
+		if err != nil {
+			return err
+		}
+		x.StartedAt, x.Worker = at(e), a.GetIdentity()
+		return nil
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+		a := e.GetActivityTaskCompletedEventAttributes()
+		return o.executed(e, a.GetScheduledEventId(), a.GetResult())
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+		a := e.GetActivityTaskFailedEventAttributes()
+		return o.failed(e, a.GetScheduledEventId(), a.GetFailure())
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+		a := e.GetActivityTaskTimedOutEventAttributes()
+		return o.lost(e, a.GetScheduledEventId(), "no answer from its worker in time")
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+		a := e.GetActivityTaskCanceledEventAttributes()
+		return o.lost(e, a.GetScheduledEventId(), "cancelled in Temporal")
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+		a := e.GetWorkflowExecutionCancelRequestedEventAttributes()
+		o.note(e, NoteCancel, a.GetIdentity(), because("asked to cancel the order", a.GetCause()))
+		return nil
+	}
+	if n, ok := o.touched(e); ok {
+		o.Notes = append(o.Notes, n)
+		return nil
+	}
+	if end, ok, err := outcome(e); err != nil {
+		return err
+	} else if ok {
+		return o.end(e, end)
+	}
+	if !silent(e) {
+		return fmt.Errorf("%s has no place in the history of an order", e.GetEventType())
+	}
+	return nil
+}
+
+func (o *orderReader) accept(e *historypb.HistoryEvent) error {
+	if err := Decode(o.started.GetInput(), &o.Order); err != nil {
+		return fmt.Errorf("the order: %w", err)
+	}
+	if err := ltp.ValidID(o.Order.ID); err != nil {
+		return fmt.Errorf("the order: %w", err)
+	}
+	want := ltp.OrderWorkflowID(o.Order.ID)
+	if o.workflowID == "" { // older servers did not write it
+		o.workflowID = want
+	}
+	if o.workflowID != want {
+		return fmt.Errorf("the order is %s, and the workflow %s", o.Order.ID, o.workflowID)
+	}
+	o.RunID, o.AcceptedAt = o.runID, at(e)
+	return nil
+}
+
+// marker reads a local activity, which for an order is a routing.
+func (o *orderReader) marker(e *historypb.HistoryEvent) error {
+	if silent(e) {
+		return nil
+	}
+	r, ok, err := routing(e)
+	switch {
+	case errors.Is(err, errNotRouted):
+		// Asked again, or else the workflow fails and says so.
+		o.note(e, NoteRouting, "", err.Error())
+		return nil
+	case err != nil:
+		return err
+	case !ok:
+		return fmt.Errorf("marker %q is none that an order records", e.GetMarkerRecordedEventAttributes().GetMarkerName())
+	}
+	if r.Woken == ltp.WokenBySignal || r.Woken == ltp.WokenByTimer {
+		o.unread = nil // an order that wakes has looked at all its signals
+	}
+	return o.route(e, r)
+}
+
+// signalled keeps a stability signal for when the order looks at it. What an order
+// cannot read it drops, and other signals it does not listen for.
+func (o *orderReader) signalled(e *historypb.HistoryEvent) {
+	a := e.GetWorkflowExecutionSignaledEventAttributes()
+	if a.GetSignalName() != ltp.StabilitySignal {
+		o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent the signal %q, which orders do not listen for", a.GetSignalName()))
+		return
+	}
+	var s ltp.Stability
+	if err := Decode(a.GetInput(), &s); err != nil {
+		o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent a %s signal that cannot be read: %v", ltp.StabilitySignal, err))
+		return
+	}
+	o.unread = append(o.unread, signal{s, e})
+}
+
+// scheduled reads the beginning of an Execute. Either the routing before it admitted
+// the order, or the order took the word of a signal, and that signal is the routing.
+func (o *orderReader) scheduled(e *historypb.HistoryEvent) error {
+	a := e.GetActivityTaskScheduledEventAttributes()
+	if name := a.GetActivityType().GetName(); name != execute {
+		return fmt.Errorf("activity %q is none that an order runs", name)
+	}
+	var in struct {
+		Order ltp.Order `json:"order"`
+	}
+	if err := Decode(a.GetInput(), &in); err != nil {
+		return fmt.Errorf("the input of %s: %w", execute, err)
+	}
+	if in.Order.ID != o.Order.ID {
+		return fmt.Errorf("%s is of order %q", execute, in.Order.ID)
+	}
+	if len(o.running) > 0 {
+		return fmt.Errorf("%s is scheduled while another is under way", execute)
+	}
+	if o.used || !o.last.Decision.Admissible() {
+		if err := o.takeWord(); err != nil {
+			return err
+		}
+	}
+	o.used = true
+	o.running[e.GetEventId()] = len(o.Executions)
+	o.Executions = append(o.Executions, Execution{
+		RequestFrameID: ltp.RequestFrameID(o.Order.ID, o.last.Attempt), ScheduledAt: at(e), Source: o.source(e),
+	})
+	return nil
+}
+
+// takeWord finds the signal that admitted an order without a routing of its own. It
+// repeats what the order did: it waited, since it was deferred; it looked at all the
+// signals that it had, and among those that were news it took the one of the latest
+// epoch, the first where several tell of that epoch.
+func (o *orderReader) takeWord() error {
+	var word *signal
+	for i, s := range o.unread {
+		if s.News(o.last) && (word == nil || s.Epoch > word.Epoch) {
+			word = &o.unread[i]
+		}
+	}
+	o.unread = nil
+	if word == nil || o.used || o.last.Attempt == 0 || !slices.Equal(o.Order.Components(), []string{word.Component}) {
+		return fmt.Errorf("%s is scheduled, and nothing before it admits the order", execute)
+	}
+	request := ltp.Request{HighRisk: o.Order.Risk == ltp.HighRisk, Replay: true}
+	r, admitted := word.Route(request, o.last.Attempt+1, ltp.RequestFrameID(o.Order.ID, 1))
+	if !admitted {
+		return fmt.Errorf("%s is scheduled, and the word of event %d does not admit the order: %s %s",
+			execute, word.event.GetEventId(), r.Decision, r.Reason)
+	}
+	return o.route(word.event, r)
+}
+
+// route adds the two frames of a routing, told by event e.
+func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing) error {
+	if err := o.follows(r); err != nil {
+		return fmt.Errorf("routing: %w", err)
+	}
+	request := ltp.RouteRequest{OrderID: o.Order.ID, Attempt: r.Attempt, Woken: r.Woken}
+	if r.Replays != "" {
+		request.Replay, request.OriginalFrameID, request.DeferredReason = true, r.Replays, o.deferred
+	}
+	response := ltp.RouteResponse{
+		OrderID: o.Order.ID, RequestFrameID: ltp.RequestFrameID(o.Order.ID, r.Attempt),
+		Admissible: r.Decision.Admissible(), Decision: r.Decision, Reason: r.Reason,
+		Component: r.Component, State: r.State, Epoch: r.Epoch,
+	}
+	if !response.Admissible {
+		response.Commitment = ltp.Commitment
+		o.deferred = r.Reason
+	}
+	o.Frames = append(o.Frames,
+		ltp.Frame{ID: response.RequestFrameID, Type: ltp.FrameRouteRequest, At: at(e), Request: &request, Source: o.source(e)},
+		ltp.Frame{ID: ltp.ResponseFrameID(o.Order.ID, r.Attempt), Type: ltp.FrameRouteResponse, At: at(e), Response: &response, Source: o.source(e)})
+	o.last, o.used = r, false
+	return nil
+}
+
+// follows checks that r is a routing that can come next. It does not judge the
+// decision: that is for an audit.
+func (o *orderReader) follows(r ltp.Routing) error {
+	replays := ""
+	if r.Attempt > 1 {
+		replays = ltp.RequestFrameID(o.Order.ID, 1)
+	}
+	switch {
+	case r.Attempt != o.last.Attempt+1:
+		return fmt.Errorf("attempt %d follows attempt %d", r.Attempt, o.last.Attempt)
+	case len(o.running) > 0:
+		return fmt.Errorf("it comes while %s is under way", execute)
+	case o.last.Decision.Admissible() && !o.used:
+		return fmt.Errorf("attempt %d was admitted and never executed", o.last.Attempt)
+	case r.Replays != replays:
+		return fmt.Errorf("attempt %d replays frame %q", r.Attempt, r.Replays)
+	case r.Reason == "" || r.Component == "":
+		return errors.New("it does not say why, or of which component")
+	case r.Epoch < 1 && !r.Blind:
+		return fmt.Errorf("there is no epoch %d", r.Epoch)
+	case !r.State.Valid():
+		return fmt.Errorf("there is no state %q", r.State)
+	}
+	switch r.Decision {
+	case ltp.Execute, ltp.Defer, ltp.Freeze:
+	default:
+		return fmt.Errorf("%q is no answer to a route request", r.Decision)
+	}
+	// What woke it tells which signals it has looked at.
+	wakes := []ltp.Wake{ltp.WokenBySignal, ltp.WokenByTimer}
+	if r.Attempt == 1 {
+		wakes = []ltp.Wake{""}
+	} else if o.used {
+		wakes = []ltp.Wake{ltp.WokenByFailure}
+	}
+	if !slices.Contains(wakes, r.Woken) {
+		return fmt.Errorf("attempt %d cannot have been woken by %q", r.Attempt, r.Woken)
+	}
+	return nil
+}
+
+// execution is the one under way that an event speaks of.
+func (o *orderReader) execution(scheduled int64) (*Execution, error) {
+	i, ok := o.running[scheduled]
+	if !ok {
+		return nil, fmt.Errorf("it speaks of an activity of event %d, and none of that event is under way", scheduled)
+	}
+	return &o.Executions[i], nil
+}
+
+// ended is the execution that an event ends.
+func (o *orderReader) ended(e *historypb.HistoryEvent, scheduled int64) (*Execution, error) {
+	x, err := o.execution(scheduled)
+	if err != nil {
+		return nil, err
+	}
+	delete(o.running, scheduled)
+	x.EndedAt = at(e)
+	return x, nil
+}
+
+func (o *orderReader) executed(e *historypb.HistoryEvent, scheduled int64, result *commonpb.Payloads) error {
+	x, err := o.ended(e, scheduled)
+	if err != nil {
+		return err
+	}
+	var receipt ltp.Receipt
+	if err := Decode(result, &receipt); err != nil {
+		return fmt.Errorf("the receipt: %w", err)
+	}
+	if receipt.BegunAt.IsZero() || receipt.CommittedAt.IsZero() || !receipt.Fence.State.Valid() {
+		return errors.New("the receipt does not say when the order was written, or under which state")
+	}
+	x.BegunAt, x.CommittedAt, x.Fence, x.Repeated = receipt.BegunAt, receipt.CommittedAt, receipt.Fence, receipt.Repeated
+	return nil
+}
+
+func (o *orderReader) failed(e *historypb.HistoryEvent, scheduled int64, failure *failurepb.Failure) error {
+	x, err := o.ended(e, scheduled)
+	if err != nil {
+		return err
+	}
+	app := failure.GetApplicationFailureInfo()
+	x.Error, x.Message = ExecutionError(app.GetType()), failure.GetMessage()
+	switch {
+	case failure.GetFailureInfo() == nil, app != nil && x.Error == "":
+		return errors.New("the failure does not say of what kind it is")
+	case app == nil: // Temporal gave it up, as it does when a workflow is reset
+		x.Error = Lost
+		return nil
+	case x.Error != Rejected && x.Error != Unavailable && x.Error != OutcomeUnknown:
+		return nil // not one of ours: a panic, or a worker that does not know the activity
+	}
+	// The detail of the error is what activities.Attempt holds.
+	var attempt struct {
+		BegunAt time.Time `json:"begun_at"`
+		EndedAt time.Time `json:"ended_at"`
+		Fence   ltp.Fence `json:"fence"`
+	}
+	if err := Decode(app.GetDetails(), &attempt); err != nil {
+		return fmt.Errorf("the details of the failure: %w", err)
+	}
+	if attempt.EndedAt.IsZero() {
+		return errors.New("the failure does not say when the attempt ended")
+	}
+	x.BegunAt, x.Fence = attempt.BegunAt, attempt.Fence
+	return nil
+}
+
+func (o *orderReader) lost(e *historypb.HistoryEvent, scheduled int64, why string) error {
+	x, err := o.ended(e, scheduled)
+	if err != nil {
+		return err
+	}
+	x.Error, x.Message = Lost, why
+	return nil
+}
+
+// end reads how the order ended. An outcome that claims what no execution shows is
+// damage.
+func (o *orderReader) end(e *historypb.HistoryEvent, outcome ltp.Outcome) error {
+	var final Execution
+	if n := len(o.Executions); n > 0 {
+		final = o.Executions[n-1]
+	}
+	switch {
+	case outcome.State != ltp.Terminated && len(o.running) > 0:
+		return fmt.Errorf("the order ended %s while %s was under way", outcome.State, execute)
+	case outcome.State == ltp.Executed && !final.Done():
+		return errors.New("the order ended EXECUTED without an execution that succeeded")
+	case outcome.State == ltp.Rejected && final.Error != Rejected:
+		return errors.New("the order ended REJECTED without an execution that was refused")
+	case outcome.State != ltp.Executed && outcome.State != ltp.Terminated && final.Done():
+		return fmt.Errorf("the order ended %s after it was executed", outcome.State)
+	}
+	o.Outcome, o.EndedAt = &outcome, at(e)
+	return nil
+}
+
+func (o *orderReader) note(e *historypb.HistoryEvent, kind NoteKind, by, text string) {
+	o.Notes = append(o.Notes, Note{At: at(e), Kind: kind, By: by, Text: text, Source: o.source(e)})
+}
+
+// at is when an event happened, by the clock of the Temporal server.
+func at(e *historypb.HistoryEvent) time.Time { return e.GetEventTime().AsTime() }

@@ -1,0 +1,496 @@
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	updatepb "go.temporal.io/api/update/v1"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/ltp-node/ltp"
+)
+
+// OrientationTrace is everything that Temporal holds of a component's orientation.
+type OrientationTrace struct {
+	Component string    `json:"component"`
+	BeginsAt  time.Time `json:"begins_at"`
+	// Before is what was held true when the trace begins; nil when it begins with the
+	// workflow itself.
+	Before *ltp.Orientation `json:"before,omitempty"`
+	// Frames are the orientation frames in the order of history.
+	Frames []ltp.Frame `json:"frames"`
+	Notes  []Note      `json:"notes,omitempty"`
+	// Gaps are the frames that are known to have been, and that Temporal no longer has.
+	Gaps []Gap `json:"gaps,omitempty"`
+	// EndedAt is when the workflow ended, so that nobody owns the orientation; zero
+	// while it runs.
+	EndedAt time.Time `json:"ended_at,omitzero"`
+}
+
+// OrientationFrames reads the history of a component's Orientation workflow: the
+// events of all its runs, one run after the other, oldest first. A run that
+// continued another must follow it, save the first.
+//
+// The frame of an orientation is "component@epoch"; where an orientation was
+// published again under the same epoch, because an operator's hold changed, the
+// frame is "component@epoch.2" and so on. History that is damaged or incomplete is
+// a *DamageError.
+func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, error) {
+	o := orientationReader{published: map[int64]int{}}
+	for _, one := range splitRuns(events) {
+		r, err := openRun(ltp.OrientationWorkflow, one)
+		if err != nil {
+			return OrientationTrace{}, err
+		}
+		if err := o.begin(r); err != nil {
+			return OrientationTrace{}, r.damaged(one[0], err)
+		}
+		for _, e := range one {
+			if err := o.read(e); err != nil {
+				return OrientationTrace{}, r.damaged(e, err)
+			}
+		}
+		o.runs = append(o.runs, r.runID)
+	}
+	if len(o.runs) == 0 {
+		return OrientationTrace{}, &DamageError{Err: errors.New("it has no events")}
+	}
+	return o.OrientationTrace, nil
+}
+
+// splitRuns cuts events where a run starts.
+func splitRuns(events []*historypb.HistoryEvent) (runs [][]*historypb.HistoryEvent) {
+	from := 0
+	for i, e := range events {
+		if i > from && e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED && e.GetEventId() == 1 {
+			runs = append(runs, events[from:i])
+			from = i
+		}
+	}
+	if from < len(events) {
+		runs = append(runs, events[from:])
+	}
+	return runs
+}
+
+// orientationReader follows the Orientation workflow through its runs.
+type orientationReader struct {
+	run
+	OrientationTrace
+	runs      []string // that have been read
+	closed    bool     // the latest of them ended
+	continued string   // the run that must come next, if any
+
+	// now is the orientation in force; it has no State before the first is published.
+	now       ltp.Orientation
+	published map[int64]int // how many frames each epoch has
+	observer  string        // who observed last
+	gone      bool          // and is no longer there
+	watchers  map[int64]string
+	requests  map[string]*updatepb.Request
+}
+
+// begin checks that r follows on what was read.
+func (o *orientationReader) begin(r run) error {
+	// Of the input of the workflow, see workflows.OrientationInput.
+	var in struct {
+		Component string         `json:"component"`
+		Epoch     int64          `json:"epoch"`
+		Continued *ltp.Condition `json:"continued"`
+	}
+	if err := Decode(r.started.GetInput(), &in); err != nil {
+		return fmt.Errorf("the input: %w", err)
+	}
+	if err := ltp.ValidComponent(in.Component); err != nil {
+		return err
+	}
+	want := ltp.OrientationWorkflowID(in.Component)
+	if r.workflowID == "" {
+		r.workflowID = want
+	}
+	first := len(o.runs) == 0
+	before := r.started.GetContinuedExecutionRunId()
+	switch {
+	case r.workflowID != want:
+		return fmt.Errorf("the component is %s, and the workflow %s", in.Component, r.workflowID)
+	case !first && in.Component != o.Component:
+		return fmt.Errorf("the component is %s, and that of the run before %s", in.Component, o.Component)
+	case !first && !o.closed:
+		return fmt.Errorf("it begins while run %s has not ended: the end of that one is missing", o.runs[len(o.runs)-1])
+	case o.continued != "" && r.runID != o.continued:
+		return fmt.Errorf("run %s is missing, which continues run %s", o.continued, o.runs[len(o.runs)-1])
+	case !first && before != "" && o.continued == "" && r.resetAt == 0:
+		return fmt.Errorf("run %s is missing, which this one continues", before)
+	case before != "" && in.Continued == nil, before == "" && in.Continued != nil:
+		return errors.New("what it knows of the run before does not go with how it was started")
+	}
+	switch c := in.Continued; {
+	case c == nil:
+		if in.Epoch > o.now.Epoch {
+			o.gap(in.Component, o.now.Epoch, in.Epoch)
+		}
+		o.now, o.observer = ltp.Orientation{Component: in.Component, Epoch: in.Epoch}, ""
+	case first:
+		if err := plausible(c.Orientation, in.Component); err != nil {
+			return err
+		}
+		o.gap(in.Component, 0, c.Orientation.Epoch)
+		o.now, o.observer, o.Before = c.Orientation, c.Last.Observer, &c.Orientation
+	case r.resetAt == 0 && (c.Orientation.Epoch != o.now.Epoch || c.Orientation.State != o.now.State):
+		return fmt.Errorf("it continues under %s, epoch %d, and the run before ended under %s, epoch %d",
+			c.Orientation.State, c.Orientation.Epoch, o.now.State, o.now.Epoch)
+	default:
+		o.now = c.Orientation
+	}
+	if first {
+		o.Component, o.BeginsAt = in.Component, at(r.events[0])
+	}
+	o.run, o.closed, o.continued, o.EndedAt = r, false, "", time.Time{}
+	o.watchers, o.requests = map[int64]string{}, map[string]*updatepb.Request{}
+	return nil
+}
+
+// gap reports frames that no run tells of: those after one epoch, up to another.
+func (o *orientationReader) gap(component string, after, upTo int64) {
+	what := fmt.Sprintf("orientation of %s in epochs %d to %d", component, after+1, upTo)
+	if after+1 == upTo {
+		what = fmt.Sprintf("orientation of %s in epoch %d", component, upTo)
+	}
+	o.Gaps = append(o.Gaps, Gap{What: what, Why: "Temporal no longer has the runs that told of it"})
+}
+
+func plausible(o ltp.Orientation, component string) error {
+	switch {
+	case o.Component != component:
+		return fmt.Errorf("the orientation is of component %q", o.Component)
+	case !o.State.Valid():
+		return fmt.Errorf("there is no state %q", o.State)
+	case o.Epoch < 1:
+		return fmt.Errorf("there is no epoch %d", o.Epoch)
+	}
+	return nil
+}
+
+func (o *orientationReader) read(e *historypb.HistoryEvent) error {
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+		return nil
+	case enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED:
+		return o.publishes(e)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+		return o.signalled(e)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
+		request := e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest()
+		o.requests[request.GetMeta().GetUpdateId()] = request
+		return nil
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+		return o.updated(e)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
+		if f := e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetOutcome().GetFailure(); f != nil {
+			o.note(e, NoteOperator, "", "the operator's word failed: "+f.GetMessage())
+		}
+		return nil
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
+		a := e.GetWorkflowExecutionCancelRequestedEventAttributes()
+		o.note(e, NoteOperator, a.GetIdentity(), because("asked to end the orientation workflow", a.GetCause()))
+		return nil
+	}
+	for _, known := range []func(*historypb.HistoryEvent) (bool, error){o.watched, o.replayed, o.ends} {
+		if ok, err := known(e); ok || err != nil {
+			return err
+		}
+	}
+	if n, ok := o.touched(e); ok {
+		o.add(n)
+		return nil
+	}
+	if !silent(e) {
+		return fmt.Errorf("%s has no place in the history of an orientation", e.GetEventType())
+	}
+	return nil
+}
+
+// publishes reads an orientation frame. Of a run that was reset, what it copied is
+// in the trace already.
+func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
+	payload, ok := e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields()[ltp.OrientationMemo]
+	if !ok {
+		return errors.New("the memo holds no orientation")
+	}
+	var next ltp.Orientation
+	if err := converter.GetDefaultDataConverter().FromPayload(payload, &next); err != nil {
+		return fmt.Errorf("the orientation: %w", err)
+	}
+	if err := plausible(next, o.Component); err != nil {
+		return err
+	}
+	want := o.now.Epoch
+	if next.State != o.now.State {
+		want++
+	}
+	if next.Epoch != want {
+		return fmt.Errorf("%s, epoch %d, cannot follow %s, epoch %d: an orientation is missing",
+			next.State, next.Epoch, orNone(o.now.State), o.now.Epoch)
+	}
+	o.now = next
+	if o.copied(e.GetEventId()) {
+		return nil
+	}
+	o.published[next.Epoch]++
+	id := fmt.Sprintf("%s@%d", o.Component, next.Epoch)
+	if n := o.published[next.Epoch]; n > 1 {
+		id = fmt.Sprintf("%s.%d", id, n)
+	}
+	o.Frames = append(o.Frames, ltp.Frame{
+		ID: id, Type: ltp.FrameOrientation, At: at(e), Orientation: &next, Source: o.source(e),
+	})
+	return nil
+}
+
+func orNone(s ltp.State) string {
+	if s == "" {
+		return "no state"
+	}
+	return string(s)
+}
+
+// copied reports whether an event is a copy of one that is in the trace already,
+// from the run that this one was reset from.
+func (o *orientationReader) copied(eventID int64) bool {
+	return eventID < o.resetAt && slices.Contains(o.runs, o.base)
+}
+
+// signalled reads what observers and the replay engine say.
+func (o *orientationReader) signalled(e *historypb.HistoryEvent) error {
+	a := e.GetWorkflowExecutionSignaledEventAttributes()
+	switch a.GetSignalName() {
+	case ltp.ObservationSignal:
+		var seen ltp.Observation
+		if err := Decode(a.GetInput(), &seen); err != nil {
+			o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent an observation that cannot be read: %v", err))
+			return nil
+		}
+		if !seen.Verdict.Valid() || (seen.Component != "" && seen.Component != o.Component) {
+			o.note(e, NoteSignal, seen.Observer, fmt.Sprintf("said %q of %q, which was ignored", seen.Verdict, seen.Component))
+			return nil
+		}
+		o.observed(e, seen)
+		return nil
+	case ltp.DrainedSignal:
+		return nil // the frame that follows tells
+	}
+	o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent the signal %q, which nobody listens for", a.GetSignalName()))
+	return nil
+}
+
+// observed notes an observation that is not told by a frame of its own: that of a
+// new observer, and what is seen while the component has not yet left UNSTABLE.
+func (o *orientationReader) observed(e *historypb.HistoryEvent, seen ltp.Observation) {
+	what := ""
+	switch {
+	case o.observer == "":
+		what = "observes"
+	case seen.Observer != o.observer:
+		what = fmt.Sprintf("took over from %s", o.observer)
+	case o.gone:
+		what = "is back"
+	}
+	o.observer, o.gone = seen.Observer, false
+	if what == "" && o.now.State != ltp.Unstable {
+		return
+	}
+	if what != "" {
+		what += ", and "
+	}
+	o.note(e, NoteObserver, seen.Observer, because(what+"sees "+string(seen.Verdict), seen.Reason))
+}
+
+// updated notes an operator's word. What the workflow refused is not in its history.
+func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
+	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
+	request := a.GetAcceptedRequest()
+	if request == nil {
+		request = o.requests[a.GetProtocolInstanceId()]
+	}
+	switch in := request.GetInput(); in.GetName() {
+	case ltp.HoldUpdate:
+		var h ltp.Hold
+		if err := Decode(in.GetArgs(), &h); err != nil {
+			return fmt.Errorf("the hold: %w", err)
+		}
+		what := "held the component"
+		if h.Freeze {
+			what = "held the component and froze intake"
+		}
+		o.note(e, NoteHold, h.By, because(what, h.Why))
+	case ltp.ReleaseUpdate:
+		var r ltp.Release
+		if err := Decode(in.GetArgs(), &r); err != nil {
+			return fmt.Errorf("the release: %w", err)
+		}
+		o.note(e, NoteRelease, r.By, because("released the component", r.Why))
+	default:
+		return fmt.Errorf("update %q is none that an orientation accepts", in.GetName())
+	}
+	return nil
+}
+
+// watched reads how Observe goes on.
+func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err error) {
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+		if name := e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName(); name != observe {
+			return true, fmt.Errorf("activity %q is none that an orientation runs", name)
+		}
+		o.watchers[e.GetEventId()] = ""
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+		a := e.GetActivityTaskStartedEventAttributes()
+		if _, ok := o.watchers[a.GetScheduledEventId()]; !ok {
+			return true, notUnderWay(a.GetScheduledEventId())
+		}
+		o.watchers[a.GetScheduledEventId()] = a.GetIdentity()
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+		a := e.GetActivityTaskCompletedEventAttributes()
+		var handover struct { // see activities.Handover
+			Observer string `json:"observer"`
+			Why      string `json:"why"`
+		}
+		if err := Decode(a.GetResult(), &handover); err != nil {
+			return true, fmt.Errorf("the handover: %w", err)
+		}
+		return true, o.unwatched(e, a.GetScheduledEventId(), handover.Observer, because("handed over", handover.Why))
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+		a := e.GetActivityTaskFailedEventAttributes()
+		return true, o.unwatched(e, a.GetScheduledEventId(), "", because("observing failed", a.GetFailure().GetMessage()))
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+		return true, o.unwatched(e, e.GetActivityTaskCanceledEventAttributes().GetScheduledEventId(), "", "")
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+		a := e.GetActivityTaskTimedOutEventAttributes()
+		timeout := a.GetFailure().GetTimeoutFailureInfo()
+		switch timeout.GetTimeoutType() {
+		case enumspb.TIMEOUT_TYPE_HEARTBEAT:
+			// The last heartbeat names the observer; see activities.Beat.
+			var beat struct {
+				Observer string `json:"observer"`
+			}
+			_ = Decode(timeout.GetLastHeartbeatDetails(), &beat) // it may have died before its first
+			return true, o.unwatched(e, a.GetScheduledEventId(), beat.Observer, "is lost: its heartbeats stopped")
+		case enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+			return true, o.unwatched(e, a.GetScheduledEventId(), "", "no observer took over in time")
+		case enumspb.TIMEOUT_TYPE_START_TO_CLOSE: // its day is over, and it is asked again
+			return true, o.unwatched(e, a.GetScheduledEventId(), "", "")
+		}
+		return true, fmt.Errorf("observing ended by a timeout of type %s", timeout.GetTimeoutType())
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// unwatched notes that an Observe ended; without text there is nothing to tell.
+func (o *orientationReader) unwatched(e *historypb.HistoryEvent, scheduled int64, by, text string) error {
+	worker, ok := o.watchers[scheduled]
+	if !ok {
+		return notUnderWay(scheduled)
+	}
+	delete(o.watchers, scheduled)
+	if text == "" {
+		return nil
+	}
+	o.gone = true
+	if by == "" {
+		by = worker
+	}
+	o.note(e, NoteLost, by, text)
+	return nil
+}
+
+func notUnderWay(scheduled int64) error {
+	return fmt.Errorf("it speaks of an activity of event %d, and none of that event is under way", scheduled)
+}
+
+// replayed notes how the replay engine begins and ends.
+func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err error) {
+	note := func(id, text string) (bool, error) {
+		o.note(e, NoteReplay, "", fmt.Sprintf("%s %s", id, text))
+		return true, nil
+	}
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+		a := e.GetStartChildWorkflowExecutionInitiatedEventAttributes()
+		if name := a.GetWorkflowType().GetName(); name != ltp.ReplayWorkflow {
+			return true, fmt.Errorf("workflow %q is none that an orientation starts", name)
+		}
+		return true, nil
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+		a := e.GetChildWorkflowExecutionStartedEventAttributes()
+		return note(a.GetWorkflowExecution().GetWorkflowId(), "picks up the deferred orders")
+	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED:
+		a := e.GetStartChildWorkflowExecutionFailedEventAttributes()
+		return note(a.GetWorkflowId(), fmt.Sprintf("was not started (%s): orders wait for their backstop", a.GetCause()))
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
+		a := e.GetChildWorkflowExecutionCompletedEventAttributes()
+		var report struct { // see activities.ReleaseReport
+			Released int  `json:"released"`
+			Passes   int  `json:"passes"`
+			MovedOn  bool `json:"moved_on"`
+		}
+		if err := Decode(a.GetResult(), &report); err != nil {
+			return true, fmt.Errorf("the report of the replay: %w", err)
+		}
+		text := fmt.Sprintf("released %s in %s", plural(report.Released, "order"), plural(report.Passes, "sweep"))
+		if report.MovedOn {
+			text += ", and stopped because the orientation moved on"
+		}
+		return note(a.GetWorkflowExecution().GetWorkflowId(), text)
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED:
+		a := e.GetChildWorkflowExecutionFailedEventAttributes()
+		return note(a.GetWorkflowExecution().GetWorkflowId(), because("failed", a.GetFailure().GetMessage()))
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED:
+		return note(e.GetChildWorkflowExecutionCanceledEventAttributes().GetWorkflowExecution().GetWorkflowId(), "was cancelled in Temporal")
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT:
+		return note(e.GetChildWorkflowExecutionTimedOutEventAttributes().GetWorkflowExecution().GetWorkflowId(), "timed out")
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED:
+		return note(e.GetChildWorkflowExecutionTerminatedEventAttributes().GetWorkflowExecution().GetWorkflowId(), "was ended by force in Temporal")
+	}
+	return false, nil
+}
+
+// ends reads how a run closes.
+func (o *orientationReader) ends(e *historypb.HistoryEvent) (known bool, err error) {
+	if !closes(e.GetEventType()) {
+		return false, nil
+	}
+	o.closed = true
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
+		o.continued = e.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+		if o.continued == "" {
+			return true, errors.New("it does not say which run continues this one")
+		}
+		return true, nil
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED:
+		a := e.GetWorkflowExecutionTerminatedEventAttributes()
+		o.note(e, NoteOperator, a.GetIdentity(), because("ended the orientation workflow by force", a.GetReason()))
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+		o.note(e, NoteOperator, "", because("the orientation workflow failed", e.GetWorkflowExecutionFailedEventAttributes().GetFailure().GetMessage()))
+	default:
+		o.note(e, NoteOperator, "", "the orientation workflow ended")
+	}
+	o.EndedAt = at(e)
+	return true, nil
+}
+
+func (o *orientationReader) note(e *historypb.HistoryEvent, kind NoteKind, by, text string) {
+	o.add(Note{At: at(e), Kind: kind, By: by, Text: text, Source: o.source(e)})
+}
+
+func (o *orientationReader) add(n Note) {
+	if !o.copied(n.Source.EventID) {
+		o.Notes = append(o.Notes, n)
+	}
+}

@@ -1,0 +1,74 @@
+package trace
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ltp-node/ltp"
+)
+
+// plural is "1 order", "1,500 orders".
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return count(n) + " " + thing + "s"
+}
+
+// count is n with commas between the thousands.
+func count(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// lasted is a duration for people: "12 ms", "50.9 s", "1 min 5 s", "2 h 3 min".
+func lasted(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Truncate(100*time.Millisecond).Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// amount is what the order is worth in the major unit of its currency.
+func amount(o ltp.Order) string {
+	digits := 2
+	switch o.Currency { // ISO 4217: those that do not have two
+	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF":
+		digits = 0
+	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
+		digits = 3
+	}
+	s := fmt.Sprintf("%0*d", digits+1, o.AmountMinor())
+	if digits > 0 {
+		s = s[:len(s)-digits] + "." + s[len(s)-digits:]
+	}
+	return s + " " + o.Currency
+}
+
+// clean makes text that came from outside safe to show on a terminal: one line, and
+// nothing in it that moves the cursor or turns the direction of writing.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+	return strings.Join(strings.Fields(s), " ")
+}
+
+const clock = "15:04:05.000"
