@@ -129,7 +129,10 @@ func (a *Orders) Execute(ctx context.Context, in ExecuteInput) (ltp.Receipt, err
 	var begun time.Time
 	var fence ltp.Fence
 	repeated, err := a.DB.Put(ctx, in.Order, func() error {
-		reading, decision, _ := a.Board.Route(components, in.Request)
+		reading, decision, err := a.Board.Fence(ctx, components, in.Request)
+		if err != nil {
+			return err
+		}
 		fence = ltp.Fence{Component: reading.Component, State: reading.State, Epoch: reading.Epoch}
 		if !decision.Admissible() {
 			return &errFenced{reading, decision}

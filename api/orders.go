@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -106,7 +108,11 @@ func submitted(w http.ResponseWriter, st starter.Status) *problem {
 
 // ended is the problem of an order that ended otherwise than was asked.
 func ended(st starter.Status, todo string) *problem {
-	p := orderEnded.because(fmt.Sprintf("The order ended %s. %s", st.State, todo)).of(st.OrderID)
+	how := string(st.State)
+	if why := shown(st).Detail; why != "" {
+		how += ": " + why
+	}
+	p := orderEnded.because(sentence("The order ended "+how) + " " + todo).of(st.OrderID)
 	p.State = st.State
 	return p
 }
@@ -213,7 +219,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) *problem {
 	case err != nil:
 		return problemOf(err, "Ask again later.")
 	}
-	list := page{Orders: make([]starter.Status, len(found.Orders)), NextPageToken: base64.RawURLEncoding.EncodeToString(found.NextPageToken)}
+	list := page{Orders: make([]starter.Status, len(found.Orders)), NextPageToken: sealed(f.State, found.NextPageToken)}
 	for i, st := range found.Orders {
 		list.Orders[i] = shown(st)
 	}
@@ -232,14 +238,48 @@ func filter(query string) (f starter.Filter, p *problem) {
 			return f, invalidRequest.in("page_size", fmt.Sprintf("use a whole number from 1 to %d", starter.MaxPage))
 		}
 	}
-	if f.PageToken, err = base64.RawURLEncoding.DecodeString(q.Get("page_token")); err != nil {
+	token, ok := unsealed(f.State, q.Get("page_token"))
+	if !ok {
 		return f, badPageToken()
 	}
+	f.PageToken = token
 	return f, nil
 }
 
 func badPageToken() *problem {
-	return invalidRequest.in("page_token", "send the next_page_token of the page before, with the same state")
+	return invalidRequest.in("page_token", "send the next_page_token of the page before as it was, with the same state")
+}
+
+// sealLength is how many bytes of a checksum go before a page token.
+const sealLength = 8
+
+// sealed is a page token for users, with a checksum before it. Temporal takes some
+// damaged tokens, and those of other listings, for the beginning of the list, and
+// fails on others as if it were out of order.
+func sealed(state ltp.OrderState, token []byte) string {
+	if len(token) == 0 {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(append(seal(state, token), token...))
+}
+
+// unsealed is the page token that was sealed for this listing, and false when s is
+// anything else. No token is the token of the first page.
+func unsealed(state ltp.OrderState, s string) ([]byte, bool) {
+	if s == "" {
+		return nil, true
+	}
+	data, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(data) <= sealLength {
+		return nil, false
+	}
+	token := data[sealLength:]
+	return token, bytes.Equal(data[:sealLength], seal(state, token))
+}
+
+func seal(state ltp.OrderState, token []byte) []byte {
+	sum := sha256.Sum256(append([]byte(state+"\x00"), token...))
+	return sum[:sealLength]
 }
 
 // pathID is the order that the path names.

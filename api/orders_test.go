@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -75,7 +76,7 @@ func TestCancelIsAnsweredByHowTheOrderEnds(t *testing.T) {
 		"workers are down":        {ltp.Deferred, "", 0, "", 202, nil, time.Second},
 		"workers are down, async": {ltp.Deferred, "", 0, "respond-async", 202, nil, 0},
 		"client waits longer":     {ltp.Deferred, ltp.Cancelled, 5 * time.Second, "wait=10", 200, nil, 5060 * time.Millisecond},
-		"it acted meanwhile":      {ltp.Accepted, ltp.Executed, 0, "", 409, orderEnded, 10 * time.Millisecond},
+		"it acted meanwhile":      {ltp.Accepted, ltp.Executed, 5 * time.Millisecond, "", 409, orderEnded, 10 * time.Millisecond},
 		"cancelled before":        {ltp.Cancelled, "", 0, "", 200, nil, 0},
 		"executed before":         {ltp.Executed, "", 0, "", 409, orderEnded, 0},
 		"rejected before":         {ltp.Rejected, "", 0, "", 409, orderEnded, 0},
@@ -113,16 +114,33 @@ func TestOrdersAreListedPageByPage(t *testing.T) {
 	if d.filter.State != ltp.Deferred || d.filter.Size != 7 || len(d.filter.PageToken) != 0 {
 		t.Errorf("asked for %+v", d.filter)
 	}
-	if !strings.Contains(got.text, `{"orders":[{"id":"A2","state":"DEFERRED"`) || !strings.Contains(got.text, `"next_page_token":"__4_Lw"`) {
+	if !strings.Contains(got.text, `{"orders":[{"id":"A2","state":"DEFERRED"`) || !strings.Contains(got.text, `"next_page_token":"`) {
 		t.Errorf("answered %s", got.text)
 	}
+	var first page
+	if err := json.Unmarshal([]byte(got.text), &first); err != nil {
+		t.Fatal(err)
+	}
 	d.page = starter.Page{}
-	got = ask(t, h, request("GET", "/orders?page_token=__4_Lw", ""))
+	got = ask(t, h, request("GET", "/orders?state=DEFERRED&page_token="+first.NextPageToken, ""))
+	got.wants(t, 200, nil)
 	if string(d.filter.PageToken) != "\xff\xfe?/" {
 		t.Errorf("asked for %+v", d.filter)
 	}
 	if got.text != "{\"orders\":[]}\n" {
 		t.Errorf("answered %s", got.text)
+	}
+	for _, query := range []string{
+		"?page_token=" + first.NextPageToken,
+		"?state=EXECUTED&page_token=" + first.NextPageToken,
+		"?state=DEFERRED&page_token=" + first.NextPageToken[1:],
+		"?state=DEFERRED&page_token=A" + first.NextPageToken[1:],
+	} {
+		got := ask(t, h, request("GET", "/orders"+query, ""))
+		got.wants(t, 400, invalidRequest)
+		if got.Field != "page_token" {
+			t.Errorf("%s: field %q", query, got.Field)
+		}
 	}
 }
 
@@ -139,9 +157,11 @@ func TestListingsThatCannotBeAskedForAreRefused(t *testing.T) {
 		"?page_size=1e2":     {"page_size", nil},
 		"?page_token=%20":    {"page_token", nil},
 		"?page_token=a%2Bb=": {"page_token", nil},
-		"?page_token=AAAA":   {"page_token", fmt.Errorf("list orders: %w", serviceerror.NewInvalidArgument("invalid NextPageToken"))},
-		"?state=LOST":        {"state", badState},
-		"?state=%zz":         {"", nil},
+		"?page_token=AAAA":   {"page_token", nil},
+		"?page_token=e30":    {"page_token", nil},
+		"?page_token=" + sealed("", []byte("old")): {"page_token", fmt.Errorf("list orders: %w", serviceerror.NewInvalidArgument("invalid NextPageToken"))},
+		"?state=LOST": {"state", badState},
+		"?state=%zz":  {"", nil},
 	} {
 		t.Run(query, func(t *testing.T) {
 			d := newDesk()

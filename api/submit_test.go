@@ -32,7 +32,8 @@ func TestSubmissionIsAnsweredByWhereTheOrderIs(t *testing.T) {
 			[]string{`"state":"ACCEPTED"`, `"message":"Order Received - Pending Confirmation"`}},
 		"rejected": {starter.Status{State: ltp.Rejected, Detail: "credit limit of c-17 exceeded"}, 422, orderRejected,
 			[]string{"credit limit of c-17 exceeded. Change the order", `"id":"A2"`, `"state":"REJECTED"`}},
-		"expired":    {starter.Status{State: ltp.Expired}, 409, orderEnded, []string{`"id":"A2"`, `"state":"EXPIRED"`}},
+		"expired": {starter.Status{State: ltp.Expired, Detail: "deadline passed"}, 409, orderEnded,
+			[]string{"The order ended EXPIRED: deadline passed. To order again", `"id":"A2"`, `"state":"EXPIRED"`}},
 		"cancelled":  {starter.Status{State: ltp.Cancelled}, 409, orderEnded, []string{`"state":"CANCELLED"`}},
 		"terminated": {starter.Status{State: ltp.Terminated}, 409, orderEnded, []string{`"state":"TERMINATED"`}},
 	} {

@@ -24,7 +24,13 @@ const (
 	Refresh = 250 * time.Millisecond
 	// Lease is for how long a reading may be used, counted from before it was
 	// asked for.
-	Lease = 2 * time.Second
+	Lease = 5 * time.Second
+	// FenceAge is the oldest reading under which a write may begin. Routing may be a
+	// little late, since the fence comes after it; nothing comes after the fence.
+	FenceAge = 500 * time.Millisecond
+	// reads is how many reads of a component may be under way: one that is slow does
+	// not hold up the next.
+	reads = 4
 )
 
 // Board is safe for concurrent use. Until Run has read a component, that
@@ -38,6 +44,7 @@ type Board struct {
 	mu       sync.Mutex
 	readings map[string]Reading
 	watchers map[*watcher]struct{}
+	failing  map[string]bool
 	changed  chan struct{} // closed and replaced at every Put
 }
 
@@ -45,7 +52,7 @@ type Board struct {
 func New(c client.Client, components []string, log *slog.Logger) *Board {
 	return &Board{
 		client: c, components: components, log: log, now: time.Now,
-		readings: map[string]Reading{}, watchers: map[*watcher]struct{}{}, changed: make(chan struct{}),
+		readings: map[string]Reading{}, watchers: map[*watcher]struct{}{}, failing: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
 
@@ -68,18 +75,17 @@ func (b *Board) Run(ctx context.Context) {
 func (b *Board) keep(ctx context.Context, component string, poke <-chan struct{}) {
 	tick := time.NewTicker(Refresh)
 	defer tick.Stop()
-	failing := false
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, reads)
 	for {
-		asking, cancel := context.WithTimeout(ctx, Lease)
-		r, err := Read(asking, b.client, component)
-		cancel()
-		switch {
-		case err == nil:
-			b.Put(r)
-			failing = false
-		case ctx.Err() == nil && !failing:
-			failing = true // said once an outage, not four times a second
-			b.log.Warn("orientation cannot be read: orders will be deferred", "component", component, "error", err)
+		select {
+		case slots <- struct{}{}:
+			wg.Go(func() {
+				defer func() { <-slots }()
+				b.read(ctx, component)
+			})
+		default:
 		}
 		select {
 		case <-ctx.Done():
@@ -87,6 +93,25 @@ func (b *Board) keep(ctx context.Context, component string, poke <-chan struct{}
 		case <-tick.C:
 		case <-poke:
 		}
+	}
+}
+
+func (b *Board) read(ctx context.Context, component string) {
+	asking, cancel := context.WithTimeout(ctx, Lease)
+	defer cancel()
+	r, err := Read(asking, b.client, component)
+	if err == nil {
+		b.Put(r)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	b.mu.Lock()
+	news := (err != nil) != b.failing[component]
+	b.failing[component] = err != nil
+	b.mu.Unlock()
+	if news && err != nil { // said once an outage, not four times a second
+		b.log.Warn("orientation cannot be read", "component", component, "error", err)
 	}
 }
 
@@ -118,7 +143,7 @@ func (b *Board) follow(ctx context.Context, component string, poke chan<- struct
 // Put sets a reading. Run calls it; so do tests.
 func (b *Board) Put(r Reading) {
 	b.mu.Lock()
-	if old, ok := b.readings[r.Component]; ok && old.Epoch > r.Epoch {
+	if old, ok := b.readings[r.Component]; ok && (old.Epoch > r.Epoch || old.ReadAt.After(r.ReadAt)) {
 		b.mu.Unlock()
 		return // an answer that was overtaken
 	}
@@ -145,7 +170,7 @@ func (b *Board) Orientation(component string) Reading {
 	b.mu.Unlock()
 	now := b.now()
 	if !ok {
-		return blind(ltp.Orientation{Component: component}, now, "not read yet")
+		return blind(ltp.Orientation{Component: component}, time.Time{}, "not read yet")
 	}
 	if now.Sub(r.ReadAt) > Lease {
 		return blind(r.Orientation, r.ReadAt, "the last reading is older than the lease")
@@ -165,6 +190,22 @@ func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision
 	}
 	worst, decision, reason := ltp.Route(all, r)
 	return readings[worst.Component], decision, reason
+}
+
+// Fence asks the decision table at the last moment before a write. It waits for
+// readings that are not older than FenceAge where what is at hand would admit the
+// order, and so returns an error only when ctx ends first.
+func (b *Board) Fence(ctx context.Context, components []string, r ltp.Request) (Reading, ltp.Decision, error) {
+	for _, c := range components {
+		_, err := b.Wait(ctx, c, func(now Reading) bool {
+			return b.now().Sub(now.ReadAt) <= FenceAge || (!now.Blind && !now.State.Fit())
+		})
+		if err != nil {
+			return b.Orientation(c), ltp.Defer, err
+		}
+	}
+	reading, decision, _ := b.Route(components, r)
+	return reading, decision, nil
 }
 
 type watcher struct {

@@ -124,10 +124,12 @@ func (p *play) recover(ctx context.Context, rate float64) error {
 	return p.await(ctx, ltp.Stable)
 }
 
+// patience is for how long the demo waits for orders that do not end.
+const patience = 2 * time.Minute
+
 // settle waits until every accepted order has ended, or nothing has ended for long.
 func (p *play) settle(ctx context.Context) error {
 	p.act("waiting for the last orders")
-	const patience = 3 * time.Minute
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	before, since := -1, time.Now()

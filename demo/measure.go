@@ -108,6 +108,12 @@ func (p *play) records(ctx context.Context, answers []answer) ([]record, error) 
 func (p *play) record(ctx context.Context, a answer) (record, error) {
 	r := record{answer: a}
 	id := ltp.OrderWorkflowID(a.orderID)
+	// What is written has yet to be told to Temporal.
+	ending, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if p.Client.GetWorkflow(ending, id, "").Get(ending, nil); ctx.Err() != nil {
+		return r, ctx.Err()
+	}
 	d, err := p.Client.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {
 		return r, fmt.Errorf("look up order %s: %w", a.orderID, err)

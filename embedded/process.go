@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -64,23 +65,35 @@ func startProcess(binary string, args []string, log io.Writer, dir *stateDir) (*
 		p.err = p.cmd.Wait()
 		closeLog()
 		close(p.ended)
+		// A Server that its owner has lost sight of is owned still: the garbage
+		// collector would close the lock's file, and so unlock it.
+		runtime.KeepAlive(dir)
 	}()
 	return p, nil
 }
 
-// dial connects to the server as soon as it answers.
+// dial connects to the server as soon as it answers, and gives up when it has ended.
 func (p *process) dial(ctx context.Context, o client.Options) (client.Client, error) {
+	dialing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-p.ended:
+			cancel()
+		case <-dialing.Done():
+		}
+	}()
 	for tick := time.Tick(20 * time.Millisecond); ; {
-		c, err := client.DialContext(ctx, o)
+		c, err := client.DialContext(dialing, o)
 		if err == nil {
 			return c, nil
 		}
 		select {
-		case <-tick:
 		case <-p.ended:
 			return nil, fmt.Errorf("the Temporal server would not start: %s", p.reason())
 		case <-ctx.Done():
 			return nil, fmt.Errorf("the Temporal server does not answer: %w", errors.Join(ctx.Err(), err))
+		case <-tick:
 		}
 	}
 }

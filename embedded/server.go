@@ -89,10 +89,8 @@ func start(ctx context.Context, o Options, dir *stateDir) (_ *Server, err error)
 		defer cancel()
 	}
 	for _, port := range []*int{&o.Port, &o.UIPort} {
-		if *port == 0 {
-			if *port, err = freePort(); err != nil {
-				return nil, err
-			}
+		if *port, err = freePort(*port); err != nil {
+			return nil, err
 		}
 	}
 	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
@@ -160,12 +158,16 @@ func arguments(o Options, cli bool, dir *stateDir) []string {
 
 const loopback = "127.0.0.1"
 
-// freePort finds a port that nobody listens on. It is used once before it is given
-// back: Linux then hands it out to nobody for a while, and still lets us have it.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", loopback+":0")
+// freePort checks that nobody listens on the port, or finds one for 0. The server
+// would find out as well, but by then we might have connected to whoever is there,
+// and taken it for ours.
+//
+// The port is used once before it is given back: Linux then hands it out to nobody
+// for a while, and still lets us have it.
+func freePort(port int) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("cannot listen on port %d: stop what uses it or choose another port (%w)", port, err)
 	}
 	defer l.Close()
 	out, err := net.Dial("tcp", l.Addr().String())

@@ -4,10 +4,10 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -43,6 +43,9 @@ type Config struct {
 	Settings observer.Settings
 	// Listen is where the order API listens; nil for none. The node closes it.
 	Listen net.Listener
+	// MetricsListen is where a process without an order API serves /metrics; nil for
+	// nowhere. The node closes it.
+	MetricsListen net.Listener
 
 	// Meter and Beat are told what happens besides the metrics; both may be nil.
 	Meter activities.Meter
@@ -69,9 +72,14 @@ type Node struct {
 // Start starts the parts and returns when they run. Stop must be called, also after
 // ctx has ended.
 func Start(ctx context.Context, c Config) (n *Node, err error) {
+	if c.Observe {
+		if err := c.Settings.Validate(); err != nil {
+			return nil, err
+		}
+	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n = &Node{
-		Board: board.New(c.Client, c.Components, c.Log), cancel: cancel, failed: make(chan error, 1),
+		Board: board.New(c.Client, c.Components, c.Log), cancel: cancel, failed: make(chan error, 2),
 	}
 	defer func() {
 		if err != nil {
@@ -104,7 +112,13 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 		}
 	}
 	if c.Listen != nil {
-		n.serve(running, c, orders)
+		n.serve(running, c.Listen, api.New(api.Config{Starter: orders, Board: n.Board, Metrics: n.Metrics, Log: c.Log}), c.Log)
+	}
+	if c.MetricsListen != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", n.Metrics.Handler())
+		mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+		n.serve(running, c.MetricsListen, mux, c.Log)
 	}
 	return n, nil
 }
@@ -156,14 +170,13 @@ func (n *Node) startObserver(c Config) error {
 	return nil
 }
 
-func (n *Node) serve(running context.Context, c Config, orders *starter.Starter) {
+func (n *Node) serve(running context.Context, l net.Listener, handler http.Handler, log *slog.Logger) {
 	serving, stop := context.WithCancel(running)
-	handler := api.New(api.Config{Starter: orders, Board: n.Board, Metrics: n.Metrics, Log: c.Log})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := api.Serve(serving, c.Listen, handler, c.Log); err != nil && !errors.Is(err, context.Canceled) {
-			n.failed <- fmt.Errorf("the order API stopped: %w", err)
+		if err := api.Serve(serving, l, handler, log); err != nil && serving.Err() == nil {
+			n.failed <- fmt.Errorf("serving stopped: %w", err)
 		}
 	}()
 	n.onStop(func() { stop(); <-ended })

@@ -24,7 +24,8 @@ type Status struct {
 //
 // One write is under way at a time. One that hangs holds nothing up but itself; it
 // is given up after the timeout. A probe that ignores its context is waited for, with
-// the component Unhealthy meanwhile; only then may its goroutine outlive Watch.
+// the component Unhealthy meanwhile, but not by the end of Watch, which a write under
+// way outlives until its probe returns.
 func Watch(ctx context.Context, p Probe, s Settings, emit func(ltp.Observation), beat func(Status)) error {
 	if err := s.Validate(); err != nil {
 		return err

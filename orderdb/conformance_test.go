@@ -43,6 +43,8 @@ type backend struct {
 	// refuse is a trigger that refuses the orders of the customer "banned" with the
 	// sentence "banned does not order here", and drop one that drops them silently.
 	refuse, drop string
+	// refuseLate refuses every order with a rule that is checked at the commit.
+	refuseLate string
 }
 
 var backends = []backend{
@@ -58,6 +60,9 @@ var backends = []backend{
 			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`,
 		drop: `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
 			BEGIN SELECT RAISE(IGNORE); END`,
+		refuseLate: `CREATE TABLE stock (sku TEXT PRIMARY KEY);
+			CREATE TABLE picks (sku TEXT REFERENCES stock DEFERRABLE INITIALLY DEFERRED);
+			CREATE TRIGGER pick AFTER INSERT ON orders BEGIN INSERT INTO picks VALUES ('none'); END`,
 	},
 	{
 		name:      "postgres",
@@ -73,6 +78,11 @@ var backends = []backend{
 			CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW WHEN (NEW.customer = 'banned') EXECUTE FUNCTION refuse()`,
 		drop: `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 			CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW WHEN (NEW.customer = 'banned') EXECUTE FUNCTION refuse()`,
+		refuseLate: `CREATE TABLE stock (sku text PRIMARY KEY);
+			CREATE TABLE picks (sku text REFERENCES stock DEFERRABLE INITIALLY DEFERRED);
+			CREATE FUNCTION pick() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN INSERT INTO picks VALUES ('none'); RETURN NULL; END $$;
+			CREATE TRIGGER pick AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION pick()`,
 	},
 }
 
@@ -235,7 +245,7 @@ func TestATriggerRejectsInItsOwnWords(t *testing.T) {
 	})
 }
 
-func TestAnOrderThatTookEffectIsNotRejectedByAnewTrigger(t *testing.T) {
+func TestAnOrderThatTookEffectIsNotRejectedByANewTrigger(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		o := order("A1")
@@ -256,6 +266,19 @@ func TestAnOrderThatATriggerDropsIsRejected(t *testing.T) {
 		_, err := db.Put(t.Context(), o, nil)
 		assertClass(t, orderdb.Rejected, err)
 		assertTally(t, db, 0)
+	})
+}
+
+func TestARuleThatIsCheckedAtTheCommitRejects(t *testing.T) {
+	conform(t, func(t *testing.T, b backend, url string) {
+		db := open(t, url)
+		b.exec(t, url, b.refuseLate)
+		_, err := db.Put(t.Context(), order("A1"), nil)
+		assertClass(t, orderdb.Rejected, err)
+		assert.Contains(t, strings.ToLower(err.Error()), "foreign key constraint")
+		assertTally(t, db, 0)
+		b.exec(t, url, "INSERT INTO stock VALUES ('none')")
+		assert.False(t, mustPut(t, db, order("A1")))
 	})
 }
 

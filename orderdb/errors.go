@@ -10,8 +10,10 @@ type Class string
 
 // The classes of errors. There are no others.
 const (
-	// Rejected: a rule of the order database refuses the order. No state of the
-	// system makes it right. Nothing was written.
+	// Rejected: a rule of the order database refuses the order: a constraint, or a
+	// trigger that raises an error (in Postgres with the SQLSTATE P0001 of RAISE, or
+	// one of the classes 22 and 23). No state of the system makes it right. Nothing
+	// was written.
 	Rejected Class = "rejected"
 	// Unavailable: nothing was written, and trying later may succeed.
 	Unavailable Class = "unavailable"

@@ -2,6 +2,9 @@ package orderdb_test
 
 import (
 	"context"
+	"net/url"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +23,15 @@ func ownPostgres(t *testing.T) (*pgtest.Server, string) {
 	url := server.Database(t)
 	require.NoError(t, open(t, url).Migrate(t.Context()))
 	return server, url
+}
+
+// sharedPostgres is an order database on the server that all tests share.
+func sharedPostgres(t *testing.T) string {
+	t.Helper()
+	t.Parallel()
+	url := pgtest.Shared(t).Database(t)
+	require.NoError(t, open(t, url).Migrate(t.Context()))
+	return url
 }
 
 // warm uses n connections of the pool at once, so that they are all there.
@@ -46,21 +58,28 @@ func warm(t *testing.T, db orderdb.DB, prefix string, n int) {
 	}
 }
 
-// inFlight begins a put, and returns when the server is at work on it.
-func inFlight(t *testing.T, db orderdb.DB, url, id string) <-chan error {
+// inFlight begins a put, and returns when the server waits for event in it.
+func inFlight(t *testing.T, db orderdb.DB, url, id, event string) <-chan error {
 	t.Helper()
-	watcher := pgtest.Connect(t, url)
 	done := make(chan error, 1)
 	go func() {
 		_, err := db.Put(context.Background(), order(id), nil)
 		done <- err
 	}()
+	awaitWait(t, url, event, done)
+	return done
+}
+
+// awaitWait returns when a statement in the database waits for event.
+func awaitWait(t *testing.T, url, event string, done <-chan error) {
+	t.Helper()
+	watcher := pgtest.Connect(t, url)
 	for {
 		var n int
 		require.NoError(t, watcher.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event IN ('relation', 'SyncRep')`).Scan(&n))
+			WHERE datname = current_database() AND wait_event = $1`, event).Scan(&n))
 		if n > 0 {
-			return done
+			return
 		}
 		select {
 		case err := <-done:
@@ -122,7 +141,7 @@ func TestAReadOnlyServerIsUnavailableUntilItIsNot(t *testing.T) {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestAFrozenServerLeavesTheOutcomeUnknownAndHoldsNothingUpAfterwards(t *testing.T) {
+func TestAFrozenServerEndsWritesWithTheirContexts(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url+"&pool_max_conns=2")
 	warm(t, db, "before-", 2)
@@ -137,16 +156,12 @@ func TestAFrozenServerLeavesTheOutcomeUnknownAndHoldsNothingUpAfterwards(t *test
 		assert.Less(t, time.Since(began), 2*time.Second)
 	}
 	server.Thaw()
-	// The places of the connections given up are free: nobody waits for their
-	// goodbyes.
-	began := time.Now()
 	assert.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := db.Put(ctx, order("A1"), nil)
 		return err == nil
 	}, 10*time.Second, 5*time.Millisecond)
-	assert.Less(t, time.Since(began), 5*time.Second)
 	got, err := db.Tally(t.Context(), "A1")
 	require.NoError(t, err)
 	assert.Equal(t, orderdb.Tally{Orders: 1, Outbox: 1}, got)
@@ -168,26 +183,28 @@ func TestAnIdleConnectionThatDoesNotAnswerIsNotWrittenOver(t *testing.T) {
 }
 
 func TestAConnectionLostInFlightLeavesTheOutcomeUnknown(t *testing.T) {
-	_, url := ownPostgres(t)
+	url := sharedPostgres(t)
 	db := open(t, url)
 	mustPut(t, db, order("A0"))
 	release := holdPostgres(t, url)
 	defer release()
-	done := inFlight(t, db, url, "A1")
-	pgtest.Exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'relation'`)
+	done := inFlight(t, db, url, "A1", "relation")
+	pgtest.Exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event = 'relation'`)
 	assertClass(t, orderdb.Unknown, <-done)
 	release()
 	mustPut(t, db, order("A1"))
 }
 
 func TestACancelledStatementIsUnavailable(t *testing.T) {
-	_, url := ownPostgres(t)
+	url := sharedPostgres(t)
 	db := open(t, url)
 	mustPut(t, db, order("A0"))
 	release := holdPostgres(t, url)
 	defer release()
-	done := inFlight(t, db, url, "A1")
-	pgtest.Exec(t, url, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'relation'`)
+	done := inFlight(t, db, url, "A1", "relation")
+	pgtest.Exec(t, url, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event = 'relation'`)
 	assertClass(t, orderdb.Unavailable, <-done)
 }
 
@@ -206,13 +223,13 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	}
 	server.Set(t, "synchronous_standby_names", "nobody")
 	awaitSetting(t, url, "synchronous_standby_names", "nobody")
-	done := inFlight(t, db, url, "A1")
+	done := inFlight(t, db, url, "A1", "SyncRep")
 	cancelWait()
 	assertClass(t, orderdb.Unknown, <-done)
 
 	// The order is there, but could be lost with the leader: putting it again must
 	// wait for the standby, too.
-	done = inFlight(t, db, url, "A1")
+	done = inFlight(t, db, url, "A1", "SyncRep")
 	cancelWait()
 	assertClass(t, orderdb.Unknown, <-done)
 
@@ -241,10 +258,84 @@ func awaitSetting(t *testing.T, url, name, want string) {
 }
 
 func TestAWarningOfATriggerIsNoReasonToDoubt(t *testing.T) {
-	_, url := ownPostgres(t)
+	url := sharedPostgres(t)
 	pgtest.Exec(t, url, `CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; RETURN NEW; END $$;
 		CREATE TRIGGER warn BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION warn()`)
 	db := open(t, url)
 	assert.False(t, mustPut(t, db, order("A1")))
+}
+
+// twoHosts is an order database that is on the first server, or else on the shared
+// one: a cluster without replication.
+func twoHosts(t *testing.T, first *pgtest.Server) string {
+	t.Helper()
+	second := pgtest.Shared(t)
+	u, err := url.Parse(second.Database(t))
+	require.NoError(t, err)
+	name := strings.TrimPrefix(u.Path, "/")
+	pgtest.Exec(t, first.URL(), "DROP DATABASE IF EXISTS "+name, "CREATE DATABASE "+name)
+	for _, server := range []*pgtest.Server{first, second} {
+		u.Host = server.Host()
+		require.NoError(t, open(t, u.String()).Migrate(t.Context()))
+	}
+	u.Host, u.RawQuery = first.Host()+","+second.Host(), "sslmode=disable" // and our defaults
+	return u.String()
+}
+
+func TestOfSeveralHostsTheOneThatTakesWritesIsUsed(t *testing.T) {
+	first, _ := ownPostgres(t)
+	hosts := twoHosts(t, first)
+	first.Set(t, "default_transaction_read_only", "on")
+	awaitSetting(t, first.URL(), "default_transaction_read_only", "on")
+	assert.False(t, mustPut(t, open(t, hosts), order("A1")), "the first host is read-only")
+
+	first.Freeze()
+	began := time.Now()
+	assert.True(t, mustPut(t, open(t, hosts), order("A1")), "the first host is frozen")
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
+
+func TestWhenTheLeaderFreezesTheNextIsFoundInSeconds(t *testing.T) {
+	first, _ := ownPostgres(t)
+	db := open(t, twoHosts(t, first)+"&pool_max_conns=2")
+	warm(t, db, "before-", 2)
+	first.Freeze()
+	var hung sync.WaitGroup
+	for range 2 {
+		hung.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			_, err := db.Put(ctx, order("A1"), nil)
+			assertClass(t, orderdb.Unknown, err)
+		})
+	}
+	hung.Wait()
+	// The places of the connections given up are free: nobody waits for their
+	// goodbyes, which take 15 s.
+	began := time.Now()
+	assert.False(t, mustPut(t, db, order("A1")))
+	assert.Less(t, time.Since(began), 10*time.Second)
+}
+
+func TestAPutWaitsForTheSameOrderThatIsStillBeingWritten(t *testing.T) {
+	url := sharedPostgres(t)
+	pgtest.Exec(t, url, `CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN LOCK TABLE ltp_probe IN SHARE MODE; RETURN NULL; END $$;
+		CREATE TRIGGER linger AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION linger()`)
+	holder := pgtest.Connect(t, url)
+	_, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE ltp_probe")
+	require.NoError(t, err)
+
+	db := open(t, url)
+	first := inFlight(t, db, url, "A1", "relation")
+	// Its row is there, and nobody can see it yet.
+	second := make(chan bool, 1)
+	go func() { second <- mustPut(t, db, order("A1")) }()
+	awaitWait(t, url, "transactionid", nil)
+	_, err = holder.Exec(t.Context(), "ROLLBACK")
+	require.NoError(t, err)
+	require.NoError(t, <-first)
+	assert.True(t, <-second)
+	assertTally(t, db, 1)
 }

@@ -40,7 +40,7 @@ func sqliteHandle(path, mode string, conns int) *sql.DB {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
 		"mode":    {mode},
 		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(0)", "journal_mode(WAL)", "synchronous(FULL)"},
+		"_pragma": {"busy_timeout(0)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
 	}.Encode()
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {

@@ -74,3 +74,15 @@ func TestReadsGoOnWhileAWriteHangs(t *testing.T) {
 		cancel()
 	}
 }
+
+func TestATriggerThatEndsTheTransactionRejectsAndLeavesTheConnectionWell(t *testing.T) {
+	url := backends[0].fresh(t)
+	db := open(t, url)
+	require.NoError(t, db.Migrate(t.Context()))
+	execSQLite(t, url, "CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.id = 'A1' BEGIN SELECT RAISE(ROLLBACK, 'not A1'); END")
+	_, err := db.Put(t.Context(), order("A1"), nil)
+	assertClass(t, orderdb.Rejected, err)
+	require.EqualError(t, err, "not A1")
+	assert.False(t, mustPut(t, db, order("A2")))
+	assertTally(t, db, 1)
+}

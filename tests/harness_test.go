@@ -61,7 +61,7 @@ func (r *rig) serve() {
 	server, err := embedded.Start(r.ctx, embedded.Options{
 		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
 		Progress: func(s embedded.Step) { r.t.Log(s) },
-		Client:   client.Options{Logger: log.NewStructuredLogger(r.log)},
+		Client:   client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))},
 	})
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = server.Stop() })
@@ -78,8 +78,8 @@ func (r *rig) openDB() orderdb.DB {
 // quick are thresholds that make an incident of seconds.
 func quick() observer.Settings {
 	s := observer.DefaultSettings()
-	s.Interval, s.UnfitLatency, s.FitLatency = 50*time.Millisecond, 500*time.Millisecond, 250*time.Millisecond
-	s.SlowLatency, s.SlowExit = 400*time.Millisecond, 200*time.Millisecond
+	s.Interval, s.UnfitLatency, s.FitLatency = 50*time.Millisecond, time.Second, 800*time.Millisecond
+	s.SlowLatency, s.SlowExit = 700*time.Millisecond, 500*time.Millisecond
 	return s
 }
 

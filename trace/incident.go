@@ -16,8 +16,8 @@ type Incident struct {
 	// StartUp marks the time before a component was STABLE for the first time, when it
 	// was never UNSTABLE in it: no outage.
 	StartUp bool `json:"start_up,omitempty"`
-	// Before is the orientation that was left; nil when there was none, or when the
-	// trace begins in the middle of the incident.
+	// Before is the orientation that was left. It is nil when there was none, and not
+	// STABLE when the trace begins in the middle of the incident.
 	Before *ltp.Orientation `json:"before,omitempty"`
 	// Frames are the orientation frames, from the first that is not STABLE to the
 	// STABLE that ends the incident.
@@ -36,7 +36,7 @@ const Lead = 30 * time.Second
 // where another incident is near. It is open while the incident is.
 func (i Incident) Window() Window {
 	w := Window{From: i.BeganAt}
-	if i.Before != nil {
+	if i.Before != nil && i.Before.State == ltp.Stable {
 		if w.From = i.BeganAt.Add(-Lead); i.Before.Since.After(w.From) {
 			w.From = i.Before.Since
 		}
@@ -61,10 +61,7 @@ func Incidents(o OrientationTrace) []Incident {
 		if n := len(all); n > 0 {
 			all[n-1].next = at
 		}
-		open = &Incident{Component: o.Component, BeganAt: at, StartUp: now == nil && len(all) == 0}
-		if now != nil && now.State == ltp.Stable {
-			open.Before = now
-		}
+		open = &Incident{Component: o.Component, BeganAt: at, StartUp: now == nil, Before: now}
 	}
 	if now != nil && now.State != ltp.Stable {
 		begin(now.Since)

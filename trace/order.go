@@ -102,15 +102,23 @@ func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
 type orderReader struct {
 	run
 	OrderTrace
-	// last is the latest routing, and used whether it has led to an execution.
+	// last is the latest routing, used whether it has led to an execution, and task the
+	// workflow task that recorded it: an order that is admitted acts at once.
 	last ltp.Routing
 	used bool
+	task int64
 	// unread are the signals that the order has received and not yet looked at.
 	unread []signal
 	// deferred is why the order was last deferred.
 	deferred ltp.Reason
 	// running are the executions under way, by the event that scheduled them.
 	running map[int64]int
+	// rang is set when the timer of an order that waits has fired.
+	rang bool
+	// due is what the workflow task that event did completed must have brought about,
+	// and has not yet. It tells a history from which something was taken out.
+	due string
+	did int64
 }
 
 // signal is a stability signal and the event that brought it.
@@ -121,6 +129,19 @@ type signal struct {
 
 func (o *orderReader) read(e *historypb.HistoryEvent) error {
 	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+		// A task that follows at once goes on with the one before, for a routing that
+		// takes its time.
+		if o.due != "" && e.GetEventId() != o.did+1 {
+			return fmt.Errorf("%s is missing: it was due by event %d", o.due, o.did)
+		}
+		return nil
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+		o.due, o.did = o.owes(), e.GetEventId()
+		return nil
+	case enumspb.EVENT_TYPE_TIMER_FIRED:
+		o.rang = o.waits()
+		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
 		return o.accept(e)
 	case enumspb.EVENT_TYPE_MARKER_RECORDED:
@@ -170,6 +191,24 @@ func (o *orderReader) read(e *historypb.HistoryEvent) error {
 	return nil
 }
 
+// waits reports whether the order has been deferred and not been routed since.
+func (o *orderReader) waits() bool { return o.last.Attempt > 0 && !o.last.Decision.Admissible() }
+
+// owes is what an order does at once, with all that it has been told by now.
+func (o *orderReader) owes() string {
+	last := len(o.Executions) - 1
+	news := slices.ContainsFunc(o.unread, func(s signal) bool { return s.News(o.last) })
+	switch {
+	case len(o.running) > 0:
+		return ""
+	case o.waits() && !o.rang && !news:
+		return ""
+	case o.used && o.Executions[last].Done():
+		return "the end of the order"
+	}
+	return "a routing"
+}
+
 func (o *orderReader) accept(e *historypb.HistoryEvent) error {
 	if err := Decode(o.started.GetInput(), &o.Order); err != nil {
 		return fmt.Errorf("the order: %w", err)
@@ -196,7 +235,8 @@ func (o *orderReader) marker(e *historypb.HistoryEvent) error {
 	r, ok, err := routing(e)
 	switch {
 	case errors.Is(err, errNotRouted):
-		// Asked again, or else the workflow fails and says so.
+		// Asked again after a pause, or else the workflow fails and says so.
+		o.due = ""
 		o.note(e, NoteRouting, "", err.Error())
 		return nil
 	case err != nil:
@@ -207,6 +247,7 @@ func (o *orderReader) marker(e *historypb.HistoryEvent) error {
 	if r.Woken == ltp.WokenBySignal || r.Woken == ltp.WokenByTimer {
 		o.unread = nil // an order that wakes has looked at all its signals
 	}
+	o.task = e.GetMarkerRecordedEventAttributes().GetWorkflowTaskCompletedEventId()
 	return o.route(e, r)
 }
 
@@ -249,8 +290,10 @@ func (o *orderReader) scheduled(e *historypb.HistoryEvent) error {
 		if err := o.takeWord(); err != nil {
 			return err
 		}
+	} else if a.GetWorkflowTaskCompletedEventId() != o.task {
+		return fmt.Errorf("%s is scheduled, and the routing before it is of another moment", execute)
 	}
-	o.used = true
+	o.used, o.due = true, ""
 	o.running[e.GetEventId()] = len(o.Executions)
 	o.Executions = append(o.Executions, Execution{
 		RequestFrameID: ltp.RequestFrameID(o.Order.ID, o.last.Attempt), ScheduledAt: at(e), Source: o.source(e),
@@ -303,7 +346,7 @@ func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing) error {
 	o.Frames = append(o.Frames,
 		ltp.Frame{ID: response.RequestFrameID, Type: ltp.FrameRouteRequest, At: at(e), Request: &request, Source: o.source(e)},
 		ltp.Frame{ID: ltp.ResponseFrameID(o.Order.ID, r.Attempt), Type: ltp.FrameRouteResponse, At: at(e), Response: &response, Source: o.source(e)})
-	o.last, o.used = r, false
+	o.last, o.used, o.rang, o.due = r, false, false, ""
 	return nil
 }
 

@@ -40,7 +40,7 @@ type OrientationTrace struct {
 // frame is "component@epoch.2" and so on. History that is damaged or incomplete is
 // a *DamageError.
 func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, error) {
-	o := orientationReader{published: map[int64]int{}}
+	o := orientationReader{frames: map[int64]int{}}
 	for _, one := range splitRuns(events) {
 		r, err := openRun(ltp.OrientationWorkflow, one)
 		if err != nil {
@@ -86,12 +86,13 @@ type orientationReader struct {
 	continued string   // the run that must come next, if any
 
 	// now is the orientation in force; it has no State before the first is published.
-	now       ltp.Orientation
-	published map[int64]int // how many frames each epoch has
-	observer  string        // who observed last
-	gone      bool          // and is no longer there
-	watchers  map[int64]string
-	requests  map[string]*updatepb.Request
+	now      ltp.Orientation
+	frames   map[int64]int // how many frames each epoch has
+	observer string        // who observed last
+	gone     bool          // and is no longer there
+	watchers map[int64]string
+	requests map[string]*updatepb.Request
+	due      bool // an operator's word was accepted, and must be published at once
 }
 
 // begin checks that r follows on what was read.
@@ -149,7 +150,7 @@ func (o *orientationReader) begin(r run) error {
 	if first {
 		o.Component, o.BeginsAt = in.Component, at(r.events[0])
 	}
-	o.run, o.closed, o.continued, o.EndedAt = r, false, "", time.Time{}
+	o.run, o.closed, o.continued, o.due, o.EndedAt = r, false, "", false, time.Time{}
 	o.watchers, o.requests = map[int64]string{}, map[string]*updatepb.Request{}
 	return nil
 }
@@ -189,11 +190,14 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 		return o.updated(e)
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+		return o.published()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		if f := e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetOutcome().GetFailure(); f != nil {
 			o.note(e, NoteOperator, "", "the operator's word failed: "+f.GetMessage())
+			o.due = false
 		}
-		return nil
+		return o.published()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
 		a := e.GetWorkflowExecutionCancelRequestedEventAttributes()
 		o.note(e, NoteOperator, a.GetIdentity(), because("asked to end the orientation workflow", a.GetCause()))
@@ -236,13 +240,16 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 		return fmt.Errorf("%s, epoch %d, cannot follow %s, epoch %d: an orientation is missing",
 			next.State, next.Epoch, orNone(o.now.State), o.now.Epoch)
 	}
-	o.now = next
+	if next.State == o.now.State && !o.due {
+		return errors.New("the orientation is published again, and no operator said anything")
+	}
+	o.now, o.due = next, false
 	if o.copied(e.GetEventId()) {
 		return nil
 	}
-	o.published[next.Epoch]++
+	o.frames[next.Epoch]++
 	id := fmt.Sprintf("%s@%d", o.Component, next.Epoch)
-	if n := o.published[next.Epoch]; n > 1 {
+	if n := o.frames[next.Epoch]; n > 1 {
 		id = fmt.Sprintf("%s.%d", id, n)
 	}
 	o.Frames = append(o.Frames, ltp.Frame{
@@ -309,8 +316,20 @@ func (o *orientationReader) observed(e *historypb.HistoryEvent, seen ltp.Observa
 	o.note(e, NoteObserver, seen.Observer, because(what+"sees "+string(seen.Verdict), seen.Reason))
 }
 
+// published checks that an operator's word was followed by an orientation.
+func (o *orientationReader) published() error {
+	if o.due {
+		return errors.New("the orientation that an operator's word led to is missing")
+	}
+	return nil
+}
+
 // updated notes an operator's word. What the workflow refused is not in its history.
 func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
+	if err := o.published(); err != nil {
+		return err
+	}
+	o.due = true
 	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
 	request := a.GetAcceptedRequest()
 	if request == nil {

@@ -11,11 +11,13 @@ import (
 )
 
 // plural is "1 order", "1,500 orders".
-func plural(n int, thing string) string {
+func plural(n int, thing string) string { return count(n) + " " + noun(n, thing) }
+
+func noun(n int, thing string) string {
 	if n == 1 {
-		return "1 " + thing
+		return thing
 	}
-	return count(n) + " " + thing + "s"
+	return thing + "s"
 }
 
 // count is n with commas between the thousands.
@@ -30,6 +32,8 @@ func count(n int) string {
 // lasted is a duration for people: "12 ms", "50.9 s", "1 min 5 s", "2 h 3 min".
 func lasted(d time.Duration) string {
 	switch {
+	case d < time.Millisecond:
+		return "under 1 ms"
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < time.Minute:

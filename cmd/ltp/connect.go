@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -48,7 +49,7 @@ func (a *app) connect(ctx context.Context) (*temporal, error) {
 	if options.Namespace == "" {
 		options.Namespace = client.DefaultNamespace
 	}
-	options.Logger = log.NewStructuredLogger(a.log)
+	options.Logger = log.NewStructuredLogger(slog.New(expected{a.log.Handler()}))
 	dialing, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	c, err := client.DialContext(dialing, options)
@@ -68,7 +69,7 @@ func (a *app) embedded(ctx context.Context, start func(context.Context, embedded
 	o.StateDir = a.stateDir
 	o.SearchAttributes = starter.SearchAttributes()
 	o.Progress = embedded.PrintProgress(os.Stderr)
-	o.Client.Logger = log.NewStructuredLogger(a.log)
+	o.Client.Logger = log.NewStructuredLogger(slog.New(expected{a.log.Handler()}))
 	server, err := start(ctx, o)
 	if err != nil {
 		return nil, err

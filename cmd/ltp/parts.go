@@ -45,64 +45,78 @@ func (a *app) setupCommand() *cobra.Command {
 
 func (a *app) workerCommand() *cobra.Command {
 	c := node.Config{Worker: true, Policy: ltp.DefaultPolicy(), Pace: activities.DefaultPace()}
+	var l listeners
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run orders, orientations and replays",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, "") },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l) },
 	}
 	a.componentsFlag(cmd, &c)
 	a.ordersDBFlag(cmd, &c)
 	policyFlags(cmd, &c.Policy)
+	metricsFlag(cmd, &l)
 	return cmd
 }
 
 func (a *app) apiCommand() *cobra.Command {
 	var c node.Config
-	var addr string
+	var l listeners
 	cmd := &cobra.Command{
 		Use:   "api",
 		Short: "Serve the HTTP order API",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, addr) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l) },
 	}
 	a.componentsFlag(cmd, &c)
-	apiFlag(cmd, &addr)
+	apiFlag(cmd, &l.api)
 	return cmd
 }
 
 func (a *app) observeCommand() *cobra.Command {
 	c := node.Config{Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings()}
+	var l listeners
 	cmd := &cobra.Command{
 		Use:   "observe",
 		Short: "Observe the order database; of several observers Temporal keeps one active",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.Settings.Validate(); err != nil {
-				return err
-			}
 			c.Components = []string{ltp.DefaultComponent}
-			return a.runPart(cmd, c, "")
+			return a.runPart(cmd, c, l)
 		},
 	}
 	a.ordersDBFlag(cmd, &c)
 	policyFlags(cmd, &c.Policy)
 	settingsFlags(cmd, &c.Settings)
+	metricsFlag(cmd, &l)
 	return cmd
+}
+
+// listeners are where a part listens; an empty address is nowhere.
+type listeners struct{ api, metrics string }
+
+func (l listeners) open(c *node.Config) (err error) {
+	if l.api != "" {
+		if c.Listen, err = api.Listen(l.api); err != nil {
+			return err
+		}
+	}
+	if l.metrics != "" {
+		c.MetricsListen, err = api.Listen(l.metrics)
+	}
+	return err
 }
 
 // runPart runs parts of the node against the Temporal of the environment until it
 // is interrupted.
-func (a *app) runPart(cmd *cobra.Command, c node.Config, listen string) error {
+func (a *app) runPart(cmd *cobra.Command, c node.Config, l listeners) error {
 	t, err := a.connect(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer t.stop()
-	if listen != "" {
-		if c.Listen, err = api.Listen(listen); err != nil {
-			return err
-		}
+	if err := l.open(&c); err != nil {
+		return err
 	}
 	c.Client, c.Namespace, c.Log = t.Client, t.namespace, a.log
 	n, err := node.Start(cmd.Context(), c)
@@ -147,6 +161,10 @@ func (a *app) ordersDBFlag(cmd *cobra.Command, c *node.Config) {
 
 func apiFlag(cmd *cobra.Command, addr *string) {
 	cmd.Flags().StringVar(addr, "api", "127.0.0.1:8080", "where the order API listens")
+}
+
+func metricsFlag(cmd *cobra.Command, l *listeners) {
+	cmd.Flags().StringVar(&l.metrics, "metrics", "", "where to serve /metrics and /healthz, such as 127.0.0.1:9090; nowhere without")
 }
 
 func policyFlags(cmd *cobra.Command, p *ltp.Policy) {

@@ -33,13 +33,15 @@ import (
 // Server is a Postgres server. fsync is off: it is as quick as it is careless.
 type Server struct {
 	bin, dir string
-	password string
 	port     int
 	owner    *syscall.Credential // nil when we are not root
 
 	mu      sync.Mutex
 	process *process // nil while stopped
 }
+
+// password is that of every server, so that one URL may name several.
+var password = rand.Text()
 
 var shared struct {
 	sync.Mutex
@@ -117,7 +119,7 @@ func start(bin string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir, password: rand.Text()}
+	s := &Server{bin: bin, dir: dir}
 	if err := s.initialise(); err != nil {
 		s.remove()
 		return nil, err
@@ -131,7 +133,7 @@ func start(bin string) (*Server, error) {
 
 func (s *Server) initialise() error {
 	secret := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(secret, []byte(s.password), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(password), 0o600); err != nil {
 		return err
 	}
 	if os.Getuid() == 0 { // Postgres refuses to run as root
@@ -175,7 +177,7 @@ func ordinaryUser() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("Postgres does not run as root, and there is no user postgres or nobody to run it as")
+	return nil, errors.New("no user postgres or nobody is there to run Postgres as: it refuses to run as root")
 }
 
 func freePort() (int, error) {
@@ -231,14 +233,17 @@ func (s *Server) await(p *process) error {
 	}
 }
 
+// Host is where the server listens, as in a URL.
+func (s *Server) Host() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
 // URL connects as superuser.
 func (s *Server) URL() string { return s.url("postgres") }
 
 func (s *Server) url(database string) string {
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword("postgres", s.password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: database,
-		RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.UserPassword("postgres", password),
+		Host: s.Host(), Path: database,
+		RawQuery: "sslmode=disable&connect_timeout=20", // test machines stall
 	}
 	return u.String()
 }

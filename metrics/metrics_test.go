@@ -1,0 +1,218 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/orderdb"
+)
+
+// counted is a starter that counts.
+type counted struct {
+	n     int64
+	err   error
+	asked int
+}
+
+func (c *counted) Count(ctx context.Context, state ltp.OrderState) (int64, error) {
+	c.asked++
+	if _, bounded := ctx.Deadline(); !bounded || state != ltp.Deferred {
+		return 0, fmt.Errorf("counts %s, bounded: %t", state, bounded)
+	}
+	return c.n, c.err
+}
+
+func observed() *board.Board {
+	b := board.New(nil, []string{"orders-db", "stock"}, slog.New(slog.DiscardHandler))
+	b.Put(board.Reading{Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Unstable, Epoch: 4}, ReadAt: time.Now()})
+	return b
+}
+
+// scrape is what Prometheus reads.
+func scrape(t *testing.T, m *Metrics) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 200 {
+		t.Fatalf("answered %d: %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// says fails the test unless the scrape has the lines.
+func says(t *testing.T, scraped string, lines ...string) {
+	t.Helper()
+	for _, l := range lines {
+		if !strings.Contains("\n"+scraped, "\n"+l+"\n") {
+			t.Errorf("the scrape does not say %s", l)
+		}
+	}
+}
+
+func TestCountersAreThereBeforeTheFirstIncident(t *testing.T) {
+	says(t, scrape(t, New(Config{Board: observed()})),
+		`ltp_orders_accepted_total{repeated="false"} 0`,
+		`ltp_order_routings_total{decision="DEFER",reason="SYSTEM_UNSTABLE"} 0`,
+		`ltp_order_routings_total{decision="DEFER",reason="EXECUTE_UNAVAILABLE"} 0`,
+		`ltp_order_executions_total{outcome="unknown"} 0`,
+		`ltp_order_writes_begun_total{state="UNSTABLE"} 0`,
+		`ltp_replay_released_total{component="orders-db"} 0`)
+}
+
+func TestOrdersAreCountedByOutcome(t *testing.T) {
+	m := New(Config{})
+	begun := time.Now()
+	stable, recovering := ltp.Fence{State: ltp.Stable}, ltp.Fence{State: ltp.Recovering}
+	m.Accepted(false, 2*time.Millisecond)
+	m.Accepted(true, time.Millisecond)
+	m.Routed(ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonUnstable}, time.Microsecond)
+	m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, time.Microsecond)
+	m.Wrote(stable, begun, 3*time.Millisecond, nil)
+	m.Wrote(recovering, begun, 3*time.Millisecond, fmt.Errorf("put: %w", &orderdb.Error{Class: orderdb.Rejected}))
+	m.Wrote(stable, begun, time.Second, &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("gone")})
+	m.Wrote(stable, begun, time.Second, &orderdb.Error{Class: orderdb.Unknown, Err: errors.New("gone")})
+	m.Wrote(stable, begun, time.Second, errors.New("no class"))
+	m.Wrote(ltp.Fence{State: ltp.Unstable}, time.Time{}, time.Millisecond, &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("fenced")})
+	m.Wrote(ltp.Fence{}, time.Time{}, time.Millisecond, context.Canceled)
+	m.Released("orders-db")
+	says(t, scrape(t, m),
+		`ltp_orders_accepted_total{repeated="false"} 1`,
+		`ltp_orders_accepted_total{repeated="true"} 1`,
+		`ltp_order_accept_duration_seconds_count 2`,
+		`ltp_order_routings_total{decision="DEFER",reason="SYSTEM_UNSTABLE"} 1`,
+		`ltp_order_routings_total{decision="EXECUTE",reason="OK"} 1`,
+		`ltp_order_route_duration_seconds_count 2`,
+		`ltp_order_executions_total{outcome="executed"} 1`,
+		`ltp_order_executions_total{outcome="rejected"} 1`,
+		`ltp_order_executions_total{outcome="unavailable"} 3`,
+		`ltp_order_executions_total{outcome="unknown"} 2`,
+		`ltp_order_execute_duration_seconds_count 7`,
+		`ltp_order_writes_begun_total{state="STABLE"} 4`,
+		`ltp_order_writes_begun_total{state="RECOVERING"} 1`,
+		`ltp_order_writes_begun_total{state="UNSTABLE"} 0`,
+		`ltp_replay_released_total{component="orders-db"} 1`)
+}
+
+func TestOrientationIsReadAtTheScrape(t *testing.T) {
+	b := observed()
+	m := New(Config{Board: b})
+	says(t, scrape(t, m),
+		`ltp_orientation_state{component="orders-db",state="UNSTABLE"} 1`,
+		`ltp_orientation_state{component="orders-db",state="STABLE"} 0`,
+		`ltp_orientation_epoch{component="orders-db"} 4`,
+		`ltp_orientation_state{component="stock",state="UNKNOWN"} 1`,
+		`ltp_orientation_epoch{component="stock"} 0`)
+	b.Put(board.Reading{Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Recovering, Epoch: 5}, ReadAt: time.Now()})
+	says(t, scrape(t, m),
+		`ltp_orientation_state{component="orders-db",state="UNSTABLE"} 0`,
+		`ltp_orientation_state{component="orders-db",state="RECOVERING"} 1`,
+		`ltp_orientation_epoch{component="orders-db"} 5`)
+}
+
+func TestDeferredOrdersAreCountedNowAndThenHoweverManyScrape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &counted{n: 1500}
+		m := New(Config{Orders: c})
+		for range 3 {
+			says(t, scrape(t, m), `ltp_orders_deferred 1500`)
+		}
+		c.n = 7
+		if c.asked != 1 {
+			t.Errorf("asked %d times", c.asked)
+		}
+		time.Sleep(countFresh)
+		says(t, scrape(t, m), `ltp_orders_deferred 7`)
+	})
+}
+
+func TestDeferredOrdersThatCannotBeCountedAreNotGuessed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &counted{n: 1500}
+		m := New(Config{Orders: c})
+		says(t, scrape(t, m), `ltp_orders_deferred 1500`)
+		time.Sleep(countFresh)
+		c.err = errors.New("temporal is away")
+		if got := scrape(t, m); strings.Contains(got, "\nltp_orders_deferred ") {
+			t.Error("an old number is told as of now")
+		}
+	})
+}
+
+func TestProbeIsShownForAsLongAsThisProcessObserves(t *testing.T) {
+	m := New(Config{})
+	beats := 0
+	watch := m.Watching("orders-db", func(_ context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+		emit(ltp.Observation{})
+		beat(activities.Beat{LatencyMs: 3})
+		says(t, scrape(t, m), `ltp_probe_verdict{component="orders-db",verdict="HEALTHY"} 0`)
+		beat(activities.Beat{Verdict: ltp.Slow, LatencyMs: 5200})
+		says(t, scrape(t, m),
+			`ltp_probe_latency_seconds{component="orders-db"} 5.2`,
+			`ltp_probe_verdict{component="orders-db",verdict="SLOW"} 1`,
+			`ltp_probe_verdict{component="orders-db",verdict="HEALTHY"} 0`)
+		return errors.New("handed over")
+	})
+	err := watch(t.Context(), func(ltp.Observation) { beats++ }, func(activities.Beat) { beats++ })
+	if err == nil || beats != 3 {
+		t.Errorf("the watch was not passed on: %v, %d", err, beats)
+	}
+	if got := scrape(t, m); strings.Contains(got, "ltp_probe_") {
+		t.Error("still shows what somebody else observes now")
+	}
+}
+
+func TestRequestsAreMeasuredByRoute(t *testing.T) {
+	m := New(Config{})
+	m.Served("POST /orders", 202, time.Second)
+	m.Served("", 404, time.Millisecond)
+	says(t, scrape(t, m),
+		`ltp_http_request_duration_seconds_count{code="202",route="POST /orders"} 1`,
+		`ltp_http_request_duration_seconds_count{code="404",route="unmatched"} 1`)
+}
+
+func TestNamesFollowTheConventions(t *testing.T) {
+	m := New(Config{Board: observed(), Orders: &counted{}})
+	gathered, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(gathered).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// Every measurement is under way at once while another scrapes: for the race
+// detector.
+func TestMeasuringIsSafeWhileScraping(t *testing.T) {
+	m := New(Config{Board: observed(), Orders: &counted{}})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 100 {
+			m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, 0)
+			m.Wrote(ltp.Fence{State: ltp.Stable}, time.Now(), 0, nil)
+			m.probed("orders-db", activities.Beat{LatencyMs: int64(i)})
+			m.forget("orders-db")
+		}
+	}()
+	for range 10 {
+		scrape(t, m)
+	}
+	<-done
+}

@@ -1,0 +1,282 @@
+package trace_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+var slow = ltp.Evidence{LatencyMs: 5012, ThresholdMs: 5000, Samples: 3}
+
+// stable is a component that has just become STABLE for the first time.
+func stable(at time.Time) *component {
+	c := newComponent(at)
+	c.after(300*time.Millisecond).seen("observer-1", ltp.Healthy, "DB write latency normal")
+	c.enters(ltp.Recovering, "DB write latency normal")
+	c.replays()
+	c.after(time.Second).drained()
+	return c
+}
+
+// ids are the frames of a trace in short.
+func ids(o trace.OrientationTrace) (said []string) {
+	for _, f := range o.Frames {
+		said = append(said, fmt.Sprintf("%s %s", f.ID, f.Orientation.State))
+	}
+	return said
+}
+
+// said are the notes of a trace, without those of the replay engine.
+func said(o trace.OrientationTrace) (texts []string) {
+	for _, n := range o.Notes {
+		if n.Kind != trace.NoteReplay {
+			texts = append(texts, strings.Join(strings.Fields(string(n.Kind)+" "+n.By+" "+n.Text), " "))
+		}
+	}
+	return texts
+}
+
+func same(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s:\n  %s\nwant\n  %s", what, strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestOrientationFramesOfAnOutage(t *testing.T) {
+	c := stable(day("14:00:00"))
+	c.at(day("14:30:05"))
+	c.falls("observer-1", "DB Write Latency > 5000ms", slow)
+	c.at(day("14:30:58"))
+	c.seen("observer-1", ltp.Healthy, "DB leader elected, latency normal")
+	c.after(2 * time.Second).fires().work()
+	c.enters(ltp.Recovering, "DB leader elected, latency normal")
+	replay := c.replays()
+	c.after(5 * time.Second).drained()
+	c.replayed(replay, "replay/orders-db/5", 1500, 3)
+
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got), []string{
+		"orders-db@1 UNKNOWN", "orders-db@2 RECOVERING", "orders-db@3 STABLE",
+		"orders-db@4 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE",
+	})
+	fall := got.Frames[3]
+	if !fall.At.Equal(c.publishedAt(4)) || fall.Orientation.Evidence.LatencyMs != 5012 || fall.Source.RunID != "run-1" || fall.Source.EventID == 0 {
+		t.Errorf("the fall: %+v", fall)
+	}
+	same(t, "notes", said(got), []string{
+		"OBSERVER observer-1 observes, and sees HEALTHY: DB write latency normal",
+		"OBSERVER observer-1 sees HEALTHY: DB leader elected, latency normal",
+	})
+	last := got.Notes[len(got.Notes)-1]
+	if last.Text != "replay/orders-db/5 released 1,500 orders in 3 sweeps" {
+		t.Errorf("the replay's end: %q", last.Text)
+	}
+}
+
+// publishedAt is when the orientation of an epoch was published.
+func (c *component) publishedAt(epoch int) time.Time {
+	for _, e := range c.all() {
+		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED {
+			if epoch--; epoch == 0 {
+				return e.GetEventTime().AsTime()
+			}
+		}
+	}
+	return time.Time{}
+}
+
+// held is a component that an operator holds, freezes and lets go.
+func held() *component {
+	c := stable(day("14:00:00"))
+	c.at(day("15:00:00"))
+	hold := ltp.Hold{By: "ada", Why: "migration"}
+	c.update(ltp.HoldUpdate, hold)
+	c.Hold = &hold
+	c.enters(ltp.Unstable, "Held by ada: migration").updated()
+	c.after(time.Minute)
+	hold = ltp.Hold{By: "ada", Why: "it takes long", Freeze: true}
+	c.update(ltp.HoldUpdate, hold)
+	c.Hold, c.Reason = &hold, "Held by ada: it takes long"
+	c.publishes().updated()
+	c.after(time.Minute).update(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
+	c.Hold = nil
+	c.enters(ltp.Recovering, "Released by bob: done").updated()
+	c.replays()
+	c.drained()
+	return c
+}
+
+func TestOperatorsWordIsInTheTrace(t *testing.T) {
+	got := must(trace.OrientationFrames(held().all()))(t)
+	same(t, "frames", ids(got)[3:], []string{
+		"orders-db@4 UNSTABLE", "orders-db@4.2 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE",
+	})
+	same(t, "notes", said(got)[1:], []string{
+		"HOLD ada held the component: migration",
+		"HOLD ada held the component and froze intake: it takes long",
+		"RELEASE bob released the component: done",
+	})
+	if h := got.Frames[4].Orientation.Hold; h == nil || !h.Freeze {
+		t.Errorf("the second hold: %+v", h)
+	}
+}
+
+func TestLostObserversAndTakeoversAreInTheTrace(t *testing.T) {
+	c := stable(day("14:00:00"))
+	c.at(day("14:10:00"))
+	c.activityTimedOut(c.watching, enumspb.TIMEOUT_TYPE_HEARTBEAT, map[string]string{"observer": "observer-1"})
+	c.work()
+	c.watches()
+	c.after(time.Second).seen("observer-2", ltp.Healthy, "DB write latency normal")
+	c.after(time.Hour)
+	c.activityDone(c.watching, map[string]string{"observer": "observer-2", "why": "its worker stopped"})
+	c.work()
+	c.watches()
+	c.after(10 * time.Second)
+	c.activityTimedOut(c.watching, enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+	c.work()
+	c.enters(ltp.Unknown, "No observer took over within 10s")
+	c.watches()
+	c.after(time.Minute).seen("observer-2", ltp.Healthy, "DB write latency normal")
+	c.enters(ltp.Recovering, "DB write latency normal")
+
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got)[3:], []string{"orders-db@4 UNKNOWN", "orders-db@5 RECOVERING"})
+	same(t, "notes", said(got)[1:], []string{
+		"LOST observer-1 is lost: its heartbeats stopped",
+		"OBSERVER observer-2 took over from observer-1, and sees HEALTHY: DB write latency normal",
+		"LOST observer-2 handed over: its worker stopped",
+		"LOST no observer took over in time",
+		"OBSERVER observer-2 is back, and sees HEALTHY: DB write latency normal",
+	})
+}
+
+// chain is a component whose orientation is told by three runs.
+func chain() *component {
+	c := stable(day("14:00:00"))
+	c.at(day("20:00:00")).continues("run-2")
+	c.seen("observer-1", ltp.Healthy, "DB write latency normal")
+	c.falls("observer-1", "DB Write Latency > 5000ms", slow)
+	c.after(time.Minute).continues("run-3")
+	c.after(time.Minute).seen("observer-1", ltp.Healthy, "ok")
+	c.enters(ltp.Recovering, "ok")
+	c.drained()
+	return c
+}
+
+func (c *component) at(t time.Time) *component { c.history.at(t); return c }
+
+func TestOrientationIsReadOverAllItsRuns(t *testing.T) {
+	c := chain()
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got), []string{
+		"orders-db@1 UNKNOWN", "orders-db@2 RECOVERING", "orders-db@3 STABLE",
+		"orders-db@4 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE",
+	})
+	if got.Before != nil || len(got.Gaps) > 0 || got.Frames[3].Source.RunID != "run-2" || got.Frames[4].Source.RunID != "run-3" {
+		t.Errorf("before %+v, gaps %v, frames %+v", got.Before, got.Gaps, got.Frames[3:5])
+	}
+}
+
+// runsOf are the events of c, run by run.
+func runsOf(c *component) (runs [][]*historypb.HistoryEvent) {
+	for _, e := range c.all() {
+		if e.GetEventId() == 1 {
+			runs = append(runs, nil)
+		}
+		runs[len(runs)-1] = append(runs[len(runs)-1], e)
+	}
+	return runs
+}
+
+func TestRunsThatRetentionTookAreReported(t *testing.T) {
+	runs := runsOf(chain())
+	got := must(trace.OrientationFrames(slices.Concat(runs[1], runs[2])))(t)
+	same(t, "frames", ids(got), []string{"orders-db@4 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE"})
+	if got.Before == nil || got.Before.State != ltp.Stable || got.Before.Epoch != 3 {
+		t.Errorf("before: %+v", got.Before)
+	}
+	if len(got.Gaps) != 1 || got.Gaps[0].What != "orientation of orders-db in epochs 1 to 3" {
+		t.Errorf("gaps: %v", got.Gaps)
+	}
+}
+
+func TestMissingRunInTheMiddleIsDamage(t *testing.T) {
+	runs := runsOf(chain())
+	for name, events := range map[string][]*historypb.HistoryEvent{
+		"the second": slices.Concat(runs[0], runs[2]),
+		"the end":    slices.Concat(runs[0][:len(runs[0])-1], runs[1]),
+		"order":      slices.Concat(runs[1], runs[0]),
+		"twice":      slices.Concat(runs[0], runs[0]),
+	} {
+		_, err := trace.OrientationFrames(events)
+		if damage := new(trace.DamageError); !errors.As(err, &damage) || damage.EventID != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOrientationBegunAnewGoesOnWithItsEpochs(t *testing.T) {
+	c := stable(day("14:00:00"))
+	c.at(day("15:00:00")).terminated("new policy")
+	c.runs, c.history = append(c.runs, c.events...), history{id: c.id, run: "run-2", now: day("15:00:10")}
+	c.started(ltp.OrientationWorkflow, "", map[string]any{"component": "orders-db", "epoch": c.Epoch})
+	c.work()
+	c.State = ""
+	c.enters(ltp.Unknown, "never observed")
+
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got)[2:], []string{"orders-db@3 STABLE", "orders-db@4 UNKNOWN"})
+	same(t, "notes", said(got)[1:], []string{"OPERATOR ops@desk ended the orientation workflow by force: new policy"})
+	if !got.EndedAt.IsZero() || len(got.Gaps) > 0 {
+		t.Errorf("ended at %s, gaps %v", got.EndedAt, got.Gaps)
+	}
+
+	second := runsOf(c)[1]
+	got = must(trace.OrientationFrames(second))(t)
+	if len(got.Gaps) != 1 || got.Gaps[0].What != "orientation of orders-db in epochs 1 to 3" {
+		t.Errorf("gaps without the first workflow: %v", got.Gaps)
+	}
+}
+
+func TestFramesOfAResetRunAreToldOnce(t *testing.T) {
+	c := stable(day("14:00:00"))
+	base := c.history.reset("run-2")
+	c.at(day("14:10:00")).falls("observer-1", "slow", slow)
+	c.terminated("reset")
+	c.runs = append(c.runs, c.events...)
+	c.history = *base
+	c.at(day("14:10:01")).work()
+	c.State, c.Epoch = ltp.Stable, 3
+	c.falls("observer-1", "still slow", slow)
+
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got), []string{
+		"orders-db@1 UNKNOWN", "orders-db@2 RECOVERING", "orders-db@3 STABLE", "orders-db@4 UNSTABLE", "orders-db@4.2 UNSTABLE",
+	})
+	same(t, "notes", said(got)[1:], []string{
+		"OPERATOR ops@desk ended the orientation workflow by force: reset",
+		"OPERATOR the workflow was reset to this point in Temporal: try again",
+	})
+}
+
+func TestMissingOrientationIsDamage(t *testing.T) {
+	c := stable(day("14:00:00"))
+	c.Epoch++
+	c.enters(ltp.Unstable, "slow")
+	_, err := trace.OrientationFrames(c.all())
+	damage := new(trace.DamageError)
+	if !errors.As(err, &damage) || damage.EventID != int64(len(c.events)) || !strings.Contains(err.Error(), "an orientation is missing") {
+		t.Error(err)
+	}
+}
