@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"math/bits"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Bounds of an order.
@@ -91,7 +94,6 @@ func (e *InvalidError) Error() string { return e.Field + ": " + e.Hint }
 
 var (
 	idPattern        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]*$`)
-	currencyPattern  = regexp.MustCompile(`^[A-Z]{3}$`)
 	componentPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 )
 
@@ -125,10 +127,8 @@ func (o Order) Validate() error {
 	switch {
 	case o.Customer == "":
 		return &InvalidError{"customer", "say whose order this is"}
-	case len(o.Customer) > maxTextLength:
-		return &InvalidError{"customer", fmt.Sprintf("use at most %d bytes", maxTextLength)}
-	case !currencyPattern.MatchString(o.Currency):
-		return &InvalidError{"currency", "use three capital letters as in ISO 4217, such as USD"}
+	case !plainText(o.Customer):
+		return &InvalidError{"customer", plainTextHint}
 	case o.Risk != "" && o.Risk != HighRisk:
 		return &InvalidError{"risk", `leave it out, or say "high"`}
 	case len(o.Lines) == 0:
@@ -137,8 +137,12 @@ func (o Order) Validate() error {
 		return &InvalidError{"lines", fmt.Sprintf("order at most %d lines", MaxLines)}
 	case len(o.DependsOn) > maxComponents:
 		return &InvalidError{"depends_on", fmt.Sprintf("name at most %d components", maxComponents)}
-	case o.Deadline.Year() > 9999:
-		return &InvalidError{"deadline", "use a time before the year 10000"}
+	}
+	if _, ok := decimals(o.Currency); !ok {
+		return &InvalidError{"currency", "use a currency of ISO 4217 in capital letters, such as USD"}
+	}
+	if year := o.Deadline.UTC().Year(); !o.Deadline.IsZero() && (year < 1970 || year > 9999) {
+		return &InvalidError{"deadline", "use a time between the years 1970 and 9999"}
 	}
 	seen := map[string]bool{}
 	for i, c := range o.DependsOn {
@@ -161,8 +165,8 @@ func (o Order) validateLines() error {
 		switch {
 		case l.SKU == "":
 			return &InvalidError{field + "sku", "name the article"}
-		case len(l.SKU) > maxTextLength:
-			return &InvalidError{field + "sku", fmt.Sprintf("use at most %d bytes", maxTextLength)}
+		case !plainText(l.SKU):
+			return &InvalidError{field + "sku", plainTextHint}
 		case l.Quantity < 1 || l.Quantity > MaxAmountMinor:
 			return &InvalidError{field + "quantity", fmt.Sprintf("use a whole number from 1 to %d", int64(MaxAmountMinor))}
 		case l.UnitAmountMinor < 0 || l.UnitAmountMinor > MaxAmountMinor:
@@ -174,6 +178,13 @@ func (o Order) validateLines() error {
 		}
 	}
 	return nil
+}
+
+const plainTextHint = "use at most 256 bytes of text in UTF-8, without control characters"
+
+// plainText reports whether every order database can keep s as it is.
+func plainText(s string) bool {
+	return len(s) <= maxTextLength && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // OrderState is where an order is.

@@ -38,6 +38,13 @@ func TestOrdersThatNoStateMakesRightAreRefused(t *testing.T) {
 		{"currency", func(o *ltp.Order) { o.Currency = "usd" }},
 		{"currency", func(o *ltp.Order) { o.Currency = "DOLLAR" }},
 		{"currency", func(o *ltp.Order) { o.Currency = "" }},
+		{"currency", func(o *ltp.Order) { o.Currency = "XXX" }},
+		{"currency", func(o *ltp.Order) { o.Currency = "ZZZ" }},
+		{"currency", func(o *ltp.Order) { o.Currency = "PY0" }},
+		{"currency", func(o *ltp.Order) { o.Currency = "D U" }},
+		{"customer", func(o *ltp.Order) { o.Customer = "a\x00b" }},
+		{"customer", func(o *ltp.Order) { o.Customer = "a\xff" }},
+		{"lines[0].sku", func(o *ltp.Order) { o.Lines[0].SKU = "a\nb" }},
 		{"risk", func(o *ltp.Order) { o.Risk = "huge" }},
 		{"lines", func(o *ltp.Order) { o.Lines = nil }},
 		{"lines", func(o *ltp.Order) { o.Lines = make([]ltp.Line, 501) }},
@@ -55,6 +62,10 @@ func TestOrdersThatNoStateMakesRightAreRefused(t *testing.T) {
 		{"depends_on[1]", func(o *ltp.Order) { o.DependsOn = []string{"a", "a"} }},
 		{"depends_on", func(o *ltp.Order) { o.DependsOn = make([]string, 9) }},
 		{"deadline", func(o *ltp.Order) { o.Deadline = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }},
+		{"deadline", func(o *ltp.Order) {
+			o.Deadline = time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -23*3600))
+		}},
+		{"deadline", func(o *ltp.Order) { o.Deadline = time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC) }},
 	}
 	for _, r := range rows {
 		o := validOrder()
@@ -101,4 +112,17 @@ func TestOldNewsWakesNobody(t *testing.T) {
 	assert.False(t, ltp.Stability{Component: "orders-db", Epoch: 5}.News(deferred))
 	assert.True(t, ltp.Stability{Component: "orders-db", Epoch: 6}.News(deferred))
 	assert.True(t, ltp.Stability{Component: "other", Epoch: 1}.News(deferred))
+}
+
+func TestAmountsAreToldInTheUnitOfTheirCurrency(t *testing.T) {
+	for want, amount := range map[string]struct {
+		minor    int64
+		currency string
+	}{
+		"120.00 USD": {12000, "USD"}, "0.05 EUR": {5, "EUR"}, "12000 JPY": {12000, "JPY"},
+		"1.005 KWD": {1005, "KWD"}, "-0.05 ZWG": {-5, "ZWG"}, "1.00 AED": {100, "AED"},
+		"7 minor units of ???": {7, "???"},
+	} {
+		assert.Equal(t, want, ltp.Amount(amount.minor, amount.currency))
+	}
 }

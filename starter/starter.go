@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -218,9 +219,9 @@ func memo(d *workflowservice.DescribeWorkflowExecutionResponse, field string, in
 }
 
 func summary(o ltp.Order) string {
-	s := fmt.Sprintf("order %s: %d.%02d %s for %s", o.ID, o.AmountMinor()/100, o.AmountMinor()%100, o.Currency, o.Customer)
+	s := fmt.Sprintf("order %s: %s for %s", o.ID, ltp.Amount(o.AmountMinor(), o.Currency), o.Customer)
 	if o.Risk == ltp.HighRisk {
 		s += ", high risk"
 	}
-	return s[:min(len(s), 300)]
+	return strings.ToValidUTF8(s[:min(len(s), 300)], "")
 }

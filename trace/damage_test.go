@@ -177,14 +177,19 @@ func histories() map[string][]*historypb.HistoryEvent {
 	return all
 }
 
-// A history that ends early tells what it knows, and never more or less.
+// A history that ends early tells what it knows, and never more or less; where it
+// ends in the middle of a workflow task, it is damaged.
 func TestHistoryThatEndsEarlyTellsItsBeginning(t *testing.T) {
 	for name, events := range histories() {
 		whole := must(told(events))(t)
 		for n := 1; n < len(events); n++ {
 			begun, err := told(events[:n])
-			if err != nil || !slices.Equal(begun, whole[:len(begun)]) {
-				t.Errorf("%s, %d of %d events: %v, %v", name, n, len(events), begun, err)
+			if err == nil && !slices.Equal(begun, whole[:len(begun)]) {
+				t.Errorf("%s, %d of %d events: %v", name, n, len(events), begun)
+			}
+			between := n == 1 || events[n].GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED
+			if err != nil && between {
+				t.Errorf("%s, %d of %d events: %v", name, n, len(events), err)
 			}
 		}
 	}
@@ -262,7 +267,7 @@ func TestGarbledHistoryLosesNoFrameSilently(t *testing.T) {
 	found := 0
 	for name, events := range histories() {
 		whole := must(told(events))(t)
-		for range 1000 {
+		for range 2000 {
 			damaged := clones(events)
 			garble(damaged, byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()))
 			got, err := told(damaged)
@@ -271,8 +276,10 @@ func TestGarbledHistoryLosesNoFrameSilently(t *testing.T) {
 				continue
 			}
 			// A letter in the name of an order or a component may have changed, in every
-			// frame, and nothing else.
-			if len(got) != len(whole) {
+			// frame, and nothing else. Only the very last orientation could be replaced by
+			// another event that fits in: nothing in history refers to it yet.
+			last := len(whole) - 1
+			if len(got) != len(whole) && (!strings.Contains(whole[0], "@") || !slices.Equal(got, whole[:last])) {
 				t.Fatalf("%s: frames %v of %v, without an error", name, got, whole)
 			}
 		}

@@ -83,7 +83,8 @@ func (t OrderTrace) State() ltp.OrderState {
 
 // OrderFrames reads the history of an order, from its first event on. A history
 // that is damaged or incomplete, or that holds what no order does, is a
-// *DamageError. One that ends early is the history of an order that is pending.
+// *DamageError. One that ends early, but not in the middle of what a worker did at
+// once, is the history of an order that is pending.
 func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
 	r, err := openRun(ltp.OrderWorkflow, events)
 	if err != nil {
@@ -94,6 +95,9 @@ func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
 		if err := o.read(e); err != nil {
 			return OrderTrace{}, r.damaged(e, err)
 		}
+	}
+	if err := o.settled(); err != nil {
+		return OrderTrace{}, r.damaged(r.last(), err)
 	}
 	return o.OrderTrace, nil
 }
@@ -130,25 +134,23 @@ type signal struct {
 func (o *orderReader) read(e *historypb.HistoryEvent) error {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
-		// A task that follows at once goes on with the one before, for a routing that
-		// takes its time.
-		if o.due != "" && e.GetEventId() != o.did+1 {
-			return fmt.Errorf("%s is missing: it was due by event %d", o.due, o.did)
+		if e.GetEventId() == o.did+1 {
+			o.due = "" // the task goes on with the one before, for a routing that takes its time
 		}
-		return nil
+		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
 		o.due, o.did = o.owes(), e.GetEventId()
 		return nil
 	case enumspb.EVENT_TYPE_TIMER_FIRED:
 		o.rang = o.waits()
-		return nil
+		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
 		return o.accept(e)
 	case enumspb.EVENT_TYPE_MARKER_RECORDED:
 		return o.marker(e)
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
 		o.signalled(e)
-		return nil
+		return o.settled()
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 		return o.scheduled(e)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
@@ -174,7 +176,11 @@ func (o *orderReader) read(e *historypb.HistoryEvent) error {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
 		a := e.GetWorkflowExecutionCancelRequestedEventAttributes()
 		o.note(e, NoteCancel, a.GetIdentity(), because("asked to cancel the order", a.GetCause()))
-		return nil
+		return o.settled()
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
+		if err := o.settled(); err != nil { // no worker ended it
+			return err
+		}
 	}
 	if n, ok := o.touched(e); ok {
 		o.Notes = append(o.Notes, n)
@@ -207,6 +213,15 @@ func (o *orderReader) owes() string {
 		return "the end of the order"
 	}
 	return "a routing"
+}
+
+// settled checks that nothing is due: a worker's answer to a workflow task is in
+// history as a whole, before anything else that happens.
+func (o *orderReader) settled() error {
+	if o.due != "" {
+		return fmt.Errorf("%s is missing: it was due by event %d", o.due, o.did)
+	}
+	return nil
 }
 
 func (o *orderReader) accept(e *historypb.HistoryEvent) error {
@@ -485,7 +500,7 @@ func (o *orderReader) end(e *historypb.HistoryEvent, outcome ltp.Outcome) error 
 	case outcome.State != ltp.Executed && outcome.State != ltp.Terminated && final.Done():
 		return fmt.Errorf("the order ended %s after it was executed", outcome.State)
 	}
-	o.Outcome, o.EndedAt = &outcome, at(e)
+	o.Outcome, o.EndedAt, o.due = &outcome, at(e), ""
 	return nil
 }
 

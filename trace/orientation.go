@@ -38,7 +38,8 @@ type OrientationTrace struct {
 // The frame of an orientation is "component@epoch"; where an orientation was
 // published again under the same epoch, because an operator's hold changed, the
 // frame is "component@epoch.2" and so on. History that is damaged or incomplete is
-// a *DamageError.
+// a *DamageError. Whether the state machine had to come to these orientations is
+// not checked here.
 func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, error) {
 	o := orientationReader{frames: map[int64]int{}}
 	for _, one := range splitRuns(events) {
@@ -53,6 +54,9 @@ func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, erro
 			if err := o.read(e); err != nil {
 				return OrientationTrace{}, r.damaged(e, err)
 			}
+		}
+		if err := o.settled(); err != nil {
+			return OrientationTrace{}, r.damaged(r.last(), err)
 		}
 		o.runs = append(o.runs, r.runID)
 	}
@@ -191,13 +195,13 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 		return o.updated(e)
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
-		return o.published()
+		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		if f := e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetOutcome().GetFailure(); f != nil {
 			o.note(e, NoteOperator, "", "the operator's word failed: "+f.GetMessage())
 			o.due = false
 		}
-		return o.published()
+		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
 		a := e.GetWorkflowExecutionCancelRequestedEventAttributes()
 		o.note(e, NoteOperator, a.GetIdentity(), because("asked to end the orientation workflow", a.GetCause()))
@@ -316,8 +320,8 @@ func (o *orientationReader) observed(e *historypb.HistoryEvent, seen ltp.Observa
 	o.note(e, NoteObserver, seen.Observer, because(what+"sees "+string(seen.Verdict), seen.Reason))
 }
 
-// published checks that an operator's word was followed by an orientation.
-func (o *orientationReader) published() error {
+// settled checks that an operator's word was followed by an orientation.
+func (o *orientationReader) settled() error {
 	if o.due {
 		return errors.New("the orientation that an operator's word led to is missing")
 	}
@@ -326,7 +330,7 @@ func (o *orientationReader) published() error {
 
 // updated notes an operator's word. What the workflow refused is not in its history.
 func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
-	if err := o.published(); err != nil {
+	if err := o.settled(); err != nil {
 		return err
 	}
 	o.due = true

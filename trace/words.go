@@ -44,21 +44,8 @@ func lasted(d time.Duration) string {
 	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// amount is what the order is worth in the major unit of its currency.
-func amount(o ltp.Order) string {
-	digits := 2
-	switch o.Currency { // ISO 4217: those that do not have two
-	case "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF":
-		digits = 0
-	case "BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND":
-		digits = 3
-	}
-	s := fmt.Sprintf("%0*d", digits+1, o.AmountMinor())
-	if digits > 0 {
-		s = s[:len(s)-digits] + "." + s[len(s)-digits:]
-	}
-	return s + " " + o.Currency
-}
+// amount is what the order is worth.
+func amount(o ltp.Order) string { return ltp.Amount(o.AmountMinor(), o.Currency) }
 
 // clean makes text that came from outside safe to show on a terminal: one line, and
 // nothing in it that moves the cursor or turns the direction of writing.
