@@ -43,8 +43,9 @@ type ObserveInput struct {
 
 // Handover is how Observe ends in good order.
 type Handover struct {
-	Observer string `json:"observer"`
-	Why      string `json:"why"`
+	Observer string    `json:"observer"`
+	Why      string    `json:"why"`
+	At       time.Time `json:"at"`
 }
 
 // Observe watches a component and signals what it sees to the component's
@@ -83,9 +84,9 @@ func (o *Observer) Observe(ctx context.Context, in ObserveInput) (Handover, erro
 	case ctx.Err() != nil:
 		return Handover{}, ctx.Err()
 	case stopping.Load():
-		return Handover{Observer: o.Name, Why: "its worker stopped"}, nil
+		return Handover{Observer: o.Name, Why: "its worker stopped", At: stamp(time.Now())}, nil
 	case err == nil || errors.Is(err, context.Canceled):
-		return Handover{Observer: o.Name, Why: "its watch ended"}, nil
+		return Handover{Observer: o.Name, Why: "its watch ended", At: stamp(time.Now())}, nil
 	}
 	return Handover{}, err
 }

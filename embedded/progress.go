@@ -37,7 +37,8 @@ func (s Step) String() string {
 func PrintProgress(w io.Writer) Progress {
 	if f, ok := w.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return func(s Step) { fmt.Fprintf(w, "\r\x1b[K%s", s) }
+			// Without auto-wrap, for a line that wraps could not be taken back.
+			return func(s Step) { fmt.Fprintf(w, "\r\x1b[K\x1b[?7l%s\x1b[?7h", s) }
 		}
 	}
 	var doing string

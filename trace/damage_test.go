@@ -267,19 +267,20 @@ func TestGarbledHistoryLosesNoFrameSilently(t *testing.T) {
 	found := 0
 	for name, events := range histories() {
 		whole := must(told(events))(t)
-		for range 2000 {
+		for range 1000 {
 			damaged := clones(events)
-			garble(damaged, byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()))
+			how := byte(r.Uint32())
+			garble(damaged, byte(r.Uint32()), how, byte(r.Uint32()), byte(r.Uint32()))
 			got, err := told(damaged)
 			if err != nil {
 				found++
 				continue
 			}
 			// A letter in the name of an order or a component may have changed, in every
-			// frame, and nothing else. Only the very last orientation could be replaced by
-			// another event that fits in: nothing in history refers to it yet.
-			last := len(whole) - 1
-			if len(got) != len(whole) && (!strings.Contains(whole[0], "@") || !slices.Equal(got, whole[:last])) {
+			// frame. Beyond that, only the last routing or orientation of all can be replaced
+			// by another event that fits in: nothing in history refers to it yet.
+			lost := len(whole) - len(got)
+			if lost < 0 || lost > 2 || lost > 0 && (how%8 != 3 || !slices.Equal(got, whole[:len(got)])) {
 				t.Fatalf("%s: frames %v of %v, without an error", name, got, whole)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/ltp-node/ltp"
 )
@@ -69,8 +70,12 @@ func openRun(workflowType string, events []*historypb.HistoryEvent) (run, error)
 		started: s, events: events,
 	}
 	ended := false
+	var task tasks
 	for i, e := range events {
 		if err := sound(e, int64(i+1)); err != nil {
+			return run{}, r.damaged(e, err)
+		}
+		if err := task.follow(e); err != nil {
 			return run{}, r.damaged(e, err)
 		}
 		t := e.GetEventType()
@@ -130,12 +135,48 @@ func attributesOf(t enumspb.EventType) string {
 }
 
 func contentOf(e *historypb.HistoryEvent) string {
-	m := e.ProtoReflect()
-	field := m.WhichOneof(m.Descriptor().Oneofs().ByName("attributes"))
-	if field == nil {
-		return ""
+	if field := content(e); field != nil {
+		return string(field.Name())
 	}
-	return string(field.Name())
+	return ""
+}
+
+func content(e *historypb.HistoryEvent) protoreflect.FieldDescriptor {
+	m := e.ProtoReflect()
+	return m.WhichOneof(m.Descriptor().Oneofs().ByName("attributes"))
+}
+
+// tasks follows the workflow tasks of a run.
+type tasks struct {
+	open bool
+	done int64 // the event that completed the latest
+}
+
+// follow checks that what a worker did in a workflow task stands behind the event
+// that completed the task, before the next.
+func (t *tasks) follow(e *historypb.HistoryEvent) error {
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
+		t.open = true
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+		t.open = false
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+		t.open, t.done = false, e.GetEventId()
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: // the server may do that by itself
+	default:
+		field := content(e)
+		if field == nil || field.Message() == nil {
+			return nil
+		}
+		of := field.Message().Fields().ByName("workflow_task_completed_event_id")
+		if of == nil {
+			return nil // it is not a worker's doing
+		}
+		if by := e.ProtoReflect().Get(field).Message().Get(of).Int(); t.open || by != t.done {
+			return fmt.Errorf("it belongs behind event %d, and the last workflow task before it is that of event %d", by, t.done)
+		}
+	}
+	return nil
 }
 
 func (r run) damaged(e *historypb.HistoryEvent, err error) error {

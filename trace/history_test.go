@@ -99,12 +99,12 @@ func (h *history) signal(name string, input any) *history {
 
 func (h *history) upsert() {
 	h.add(enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES).Attributes = &historypb.HistoryEvent_UpsertWorkflowSearchAttributesEventAttributes{
-		UpsertWorkflowSearchAttributesEventAttributes: &historypb.UpsertWorkflowSearchAttributesEventAttributes{}}
+		UpsertWorkflowSearchAttributesEventAttributes: &historypb.UpsertWorkflowSearchAttributesEventAttributes{WorkflowTaskCompletedEventId: h.task}}
 }
 
 func (h *history) timer() {
 	h.add(enumspb.EVENT_TYPE_TIMER_STARTED).Attributes = &historypb.HistoryEvent_TimerStartedEventAttributes{
-		TimerStartedEventAttributes: &historypb.TimerStartedEventAttributes{}}
+		TimerStartedEventAttributes: &historypb.TimerStartedEventAttributes{WorkflowTaskCompletedEventId: h.task}}
 }
 
 func (h *history) fires() *history {
@@ -160,7 +160,7 @@ func (h *history) activityTimedOut(scheduled int64, kind enumspb.TimeoutType, be
 
 func (h *history) completed(result any) {
 	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
-		WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{Result: payloads(result)}}
+		WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{WorkflowTaskCompletedEventId: h.task, Result: payloads(result)}}
 }
 
 func (h *history) cancelAsked(by string) *history {
@@ -171,7 +171,7 @@ func (h *history) cancelAsked(by string) *history {
 
 func (h *history) cancelled() {
 	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCanceledEventAttributes{
-		WorkflowExecutionCanceledEventAttributes: &historypb.WorkflowExecutionCanceledEventAttributes{}}
+		WorkflowExecutionCanceledEventAttributes: &historypb.WorkflowExecutionCanceledEventAttributes{WorkflowTaskCompletedEventId: h.task}}
 }
 
 func (h *history) terminated(why string) {
@@ -181,12 +181,12 @@ func (h *history) terminated(why string) {
 
 func (h *history) continuedAsNew(run string, input any) {
 	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW).Attributes = &historypb.HistoryEvent_WorkflowExecutionContinuedAsNewEventAttributes{
-		WorkflowExecutionContinuedAsNewEventAttributes: &historypb.WorkflowExecutionContinuedAsNewEventAttributes{NewExecutionRunId: run, Input: payloads(input)}}
+		WorkflowExecutionContinuedAsNewEventAttributes: &historypb.WorkflowExecutionContinuedAsNewEventAttributes{WorkflowTaskCompletedEventId: h.task, NewExecutionRunId: run, Input: payloads(input)}}
 }
 
 // reset makes of the history so far that of a run which was reset from it.
 func (h *history) reset(run string) *history {
-	copied := &history{now: h.now, id: h.id, run: run, events: append([]*historypb.HistoryEvent(nil), h.events...)}
+	copied := &history{now: h.now, id: h.id, run: run, task: h.task, events: append([]*historypb.HistoryEvent(nil), h.events...)}
 	copied.add(enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED).Attributes = &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
 		WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{
 			Cause: enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW, BaseRunId: h.run, NewRunId: run,
@@ -349,7 +349,7 @@ func (c *component) publishes() *component {
 	}
 	c.add(enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED).Attributes = &historypb.HistoryEvent_WorkflowPropertiesModifiedEventAttributes{
 		WorkflowPropertiesModifiedEventAttributes: &historypb.WorkflowPropertiesModifiedEventAttributes{
-			UpsertedMemo: &commonpb.Memo{Fields: map[string]*commonpb.Payload{ltp.OrientationMemo: p}},
+			WorkflowTaskCompletedEventId: c.task, UpsertedMemo: &commonpb.Memo{Fields: map[string]*commonpb.Payload{ltp.OrientationMemo: p}},
 		}}
 	return c
 }
@@ -375,7 +375,8 @@ func (c *component) replays() int64 {
 	e := c.add(enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED)
 	e.Attributes = &historypb.HistoryEvent_StartChildWorkflowExecutionInitiatedEventAttributes{
 		StartChildWorkflowExecutionInitiatedEventAttributes: &historypb.StartChildWorkflowExecutionInitiatedEventAttributes{
-			WorkflowId: id, WorkflowType: &commonpb.WorkflowType{Name: ltp.ReplayWorkflow},
+			WorkflowTaskCompletedEventId: c.task,
+			WorkflowId:                   id, WorkflowType: &commonpb.WorkflowType{Name: ltp.ReplayWorkflow},
 		}}
 	c.after(time.Millisecond).add(enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED).Attributes = &historypb.HistoryEvent_ChildWorkflowExecutionStartedEventAttributes{
 		ChildWorkflowExecutionStartedEventAttributes: &historypb.ChildWorkflowExecutionStartedEventAttributes{

@@ -177,6 +177,7 @@ func paths() map[string]struct {
 	tell("being executed", o, "A2/1 EXECUTE OK STABLE@3", "executing", "now ACCEPTED")
 
 	o = a2()
+	o.events = o.events[:1]
 	tell("accepted", o, "now ACCEPTED")
 
 	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)

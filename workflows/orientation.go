@@ -68,8 +68,7 @@ type orientation struct {
 	observing    workflow.Future
 	observingEnd func()
 	scheduledAt  time.Time
-	unobserved   bool // the observer was lost and nobody has taken over yet
-	failures     int  // how often in a row observing failed at once
+	failures     int // how often in a row observing failed at once
 	again        workflow.Future
 
 	dwell    workflow.Future
@@ -176,7 +175,6 @@ func (o *orientation) observed(ctx workflow.Context, seen ltp.Observation) error
 			"verdict", seen.Verdict, "component", seen.Component, "observer", seen.Observer)
 		return nil
 	}
-	o.unobserved = false
 	_, err := o.apply(ctx, ltp.Input{Observed: &seen})
 	return err
 }
@@ -251,43 +249,54 @@ func (o *orientation) observe(ctx workflow.Context) {
 	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, activities.ObserveInput{Component: o.in.Component})
 }
 
-// observerEnded schedules the next observer. The state stands, unless nobody has
-// looked for longer than the grace.
+// observerEnded makes room for the next observer. The state stands, unless nobody has
+// looked for longer than the grace: what ended may have been read late, because no
+// worker was up either.
 func (o *orientation) observerEnded(ctx workflow.Context, f workflow.Future) error {
 	o.observing = nil
-	now := workflow.Now(ctx)
 	var handover activities.Handover
 	err := f.Get(ctx, &handover)
 	var timeout *temporal.TimeoutError
 	switch {
-	case err == nil:
-		o.failures = 0
-		return nil
 	case ctx.Err() != nil:
 		return nil
+	case err == nil:
+		o.failures = 0
+		return o.lastSeen(ctx, handover.At)
 	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
-		_, err := o.apply(ctx, ltp.Input{Lost: fmt.Sprintf("No observer took over within %s", o.in.Policy.Grace)})
-		return err
+		return o.lose(ctx, fmt.Sprintf("No observer took over within %s", o.in.Policy.Grace))
 	case errors.As(err, &timeout):
 		o.failures = 0
+		o.log.Warn("observer lost, another is asked to take over", "component", o.in.Component, "error", err)
 		var beat activities.Beat
 		if timeout.HasLastHeartbeatDetails() {
 			_ = timeout.LastHeartbeatDetails(&beat)
 		}
-		if seen := beat.At; !seen.IsZero() && now.Sub(seen) > HeartbeatTimeout+o.in.Policy.Grace {
-			_, err := o.apply(ctx, ltp.Input{Lost: fmt.Sprintf("Not observed since %s", seen.UTC().Format(time.RFC3339))})
-			return err
-		}
-		o.log.Warn("observer lost, another is asked to take over", "component", o.in.Component, "error", err)
-		return nil
+		return o.lastSeen(ctx, beat.At)
 	}
 	o.log.Error("observing failed, trying again", "component", o.in.Component, "error", err)
 	o.again = workflow.NewTimer(ctx, grown(firstObservePause, maxObservePause, o.failures))
 	if o.failures++; o.failures > 1 {
-		_, err := o.apply(ctx, ltp.Input{Lost: "Observing fails: " + err.Error()})
-		return err
+		return o.lose(ctx, "Observing fails: "+err.Error())
 	}
 	return nil
+}
+
+// lastSeen gives the state up if the component was last seen too long ago. A zero
+// time says that it was not seen at all by whoever has ended.
+func (o *orientation) lastSeen(ctx workflow.Context, at time.Time) error {
+	if at.IsZero() {
+		at = o.scheduledAt
+	}
+	if workflow.Now(ctx).Sub(at) <= HeartbeatTimeout+o.in.Policy.Grace {
+		return nil
+	}
+	return o.lose(ctx, fmt.Sprintf("Not observed since %s", at.UTC().Format(time.RFC3339)))
+}
+
+func (o *orientation) lose(ctx workflow.Context, why string) error {
+	_, err := o.apply(ctx, ltp.Input{Lost: why})
+	return err
 }
 
 // setDwell keeps a timer for the moment at which the dwell ends, and none otherwise.

@@ -106,7 +106,9 @@ func TestNobodySaysStableOfAComponentThatNobodyObserves(t *testing.T) {
 func TestRestartedObserverIsNoIncident(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy(
-		func() (activities.Handover, error) { return activities.Handover{Why: "its worker stopped"}, nil },
+		func() (activities.Handover, error) {
+			return activities.Handover{Why: "its worker stopped", At: e.Now()}, nil
+		},
 		func() (activities.Handover, error) {
 			return activities.Handover{}, temporal.NewHeartbeatTimeoutError(activities.Beat{At: e.Now()})
 		},
@@ -126,7 +128,7 @@ func TestLostObserverIsUnknownAndItsReturnIsARecovery(t *testing.T) {
 				first = false
 				return activities.Handover{}, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 			}
-			return activities.Handover{}, nil
+			return activities.Handover{At: e.Now()}, nil
 		})
 	e.sees(time.Second, ltp.Healthy, "normal")
 	e.drained(2*time.Second, 2)
@@ -140,6 +142,19 @@ func TestObserverThatWasSilentForLongLeavesNothingKnown(t *testing.T) {
 	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Hour).Return(
 		func(context.Context, activities.ObserveInput) (activities.Handover, error) {
 			return activities.Handover{}, temporal.NewHeartbeatTimeoutError(activities.Beat{At: e.Now().Add(-30 * time.Minute)})
+		}).Once()
+	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(activities.Handover{}, nil)
+	e.sees(time.Second, ltp.Healthy, "normal")
+	e.drained(2*time.Second, 2)
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown}, e.play(2*time.Hour))
+}
+
+func TestHandoverThatWasReadLongAfterLeavesNothingKnown(t *testing.T) {
+	e := newOrientationTest(t)
+	var a *activities.Observer
+	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Hour).Return(
+		func(context.Context, activities.ObserveInput) (activities.Handover, error) {
+			return activities.Handover{Why: "everything was stopped", At: e.Now().Add(-30 * time.Minute)}, nil
 		}).Once()
 	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(activities.Handover{}, nil)
 	e.sees(time.Second, ltp.Healthy, "normal")
