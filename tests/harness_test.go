@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,18 +39,29 @@ type rig struct {
 	ctx    context.Context
 	dir    string
 	orders string // path of the order database
-	server *embedded.Server
-	client client.Client
-	start  *starter.Starter
-	log    *slog.Logger
-	door   *demo.Door
+	// options are what the Temporal server is started with.
+	options embedded.Options
+	server  *embedded.Server
+	client  client.Client
+	start   *starter.Starter
+	log     *slog.Logger
+	door    *demo.Door
 }
 
-// newRig starts a Temporal server on a directory of the test.
-func newRig(t *testing.T) *rig {
+// newRig starts a Temporal server on a directory of the test. What set changes, it
+// changes for every server of the rig.
+func newRig(t *testing.T, set ...func(*embedded.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, ctx: t.Context(), dir: t.TempDir(), log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})), door: &demo.Door{}}
 	r.orders = filepath.Join(r.dir, "orders.db")
+	r.options = embedded.Options{
+		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
+		Progress: func(s embedded.Step) { r.t.Log(s) },
+		Client:   client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))},
+	}
+	for _, f := range set {
+		f(&r.options)
+	}
 	r.serve()
 	db := r.openDB()
 	require.NoError(t, db.Migrate(r.ctx))
@@ -58,11 +70,7 @@ func newRig(t *testing.T) *rig {
 
 // serve starts the Temporal server on the rig's data.
 func (r *rig) serve() {
-	server, err := embedded.Start(r.ctx, embedded.Options{
-		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
-		Progress: func(s embedded.Step) { r.t.Log(s) },
-		Client:   client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))},
-	})
+	server, err := embedded.Start(r.ctx, r.options)
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = server.Stop() })
 	r.server, r.client, r.start = server, server.Client(), starter.New(server.Client())
@@ -123,11 +131,29 @@ func (r *rig) listen(c *node.Config) (url string) {
 // until waits for a state of the default component.
 func (r *rig) until(n *node.Node, s ltp.State) board.Reading {
 	r.t.Helper()
+	return r.untilOn(n.Board, s)
+}
+
+// untilOn waits for a state of the default component that was published, and not
+// merely concluded from not seeing anything.
+func (r *rig) untilOn(b *board.Board, s ltp.State) board.Reading {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
 	defer cancel()
-	now, err := n.Board.Wait(ctx, ltp.DefaultComponent, func(r board.Reading) bool { return r.State == s })
-	require.NoErrorf(r.t, err, "waiting for %s: it is %+v", s, n.Board.Orientation(ltp.DefaultComponent))
+	now, err := b.Wait(ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.State == s && !now.Blind })
+	require.NoErrorf(r.t, err, "waiting for %s: it is %+v", s, b.Orientation(ltp.DefaultComponent))
 	return now
+}
+
+// watch is a board of the test's own, so that it sees what Temporal holds when the
+// nodes are other processes, or down.
+func (r *rig) watch() *board.Board {
+	b := board.New(r.client, []string{ltp.DefaultComponent}, slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { b.Run(ctx) })
+	r.t.Cleanup(func() { stop(); done.Wait() })
+	return b
 }
 
 // outage stops the order database's writes until the returned function is called.

@@ -72,6 +72,9 @@ func openRun(workflowType string, events []*historypb.HistoryEvent) (run, error)
 	ended := false
 	var task tasks
 	for i, e := range events {
+		if e == nil {
+			e = &historypb.HistoryEvent{EventId: int64(i + 1)}
+		}
 		if err := sound(e, int64(i+1)); err != nil {
 			return run{}, r.damaged(e, err)
 		}
@@ -106,8 +109,6 @@ func openRun(workflowType string, events []*historypb.HistoryEvent) (run, error)
 // sound checks one event by itself.
 func sound(e *historypb.HistoryEvent, id int64) error {
 	switch {
-	case e == nil:
-		return fmt.Errorf("event %d is missing", id)
 	case e.GetEventId() != id:
 		return fmt.Errorf("event %d is missing", id)
 	case e.GetEventTime().CheckValid() != nil || e.GetEventTime().AsTime().Unix() <= 0:

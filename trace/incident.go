@@ -61,7 +61,7 @@ func Incidents(o OrientationTrace) []Incident {
 		if n := len(all); n > 0 {
 			all[n-1].next = at
 		}
-		open = &Incident{Component: o.Component, BeganAt: at, StartUp: now == nil, Before: now}
+		open = &Incident{Component: o.Component, BeganAt: at, StartUp: now == nil, Before: now, Frames: []ltp.Frame{}}
 	}
 	if now != nil && now.State != ltp.Stable {
 		begin(now.Since)

@@ -90,7 +90,7 @@ func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
 	if err != nil {
 		return OrderTrace{}, err
 	}
-	o := orderReader{run: r, running: map[int64]int{}}
+	o := orderReader{run: r, running: map[int64]int{}, OrderTrace: OrderTrace{Frames: []ltp.Frame{}}}
 	for _, e := range r.events {
 		if err := o.read(e); err != nil {
 			return OrderTrace{}, r.damaged(e, err)

@@ -41,7 +41,7 @@ type OrientationTrace struct {
 // a *DamageError. Whether the state machine had to come to these orientations is
 // not checked here.
 func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, error) {
-	o := orientationReader{frames: map[int64]int{}}
+	o := orientationReader{frames: map[int64]int{}, OrientationTrace: OrientationTrace{Frames: []ltp.Frame{}}}
 	for _, one := range splitRuns(events) {
 		r, err := openRun(ltp.OrientationWorkflow, one)
 		if err != nil {

@@ -196,9 +196,15 @@ func (p *printer) title(left, right line) {
 
 // rule writes a heading that parts what follows from what was.
 func (p *printer) rule(left, right string) {
-	fill := p.width - 3 - utf8.RuneCountInString(left) - 2 - utf8.RuneCountInString(right) - 3
 	p.WriteByte('\n')
-	p.put(line{{"── ", faint}, {left, bold}, {" " + strings.Repeat("─", max(fill, 1)) + " ", faint}, {right, plain}, {" ──", faint}})
+	fill := p.width - utf8.RuneCountInString(left) - utf8.RuneCountInString(right) - len("--  --")
+	if fill < len(" - ") {
+		p.put(line{{"── ", faint}, {left, bold}})
+		p.WriteByte('\n')
+		p.paragraph(3, say("%s", right))
+		return
+	}
+	p.put(line{{"── ", faint}, {left, bold}, {" " + strings.Repeat("─", fill-len("  ")) + " ", faint}, {right, plain}, {" ──", faint}})
 	p.WriteByte('\n')
 }
 

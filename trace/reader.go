@@ -257,6 +257,7 @@ func (r *Reader) read(ctx context.Context, listed []*workflowpb.WorkflowExecutio
 		mu   sync.Mutex
 		done int
 	)
+	found = make([]OrderTrace, 0, len(listed))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for _, w := range listed {

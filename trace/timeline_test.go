@@ -44,7 +44,7 @@ func flicker(n int) (trace.OrientationTrace, trace.Orders) {
 	c := stable(day("14:00:00"))
 	c.at(day("14:30:05")).falls("observer-1", "DB Write Latency > 5000ms", slow)
 	c.at(day("14:30:58")).seen("observer-1", ltp.Healthy, "DB leader elected, latency normal")
-	c.after(2*time.Second).fires().work()
+	c.after(2 * time.Second).fires().work()
 	c.Evidence = ltp.Evidence{Facts: map[string]string{"leader": "db-2"}}
 	c.enters(ltp.Recovering, "DB leader elected, latency normal")
 	replay := c.replays()
@@ -208,7 +208,10 @@ func TestTimelineFitsItsWidth(t *testing.T) {
 }
 
 func TestTimelineAsJSON(t *testing.T) {
-	l := flickered(6)
+	o, orders := flicker(6)
+	orders.Traces = []trace.OrderTrace{orders.Traces[0], orders.Traces[14]}
+	in, _ := trace.Latest(trace.Incidents(o))
+	l := trace.NewTimeline(o, in, orders, in.Window())
 	var b bytes.Buffer
 	if err := trace.WriteJSON(&b, l); err != nil {
 		t.Fatal(err)

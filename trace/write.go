@@ -197,7 +197,7 @@ func (p *printer) entry(e Entry, brief bool) {
 		p.row(row{at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameRouteRequest), lines: p.asked(e, brief)})
 		lines := p.answered(*e.Frames[1].Response, brief)
 		if e.Execution != nil {
-			lines = append(lines, p.wrote(line{{"→ ", faint}}, *e.Execution))
+			lines = append(lines, p.wrote(line{{"→ ", faint}}, *e.Execution, e.Frames[1].Response))
 		}
 		p.row(row{no: e.Frames[1].No, kind: string(ltp.FrameRouteResponse), lines: lines})
 	}
@@ -295,8 +295,8 @@ func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 	return lines
 }
 
-// wrote tells how an execution ended.
-func (p *printer) wrote(l line, x Execution) line {
+// wrote tells how an execution ended, that followed the answer r.
+func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 	message := clean(x.Message)
 	for _, said := range []string{"not begun: ", "unavailable: ", "outcome unknown: "} {
 		message = strings.TrimPrefix(message, said) // we say that ourselves
@@ -308,6 +308,9 @@ func (p *printer) wrote(l line, x Execution) line {
 		return l.then(green, "EXECUTED").then(plain, ": an earlier attempt had written it")
 	case x.Done():
 		l = l.then(green, "EXECUTED").then(plain, " in %s under ", strings.ReplaceAll(lasted(x.CommittedAt.Sub(x.BegunAt)), " ", glue))
+		if r != nil && x.Fence == (ltp.Fence{Component: r.Component, State: r.State, Epoch: r.Epoch}) {
+			return l.then(plain, "epoch%s%d", glue, r.Epoch)
+		}
 		return p.held(l, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
 	case x.Error == Rejected:
 		return l.then(red, "REJECTED").then(plain, "%s", because("", message))
@@ -404,7 +407,7 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 		})
 	}
 	for _, x := range t.Executions {
-		lines := []line{p.wrote(nil, x)}
+		lines := []line{p.wrote(nil, x, nil)}
 		began, fence := x.BegunAt, p.held(nil, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
 		switch {
 		case began.IsZero():

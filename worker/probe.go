@@ -9,8 +9,14 @@ import (
 	"github.com/ltp-node/ltp/observer"
 )
 
-// workerStopTimeout is how long Stop lets activities finish.
-const workerStopTimeout = 5 * time.Second
+const (
+	// workerStopTimeout is how long Stop lets activities finish.
+	workerStopTimeout = 5 * time.Second
+	// heartbeatEvery is how often heartbeats reach Temporal. Left to the SDK it would
+	// be four fifths of the heartbeat timeout, and a server that is busy for a moment
+	// would take a living observer for dead.
+	heartbeatEvery = time.Second
+)
 
 // WatchProbe observes with a probe under the settings.
 func WatchProbe(p observer.Probe, s observer.Settings) activities.Watch {

@@ -43,7 +43,10 @@ func New(c client.Client, d Deps) *Worker {
 			MaxConcurrentActivityTaskPollers: 4,
 			WorkerStopTimeout:                workerStopTimeout,
 		}),
-		control: worker.New(c, ltp.ControlQueue, worker.Options{WorkerStopTimeout: workerStopTimeout}),
+		control: worker.New(c, ltp.ControlQueue, worker.Options{
+			WorkerStopTimeout:            workerStopTimeout,
+			MaxHeartbeatThrottleInterval: heartbeatEvery,
+		}),
 	}
 	RegisterOrders(w.orders, &activities.Orders{Board: d.Board, DB: d.DB, Meter: d.Meter})
 	RegisterControl(w.control, &activities.Engine{Client: c, Board: d.Board, Pace: d.Pace, Released: d.Released, Log: d.Log})
@@ -87,8 +90,9 @@ type Observer struct{ worker worker.Worker }
 // NewObserver makes an observer that stands ready to be the active one.
 func NewObserver(c client.Client, component, name string, watch activities.Watch, log *slog.Logger) *Observer {
 	w := worker.New(c, ltp.ObserveQueue(component), worker.Options{
-		DisableWorkflowWorker: true,
-		WorkerStopTimeout:     workerStopTimeout,
+		DisableWorkflowWorker:        true,
+		WorkerStopTimeout:            workerStopTimeout,
+		MaxHeartbeatThrottleInterval: heartbeatEvery,
 	})
 	w.RegisterActivity(&activities.Observer{Client: c, Name: name, Watch: watch, Log: log})
 	return &Observer{w}
