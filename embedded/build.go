@@ -109,13 +109,18 @@ func build(ctx context.Context, source, binary string, progress Progress) error 
 
 	unfinished := fmt.Sprintf("%s.%d", binary, os.Getpid())
 	defer os.Remove(unfinished)
-	compiled := func(pkg string) {
-		if done++; done < total {
+	report := func(pkg string) {
+		if done < total {
 			progress(Step{Doing: stepCompiling, Item: pkg, Done: done, Total: total})
 		} else {
 			progress(Step{Doing: stepLinking})
 		}
 	}
+	compiled := func(pkg string) {
+		done++
+		report(pkg)
+	}
+	report("")
 	_, err = goCommand(ctx, source, progress, compiled,
 		"build", "-v", "-trimpath", "-ldflags", "-s -w", "-o", unfinished, ".")
 	if err != nil {

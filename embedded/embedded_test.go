@@ -235,6 +235,26 @@ func TestNextOwnerTakesOverFromAKilledOne(t *testing.T) {
 	must(t, s.Stop())
 }
 
+func TestNextOwnerEndsAServerThatDoesNotEndByItself(t *testing.T) {
+	binary, err := embedded.Binary(t.Context(), nil)
+	must(t, err)
+	cli := filepath.Join(t.TempDir(), "temporal") // by its name, the Temporal CLI
+	must(t, os.Symlink(binary, cli))
+	t.Setenv(embedded.BinaryEnv, cli)
+
+	dir := t.TempDir()
+	owner := startOwner(t, dir)
+	guest, err := embedded.Open(t.Context(), embedded.Options{StateDir: dir})
+	must(t, err)
+	kill(owner)
+	accepted(t, guest, "accepted") // its server is still there
+	must(t, guest.Stop())
+
+	s := start(t, embedded.Options{StateDir: dir})
+	accepted(t, s, "accepted")
+	must(t, s.Stop())
+}
+
 // awaitServerGone waits until nobody has the lock that the server's process holds.
 func awaitServerGone(t *testing.T, dir string) {
 	file, err := os.Open(filepath.Join(dir, "server.lock"))

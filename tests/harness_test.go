@@ -63,6 +63,7 @@ func newRig(t *testing.T, set ...func(*embedded.Options)) *rig {
 		f(&r.options)
 	}
 	r.serve()
+	t.Cleanup(func() { _ = r.server.Stop() })
 	db := r.openDB()
 	require.NoError(t, db.Migrate(r.ctx))
 	return r
@@ -72,7 +73,6 @@ func newRig(t *testing.T, set ...func(*embedded.Options)) *rig {
 func (r *rig) serve() {
 	server, err := embedded.Start(r.ctx, r.options)
 	require.NoError(r.t, err)
-	r.t.Cleanup(func() { _ = server.Stop() })
 	r.server, r.client, r.start = server, server.Client(), starter.New(server.Client())
 }
 

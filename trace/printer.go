@@ -100,8 +100,12 @@ func (l line) wrapped(width int) (lines [][]glyph) {
 		if len(current) > 0 && len(current)+1+len(word) > width {
 			lines, current = append(lines, current), nil
 		}
-		if len(current) > 0 {
-			current = append(current, glyph{' ', plain})
+		if n := len(current); n > 0 {
+			space := glyph{' ', plain}
+			if current[n-1].style == word[0].style {
+				space.style = word[0].style
+			}
+			current = append(current, space)
 		}
 		for current = append(current, word...); len(current) > width; current = current[width:] {
 			lines = append(lines, current[:width:width])

@@ -1,0 +1,82 @@
+package tests
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+)
+
+// cost is what Temporal says that a workflow has cost it.
+type cost struct{ events, transitions int64 }
+
+func (r *rig) cost(orderID string) cost {
+	r.t.Helper()
+	d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID(orderID), "")
+	require.NoError(r.t, err)
+	info := d.GetWorkflowExecutionInfo()
+	return cost{info.GetHistoryLength(), info.GetStateTransitionCount()}
+}
+
+// TestOrderExecutedAtOnceStaysWithinItsBudget: 12 events, 7 transitions, one order
+// after the other and all at the same time.
+func TestOrderExecutedAtOnceStaysWithinItsBudget(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	var ids []string
+	for i := range 5 {
+		id := fmt.Sprintf("alone-%d", i)
+		r.submit(order(id))
+		r.ended(id)
+		ids = append(ids, id)
+	}
+	for i := range 15 {
+		id := fmt.Sprintf("together-%d", i)
+		r.submit(order(id))
+		ids = append(ids, id)
+	}
+	r.withinBudget(ids, cost{events: 12, transitions: 7})
+}
+
+// TestOrderDeferredOnceAndReplayedStaysWithinItsBudget: 18 events, 9 transitions,
+// backstop included.
+func TestOrderDeferredOnceAndReplayedStaysWithinItsBudget(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	var ids []string
+	for i := range 20 {
+		id := fmt.Sprintf("deferred-%d", i)
+		assert.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		ids = append(ids, id)
+	}
+	end()
+	r.withinBudget(ids, cost{events: 18, transitions: 9})
+	for _, id := range ids {
+		story, err := r.reader().Order(r.ctx, id)
+		require.NoError(t, err)
+		require.Len(t, story.Frames, 4, "%s was routed twice, and no more", id)
+		assert.Equal(t, ltp.WokenBySignal, story.Frames[2].Request.Woken, id)
+	}
+}
+
+// withinBudget checks every order, not only the usual one: a million may wait at
+// once.
+func (r *rig) withinBudget(ids []string, budget cost) {
+	r.t.Helper()
+	spent := map[cost]int{}
+	for _, id := range ids {
+		require.Equal(r.t, ltp.Executed, r.ended(id).State, id)
+		c := r.cost(id)
+		spent[c]++
+		assert.LessOrEqual(r.t, c.events, budget.events, "history events of %s", id)
+		assert.LessOrEqual(r.t, c.transitions, budget.transitions, "state transitions of %s", id)
+	}
+	r.t.Logf("events and transitions of %d orders: %v", len(ids), spent)
+}

@@ -1,0 +1,179 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/node"
+)
+
+// TestDeferredOrderSurvivesWorkerCrash: every worker is killed in the middle of an
+// outage, and the outage ends with none. The next worker executes every order.
+func TestDeferredOrderSurvivesWorkerCrash(t *testing.T) {
+	r := newRig(t)
+	seen := r.watch()
+	workers := []*process{r.worker(), r.worker()}
+	r.observer()
+	r.untilOn(seen, ltp.Stable)
+	end := r.outage()
+	r.untilOn(seen, ltp.Unstable)
+	var ids []string
+	for i := range 20 {
+		id := fmt.Sprintf("crash-%02d", i)
+		assert.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		ids = append(ids, id)
+	}
+	for _, w := range workers {
+		w.kill()
+	}
+	for i := range 5 {
+		id := fmt.Sprintf("crash-late-%d", i)
+		r.submit(order(id))
+		ids = append(ids, id)
+	}
+	end()
+
+	r.worker()
+	r.executedOnce("crash-", ids)
+	r.untilOn(seen, ltp.Stable)
+}
+
+// TestReplaySurvivesWorkerCrash: the worker is killed while it releases the backlog;
+// what it has released is not released in vain, and the next worker releases the
+// rest.
+func TestReplaySurvivesWorkerCrash(t *testing.T) {
+	r := newRig(t)
+	seen := r.watch()
+	w := r.worker()
+	r.observer()
+	r.untilOn(seen, ltp.Stable)
+	end := r.outage()
+	r.untilOn(seen, ltp.Unstable)
+	var ids []string
+	for i := range 100 {
+		id := fmt.Sprintf("replay-%03d", i)
+		r.submit(order(id))
+		ids = append(ids, id)
+	}
+	r.decided(r.submit(order(ids[len(ids)-1])))
+	end()
+	db := r.openDB()
+	require.Eventually(t, func() bool {
+		tally, err := db.Tally(r.ctx, "replay-")
+		require.NoError(t, err)
+		return tally.Orders > int64(activities.DefaultPace().Canary)
+	}, patience, 5*time.Millisecond)
+	w.kill()
+	tally, err := db.Tally(r.ctx, "replay-")
+	require.NoError(t, err)
+	t.Logf("killed after %d of %d orders", tally.Orders, len(ids))
+
+	r.worker()
+	r.executedOnce("replay-", ids)
+	r.untilOn(seen, ltp.Stable)
+}
+
+// TestWorkerKilledWhileItsWriteHangs: nobody knows what became of the write, so the
+// order is asked for again under the same ID once its worker counts as lost.
+func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
+	r := newRig(t)
+	seen := r.watch()
+	w := r.worker()
+	r.observer("--unfit-latency", "5s")
+	r.untilOn(seen, ltp.Stable)
+	r.submit(order("hang-1")) // the worker has its connection now
+	r.ended("hang-1")
+
+	end := r.outage()
+	r.submit(order("hang-2"))
+	r.awaitActivity(ltp.OrderWorkflowID("hang-2"), executing)
+	w.kill()
+	r.worker()
+	r.untilOn(seen, ltp.Unstable)
+	end()
+	r.executedOnce("hang-", []string{"hang-1", "hang-2"})
+	story, err := r.reader().Order(r.ctx, "hang-2")
+	require.NoError(t, err)
+	require.Len(t, story.Executions, 2)
+	assert.False(t, story.Executions[0].Done(), "the write was lost with its worker")
+	assert.True(t, story.Executions[1].Done())
+}
+
+// TestWorkerKilledBetweenCommitAndReport: the order is in the order database, and
+// nobody has told Temporal. The next worker finds it there.
+func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
+	r := newRig(t)
+	seen := r.watch()
+	dying := launch(t, environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
+	r.observer()
+	r.untilOn(seen, ltp.Stable)
+	r.submit(order("told-1"))
+	dying.wait()
+	_, err := r.openDB().Row(r.ctx, "told-1")
+	require.NoError(t, err, "it was written")
+	st, err := r.start.Get(r.ctx, "told-1")
+	require.NoError(t, err)
+	require.Equal(t, ltp.Accepted, st.State, "and nobody knows")
+	assert.NoError(t, r.start.Cancel(r.ctx, "told-1"), "what may have been written can only be finished")
+
+	r.worker()
+	r.executedOnce("told-", []string{"told-1"})
+	st, err = r.start.Get(r.ctx, "told-1")
+	require.NoError(t, err)
+	require.NotNil(t, st.Receipt)
+	assert.True(t, st.Receipt.Repeated)
+}
+
+// executing fits an Execute that is under way.
+func executing(a *workflowpb.PendingActivityInfo) bool {
+	return a.GetActivityType().GetName() == "Execute"
+}
+
+// dyingWorker is where the environment names the Temporal of a worker that dies
+// after its first write.
+const dyingWorker = "LTP_TEST_DYING_WORKER"
+
+// playDyingWorker is a worker process that is killed at the worst moment: its first
+// write has been committed, and has not been reported.
+func playDyingWorker() error {
+	ctx := context.Background()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	c, err := client.Dial(client.Options{HostPort: os.Getenv(dyingWorker), Logger: log})
+	if err != nil {
+		return err
+	}
+	n, err := node.Start(ctx, node.Config{
+		Client: c, Namespace: client.DefaultNamespace, Components: []string{ltp.DefaultComponent},
+		OrdersURL: os.Getenv("ORDERS"), Policy: quickPolicy(), Worker: true, Pace: quickPace(), Meter: killer{}, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	return <-n.Failed()
+}
+
+// killer is a Meter that dies of the first write.
+type killer struct{}
+
+var _ activities.Meter = killer{}
+
+func (killer) Routed(ltp.Routing, time.Duration) {}
+
+func (killer) Wrote(_ ltp.Fence, _ time.Time, _ time.Duration, err error) {
+	if err == nil {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // the end comes before the report
+	}
+}

@@ -1,0 +1,121 @@
+package tests
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/node"
+)
+
+// TestObserverFailover: of two observers one is active. When it is killed the other
+// takes over, and that is no incident.
+func TestObserverFailover(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.deciding())
+	observers := []*process{r.observer(), r.observer()}
+	before := r.until(n, ltp.Stable)
+	active := r.active(observers)
+	other := observers[1-active]
+
+	observers[active].kill()
+	r.awaitObserver(other)
+	r.submit(order("failover-1"))
+	r.executedOnce("failover-", []string{"failover-1"})
+	after := r.until(n, ltp.Stable)
+	assert.Equal(t, before.Epoch, after.Epoch, "the state stood")
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
+
+	// The one that took over sees an outage as the first one would have.
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	assert.Contains(t, n.Board.Orientation(ltp.DefaultComponent).Observer, fmt.Sprint(other.cmd.Process.Pid))
+	end()
+	r.until(n, ltp.Stable)
+}
+
+// TestNothingIsKnownOfAComponentThatNobodyObserves: orders wait when the last
+// observer is gone, whatever it saw last, and act when one returns.
+func TestNothingIsKnownOfAComponentThatNobodyObserves(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.deciding())
+	last := r.observer()
+	r.until(n, ltp.Stable)
+
+	last.kill()
+	r.until(n, ltp.Unknown)
+	st := r.decided(r.submit(order("unobserved-1")))
+	assert.Equal(t, ltp.Deferred, st.State)
+	assert.Equal(t, ltp.ReasonUnknown, st.Reason)
+	_, err := r.openDB().Row(r.ctx, "unobserved-1")
+	require.Error(t, err, "nothing is written into a database that nobody looks at")
+
+	r.observer()
+	r.executedOnce("unobserved-", []string{"unobserved-1"})
+	r.until(n, ltp.Stable)
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
+}
+
+// TestObserverKilledInAnOutage: an outage does not end because nobody looks any more.
+func TestObserverKilledInAnOutage(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.deciding())
+	observers := []*process{r.observer(), r.observer()}
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	before := r.until(n, ltp.Unstable)
+	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("dark-1"))).State)
+
+	active := r.active(observers)
+	observers[active].kill()
+	r.awaitObserver(observers[1-active])
+	assert.Equal(t, before.Epoch, r.until(n, ltp.Unstable).Epoch, "the state stood")
+	end()
+	r.executedOnce("dark-", []string{"dark-1"})
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering}, r.states()[:5])
+}
+
+// deciding is a node that leaves observing to others.
+func (r *rig) deciding() (c node.Config) {
+	c = r.config()
+	c.Observe = false
+	c.Policy.Grace = 3 * time.Second
+	return c
+}
+
+// active is which of the observers heartbeats.
+func (r *rig) active(observers []*process) (which int) {
+	r.t.Helper()
+	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
+		for i, o := range observers {
+			if beats(a, o) {
+				which = i
+				return true
+			}
+		}
+		return false
+	})
+	return which
+}
+
+// awaitObserver waits until an observer is the active one.
+func (r *rig) awaitObserver(o *process) {
+	r.t.Helper()
+	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool { return beats(a, o) })
+}
+
+func beats(a *workflowpb.PendingActivityInfo, o *process) bool {
+	var beat activities.Beat
+	if err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat); err != nil {
+		return false
+	}
+	return strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.cmd.Process.Pid))
+}

@@ -1,0 +1,80 @@
+package tests
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/node"
+)
+
+// TestOrientationOutlivesItsHistory: an Orientation workflow continues as new when
+// its history has grown long. The state, its epoch and an operator's hold go on, and
+// it is no incident.
+func TestOrientationOutlivesItsHistory(t *testing.T) {
+	r := newRig(t, shortHistories)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	first := r.orientationRun()
+	r.outlive(n)
+	assert.NotEqual(t, first, r.orientationRun())
+
+	// The new run serves as the old one did.
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "still the same"}))
+	r.until(n, ltp.Unstable)
+	r.decided(r.submit(order("long-1")))
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "yes"}))
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	r.decided(r.submit(order("long-2")))
+	end()
+	r.executedOnce("long-", []string{"long-1", "long-2"})
+
+	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	require.NoError(t, err)
+	assert.Empty(t, story.Gaps)
+	var epoch int64
+	for _, f := range story.Frames {
+		assert.Contains(t, []int64{epoch, epoch + 1}, f.Orientation.Epoch, "epochs go on from run to run")
+		epoch = f.Orientation.Epoch
+		if epoch > 1 {
+			assert.NotEqual(t, "never observed", f.Orientation.Reason, "only the first run begins from nothing")
+		}
+	}
+}
+
+// outlive lets an operator hold and release the component, until its Orientation has
+// continued as new twice: once while held, so that the hold goes on.
+func (r *rig) outlive(n *node.Node) {
+	r.t.Helper()
+	held := ltp.Hold{By: "ann", Why: "to make history"}
+	run := r.orientationRun()
+	for r.orientationRun() == run {
+		require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
+		require.NoError(r.t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+		r.until(n, ltp.Stable)
+	}
+	run = r.orientationRun()
+	for r.orientationRun() == run {
+		require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
+	}
+	require.NotNil(r.t, r.until(n, ltp.Unstable).Hold)
+	require.NoError(r.t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.until(n, ltp.Stable)
+}
+
+// shortHistories make Temporal suggest to continue as new after some dozen events.
+func shortHistories(o *embedded.Options) {
+	o.ExtraArgs = append(o.ExtraArgs, "--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
+}
+
+func (r *rig) orientationRun() string {
+	r.t.Helper()
+	d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
+	require.NoError(r.t, err)
+	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+}

@@ -1,0 +1,76 @@
+package tests
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+)
+
+// TestSecondOutageDuringRecovery: the database is sick again as soon as it counts as
+// fit. Orders that were released into it wait again, and none is lost or repeated.
+func TestSecondOutageDuringRecovery(t *testing.T) {
+	r := newRig(t)
+	ids := r.relapse("relapse", 8)
+	r.executedOnce("relapse-", ids)
+	twice := 0
+	for _, id := range ids {
+		story, err := r.reader().Order(r.ctx, id)
+		require.NoError(t, err)
+		deferrals := 0
+		for _, f := range story.Frames {
+			if f.Response != nil && f.Response.Decision == ltp.Defer {
+				deferrals++
+			}
+		}
+		if deferrals > 1 {
+			twice++
+		}
+	}
+	assert.Positive(t, twice, "orders that were deferred twice")
+}
+
+// relapse takes orders through two outages, of which the second begins with the
+// recovery from the first. It returns their IDs when the second has ended.
+func (r *rig) relapse(prefix string, orders int) (ids []string) {
+	c := r.config()
+	// The observer takes longer to see the second outage than the first recovery
+	// takes to be declared, so that orders are released into it.
+	c.Policy.Dwell = time.Second
+	c.Settings.UnfitLatency = 4 * time.Second
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	first := r.until(n, ltp.Unstable).Epoch
+	for i := range orders {
+		id := fmt.Sprintf("%s-%d", prefix, i)
+		r.decided(r.submit(order(id)))
+		ids = append(ids, id)
+	}
+	end()
+	r.awaitEvent(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(e *historypb.HistoryEvent) bool {
+		return e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED // it was seen fit, and dwells
+	})
+	end = r.outage()
+	r.until(n, ltp.Recovering)
+	require.Greater(r.t, r.until(n, ltp.Unstable).Epoch, first)
+	require.Eventually(r.t, func() bool { return r.deferredTwice(ids) }, patience, 50*time.Millisecond)
+	end()
+	return ids
+}
+
+// deferredTwice reports whether an order has been deferred under two epochs.
+func (r *rig) deferredTwice(ids []string) bool {
+	for _, id := range ids {
+		if eventTypes(r.history(ltp.OrderWorkflowID(id)))[enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES] > 1 {
+			return true
+		}
+	}
+	return false
+}

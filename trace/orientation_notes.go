@@ -1,0 +1,187 @@
+package trace
+
+import (
+	"fmt"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+)
+
+// observed notes an observation that is not told by a frame of its own: that of a
+// new observer, and what is seen while the component has not yet left UNSTABLE.
+func (o *orientationReader) observed(e *historypb.HistoryEvent, seen ltp.Observation) {
+	what := ""
+	switch {
+	case o.observer == "":
+		what = "observes"
+	case seen.Observer != o.observer:
+		what = fmt.Sprintf("took over from %s", o.observer)
+	case o.gone:
+		what = "is back"
+	}
+	o.observer, o.gone = seen.Observer, false
+	if what == "" && o.now.State != ltp.Unstable {
+		return
+	}
+	if what != "" {
+		what += ", and "
+	}
+	o.note(e, NoteObserver, seen.Observer, because(what+"sees "+string(seen.Verdict), seen.Reason))
+}
+
+// updated notes an operator's word. What the workflow refused is not in its history.
+func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
+	if err := o.settled(); err != nil {
+		return err
+	}
+	o.due = true
+	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
+	request := a.GetAcceptedRequest()
+	if request == nil {
+		request = o.requests[a.GetProtocolInstanceId()]
+	}
+	switch in := request.GetInput(); in.GetName() {
+	case ltp.HoldUpdate:
+		var h ltp.Hold
+		if err := Decode(in.GetArgs(), &h); err != nil {
+			return fmt.Errorf("the hold: %w", err)
+		}
+		what := "held the component"
+		if h.Freeze {
+			what = "held the component and froze intake"
+		}
+		o.note(e, NoteHold, h.By, because(what, h.Why))
+	case ltp.ReleaseUpdate:
+		var r ltp.Release
+		if err := Decode(in.GetArgs(), &r); err != nil {
+			return fmt.Errorf("the release: %w", err)
+		}
+		o.note(e, NoteRelease, r.By, because("released the component", r.Why))
+	default:
+		return fmt.Errorf("update %q is none that an orientation accepts", in.GetName())
+	}
+	return nil
+}
+
+// watched reads how Observe goes on.
+func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err error) {
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+		if name := e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName(); name != observe {
+			return true, fmt.Errorf("activity %q is none that an orientation runs", name)
+		}
+		o.watchers[e.GetEventId()] = ""
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
+		a := e.GetActivityTaskStartedEventAttributes()
+		if _, ok := o.watchers[a.GetScheduledEventId()]; !ok {
+			return true, notUnderWay(a.GetScheduledEventId())
+		}
+		o.watchers[a.GetScheduledEventId()] = a.GetIdentity()
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+		a := e.GetActivityTaskCompletedEventAttributes()
+		var handover struct { // see activities.Handover
+			Observer string `json:"observer"`
+			Why      string `json:"why"`
+		}
+		if err := Decode(a.GetResult(), &handover); err != nil {
+			return true, fmt.Errorf("the handover: %w", err)
+		}
+		return true, o.unwatched(e, a.GetScheduledEventId(), handover.Observer, because("handed over", handover.Why))
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED:
+		a := e.GetActivityTaskFailedEventAttributes()
+		return true, o.unwatched(e, a.GetScheduledEventId(), "", because("observing failed", a.GetFailure().GetMessage()))
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
+		return true, o.unwatched(e, e.GetActivityTaskCanceledEventAttributes().GetScheduledEventId(), "", "")
+	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
+		a := e.GetActivityTaskTimedOutEventAttributes()
+		timeout := a.GetFailure().GetTimeoutFailureInfo()
+		switch timeout.GetTimeoutType() {
+		case enumspb.TIMEOUT_TYPE_HEARTBEAT:
+			// The last heartbeat names the observer; see activities.Beat.
+			var beat struct {
+				Observer string `json:"observer"`
+			}
+			_ = Decode(timeout.GetLastHeartbeatDetails(), &beat) // it may have died before its first
+			return true, o.unwatched(e, a.GetScheduledEventId(), beat.Observer, "is lost: its heartbeats stopped")
+		case enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+			return true, o.unwatched(e, a.GetScheduledEventId(), "", "no observer took over in time")
+		case enumspb.TIMEOUT_TYPE_START_TO_CLOSE: // its day is over, and it is asked again
+			return true, o.unwatched(e, a.GetScheduledEventId(), "", "")
+		}
+		return true, fmt.Errorf("observing ended by a timeout of type %s", timeout.GetTimeoutType())
+	default:
+		return false, nil
+	}
+	return true, nil
+}
+
+// unwatched notes that an Observe ended; without text there is nothing to tell.
+func (o *orientationReader) unwatched(e *historypb.HistoryEvent, scheduled int64, by, text string) error {
+	worker, ok := o.watchers[scheduled]
+	if !ok {
+		return notUnderWay(scheduled)
+	}
+	delete(o.watchers, scheduled)
+	if text == "" {
+		return nil
+	}
+	o.gone = true
+	if by == "" {
+		by = worker
+	}
+	o.note(e, NoteLost, by, text)
+	return nil
+}
+
+func notUnderWay(scheduled int64) error {
+	return fmt.Errorf("it speaks of an activity of event %d, and none of that event is under way", scheduled)
+}
+
+// replayed notes how the replay engine begins and ends.
+func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err error) {
+	note := func(id, text string) (bool, error) {
+		o.note(e, NoteReplay, "", fmt.Sprintf("%s %s", id, text))
+		return true, nil
+	}
+	switch e.GetEventType() {
+	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+		a := e.GetStartChildWorkflowExecutionInitiatedEventAttributes()
+		if name := a.GetWorkflowType().GetName(); name != ltp.ReplayWorkflow {
+			return true, fmt.Errorf("workflow %q is none that an orientation starts", name)
+		}
+		return true, nil
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+		a := e.GetChildWorkflowExecutionStartedEventAttributes()
+		return note(a.GetWorkflowExecution().GetWorkflowId(), "picks up the deferred orders")
+	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED:
+		a := e.GetStartChildWorkflowExecutionFailedEventAttributes()
+		return note(a.GetWorkflowId(), fmt.Sprintf("was not started (%s): orders wait for their backstop", a.GetCause()))
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
+		a := e.GetChildWorkflowExecutionCompletedEventAttributes()
+		var report struct { // see activities.ReleaseReport
+			Released int  `json:"released"`
+			Passes   int  `json:"passes"`
+			MovedOn  bool `json:"moved_on"`
+		}
+		if err := Decode(a.GetResult(), &report); err != nil {
+			return true, fmt.Errorf("the report of the replay: %w", err)
+		}
+		text := fmt.Sprintf("released %s in %s", plural(report.Released, "order"), plural(report.Passes, "sweep"))
+		if report.MovedOn {
+			text += ", and stopped because the orientation moved on"
+		}
+		return note(a.GetWorkflowExecution().GetWorkflowId(), text)
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED:
+		a := e.GetChildWorkflowExecutionFailedEventAttributes()
+		return note(a.GetWorkflowExecution().GetWorkflowId(), because("failed", a.GetFailure().GetMessage()))
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED:
+		return note(e.GetChildWorkflowExecutionCanceledEventAttributes().GetWorkflowExecution().GetWorkflowId(), "was cancelled in Temporal")
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT:
+		return note(e.GetChildWorkflowExecutionTimedOutEventAttributes().GetWorkflowExecution().GetWorkflowId(), "timed out")
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED:
+		return note(e.GetChildWorkflowExecutionTerminatedEventAttributes().GetWorkflowExecution().GetWorkflowId(), "was ended by force in Temporal")
+	}
+	return false, nil
+}

@@ -1,0 +1,254 @@
+package trace_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	namespacepb "go.temporal.io/api/namespace/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// temporal is a Temporal in memory.
+type temporal struct {
+	workflowservice.WorkflowServiceClient
+	histories map[string][]*historypb.HistoryEvent // by "workflow ID run ID"; "" is the latest run
+	listed    []*workflowpb.WorkflowExecutionInfo
+	retention time.Duration
+	broken    error
+
+	mu      sync.Mutex
+	queries []string
+	busy    atomic.Int32
+	busiest atomic.Int32
+}
+
+func (f *temporal) WorkflowService() workflowservice.WorkflowServiceClient { return f }
+
+func (f *temporal) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest, ...grpc.CallOption) (*workflowservice.DescribeNamespaceResponse, error) {
+	return &workflowservice.DescribeNamespaceResponse{Config: &namespacepb.NamespaceConfig{
+		WorkflowExecutionRetentionTtl: durationpb.New(f.retention),
+	}}, nil
+}
+
+// ListWorkflow gives pages of two.
+func (f *temporal) ListWorkflow(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queries = append(f.queries, r.GetQuery())
+	from := int(append(r.GetNextPageToken(), 0)[0])
+	to := min(from+2, len(f.listed))
+	page := &workflowservice.ListWorkflowExecutionsResponse{Executions: f.listed[from:to]}
+	if to < len(f.listed) {
+		page.NextPageToken = []byte{byte(to)}
+	}
+	return page, nil
+}
+
+func (f *temporal) GetWorkflowHistory(_ context.Context, id, run string, _ bool, _ enumspb.HistoryEventFilterType) client.HistoryEventIterator {
+	f.busiest.Store(max(f.busiest.Load(), f.busy.Add(1)))
+	time.Sleep(time.Millisecond) // so that fetches overlap
+	events, ok := f.histories[id+" "+run]
+	it := &iterator{events: events, err: f.broken}
+	if !ok {
+		it.err = serviceerror.NewNotFound("no such workflow")
+	}
+	f.busy.Add(-1)
+	return it
+}
+
+type iterator struct {
+	events []*historypb.HistoryEvent
+	err    error
+}
+
+func (i *iterator) HasNext() bool { return i.err != nil || len(i.events) > 0 }
+
+func (i *iterator) Next() (*historypb.HistoryEvent, error) {
+	if i.err != nil {
+		return nil, i.err
+	}
+	e := i.events[0]
+	i.events = i.events[1:]
+	return e, nil
+}
+
+// keep makes the fake remember a run.
+func (f *temporal) keep(id, run string, listed bool, events []*historypb.HistoryEvent) {
+	if f.histories == nil {
+		f.histories = map[string][]*historypb.HistoryEvent{}
+	}
+	f.histories[id+" "+run] = events
+	if listed {
+		f.listed = append(f.listed, &workflowpb.WorkflowExecutionInfo{
+			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run},
+			StartTime: timestamppb.New(events[0].GetEventTime().AsTime()),
+		})
+	}
+}
+
+func TestOneOrderIsRead(t *testing.T) {
+	f := &temporal{}
+	o := newOrder("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+	f.keep("order/A2", "", false, o.events)
+	r := trace.NewReader(f, "default")
+	got := must(r.Order(t.Context(), "A2"))(t)
+	if got.State() != ltp.Deferred || got.Order.ID != "A2" {
+		t.Errorf("%+v", got)
+	}
+	if _, err := r.Order(t.Context(), "A3"); !errors.Is(err, trace.ErrNotFound) {
+		t.Errorf("an order that is not there: %v", err)
+	}
+	if _, err := r.Order(t.Context(), "no order"); !errors.As(err, new(*ltp.InvalidError)) {
+		t.Errorf("what cannot be an order: %v", err)
+	}
+	f.broken = errors.New("temporal is away")
+	if _, err := r.Order(t.Context(), "A2"); err == nil || !strings.Contains(err.Error(), "temporal is away") {
+		t.Errorf("without Temporal: %v", err)
+	}
+}
+
+func TestOrientationIsFollowedFromRunToRun(t *testing.T) {
+	runs := runsOf(chain())
+	id := "orientation/orders-db"
+	for name, c := range map[string]struct {
+		keep   func(*temporal)
+		frames int
+		gaps   int
+	}{
+		"all are listed": {func(f *temporal) {
+			for _, i := range []int{2, 0, 1} {
+				f.keep(id, fmt.Sprintf("run-%d", i+1), true, runs[i])
+			}
+			f.keep(id, "", false, runs[2])
+		}, 6, 0},
+		"the latest is not listed yet": {func(f *temporal) {
+			f.keep(id, "run-1", true, runs[0])
+			f.keep(id, "run-2", true, runs[1])
+			f.keep(id, "run-3", false, runs[2])
+			f.keep(id, "", false, runs[2])
+		}, 6, 0},
+		"only the first is listed": {func(f *temporal) {
+			f.keep(id, "run-1", true, runs[0])
+			f.keep(id, "run-2", false, runs[1])
+			f.keep(id, "run-3", false, runs[2])
+			f.keep(id, "", false, runs[2])
+		}, 6, 0},
+		"none is listed": {func(f *temporal) {
+			f.keep(id, "run-1", false, runs[0])
+			f.keep(id, "run-2", false, runs[1])
+			f.keep(id, "", false, runs[2])
+		}, 6, 0},
+		"the first is gone": {func(f *temporal) {
+			f.keep(id, "run-2", true, runs[1])
+			f.keep(id, "run-3", true, runs[2])
+			f.keep(id, "", false, runs[2])
+		}, 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &temporal{}
+			c.keep(f)
+			got := must(trace.NewReader(f, "default").Orientation(t.Context(), "orders-db"))(t)
+			if len(got.Frames) != c.frames || len(got.Gaps) != c.gaps {
+				t.Errorf("frames %v, gaps %v", ids(got), got.Gaps)
+			}
+		})
+	}
+	if _, err := trace.NewReader(&temporal{}, "default").Orientation(t.Context(), "orders-db"); !errors.Is(err, trace.ErrNotFound) {
+		t.Errorf("a component that is not there: %v", err)
+	}
+}
+
+func TestComponentsAreListed(t *testing.T) {
+	f := &temporal{}
+	for _, c := range []string{"stock", "orders-db", "stock"} {
+		f.keep("orientation/"+c, "run", true, newComponent(day("14:00:00")).events)
+	}
+	got := must(trace.NewReader(f, "default").Components(t.Context()))(t)
+	if !slices.Equal(got, []string{"orders-db", "stock"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
+	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
+	for i := range 60 { // listed newest first
+		id := fmt.Sprintf("A%02d", 59-i)
+		o := newOrder(id, day("14:30:00").Add(time.Duration(59-i)*time.Second)).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+		f.keep("order/"+id, "run-of-"+id, true, o.events)
+	}
+	f.histories["order/A07 run-of-A07"][4] = nil // damaged
+	delete(f.histories, "order/A08 run-of-A08")  // retention passed it
+	o := newOrder("A09", day("14:30:09")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+	f.keep("order/A09", "later", true, o.at(day("14:40:00")).reset("later").events)
+	f.listed[len(f.listed)-1].StartTime = timestamppb.New(day("14:40:00"))
+
+	r := trace.NewReader(f, "default")
+	var told []int
+	r.Progress = func(done, total int) { told = append(told, done*1000+total) }
+	got := must(r.Orders(t.Context(), trace.Window{From: day("14:29:00"), To: day("14:35:00")}))(t)
+
+	if len(got.Traces) != 58 || !slices.IsSortedFunc(got.Traces, func(a, b trace.OrderTrace) int { return a.AcceptedAt.Compare(b.AcceptedAt) }) {
+		t.Errorf("%d orders", len(got.Traces))
+	}
+	var gaps []string
+	for _, g := range got.Gaps {
+		gaps = append(gaps, g.What+": "+g.Why)
+	}
+	same(t, "gaps", gaps, []string{
+		"run run-of-A09 of order/A09: a later run of the order took its place",
+		"order/A07: damaged at event 5: it has no time",
+		"order/A08: its retention passed while the trace was being read",
+	})
+	if len(told) != 60 || !slices.IsSorted(told) || told[59] != 60060 {
+		t.Errorf("progress %v", told)
+	}
+	if n := f.busiest.Load(); n < 2 || n > 16 {
+		t.Errorf("%d histories were fetched at once", n)
+	}
+	want := "WorkflowType='Order' AND (ExecutionStatus='Running' OR CloseTime>='2024-05-20T14:29:00Z') AND StartTime<='2024-05-20T14:35:00Z'"
+	if f.queries[0] != want {
+		t.Errorf("asked for %s", f.queries[0])
+	}
+}
+
+func TestWhatRetentionTookIsReported(t *testing.T) {
+	f := &temporal{retention: 72 * time.Hour}
+	now := time.Now()
+	r := trace.NewReader(f, "default")
+	for from, gaps := range map[time.Time]int{now.Add(-71 * time.Hour): 0, now.Add(-73 * time.Hour): 1} {
+		got := must(r.Orders(t.Context(), trace.Window{From: from}))(t)
+		if len(got.Gaps) != gaps {
+			t.Errorf("from %s: %v", from, got.Gaps)
+		}
+	}
+}
+
+func TestReadingEndsWithItsContextOrTheFirstError(t *testing.T) {
+	f := &temporal{broken: errors.New("temporal is away")}
+	for i := range 40 {
+		f.keep(fmt.Sprintf("order/A%d", i), "run", true, newOrder("A", day("14:30:00")).events)
+	}
+	_, err := trace.NewReader(f, "default").Orders(t.Context(), trace.Window{From: day("14:00:00")})
+	if err == nil || !strings.Contains(err.Error(), "temporal is away") {
+		t.Error(err)
+	}
+}

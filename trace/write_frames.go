@@ -1,0 +1,132 @@
+package trace
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ltp-node/ltp"
+)
+
+func (p *printer) orientation(e Entry) {
+	o := e.Frames[0].Orientation
+	change := line{}
+	if e.From != "" && e.From != o.State {
+		change = change.then(stateStyle(e.From), "%s", e.From).then(faint, " ──▶ ")
+	}
+	lines := []line{p.held(change, o.Component, o.State, o.Epoch)}
+	if o.Reason != "" {
+		lines = append(lines, line{{clean(o.Reason), bold}})
+	}
+	if said := evidence(o.Evidence); said != "" {
+		lines = append(lines, say("%s", said))
+	}
+	if o.Observer != "" {
+		lines = append(lines, whisper("seen by %s", clean(o.Observer)))
+	}
+	if o.Hold != nil && o.Hold.Freeze {
+		lines = append(lines, say("intake is frozen"))
+	}
+	p.row(row{mark: "●", at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameOrientation), style: stateStyle(o.State), lines: lines})
+}
+
+// evidence is what was measured, as a list.
+func evidence(e ltp.Evidence) string {
+	var said []string
+	switch {
+	case e.LatencyMs > 0 && e.ThresholdMs > 0:
+		said = append(said, fmt.Sprintf("latency %s ms, limit %s ms", count(int(e.LatencyMs)), count(int(e.ThresholdMs))))
+	case e.LatencyMs > 0:
+		said = append(said, fmt.Sprintf("latency %s ms", count(int(e.LatencyMs))))
+	}
+	if e.Samples > 0 {
+		said = append(said, plural(e.Samples, "sample"))
+	}
+	if e.Definite {
+		said = append(said, "definite")
+	}
+	for _, k := range slices.Sorted(maps.Keys(e.Facts)) {
+		said = append(said, clean(k)+" "+clean(e.Facts[k]))
+	}
+	if e.Error != "" {
+		said = append(said, "error: "+clean(e.Error))
+	}
+	return strings.Join(said, ", ")
+}
+
+// asked tells of a route request.
+func (p *printer) asked(e Entry, brief bool) []line {
+	q := e.Frames[0].Request
+	lines := []line{say("order %s", e.OrderID).then(faint, " ·%s%s", glue, strings.ReplaceAll(clean(e.Amount), " ", glue))}
+	switch {
+	case !q.Replay:
+		return lines
+	case e.Replays > 0:
+		lines = append(lines, say("replays #%d (frame%s%s)", e.Replays, glue, q.OriginalFrameID))
+	default:
+		lines = append(lines, say("replays frame %s", q.OriginalFrameID))
+	}
+	if !brief {
+		lines = append(lines, whys(*q, time.Duration(e.WaitedMs)*time.Millisecond)...)
+	}
+	return lines
+}
+
+// whys tells why an order was deferred, for how long, and why it asks again.
+func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
+	if q.Woken == ltp.WokenByFailure {
+		return append(lines, whisper("its execution failed, and it asks again"))
+	}
+	if q.DeferredReason != "" {
+		lines = append(lines, whisper("deferred for %s", clean(string(q.DeferredReason))))
+	}
+	by := "its own timer"
+	if q.Woken == ltp.WokenBySignal {
+		by = "the replay engine"
+	}
+	return append(lines, whisper("waited %s, woken by %s", lasted(waited), by))
+}
+
+// answered tells of a route response.
+func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
+	lines := []line{line{{string(r.Decision), decisionStyle(r.Decision)}}.then(plain, " %s", clean(string(r.Reason)))}
+	if brief {
+		return lines
+	}
+	lines = append(lines, p.held(say("admissible: %t · ", r.Admissible), r.Component, r.State, r.Epoch))
+	if r.Commitment != "" {
+		lines = append(lines, say("“%s”", clean(r.Commitment)))
+	}
+	return lines
+}
+
+// wrote tells how an execution ended, that followed the answer r.
+func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
+	message := clean(x.Message)
+	for _, said := range []string{"not begun: ", "unavailable: ", "outcome unknown: "} {
+		message = strings.TrimPrefix(message, said) // we say that ourselves
+	}
+	switch {
+	case x.EndedAt.IsZero():
+		return l.then(plain, "under way since %s", p.when(x.ScheduledAt))
+	case x.Done() && x.Repeated:
+		return l.then(green, "EXECUTED").then(plain, ": an earlier attempt had written it")
+	case x.Done():
+		l = l.then(green, "EXECUTED").then(plain, " in %s under ", strings.ReplaceAll(lasted(x.CommittedAt.Sub(x.BegunAt)), " ", glue))
+		if r != nil && x.Fence == (ltp.Fence{Component: r.Component, State: r.State, Epoch: r.Epoch}) {
+			return l.then(plain, "epoch%s%d", glue, r.Epoch)
+		}
+		return p.held(l, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
+	case x.Error == Rejected:
+		return l.then(red, "REJECTED").then(plain, "%s", because("", message))
+	case x.Error == Unavailable && x.BegunAt.IsZero():
+		return l.then(yellow, "no write begun").then(plain, "%s", because("", message))
+	case x.Error == Unavailable:
+		return l.then(yellow, "nothing written").then(plain, "%s", because("", message))
+	case x.Error == Lost, x.Error == OutcomeUnknown:
+		return l.then(red, "outcome unknown").then(plain, "%s", because("", message))
+	}
+	return l.then(red, "failed").then(plain, " with %s", because(clean(string(x.Error)), message))
+}

@@ -1,0 +1,106 @@
+package trace
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ltp-node/ltp"
+)
+
+// WriteOrder shows one order's frames to people. Times are UTC.
+func WriteOrder(w io.Writer, t OrderTrace, o Options) error {
+	p := newPrinter(o)
+	p.orderTitle(t)
+	rows := p.orderRows(t)
+	slices.SortStableFunc(rows, func(a, b []row) int { return a[0].at.Compare(b[0].at) })
+	for _, group := range rows {
+		for i, r := range group {
+			if i > 0 {
+				r.at = time.Time{}
+			}
+			p.row(r)
+		}
+	}
+	switch t.State() {
+	case ltp.Deferred:
+		p.row(row{kind: "pending", style: yellow, lines: []line{p.waiting(t)}})
+	case ltp.Accepted:
+		p.row(row{kind: "pending", style: yellow, lines: []line{say("%s", t.State().Message())}})
+	}
+	return p.writeTo(w)
+}
+
+func (p *printer) orderTitle(t OrderTrace) {
+	o, state := t.Order, t.State()
+	p.title(line{{"Order " + o.ID, bold}}, line{{string(state), orderStyle(state)}})
+	facts := say("%s for %s, depends on %s", clean(amount(o)), clean(o.Customer), clean(strings.Join(o.Components(), ", ")))
+	if o.Risk != "" {
+		facts = facts.then(plain, ", %s risk", clean(string(o.Risk)))
+	}
+	p.paragraph(0, facts)
+	accepted := say("accepted %s UTC", t.AcceptedAt.UTC().Format(time.DateOnly+" "+clock))
+	p.day = t.AcceptedAt.UTC().Truncate(24 * time.Hour)
+	if !o.Deadline.IsZero() {
+		accepted = accepted.then(plain, ", to be done by %s", p.when(o.Deadline))
+	}
+	p.paragraph(0, accepted)
+	if t.Outcome != nil {
+		p.paragraph(0, say("ended %s, after %s", p.when(t.EndedAt), lasted(t.EndedAt.Sub(t.AcceptedAt))))
+	}
+	p.WriteByte('\n')
+}
+
+// orderRows are the rows of an order, those together that belong to one event.
+func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
+	rows = append(rows, []row{{at: t.AcceptedAt, kind: "accepted", lines: []line{say("%s", ltp.MessagePending)}}})
+	for _, e := range orderEntries(t, Window{}) {
+		if len(e.Frames) != 2 {
+			continue
+		}
+		q := e.Frames[0].Request
+		asked := []line{{{e.Frames[0].ID, bold}}}
+		if q.Replay {
+			asked[0] = asked[0].then(plain, " replays frame %s", q.OriginalFrameID)
+			asked = append(asked, whys(*q, time.Duration(e.WaitedMs)*time.Millisecond)...)
+		}
+		rows = append(rows, []row{
+			{at: e.At, kind: string(ltp.FrameRouteRequest), lines: asked},
+			{at: e.At, kind: string(ltp.FrameRouteResponse), lines: p.answered(*e.Frames[1].Response, false)},
+		})
+	}
+	for _, x := range t.Executions {
+		lines := []line{p.wrote(nil, x, nil)}
+		began, fence := x.BegunAt, p.held(nil, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
+		switch {
+		case began.IsZero():
+		case x.Done():
+			lines = append(lines, whisper("begun %s, committed %s", p.when(began), p.when(x.CommittedAt)))
+		default:
+			lines = append(lines, append(whisper("begun %s under ", p.when(began)), fence...))
+		}
+		if x.Worker != "" {
+			lines = append(lines, whisper("by %s", clean(x.Worker)))
+		}
+		rows = append(rows, []row{{at: x.ScheduledAt, kind: "execute", lines: lines}})
+	}
+	for _, n := range t.Notes {
+		rows = append(rows, []row{{mark: "·", at: n.At, kind: "event", style: faint, lines: []line{say("%s", strings.TrimSpace(clean(n.By)+" "+clean(n.Text)))}}})
+	}
+	if t.Outcome != nil {
+		end := line{{string(t.Outcome.State), orderStyle(t.Outcome.State)}}.then(plain, " %s", t.Outcome.State.Message())
+		lines := []line{end}
+		if t.Outcome.Reason != "" {
+			lines = append(lines, say("%s", clean(t.Outcome.Reason)))
+		}
+		rows = append(rows, []row{{mark: "●", at: t.EndedAt, kind: "end", style: orderStyle(t.Outcome.State), lines: lines}})
+	}
+	return rows
+}
+
+// waiting tells what an order waits for.
+func (p *printer) waiting(t OrderTrace) line {
+	last := t.Frames[len(t.Frames)-1]
+	return say("waits for %s, asked last at %s", clean(last.Response.Component), p.when(last.At))
+}

@@ -1,0 +1,236 @@
+package trace
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ltp-node/ltp"
+)
+
+// WriteTimeline shows a timeline to people. Times are UTC; frames are numbered from
+// #1 in order of time.
+func WriteTimeline(w io.Writer, t Timeline, o Options) error {
+	p := newPrinter(o)
+	p.component = t.Incident.Component
+	p.summary(t)
+	if frames := t.Frames(); len(frames) > 0 {
+		p.number = len(fmt.Sprintf("#%d", frames[len(frames)-1].No))
+	}
+	p.day = t.Window.From.UTC().Truncate(24 * time.Hour)
+	for i, phase := range t.Phases {
+		p.phase(i+1, phase)
+	}
+	p.gaps(t.Gaps)
+	return p.writeTo(w)
+}
+
+func (p *printer) summary(t Timeline) {
+	in := t.Incident
+	name, status := "Incident of ", line{{"RESOLVED", green}}
+	switch {
+	case in.Open():
+		status = line{{"ONGOING", red}}
+	case in.StartUp:
+		status = nil
+	}
+	if in.StartUp {
+		name = "Start-up of "
+	}
+	p.title(line{{name + in.Component, bold}}, status)
+	began := in.BeganAt.UTC()
+	if in.Open() {
+		p.paragraph(0, say("since %s UTC", began.Format(time.DateOnly+" "+clock)))
+	} else {
+		p.day = began.Truncate(24 * time.Hour)
+		p.paragraph(0, say("%s – %s UTC, %s", began.Format(time.DateOnly+" "+clock), p.when(in.EndedAt), lasted(in.EndedAt.Sub(began))))
+	}
+	p.WriteByte('\n')
+	p.paragraph(2, path(in))
+	p.WriteByte('\n')
+	p.paragraph(2, tally(t.Tally)...)
+}
+
+// path is the states of an incident, in turn.
+func path(in Incident) (l line) {
+	var last ltp.State
+	add := func(s ltp.State) {
+		if s == last {
+			return
+		}
+		if last != "" {
+			l = l.then(faint, " ──▶ ")
+		}
+		l, last = l.then(stateStyle(s), "%s", s), s
+	}
+	if in.Before != nil {
+		add(in.Before.State)
+	}
+	for _, f := range in.Frames {
+		add(f.Orientation.State)
+	}
+	return l
+}
+
+func tally(t Tally) []line {
+	if t.Total == 0 {
+		return []line{say("No order came.")}
+	}
+	became := some(
+		part{t.ExecutedAtOnce, "executed at once"}, part{t.ExecutedLater, "executed after waiting"},
+		part{t.Rejected, "rejected"}, part{t.Cancelled, "cancelled"}, part{t.Expired, "expired"},
+		part{t.Terminated, "ended by force"}, part{t.Waiting, "still waiting"}, part{t.Accepted, "accepted and not yet done"},
+	)
+	lines := []line{say("%s: %s.", plural(t.Total, "order"), strings.Join(became, ", "))}
+	if t.Deferred > 0 {
+		lines = append(lines, say("%s of them deferred, %s still waiting.", count(t.Deferred), none(t.Waiting)))
+	}
+	return lines
+}
+
+type part struct {
+	n    int
+	what string
+}
+
+// some are the parts of which there are any.
+func some(parts ...part) (said []string) {
+	for _, x := range parts {
+		if x.n > 0 {
+			said = append(said, count(x.n)+" "+x.what)
+		}
+	}
+	return said
+}
+
+func none(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return count(n)
+}
+
+var titles = map[PhaseName]string{
+	StartUp: "Start-up", Stability: "Stability", Degradation: "Degradation",
+	DeferralWindow: "The Deferral Window", Recovery: "Recovery", Resolution: "Resolution",
+}
+
+func (p *printer) phase(n int, phase Phase) {
+	title := fmt.Sprintf("Phase %d: %s", n, titles[phase.Name])
+	if phase.Failed {
+		title += ", which did not hold"
+	}
+	when := p.when(phase.BeginsAt)
+	switch {
+	case phase.EndsAt.IsZero():
+		when += " – now"
+	case phase.EndsAt.Sub(phase.BeginsAt) >= time.Millisecond:
+		when += " – " + p.when(phase.EndsAt)
+	}
+	p.rule(title, when)
+	var facts []line
+	if u := phase.Under; u != nil && !phase.beginsAnew() {
+		l := p.held(say("State "), u.Component, u.State, u.Epoch)
+		if n == 1 {
+			l = l.then(plain, ", since %s", p.when(u.Since))
+		}
+		facts = append(facts, l)
+	}
+	if said := phase.Counts.parts(); len(said) > 0 {
+		facts = append(facts, say("%s", strings.Join(said, " · ")))
+	} else if !phase.beginsAnew() {
+		facts = append(facts, whisper("no orders"))
+	}
+	p.paragraph(2, facts...)
+	if len(phase.Entries) == 0 {
+		return
+	}
+	if len(facts) > 0 {
+		p.WriteByte('\n')
+	}
+	for _, e := range phase.Folded() {
+		if e.Alike > 0 {
+			like := "like the one before"
+			if e.Like > 0 {
+				like = fmt.Sprintf("like #%d", e.Like)
+			}
+			p.row(row{lines: []line{whisper("⋮ %s more %s, the last of them:", count(e.Alike), like)}})
+		}
+		p.entry(e.Entry, e.Alike > 0)
+	}
+}
+
+// beginsAnew reports whether the phase begins with an orientation, and so says itself
+// under which.
+func (p Phase) beginsAnew() bool {
+	for _, e := range p.Entries {
+		if e.Note == nil {
+			return len(e.Frames) == 1 && p.Name != DeferralWindow
+		}
+	}
+	return false
+}
+
+func (c Counts) parts() []string {
+	parts := []part{
+		{c.Requests, noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"},
+	}
+	reasons := slices.SortedFunc(maps.Keys(c.Deferred), func(a, b ltp.Reason) int {
+		return cmp.Or(cmp.Compare(c.Deferred[b], c.Deferred[a]), cmp.Compare(a, b))
+	})
+	for _, r := range reasons {
+		parts = append(parts, part{c.Deferred[r], "deferred " + clean(string(r))})
+	}
+	return some(append(parts,
+		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
+		part{c.Rejected, "rejected"}, part{c.Failed, noun(c.Failed, "execution") + " failed"},
+		part{c.Cancelled, "cancelled"}, part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
+}
+
+// entry shows an entry; brief leaves out what the entry before it said as well.
+func (p *printer) entry(e Entry, brief bool) {
+	switch {
+	case e.Note != nil:
+		p.note(*e.Note)
+	case e.Ended != nil:
+		l := say("order %s ", e.OrderID).then(orderStyle(e.Ended.State), "%s", e.Ended.State)
+		if !brief && e.Ended.Reason != "" {
+			l = l.then(plain, ": %s", clean(e.Ended.Reason))
+		}
+		p.row(row{at: e.At, kind: "end", lines: []line{l}})
+	case len(e.Frames) == 1:
+		p.orientation(e)
+	default:
+		p.row(row{at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameRouteRequest), lines: p.asked(e, brief)})
+		lines := p.answered(*e.Frames[1].Response, brief)
+		if e.Execution != nil {
+			lines = append(lines, p.wrote(line{{"→ ", faint}}, *e.Execution, e.Frames[1].Response))
+		}
+		p.row(row{no: e.Frames[1].No, kind: string(ltp.FrameRouteResponse), lines: lines})
+	}
+}
+
+func (p *printer) note(n Note) {
+	kind, text := "event", clean(n.Text)
+	switch {
+	case n.Kind == NoteReplay:
+		kind = "action"
+	case n.By != "":
+		text = clean(n.By) + " " + text
+	}
+	p.row(row{mark: "·", at: n.At, kind: kind, style: faint, lines: []line{say("%s", text)}})
+}
+
+func (p *printer) gaps(gaps []Gap) {
+	if len(gaps) == 0 {
+		return
+	}
+	p.rule("What is missing", plural(len(gaps), "gap"))
+	for _, g := range gaps {
+		p.paragraph(2, say("%s: %s", clean(g.What), clean(g.Why)))
+	}
+}
