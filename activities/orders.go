@@ -102,6 +102,15 @@ func (e *errFenced) Error() string {
 	return fmt.Sprintf("not begun: %s is %s (epoch %d), which asks to %s", e.reading.Component, e.reading.State, e.reading.Epoch, e.decision)
 }
 
+// answerBefore is how long before Temporal gives an Execute up it ends by itself. What
+// Temporal gives up has no answer: nobody would know that a write never began.
+const answerBefore = 2 * time.Second
+
+var errOutOfTime = errors.New("the time for one attempt is up")
+
+// errBecameUnfit says that the news came while the write waited for a connection.
+var errBecameUnfit = errors.New("the component became unfit before the write began")
+
 // Execute writes the order into the order database, once. The fence asks the
 // decision table again immediately before the write begins, so an order that was
 // admitted a moment before an outage does not write into it; while it still waits
@@ -115,13 +124,18 @@ func (a *Orders) Execute(ctx context.Context, in ExecuteInput) (ltp.Receipt, err
 	components := in.Order.Components()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if end, ok := ctx.Deadline(); ok {
+		var release context.CancelFunc
+		ctx, release = context.WithDeadlineCause(ctx, end.Add(-answerBefore), errOutOfTime)
+		defer release()
+	}
 
 	// The write may begin while the news arrives: whichever comes first has the
 	// door, and a write that has begun is not cut off.
 	var door atomic.Bool
 	stop := a.Board.OnUnfit(components, func() {
 		if door.CompareAndSwap(false, true) {
-			cancel(errors.New("the component became unfit before the write began"))
+			cancel(errBecameUnfit)
 		}
 	})
 	defer stop()
@@ -138,7 +152,7 @@ func (a *Orders) Execute(ctx context.Context, in ExecuteInput) (ltp.Receipt, err
 			return &errFenced{reading, decision}
 		}
 		if !door.CompareAndSwap(false, true) {
-			return context.Cause(ctx)
+			return errBecameUnfit // not ctx's cause, which may be a moment late
 		}
 		begun = time.Now()
 		return nil

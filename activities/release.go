@@ -93,7 +93,7 @@ func (e *Engine) Release(ctx context.Context, in ReleaseInput) (ReleaseReport, e
 		var before ReleaseReport
 		if err := activity.GetHeartbeatDetails(ctx, &before); err == nil {
 			r.released.Store(int64(before.Released))
-			r.passes = before.Passes
+			r.passes.Store(int64(before.Passes))
 			r.warm = before.Released > 0
 		}
 	}
@@ -115,23 +115,24 @@ type release struct {
 	warm     bool // the canaries have come back
 	limiter  *rate.Limiter
 	began    time.Time // when the ramp began
-	passes   int
+	passes   atomic.Int64
 	released atomic.Int64
+	missed   atomic.Int64 // signals that failed
 
 	mu   sync.Mutex
 	sent map[string]struct{} // orders that have the signal: one is enough
 }
 
 func (r *release) report() ReleaseReport {
-	return ReleaseReport{Released: int(r.released.Load()), Passes: r.passes}
+	return ReleaseReport{Released: int(r.released.Load()), Passes: int(r.passes.Load())}
 }
 
 func (r *release) run(ctx context.Context) error {
-	if err := r.serving(ctx); err != nil {
-		return err
-	}
 	stopBeat := r.beat(ctx)
 	defer stopBeat()
+	if _, err := r.serving(ctx); err != nil {
+		return err
+	}
 	if r.in.Settle {
 		return r.settle(ctx)
 	}
@@ -142,7 +143,7 @@ func (r *release) run(ctx context.Context) error {
 func (r *release) drain(ctx context.Context) error {
 	var idleSince time.Time
 	for {
-		found, err := r.sweep(ctx)
+		released, err := r.sweep(ctx)
 		if err != nil {
 			return err
 		}
@@ -152,7 +153,7 @@ func (r *release) drain(ctx context.Context) error {
 			return err
 		case left == 0:
 			return nil
-		case found > 0:
+		case released > 0:
 			idleSince = time.Time{}
 		case idleSince.IsZero():
 			idleSince = time.Now()
@@ -182,15 +183,17 @@ func (r *release) ebb(ctx context.Context, left int64) (int64, error) {
 	return left, nil
 }
 
-// settle sweeps at growing intervals until nothing was found for long enough.
+// settle sweeps at growing intervals until nothing was found for long enough. An
+// order that could not be signalled was found, too.
 func (r *release) settle(ctx context.Context) error {
 	quiet, wait := time.Now(), r.Pace.Pass
 	for {
-		found, err := r.sweep(ctx)
+		missed := r.missed.Load()
+		released, err := r.sweep(ctx)
 		if err != nil {
 			return err
 		}
-		if found > 0 {
+		if released > 0 || r.missed.Load() > missed {
 			quiet, wait = time.Now(), r.Pace.Pass
 		}
 		if time.Since(quiet) >= r.Pace.Settle {
@@ -206,7 +209,7 @@ func (r *release) settle(ctx context.Context) error {
 // sweep releases every order it finds that has not been released yet, and returns
 // how many.
 func (r *release) sweep(ctx context.Context) (int, error) {
-	r.passes++
+	r.passes.Add(1)
 	before := r.released.Load()
 	backlog := backlog{client: r.Client, component: r.in.Component, before: r.in.Epoch}
 	err := backlog.oldestFirst(ctx, func(orders []deferred) error {
@@ -241,7 +244,7 @@ func (r *release) page(ctx context.Context, orders []deferred) error {
 
 // signalAll signals the orders in turn, several at once, at the pace of the ramp.
 func (r *release) signalAll(ctx context.Context, orders []deferred) error {
-	if r.limiter == nil {
+	if r.warm && r.limiter == nil {
 		r.limiter, r.began = rate.NewLimiter(rate.Limit(r.Pace.Start), 1+r.Pace.Parallel/4), time.Now()
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -253,7 +256,7 @@ func (r *release) signalAll(ctx context.Context, orders []deferred) error {
 				break // the group's error says why
 			}
 		}
-		if err := r.serving(groupCtx); err != nil {
+		if _, err := r.serving(groupCtx); err != nil {
 			return errors.Join(err, group.Wait())
 		}
 		group.Go(func() error { return r.signal(groupCtx, o.id) })
@@ -271,12 +274,16 @@ func (r *release) ramp() rate.Limit {
 }
 
 func (r *release) signal(ctx context.Context, workflowID string) error {
-	now := r.Board.Orientation(r.in.Component)
-	err := r.Client.SignalWorkflow(ctx, workflowID, "", ltp.StabilitySignal, ltp.Stability{
-		Component: r.in.Component, State: now.State, Epoch: r.in.Epoch,
+	now, err := r.serving(ctx) // again, since it may have been long until its turn came
+	if err != nil {
+		return err
+	}
+	err = r.Client.SignalWorkflow(ctx, workflowID, "", ltp.StabilitySignal, ltp.Stability{
+		Component: r.in.Component, State: now.State, Epoch: now.Epoch,
 	})
 	if err != nil && !errors.As(err, new(*serviceerror.NotFound)) {
 		if ctx.Err() == nil {
+			r.missed.Add(1)
 			r.Log.Warn("order not released, the next sweep finds it", "workflow", workflowID, "error", err)
 			return nil
 		}
@@ -301,22 +308,23 @@ func (r *release) awaitEnd(ctx context.Context, orders []deferred) error {
 		wg.Go(func() { _ = r.Client.GetWorkflow(waiting, o.id, "").Get(waiting, nil) })
 	}
 	wg.Wait() // an order that failed has ended too: what it says of the component, the observer says better
-	return r.serving(ctx)
+	_, err := r.serving(ctx)
+	return err
 }
 
-// serving returns errMovedOn when the orientation is no longer the one that this
-// release serves. While the board is blind, or still behind, it waits.
-func (r *release) serving(ctx context.Context) error {
+// serving returns the orientation that this release serves, or errMovedOn when it is
+// no longer the one in force. While the board is blind, or still behind, it waits.
+func (r *release) serving(ctx context.Context) (board.Reading, error) {
 	now, err := r.Board.Wait(ctx, r.in.Component, func(now board.Reading) bool {
 		return now.Epoch > r.in.Epoch || (now.Epoch == r.in.Epoch && !now.Blind)
 	})
 	switch {
 	case err != nil:
-		return err
+		return now, err
 	case now.Epoch != r.in.Epoch || !now.State.Fit():
-		return errMovedOn
+		return now, errMovedOn
 	}
-	return nil
+	return now, nil
 }
 
 // pause waits between sweeps, for as long as the orientation stands.
@@ -327,7 +335,8 @@ func (r *release) pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.C:
-		return r.serving(ctx)
+		_, err := r.serving(ctx)
+		return err
 	}
 }
 
@@ -342,7 +351,7 @@ func (r *release) beat(ctx context.Context) (stop func()) {
 			case <-beating.Done():
 				return
 			case <-t.C:
-				activity.RecordHeartbeat(ctx, ReleaseReport{Released: int(r.released.Load())})
+				activity.RecordHeartbeat(ctx, r.report())
 			}
 		}
 	}()

@@ -9,6 +9,7 @@ package board
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,9 +144,9 @@ func (b *Board) follow(ctx context.Context, component string, poke chan<- struct
 // Put sets a reading. Run calls it; so do tests.
 func (b *Board) Put(r Reading) {
 	b.mu.Lock()
-	if old, ok := b.readings[r.Component]; ok && (old.Epoch > r.Epoch || old.ReadAt.After(r.ReadAt)) {
+	if old, ok := b.readings[r.Component]; ok && overtaken(r, old) {
 		b.mu.Unlock()
-		return // an answer that was overtaken
+		return
 	}
 	b.readings[r.Component] = r
 	close(b.changed)
@@ -161,6 +162,13 @@ func (b *Board) Put(r Reading) {
 	for _, w := range fired {
 		w.tell()
 	}
+}
+
+// overtaken reports whether r is an answer that was older than old when it arrived.
+// An answer takes a lease at most: what was asked for after that and still tells of
+// an earlier epoch is of a workflow that was started over.
+func overtaken(r, old Reading) bool {
+	return old.ReadAt.After(r.ReadAt) || (old.Epoch > r.Epoch && r.ReadAt.Sub(old.ReadAt) <= Lease)
 }
 
 // Orientation is what the board holds true of a component right now.
@@ -192,20 +200,21 @@ func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision
 	return readings[worst.Component], decision, reason
 }
 
-// Fence asks the decision table at the last moment before a write. It waits for
-// readings that are not older than FenceAge where what is at hand would admit the
-// order, and so returns an error only when ctx ends first.
+// Fence asks the decision table at the last moment before a write. It waits until no
+// reading is older than FenceAge where what is at hand would admit the order, and so
+// returns an error only when ctx ends first.
 func (b *Board) Fence(ctx context.Context, components []string, r ltp.Request) (Reading, ltp.Decision, error) {
-	for _, c := range components {
-		_, err := b.Wait(ctx, c, func(now Reading) bool {
-			return b.now().Sub(now.ReadAt) <= FenceAge || (!now.Blind && !now.State.Fit())
-		})
-		if err != nil {
-			return b.Orientation(c), ltp.Defer, err
+	fresh := func(now Reading) bool { return b.now().Sub(now.ReadAt) <= FenceAge }
+	for {
+		old := slices.IndexFunc(components, func(c string) bool { return !fresh(b.Orientation(c)) })
+		reading, decision, _ := b.Route(components, r)
+		if old < 0 || (!decision.Admissible() && !reading.Blind) {
+			return reading, decision, nil
+		}
+		if _, err := b.Wait(ctx, components[old], fresh); err != nil {
+			return b.Orientation(components[old]), ltp.Defer, err
 		}
 	}
-	reading, decision, _ := b.Route(components, r)
-	return reading, decision, nil
 }
 
 type watcher struct {

@@ -150,7 +150,7 @@ const dyingWorker = "LTP_TEST_DYING_WORKER"
 func playDyingWorker() error {
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c, err := client.Dial(client.Options{HostPort: os.Getenv(dyingWorker), Logger: log})
+	c, err := client.Dial(client.Options{HostPort: os.Getenv(dyingWorker), Identity: "dying worker", Logger: log})
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,12 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if f.uiPort == 0 && free("127.0.0.1:8233") {
 		f.uiPort = 8233
 	}
-	t, err := a.embedded(ctx, embedded.Start, embedded.Options{UI: true, UIPort: f.uiPort})
+	t, err := a.embedded(ctx, embedded.Start, embedded.Options{
+		UI: true, UIPort: f.uiPort,
+		// The demo's orders need to survive a crash, not a loss of power: a real
+		// Temporal has a database that syncs many commits at once, SQLite syncs each.
+		ExtraArgs: []string{"--sqlite-pragma", "synchronous=normal"},
+	})
 	if errors.Is(err, embedded.ErrInUse) {
 		return fmt.Errorf("%w: end ltp dev there, or use another --state-dir", err)
 	}

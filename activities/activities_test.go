@@ -1,0 +1,56 @@
+package activities_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+)
+
+const db = ltp.DefaultComponent
+
+var silent = slog.New(slog.DiscardHandler)
+
+func newBoard(components ...string) *board.Board { return board.New(nil, components, silent) }
+
+// seen is a reading of this moment.
+func seen(s ltp.State, epoch int64) board.Reading { return seenOf(db, s, epoch) }
+
+func seenOf(component string, s ltp.State, epoch int64) board.Reading {
+	return board.Reading{Orientation: ltp.Orientation{Component: component, State: s, Epoch: epoch}, ReadAt: time.Now()}
+}
+
+// sightless is the reading of a board that lost sight of what was in that epoch.
+func sightless(epoch int64) board.Reading {
+	r := seen(ltp.Unknown, epoch)
+	r.Blind = true
+	return r
+}
+
+// environment runs the activities of a struct until ctx ends.
+func environment(ctx context.Context, activities any) *testsuite.TestActivityEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(silent))
+	e := suite.NewTestActivityEnvironment()
+	e.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	e.RegisterActivity(activities)
+	return e
+}
+
+// do runs an activity and returns its result as the workflow gets it.
+func do[T any](t *testing.T, e *testsuite.TestActivityEnvironment, activity, in any) (result T, err error) {
+	t.Helper()
+	value, err := e.ExecuteActivity(activity, in)
+	if err == nil {
+		require.NoError(t, value.Get(&result))
+	}
+	return result, err
+}

@@ -1,0 +1,267 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/proxy"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/worker"
+)
+
+var record = flag.Bool("record", false, "record histories for the replay tests of workflows, in place of those that are there")
+
+// TestRecordHistories lets every way that a workflow can go happen for real, and keeps
+// the histories. Record a history again only when no order of that time is left
+// anywhere; add new ones beside the old.
+func TestRecordHistories(t *testing.T) {
+	if !*record {
+		t.Skip("records only with -record")
+	}
+	t.Run("an incident", recordIncident)
+	t.Run("a relapse", recordRelapse)
+	t.Run("a lost worker", recordLostWorker)
+	t.Run("two components", recordComponents)
+	t.Run("a blind worker", recordBlindWorker)
+	t.Run("a long life", recordLongLife)
+	t.Run("a long hold", recordBackstop)
+}
+
+func recordIncident(t *testing.T) {
+	r := newRig(t, anonymous)
+	r.exec(`CREATE TRIGGER no_anvils BEFORE INSERT ON orders WHEN NEW.body LIKE '%anvil%' BEGIN SELECT RAISE(ABORT, 'we sell no anvils'); END`)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	r.submit(order("R1"))
+	r.ended("R1")
+	r.save("order-executed-at-once", ltp.OrderWorkflowID("R1"), "")
+	anvil := order("R2")
+	anvil.Lines[0].SKU = "anvil"
+	r.submit(anvil)
+	r.ended("R2")
+	r.save("order-rejected", ltp.OrderWorkflowID("R2"), "")
+	r.unavailable("R3")
+	r.ended("R3")
+	r.save("order-execute-unavailable", ltp.OrderWorkflowID("R3"), "")
+
+	end := r.outage()
+	recovery := r.until(n, ltp.Unstable).Epoch + 1
+	r.decided(r.submit(order("R4")))
+	r.decided(r.submit(order("R5")))
+	late := order("R6")
+	late.Deadline = time.Now().Add(2 * time.Second)
+	r.submit(late)
+	require.NoError(t, r.start.Cancel(r.ctx, "R5"))
+	r.ended("R5")
+	r.save("order-cancelled", ltp.OrderWorkflowID("R5"), "")
+	r.ended("R6")
+	r.save("order-expired", ltp.OrderWorkflowID("R6"), "")
+	r.save("order-still-deferred", ltp.OrderWorkflowID("R4"), "")
+	end()
+	r.ended("R4")
+	r.save("order-deferred-and-replayed", ltp.OrderWorkflowID("R4"), "")
+	replay := ltp.ReplayWorkflowID(ltp.DefaultComponent, recovery)
+	require.NoError(t, r.client.GetWorkflow(r.ctx, replay, "").Get(r.ctx, nil))
+	r.save("replay-of-an-outage", replay, "")
+
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	r.until(n, ltp.Unstable)
+	r.frozen("R7")
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.ended("R7")
+	r.save("order-frozen-and-released", ltp.OrderWorkflowID("R7"), "")
+	r.until(n, ltp.Stable)
+	orientation := ltp.OrientationWorkflowID(ltp.DefaultComponent)
+	r.save("orientation-through-an-incident", orientation, "")
+	require.NoError(t, r.client.CancelWorkflow(r.ctx, orientation, ""))
+	_ = r.client.GetWorkflow(r.ctx, orientation, "").Get(r.ctx, nil)
+	r.save("orientation-cancelled", orientation, "")
+}
+
+func recordRelapse(t *testing.T) {
+	r := newRig(t, anonymous)
+	ids := r.relapse("R", 6)
+	saved := 0
+	for _, id := range ids {
+		r.ended(id)
+		if saved == 0 && r.deferredTwice([]string{id}) {
+			r.save("order-deferred-twice", ltp.OrderWorkflowID(id), "")
+			saved++
+		}
+	}
+	require.Equal(t, 1, saved)
+	r.save("orientation-through-a-relapse", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
+	overtaken := ltp.ReplayWorkflowID(ltp.DefaultComponent, r.epochOf(ltp.Recovering, 2))
+	require.NoError(t, r.client.GetWorkflow(r.ctx, overtaken, "").Get(r.ctx, nil))
+	r.save("replay-overtaken", overtaken, "")
+}
+
+func recordLostWorker(t *testing.T) {
+	r := newRig(t, anonymous)
+	c := r.config()
+	c.Worker = false
+	r.up(c)
+	dying := launch(t, environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
+	r.submit(order("R1"))
+	dying.wait()
+	require.NoError(t, r.start.Cancel(r.ctx, "R1"))
+	r.up(r.config())
+	r.ended("R1")
+	r.save("order-worker-lost-after-its-write", ltp.OrderWorkflowID("R1"), "")
+}
+
+func recordComponents(t *testing.T) {
+	r := newRig(t, anonymous)
+	n := r.upWithPayments()
+	r.until(n, ltp.Stable)
+	r.twoComponents(n, "R1")
+	r.save("order-of-two-components", ltp.OrderWorkflowID("R1"), "")
+	r.degraded(n, "R2", "R3")
+	r.save("order-of-high-risk-while-degraded", ltp.OrderWorkflowID("R2"), "")
+	r.save("orientation-degraded", ltp.OrientationWorkflowID(payments), "")
+	settling := ltp.ReplayWorkflowID(payments, n.Board.Orientation(payments).Epoch)
+	require.NoError(t, r.client.GetWorkflow(r.ctx, settling, "").Get(r.ctx, nil))
+	r.save("replay-without-a-drain", settling, "")
+}
+
+func recordBlindWorker(t *testing.T) {
+	r := newRig(t, anonymous)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	r.blinded(n, "R1")
+	r.awaitEvent(ltp.OrderWorkflowID("R1"), func(e *historypb.HistoryEvent) bool {
+		return e.GetEventType() == enumspb.EVENT_TYPE_TIMER_FIRED // it has looked again, in vain
+	})
+	require.NoError(t, worker.Know(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
+	r.ended("R1")
+	r.save("order-routed-blind", ltp.OrderWorkflowID("R1"), "")
+	r.until(n, ltp.Stable)
+	r.save("orientation-begun-again", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
+}
+
+func recordLongLife(t *testing.T) {
+	r := newRig(t, anonymous, shortHistories)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	id, first := ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun()
+	r.outlive(n)
+	history := r.run(id, first)
+	second := history.Events[len(history.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
+	require.NotEmpty(t, second)
+	r.save("orientation-continues-as-new", id, first)
+	r.save("orientation-continued", id, second)
+}
+
+// recordBackstop takes minutes: the backstop is no faster for a test.
+func recordBackstop(t *testing.T) {
+	r := newRig(t, anonymous)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a long migration"}))
+	r.until(n, ltp.Unstable)
+	r.decided(r.submit(order("R1")))
+	ctx, cancel := context.WithTimeout(r.ctx, 4*time.Minute)
+	defer cancel()
+	events, rang := r.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
+	for events.HasNext() && rang < 2 {
+		e, err := events.Next()
+		require.NoError(t, err)
+		if e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
+			rang++
+		}
+	}
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.ended("R1")
+	r.save("order-woken-by-its-backstop", ltp.OrderWorkflowID("R1"), "")
+}
+
+// frozen gets an order past the door in the moment in which the door has not heard of
+// the freeze.
+func (r *rig) frozen(id string) {
+	r.t.Helper()
+	freeze := ltp.Hold{By: "ann", Why: "no more", Freeze: true}
+	for i := 0; ; i++ {
+		orders := starter.New(r.client)
+		_, err := orders.Submit(r.ctx, order(fmt.Sprintf("%s-early-%d", id, i)))
+		require.NoError(r.t, err)
+		require.NoError(r.t, operator(r, ltp.HoldUpdate, freeze))
+		sub, err := orders.Submit(r.ctx, order(id))
+		if err == nil {
+			r.decided(sub)
+			return
+		}
+		require.True(r.t, errors.Is(err, starter.ErrFrozen), err)
+		freeze.Freeze = false
+		require.NoError(r.t, operator(r, ltp.HoldUpdate, freeze))
+		freeze.Freeze = true
+	}
+}
+
+// epochOf is the epoch of the nth time that the default component was in a state.
+func (r *rig) epochOf(s ltp.State, nth int) int64 {
+	r.t.Helper()
+	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	require.NoError(r.t, err)
+	for _, f := range story.Frames {
+		if f.Orientation.State == s {
+			if nth--; nth == 0 {
+				return f.Orientation.Epoch
+			}
+		}
+	}
+	require.FailNow(r.t, "it never was", s)
+	return 0
+}
+
+// anonymous keeps who recorded out of the histories, as far as that can be said
+// beforehand.
+func anonymous(o *embedded.Options) { o.Client.Identity = "recorder" }
+
+// save writes a history as `temporal workflow show --output json` does, without the
+// names of this machine and its folders.
+func (r *rig) save(name, workflowID, runID string) {
+	r.t.Helper()
+	h := r.run(workflowID, runID)
+	host, err := os.Hostname()
+	require.NoError(r.t, err)
+	require.NoError(r.t, proxy.VisitPayloads(r.ctx, h, proxy.VisitPayloadsOptions{
+		Visitor: func(_ *proxy.VisitPayloadsContext, payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+			for _, p := range payloads {
+				p.Data = bytes.ReplaceAll(p.Data, []byte(`"`+host+`/`), []byte(`"recorder/`)) // an observer
+				p.Data = bytes.ReplaceAll(p.Data, []byte(r.dir), []byte("state"))
+			}
+			return payloads, nil
+		},
+	}))
+	for _, e := range h.GetEvents() {
+		if queue := e.GetWorkflowTaskScheduledEventAttributes().GetTaskQueue(); strings.HasPrefix(queue.GetName(), host+":") {
+			queue.Name = "recorder" + strings.TrimPrefix(queue.GetName(), host) // a worker's own
+		}
+	}
+	compact, err := protojson.Marshal(h)
+	require.NoError(r.t, err)
+	var readable bytes.Buffer
+	require.NoError(r.t, json.Indent(&readable, compact, "", "  "))
+	readable.WriteByte('\n')
+	require.NoError(r.t, os.MkdirAll(filepath.Join("..", "workflows", "testdata"), 0o755))
+	require.NoError(r.t, os.WriteFile(filepath.Join("..", "workflows", "testdata", name+".json"), readable.Bytes(), 0o644))
+	r.t.Logf("%s: %d events", name, len(h.Events))
+}
