@@ -29,6 +29,10 @@ type Pace struct {
 	// Double from Start up to Ceiling.
 	Start, Ceiling float64
 	Double         time.Duration
+	// Every PilotEvery-th order is a pilot, and Pilots of them may be on their way at
+	// once: what is released and has not ended stays below PilotEvery*(Pilots+1), so
+	// that a slow database slows the release down, and no order overtakes many others.
+	PilotEvery, Pilots int
 	// Parallel is how many signals are under way at once.
 	Parallel int
 	// Pass is the least pause between two sweeps.
@@ -47,6 +51,7 @@ func DefaultPace() Pace {
 	return Pace{
 		Canary: 8, CanaryWait: 5 * time.Second,
 		Start: 200, Ceiling: 500, Double: 250 * time.Millisecond,
+		PilotEvery: 32, Pilots: 4,
 		Parallel: 32,
 		Pass:     250 * time.Millisecond, Patience: 15 * time.Second, Settle: 15 * time.Second,
 	}
@@ -88,7 +93,7 @@ type ReleaseReport struct {
 // board is blind. After a crash it begins a new sweep; an order that is signalled
 // twice acts once.
 func (e *Engine) Release(ctx context.Context, in ReleaseInput) (ReleaseReport, error) {
-	r := &release{Engine: e, in: in, sent: map[string]struct{}{}}
+	r := &release{Engine: e, in: in, sent: map[string]struct{}{}, pilots: make(chan struct{}, e.Pace.Pilots)}
 	if activity.HasHeartbeatDetails(ctx) {
 		var before ReleaseReport
 		if err := activity.GetHeartbeatDetails(ctx, &before); err == nil {
@@ -112,7 +117,8 @@ var errMovedOn = errors.New("the orientation moved on")
 type release struct {
 	*Engine
 	in       ReleaseInput
-	warm     bool // the canaries have come back
+	warm     bool          // the canaries have come back
+	pilots   chan struct{} // one element for each pilot on its way
 	limiter  *rate.Limiter
 	began    time.Time // when the ramp began
 	passes   atomic.Int64
@@ -249,7 +255,7 @@ func (r *release) signalAll(ctx context.Context, orders []deferred) error {
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(r.Pace.Parallel)
-	for _, o := range orders {
+	for i, o := range orders {
 		if r.warm {
 			r.limiter.SetLimit(r.ramp())
 			if err := r.limiter.Wait(groupCtx); err != nil {
@@ -259,9 +265,35 @@ func (r *release) signalAll(ctx context.Context, orders []deferred) error {
 		if _, err := r.serving(groupCtx); err != nil {
 			return errors.Join(err, group.Wait())
 		}
+		if r.warm && i%r.Pace.PilotEvery == 0 {
+			if err := r.pilot(ctx, groupCtx, group, o); err != nil {
+				return errors.Join(err, group.Wait())
+			}
+			continue
+		}
 		group.Go(func() error { return r.signal(groupCtx, o.id) })
 	}
 	return group.Wait()
+}
+
+// pilot releases an order as a pilot, when one of those on their way has ended.
+func (r *release) pilot(ctx, groupCtx context.Context, group *errgroup.Group, o deferred) error {
+	select {
+	case r.pilots <- struct{}{}:
+	case <-groupCtx.Done():
+		return nil // the group's error says why
+	}
+	group.Go(func() error {
+		err := r.signal(groupCtx, o.id)
+		go func() { // it may outlast its page
+			defer func() { <-r.pilots }()
+			if err == nil {
+				r.ended(ctx, o)
+			}
+		}()
+		return err
+	})
+	return nil
 }
 
 // ramp is the rate at this moment.
@@ -299,17 +331,23 @@ func (r *release) signal(ctx context.Context, workflowID string) error {
 	return nil
 }
 
-// awaitEnd waits until the orders have ended, for CanaryWait at most.
+// awaitEnd waits until the orders have ended, for CanaryWait at most. An order that
+// failed has ended too: what it says of the component, the observer says better.
 func (r *release) awaitEnd(ctx context.Context, orders []deferred) error {
-	waiting, cancel := context.WithTimeout(ctx, r.Pace.CanaryWait)
-	defer cancel()
 	var wg sync.WaitGroup
 	for _, o := range orders {
-		wg.Go(func() { _ = r.Client.GetWorkflow(waiting, o.id, "").Get(waiting, nil) })
+		wg.Go(func() { r.ended(ctx, o) })
 	}
-	wg.Wait() // an order that failed has ended too: what it says of the component, the observer says better
+	wg.Wait()
 	_, err := r.serving(ctx)
 	return err
+}
+
+// ended returns when the order has ended, or after CanaryWait.
+func (r *release) ended(ctx context.Context, o deferred) {
+	waiting, cancel := context.WithTimeout(ctx, r.Pace.CanaryWait)
+	defer cancel()
+	_ = r.Client.GetWorkflow(waiting, o.id, "").Get(waiting, nil)
 }
 
 // serving returns the orientation that this release serves, or errMovedOn when it is

@@ -202,6 +202,7 @@ func TestTheRampBeginsAfterTheCanaries(t *testing.T) {
 		n.add(300, func(_ int, w *waiting) { w.stuck = true })
 		p := inTurn()
 		p.Start, p.Ceiling, p.Double = 10, 40, 2*time.Second
+		p.Pilots = 300 // these orders never end, and shall not slow the ramp down here
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		require.Len(t, n.signals, 300)
@@ -215,6 +216,22 @@ func TestTheRampBeginsAfterTheCanaries(t *testing.T) {
 		for second, limit := range []int{10, 10, 20, 20, 40, 40, 40, 40} {
 			assert.InDelta(t, limit, perSecond[second], 2, "in second %d", second)
 		}
+	})
+}
+
+// TestOrdersThatDoNotEndSlowTheReleaseDown: what is released and has not ended stays
+// below a bound, however fast the ramp.
+func TestOrdersThatDoNotEndSlowTheReleaseDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(1000, func(_ int, w *waiting) { w.stuck = true })
+		p := activities.DefaultPace()
+		p.Start, p.Ceiling = 10_000, 10_000
+		time.AfterFunc(p.CanaryWait+p.CanaryWait/2, func() { s.sees(ltp.Unstable, 6) })
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(n.signals), p.Canary+p.PilotEvery*(p.Pilots+1))
+		assert.Greater(t, len(n.signals), p.Canary+p.PilotEvery)
 	})
 }
 

@@ -86,6 +86,9 @@ func attach(ctx context.Context, c client.Client, o Options, info serverInfo) (*
 func clientOptions(o Options, info serverInfo) client.Options {
 	c := o.Client
 	c.HostPort, c.Namespace = info.Address, info.Namespace
+	// Compressing what goes over loopback costs both sides more than anything else
+	// they do for a request.
+	c.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	if c.Logger == nil {
 		c.Logger = log.NewStructuredLogger(slog.Default())
 	}

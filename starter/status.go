@@ -70,34 +70,69 @@ func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
 // ctx ends first, it returns what is known by then, without an error.
 func (s *Starter) Await(ctx context.Context, sub Submission) (Status, error) {
 	st := Status{OrderID: sub.OrderID, State: ltp.Accepted, Message: ltp.MessagePending}
-	events := s.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID(sub.OrderID), sub.RunID, true,
-		enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	err := s.follow(ctx, sub, &st)
+	if err != nil && (ctx.Err() != nil || errors.Is(err, ErrUnreachable)) {
+		return st, nil
+	}
+	return st, err
+}
+
+// usually is how long it takes at most, as a rule, to execute an order.
+const usually = time.Second
+
+// follow reads an order's history as it grows until the order is deferred or has
+// ended. An order that is being executed is followed by its end alone for a while:
+// that is a call or two less of Temporal for every order.
+func (s *Starter) follow(ctx context.Context, sub Submission, st *Status) error {
+	const all, end = enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+	done, err := s.read(ctx, sub, all, st, func() bool { return st.Decision.Admissible() })
+	if done || err != nil {
+		return err
+	}
+	executing, cancel := context.WithTimeout(ctx, usually)
+	defer cancel()
+	done, err = s.read(executing, sub, end, st, nil)
+	if done || (err != nil && executing.Err() == nil) {
+		return err
+	}
+	_, err = s.read(ctx, sub, all, st, nil)
+	return err
+}
+
+// read reads a history as it grows, until the order is deferred or has ended, which
+// it reports, or until enough says so.
+func (s *Starter) read(ctx context.Context, sub Submission, filter enumspb.HistoryEventFilterType, st *Status, enough func() bool) (done bool, err error) {
+	events := s.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID(sub.OrderID), sub.RunID, true, filter)
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
-			if err = lookup(sub.OrderID, err); ctx.Err() != nil || errors.Is(err, ErrUnreachable) {
-				return st, nil
-			}
-			return st, err
+			return false, lookup(sub.OrderID, err)
 		}
 		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED {
 			st.AcceptedAt = e.GetEventTime().AsTime()
 		}
-		if r, ok, err := trace.Routing(e); err != nil {
-			return st, err
-		} else if ok {
+		r, routed, err := trace.Routing(e)
+		if err != nil {
+			return false, err
+		}
+		if routed {
 			if st.route(r); st.State == ltp.Deferred {
-				return st, nil
+				return true, nil
 			}
 		}
-		if outcome, ok, err := trace.Outcome(e); err != nil {
-			return st, err
-		} else if ok {
+		outcome, ended, err := trace.Outcome(e)
+		if err != nil {
+			return false, err
+		}
+		if ended {
 			st.end(outcome, e.GetEventTime().AsTime())
-			return st, nil
+			return true, nil
+		}
+		if enough != nil && enough() {
+			return false, nil
 		}
 	}
-	return st, nil
+	return false, nil
 }
 
 func (st *Status) route(r ltp.Routing) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -21,7 +20,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/worker"
 )
@@ -84,10 +85,10 @@ func recordIncident(t *testing.T) {
 	r.until(n, ltp.Stable)
 	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
 	r.until(n, ltp.Unstable)
-	r.frozen("R7")
+	frozen := r.frozen(n)
 	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
-	r.ended("R7")
-	r.save("order-frozen-and-released", ltp.OrderWorkflowID("R7"), "")
+	r.ended(frozen)
+	r.save("order-frozen-and-released", ltp.OrderWorkflowID(frozen), "")
 	r.until(n, ltp.Stable)
 	orientation := ltp.OrientationWorkflowID(ltp.DefaultComponent)
 	r.save("orientation-through-an-incident", orientation, "")
@@ -181,7 +182,7 @@ func recordBackstop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(r.ctx, 4*time.Minute)
 	defer cancel()
 	events, rang := r.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
-	for events.HasNext() && rang < 2 {
+	for rang < 2 && events.HasNext() {
 		e, err := events.Next()
 		require.NoError(t, err)
 		if e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
@@ -193,25 +194,22 @@ func recordBackstop(t *testing.T) {
 	r.save("order-woken-by-its-backstop", ltp.OrderWorkflowID("R1"), "")
 }
 
-// frozen gets an order past the door in the moment in which the door has not heard of
-// the freeze.
-func (r *rig) frozen(id string) {
+// frozen gets an order past the door in the moment in which its worker has heard of
+// a freeze, and the door has not.
+func (r *rig) frozen(n *node.Node) (id string) {
 	r.t.Helper()
-	freeze := ltp.Hold{By: "ann", Why: "no more", Freeze: true}
 	for i := 0; ; i++ {
-		orders := starter.New(r.client)
-		_, err := orders.Submit(r.ctx, order(fmt.Sprintf("%s-early-%d", id, i)))
+		door := starter.New(r.client)
+		_, err := door.Submit(r.ctx, order(fmt.Sprintf("R7-early-%d", i)))
 		require.NoError(r.t, err)
-		require.NoError(r.t, operator(r, ltp.HoldUpdate, freeze))
-		sub, err := orders.Submit(r.ctx, order(id))
-		if err == nil {
-			r.decided(sub)
-			return
+		require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true}))
+		_, err = n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && now.Hold.Freeze })
+		require.NoError(r.t, err)
+		id := fmt.Sprintf("R7-%d", i)
+		if sub, err := door.Submit(r.ctx, order(id)); err == nil && r.decided(sub).Decision == ltp.Freeze {
+			return id
 		}
-		require.True(r.t, errors.Is(err, starter.ErrFrozen), err)
-		freeze.Freeze = false
-		require.NoError(r.t, operator(r, ltp.HoldUpdate, freeze))
-		freeze.Freeze = true
+		require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "take some more"}))
 	}
 }
 
