@@ -80,15 +80,18 @@ func (o *Observer) Observe(ctx context.Context, in ObserveInput) (Handover, erro
 	})
 	cancel()
 	<-delivered
+	why := "its watch ended"
 	switch {
 	case ctx.Err() != nil:
-		return Handover{}, ctx.Err()
+		// The workflow cancelled it, which does not read the answer, or heartbeats did
+		// not get through, which is no failure of observing: the next is asked at once.
+		why = "Temporal stopped it: " + context.Cause(ctx).Error()
 	case stopping.Load():
-		return Handover{Observer: o.Name, Why: "its worker stopped", At: stamp(time.Now())}, nil
-	case err == nil || errors.Is(err, context.Canceled):
-		return Handover{Observer: o.Name, Why: "its watch ended", At: stamp(time.Now())}, nil
+		why = "its worker stopped"
+	case err != nil && !errors.Is(err, context.Canceled):
+		return Handover{}, err
 	}
-	return Handover{}, err
+	return Handover{Observer: o.Name, Why: why, At: stamp(time.Now())}, nil
 }
 
 // deliver signals the newest observation, again and again until Temporal has it.

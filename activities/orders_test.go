@@ -208,23 +208,39 @@ func TestAWriteThatHasNotBegunWhenTheWorkerStopsIsUnavailable(t *testing.T) {
 }
 
 func TestNewsThatTheComponentIsUnfitEndsTheWaitForAConnection(t *testing.T) {
-	news := map[string]board.Reading{"unstable": seen(ltp.Unstable, 4), "sight is lost": sightless(3)}
-	for name, news := range news {
+	for name, news := range map[string]func() board.Reading{
+		"unstable":      func() board.Reading { return seen(ltp.Unstable, 4) },
+		"sight is lost": func() board.Reading { return sightless(3) },
+	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBoard(db)
-			b.Put(seen(ltp.Stable, 3))
-			_, err := execute(t, b, func(ctx context.Context, _ ltp.Order, _ func() error) (bool, error) {
-				news.ReadAt = time.Now()
-				b.Put(news)
-				<-ctx.Done() // no connection comes
-				return false, unavailable(ctx.Err())
-			}, activities.ExecuteInput{Order: order})
-			failure, attempt := attempted(t, err)
-			assert.Equal(t, activities.Unavailable, failure.Type())
-			assert.Equal(t, "the component became unfit before the write began", failure.Message())
-			assert.Zero(t, attempt.BegunAt)
+			synctest.Test(t, func(t *testing.T) {
+				b := newBoard(db)
+				b.Put(seen(ltp.Stable, 3))
+				began := time.Now()
+				_, err := execute(t, b, func(ctx context.Context, _ ltp.Order, _ func() error) (bool, error) {
+					b.Put(news())
+					<-ctx.Done() // no connection comes
+					return false, unavailable(ctx.Err())
+				}, activities.ExecuteInput{Order: order})
+				failure, attempt := attempted(t, err)
+				assert.Equal(t, activities.Unavailable, failure.Type())
+				assert.Equal(t, "the component became unfit before the write began", failure.Message())
+				assert.Zero(t, attempt.BegunAt)
+				assert.Zero(t, time.Since(began))
+			})
 		})
 	}
+}
+
+func TestNewsThatComesAtTheDoorIsGivenAsTheReason(t *testing.T) {
+	b := newBoard(db)
+	b.Put(seen(ltp.Stable, 3))
+	_, err := execute(t, b, func(ctx context.Context, o ltp.Order, admit func() error) (bool, error) {
+		b.Put(seen(ltp.Unstable, 4))
+		return never(t)(ctx, o, admit)
+	}, activities.ExecuteInput{Order: order})
+	failure, _ := attempted(t, err)
+	assert.Contains(t, failure.Message(), "orders-db is UNSTABLE (epoch 4)")
 }
 
 // TestADoorThatNewsHasClosedStaysClosed even for an order database that was given its

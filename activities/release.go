@@ -262,9 +262,6 @@ func (r *release) signalAll(ctx context.Context, orders []deferred) error {
 				break // the group's error says why
 			}
 		}
-		if _, err := r.serving(groupCtx); err != nil {
-			return errors.Join(err, group.Wait())
-		}
 		if r.warm && i%r.Pace.PilotEvery == 0 {
 			if err := r.pilot(ctx, groupCtx, group, o); err != nil {
 				return errors.Join(err, group.Wait())
@@ -306,7 +303,7 @@ func (r *release) ramp() rate.Limit {
 }
 
 func (r *release) signal(ctx context.Context, workflowID string) error {
-	now, err := r.serving(ctx) // again, since it may have been long until its turn came
+	now, err := r.serving(ctx) // at the last moment: its turn may have been long in coming
 	if err != nil {
 		return err
 	}

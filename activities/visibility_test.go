@@ -60,7 +60,7 @@ type namespace struct {
 	orders  map[string]*waiting
 	signals []sent
 	refused int
-	counts  int
+	listed  int // how many orders ListWorkflow has returned
 	// signalling is called, if set, before the nth signal arrives; it may take a while.
 	signalling func(n int)
 	begun      int
@@ -176,9 +176,6 @@ func (n *namespace) find(query string) ([]*waiting, error) {
 }
 
 func (n *namespace) CountWorkflow(_ context.Context, r *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
-	n.mu.Lock()
-	n.counts++
-	n.mu.Unlock()
 	found, err := n.find(r.GetQuery())
 	return &workflowservice.CountWorkflowExecutionsResponse{Count: int64(len(found))}, err
 }
@@ -197,6 +194,9 @@ func (n *namespace) ListWorkflow(_ context.Context, r *workflowservice.ListWorkf
 		}
 	}
 	page := found[first:min(first+int(r.GetPageSize()), len(found))]
+	n.mu.Lock()
+	n.listed += len(page)
+	n.mu.Unlock()
 	answer := &workflowservice.ListWorkflowExecutionsResponse{}
 	for _, w := range page {
 		answer.Executions = append(answer.Executions, &workflowpb.WorkflowExecutionInfo{
@@ -231,7 +231,10 @@ type orderRun struct {
 func (r *orderRun) Get(ctx context.Context, _ any) error {
 	for {
 		r.namespace.mu.Lock()
-		ended := r.order.ended()
+		ended, wait := r.order.ended(), 50*time.Millisecond
+		if !r.order.ends.IsZero() && !r.order.stuck {
+			wait = time.Until(r.order.ends)
+		}
 		r.namespace.mu.Unlock()
 		if ended {
 			return nil
@@ -239,7 +242,7 @@ func (r *orderRun) Get(ctx context.Context, _ any) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Millisecond):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -275,7 +275,9 @@ func TestTheFenceAnswersAtOnceFromAFreshReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard()
 		b.Put(seen(ltp.Stable, 3).old(FenceAge))
-		got := <-fence(t.Context(), b, db)
+		answer := fence(t.Context(), b, db)
+		require.Len(t, answer, 1)
+		got := <-answer
 		require.NoError(t, got.err)
 		assert.Equal(t, ltp.Execute, got.decision)
 		assert.EqualValues(t, 3, got.Epoch)
@@ -304,7 +306,9 @@ func TestTheFenceRefusesOnAFreshReadingThatSeesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard()
 		b.Put(blind(orientation(ltp.Stable, 3), time.Now(), "its observer is silent"))
-		got := <-fence(t.Context(), b, db)
+		answer := fence(t.Context(), b, db)
+		require.Len(t, answer, 1)
+		got := <-answer
 		require.NoError(t, got.err)
 		assert.Equal(t, ltp.Defer, got.decision)
 	})

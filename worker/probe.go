@@ -12,10 +12,11 @@ import (
 const (
 	// workerStopTimeout is how long Stop lets activities finish.
 	workerStopTimeout = 5 * time.Second
-	// heartbeatEvery is how often heartbeats reach Temporal. Left to the SDK it would
-	// be four fifths of the heartbeat timeout, and a server that is busy for a moment
-	// would take a living observer for dead.
-	heartbeatEvery = time.Second
+	// heartbeatEvery is how often heartbeats reach Temporal, and how long the SDK lets
+	// one take before it cancels the activity. Left to the SDK it would be four fifths
+	// of the heartbeat timeout, and one lost heartbeat would be a lost observer; a
+	// second would cancel a living observer whenever the server is busy.
+	heartbeatEvery = 3 * time.Second
 )
 
 // WatchProbe observes with a probe under the settings.

@@ -18,7 +18,7 @@ import (
 // timeout and the policy's grace together.
 const (
 	// HeartbeatTimeout is how soon a dead observer is noticed.
-	HeartbeatTimeout = 8 * time.Second
+	HeartbeatTimeout = 10 * time.Second
 	// ObserveFor bounds one Observe activity; it is then scheduled again.
 	ObserveFor = 24 * time.Hour
 	// Observers that fail at once are tried again after a growing pause.
