@@ -53,7 +53,30 @@ func (r *release) count(ctx context.Context) (int64, error) {
 // orders were started. The store lists newest first only, so the time line is
 // halved until a slice fits on a page.
 func (b backlog) oldestFirst(ctx context.Context, each func([]deferred) error) error {
-	return b.walk(ctx, time.Unix(0, 0).UTC(), time.Now().UTC().Add(time.Hour), each)
+	now := time.Now().UTC()
+	from, err := b.beginning(ctx, now)
+	if err != nil {
+		return err
+	}
+	if err := b.walk(ctx, from, now, each); err != nil {
+		return err
+	}
+	return b.walk(ctx, now, now.Add(24*time.Hour), each) // started meanwhile, or by a clock that is ahead
+}
+
+// beginning is a time before which no order of the backlog was started. It looks
+// back twice as far each time, so that a backlog of minutes costs a few counts.
+func (b backlog) beginning(ctx context.Context, to time.Time) (time.Time, error) {
+	for back := 2 * time.Minute; ; back *= 2 {
+		from := to.Add(-back)
+		if from.Year() < 2000 {
+			return time.Unix(0, 0).UTC(), nil
+		}
+		n, err := b.count(ctx, fmt.Sprintf(" AND StartTime<'%s'", from.Format(time.RFC3339Nano)))
+		if err != nil || n == 0 {
+			return from, err
+		}
+	}
 }
 
 func (b backlog) walk(ctx context.Context, from, to time.Time, each func([]deferred) error) error {
