@@ -72,7 +72,7 @@ func (b backlog) beginning(ctx context.Context, to time.Time) (time.Time, error)
 		if from.Year() < 2000 {
 			return time.Unix(0, 0).UTC(), nil
 		}
-		n, err := b.count(ctx, fmt.Sprintf(" AND StartTime<'%s'", from.Format(time.RFC3339Nano)))
+		n, err := b.count(ctx, started(time.Unix(0, 0), from))
 		if err != nil || n == 0 {
 			return from, err
 		}
@@ -81,7 +81,7 @@ func (b backlog) beginning(ctx context.Context, to time.Time) (time.Time, error)
 
 func (b backlog) walk(ctx context.Context, from, to time.Time, each func([]deferred) error) error {
 	const finest = 10 * time.Millisecond
-	where := fmt.Sprintf(" AND StartTime>='%s' AND StartTime<'%s'", from.Format(time.RFC3339Nano), to.Format(time.RFC3339Nano))
+	where := started(from, to)
 	n, err := b.count(ctx, where)
 	if err != nil || n == 0 {
 		return err
@@ -104,6 +104,11 @@ func (b backlog) walk(ctx context.Context, from, to time.Time, each func([]defer
 		return strings.Compare(x.id, y.id)
 	})
 	return each(orders)
+}
+
+// started limits a query to orders started from one time until before another.
+func started(from, to time.Time) string {
+	return fmt.Sprintf(" AND StartTime>='%s' AND StartTime<'%s'", from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano))
 }
 
 func (b backlog) list(ctx context.Context, where string) ([]deferred, error) {
