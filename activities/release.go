@@ -263,9 +263,7 @@ func (r *release) signalAll(ctx context.Context, orders []deferred) error {
 			}
 		}
 		if r.warm && i%r.Pace.PilotEvery == 0 {
-			if err := r.pilot(ctx, groupCtx, group, o); err != nil {
-				return errors.Join(err, group.Wait())
-			}
+			r.pilot(ctx, groupCtx, group, o)
 			continue
 		}
 		group.Go(func() error { return r.signal(groupCtx, o.id) })
@@ -274,11 +272,11 @@ func (r *release) signalAll(ctx context.Context, orders []deferred) error {
 }
 
 // pilot releases an order as a pilot, when one of those on their way has ended.
-func (r *release) pilot(ctx, groupCtx context.Context, group *errgroup.Group, o deferred) error {
+func (r *release) pilot(ctx, groupCtx context.Context, group *errgroup.Group, o deferred) {
 	select {
 	case r.pilots <- struct{}{}:
 	case <-groupCtx.Done():
-		return nil // the group's error says why
+		return // the group's error says why
 	}
 	group.Go(func() error {
 		err := r.signal(groupCtx, o.id)
@@ -290,7 +288,6 @@ func (r *release) pilot(ctx, groupCtx context.Context, group *errgroup.Group, o 
 		}()
 		return err
 	})
-	return nil
 }
 
 // ramp is the rate at this moment.
