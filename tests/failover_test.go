@@ -83,6 +83,31 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering}, r.states()[:5])
 }
 
+// TestObserverThatLosesTouchForAMoment: Temporal does not hear of the observer for some
+// seconds, again and again. It was never lost, so nothing has happened.
+func TestObserverThatLosesTouchForAMoment(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.deciding())
+	network := newLink(t, r.server.Address())
+	observer := r.observerOver(network.address())
+	before := r.until(n, ltp.Stable)
+	for range 3 {
+		r.awaitObserver(observer)
+		network.cut()
+		var last time.Time
+		r.observing(func(a *workflowpb.PendingActivityInfo) bool {
+			last = a.GetLastHeartbeatTime().AsTime()
+			return time.Since(last) > 3*time.Second
+		})
+		network.mend()
+		r.observing(func(a *workflowpb.PendingActivityInfo) bool { return a.GetLastHeartbeatTime().AsTime().After(last) })
+	}
+	r.submit(order("touch-1"))
+	r.executedOnce("touch-", []string{"touch-1"})
+	assert.Equal(t, before.Epoch, r.until(n, ltp.Stable).Epoch, "the state stood")
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
+}
+
 // deciding is a node that leaves observing to others.
 func (r *rig) deciding() (c node.Config) {
 	c = r.config()
@@ -94,7 +119,7 @@ func (r *rig) deciding() (c node.Config) {
 // active is which of the observers heartbeats.
 func (r *rig) active(observers []*process) (which int) {
 	r.t.Helper()
-	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
+	r.observing(func(a *workflowpb.PendingActivityInfo) bool {
 		for i, o := range observers {
 			if beats(a, o) {
 				which = i
@@ -109,7 +134,13 @@ func (r *rig) active(observers []*process) (which int) {
 // awaitObserver waits until an observer is the active one.
 func (r *rig) awaitObserver(o *process) {
 	r.t.Helper()
-	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool { return beats(a, o) })
+	r.observing(func(a *workflowpb.PendingActivityInfo) bool { return beats(a, o) })
+}
+
+// observing waits until the default component is being observed in a way that fits.
+func (r *rig) observing(fits func(*workflowpb.PendingActivityInfo) bool) {
+	r.t.Helper()
+	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), fits)
 }
 
 func beats(a *workflowpb.PendingActivityInfo, o *process) bool {

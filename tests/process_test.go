@@ -86,7 +86,13 @@ func launch(t *testing.T, env []string, program string, args ...string) *process
 // ltp starts an ltp command against the rig's Temporal and waits until it runs.
 func (r *rig) ltp(args ...string) *process {
 	r.t.Helper()
-	env := environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	return r.ltpOver(r.server.Address(), args...)
+}
+
+// ltpOver does so over an address that leads there.
+func (r *rig) ltpOver(address string, args ...string) *process {
+	r.t.Helper()
+	env := environment(r.t, "TEMPORAL_ADDRESS="+address, "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	p := launch(r.t, env, ltpBinary(r.t), args...)
 	p.says(&p.stderr, `runs on Temporal namespace`)
 	return p
@@ -102,7 +108,12 @@ func (r *rig) worker(args ...string) *process {
 // seconds.
 func (r *rig) observer(args ...string) *process {
 	r.t.Helper()
-	return r.ltp(append([]string{
+	return r.observerOver(r.server.Address(), args...)
+}
+
+func (r *rig) observerOver(address string, args ...string) *process {
+	r.t.Helper()
+	return r.ltpOver(address, append([]string{
 		"observe", "--orders-db", r.orders, "--dwell", "300ms", "--grace", "3s",
 		"--interval", "50ms", "--unfit-latency", "2s", "--fit-latency", "1500ms", "--slow-latency", "1400ms", "--slow-exit", "1s",
 	}, args...)...)
