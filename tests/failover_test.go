@@ -14,6 +14,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/workflows"
 )
 
 // TestObserverFailover: of two observers one is active. When it is killed the other
@@ -87,7 +88,9 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 // seconds, again and again. It was never lost, so nothing has happened.
 func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 	r := newRig(t)
-	n := r.up(r.deciding())
+	c := r.deciding()
+	c.Policy.Grace = ltp.DefaultPolicy().Grace
+	n := r.up(c)
 	network := newLink(t, r.server.Address())
 	observer := r.observerOver(network.address())
 	before := r.until(n, ltp.Stable)
@@ -97,7 +100,7 @@ func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 		var last time.Time
 		r.observing(func(a *workflowpb.PendingActivityInfo) bool {
 			last = a.GetLastHeartbeatTime().AsTime()
-			return time.Since(last) > 3*time.Second
+			return time.Since(last) > workflows.HeartbeatTimeout*7/10
 		})
 		network.mend()
 		r.observing(func(a *workflowpb.PendingActivityInfo) bool { return a.GetLastHeartbeatTime().AsTime().After(last) })

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -47,23 +48,23 @@ func TestOrientationOutlivesItsHistory(t *testing.T) {
 	}
 }
 
-// outlive lets an operator hold and release the component, until its Orientation has
-// continued as new twice: once while held, so that the hold goes on.
+// outlive makes history until the component's Orientation has continued as new twice,
+// the second time while an operator holds it.
 func (r *rig) outlive(n *node.Node) {
 	r.t.Helper()
-	held := ltp.Hold{By: "ann", Why: "to make history"}
-	run := r.orientationRun()
-	for r.orientationRun() == run {
+	held, released := ltp.Hold{By: "ann", Why: "to make history"}, ltp.Release{By: "ann", Why: "done"}
+	for run := r.orientationRun(); r.orientationRun() == run; {
 		require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
-		require.NoError(r.t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+		require.NoError(r.t, operator(r, ltp.ReleaseUpdate, released))
 		r.until(n, ltp.Stable)
 	}
-	run = r.orientationRun()
-	for r.orientationRun() == run {
-		require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
+	require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
+	for run := r.orientationRun(); r.orientationRun() == run; {
+		seen := ltp.Observation{Component: ltp.DefaultComponent, Verdict: ltp.Healthy, Reason: "as the test says", Observer: "test", At: time.Now().UTC()}
+		require.NoError(r.t, r.client.SignalWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal, seen))
 	}
 	require.NotNil(r.t, r.until(n, ltp.Unstable).Hold)
-	require.NoError(r.t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	require.NoError(r.t, operator(r, ltp.ReleaseUpdate, released), "the hold went on")
 	r.until(n, ltp.Stable)
 }
 
