@@ -26,13 +26,14 @@ func routeSummary(in activities.RouteInput) string {
 }
 
 func executeSummary(r ltp.Routing) string {
+	s := fmt.Sprintf("EXECUTE %s: %s %s, epoch %d", r.Reason, r.Component, r.State, r.Epoch)
 	if r.Replays != "" {
-		return fmt.Sprintf("EXECUTE %s: replay of %s under %s %s, epoch %d", r.Reason, r.Replays, r.Component, r.State, r.Epoch)
+		s += "; replays " + r.Replays
 	}
-	return fmt.Sprintf("EXECUTE %s under %s %s, epoch %d", r.Reason, r.Component, r.State, r.Epoch)
+	return s
 }
 
 func timerSummary(r ltp.Routing, until time.Time) string {
-	return fmt.Sprintf("%s %s, %s epoch %d: %s; looks again by itself at %s",
-		r.Decision, r.Reason, r.Component, r.Epoch, ltp.Commitment, until.UTC().Format(time.TimeOnly))
+	return fmt.Sprintf("%s %s: %s (%s epoch %d; looks again by itself at %s)",
+		r.Decision, r.Reason, ltp.Commitment, r.Component, r.Epoch, until.UTC().Format(time.TimeOnly))
 }
