@@ -196,6 +196,21 @@ func (c *terminal) looksBack() (frames string) {
 	return frames
 }
 
+// TestKilledDevLeavesItsDataInOrder: whoever comes next finds what was accepted, and
+// no process of the one that was killed.
+func TestKilledDevLeavesItsDataInOrder(t *testing.T) {
+	c := newTerminal(t)
+	dev := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0")
+	dev.says(&dev.stdout, `release --why`)
+	c.status("orders", "submit", "-f", c.file("K1"))
+	dev.kill()
+	assert.Equal(t, "K1", c.status("orders", "get", "K1").OrderID)
+	c.deserted()
+	again := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0")
+	again.says(&again.stdout, `release --why`)
+	require.Eventually(t, func() bool { return c.status("orders", "get", "K1").State == ltp.Executed }, patience, 100*time.Millisecond)
+}
+
 // TestDemoReport: ltp demo --json prints the contract and nothing else, and ends well
 // only if every guarantee held.
 func TestDemoReport(t *testing.T) {
@@ -204,16 +219,9 @@ func TestDemoReport(t *testing.T) {
 	assert.Zero(t, demo.wait(), demo.stderr.String())
 
 	out := json.NewDecoder(strings.NewReader(demo.stdout.String()))
-	var report map[string]map[string]any
-	var whole map[string]any
-	require.NoError(t, out.Decode(&whole))
+	var report map[string]any
+	require.NoError(t, out.Decode(&report))
 	require.ErrorIs(t, out.Decode(&struct{}{}), io.EOF, "exactly one JSON object")
-	report = map[string]map[string]any{}
-	for key, value := range whole {
-		if object, ok := value.(map[string]any); ok {
-			report[key] = object
-		}
-	}
 	for key, fields := range map[string][]string{
 		"orders":   {"submitted", "accepted", "errors", "deferred", "executed", "rejected", "cancelled", "expired", "pending"},
 		"order_db": {"rows", "duplicates", "missing", "writes_begun_while_unfit"},
@@ -226,7 +234,7 @@ func TestDemoReport(t *testing.T) {
 			assert.Contains(t, report[key], field, key)
 		}
 	}
-	orders, db := report["orders"], report["order_db"]
+	orders, db := report["orders"].(map[string]any), report["order_db"].(map[string]any)
 	assert.Zero(t, orders["errors"])
 	assert.Zero(t, orders["pending"])
 	assert.Equal(t, orders["accepted"], orders["executed"])
@@ -235,7 +243,7 @@ func TestDemoReport(t *testing.T) {
 	assert.Zero(t, db["missing"])
 	assert.Zero(t, db["writes_begun_while_unfit"])
 	var states []any
-	for _, transition := range whole["timeline"].([]any) {
+	for _, transition := range report["timeline"].([]any) {
 		states = append(states, transition.(map[string]any)["state"])
 	}
 	assert.Subset(t, states, []any{"STABLE", "UNSTABLE", "RECOVERING"})

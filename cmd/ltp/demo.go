@@ -110,6 +110,9 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	defer n.Stop()
 
 	screen := newScreen(cmd.ErrOrStderr())
+	var above io.Writer = screen
+	a.logTo.Store(&above)
+	defer a.logTo.Store(nil)
 	screen.note("Temporal UI: %s", t.ui)
 	report, err := demo.Run(ctx, demo.Config{
 		Client: t.Client, Namespace: t.namespace, Board: n.Board, DB: n.DB, OrdersURL: f.ordersDB,

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,6 +42,18 @@ type app struct {
 	logLevel  string
 	logFormat string
 	log       *slog.Logger
+	logTo     logStream
+}
+
+// logStream is where the log goes: standard error, unless something is painted
+// there.
+type logStream struct{ atomic.Pointer[io.Writer] }
+
+func (s *logStream) Write(p []byte) (int, error) {
+	if w := s.Load(); w != nil {
+		return (*w).Write(p)
+	}
+	return os.Stderr.Write(p)
 }
 
 func root() *cobra.Command {
@@ -81,9 +95,9 @@ func (a *app) setUpLog() error {
 	options := &slog.HandlerOptions{Level: level}
 	switch a.logFormat {
 	case "text":
-		a.log = slog.New(slog.NewTextHandler(os.Stderr, options))
+		a.log = slog.New(slog.NewTextHandler(&a.logTo, options))
 	case "json":
-		a.log = slog.New(slog.NewJSONHandler(os.Stderr, options))
+		a.log = slog.New(slog.NewJSONHandler(&a.logTo, options))
 	default:
 		return fmt.Errorf("--log-format %q: use text or json", a.logFormat)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -14,6 +15,7 @@ import (
 // elsewhere a line whenever the act or the state changes, and one every ten
 // seconds.
 type screen struct {
+	mu       sync.Mutex
 	w        io.Writer
 	terminal bool
 	lines    int // that the last picture took
@@ -24,12 +26,25 @@ type screen struct {
 func newScreen(w io.Writer) *screen { return &screen{w: w, terminal: isTerminal(w)} }
 
 func (s *screen) note(format string, args ...any) {
-	s.clear()
-	fmt.Fprintf(s.w, format+"\n", args...)
+	fmt.Fprintf(s, format+"\n", args...)
+}
+
+// Write writes what is to stay, such as a line of the log, above the picture.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wipe()
+	return s.w.Write(p)
 }
 
 // clear wipes the picture.
 func (s *screen) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wipe()
+}
+
+func (s *screen) wipe() {
 	if s.lines > 0 {
 		fmt.Fprintf(s.w, "\x1b[%dA\x1b[J", s.lines)
 		s.lines = 0
@@ -37,6 +52,8 @@ func (s *screen) clear() {
 }
 
 func (s *screen) show(now demo.Scene) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.terminal {
 		s.paint(now)
 		return
@@ -45,8 +62,8 @@ func (s *screen) show(now demo.Scene) {
 		return
 	}
 	s.last, s.said = now, time.Now()
-	fmt.Fprintf(s.w, "%6.1fs  %-10s epoch %-3d %5d received, %5d waiting, %5d executed, %d errors, write %s: %s\n",
-		now.Elapsed.Seconds(), now.State, now.Epoch, now.Accepted, now.Waiting, now.Executed, now.Errors,
+	fmt.Fprintf(s.w, "%6.1fs  %-10s epoch %-3d %5d received, %5d deferred, %5d executed, %5d waiting, %d errors, write %s: %s\n",
+		now.Elapsed.Seconds(), now.State, now.Epoch, now.Accepted, now.Deferred, now.Executed, now.Waiting, now.Errors,
 		now.Latency.Round(time.Millisecond), now.Act)
 }
 
@@ -54,11 +71,11 @@ func (s *screen) paint(now demo.Scene) {
 	picture := []string{
 		fmt.Sprintf("\x1b[1m%s\x1b[0m", now.Act),
 		fmt.Sprintf("  %s\x1b[1m %-10s \x1b[0m  epoch %d   %s", colourOf(now.State), now.State, now.Epoch, now.Reason),
-		fmt.Sprintf("  received %5d   waiting %5d   executed %5d   errors %d", now.Accepted, now.Waiting, now.Executed, now.Errors),
+		fmt.Sprintf("  received %5d   deferred %5d   executed %5d   waiting %5d   errors %d", now.Accepted, now.Deferred, now.Executed, now.Waiting, now.Errors),
 		fmt.Sprintf("  waiting  %s", bar(now.Waiting, max(now.Accepted, 1), 50)),
 		fmt.Sprintf("  write    %-8s   %.1f s", now.Latency.Round(time.Millisecond), now.Elapsed.Seconds()),
 	}
-	s.clear()
+	s.wipe()
 	for _, line := range picture {
 		fmt.Fprintf(s.w, "%s\x1b[K\n", line)
 	}
