@@ -413,7 +413,7 @@ func TestEveryValidOrderIsReadAsItWasWritten(t *testing.T) {
 	}
 	unicode := order("unicode")
 	unicode.Customer = `Ада "O'Neil" \ 阿达 👩🏽‍💻 % _ $1 ?`
-	unicode.Lines[0].SKU = "lämp\n\t<&>\u2028"
+	unicode.Lines[0].SKU = "lämp <&>\u2028"
 	most := order("most")
 	most.Lines = []ltp.Line{{SKU: "lamp", Quantity: ltp.MaxAmountMinor, UnitAmountMinor: 1}}
 	least := order(strings.Repeat("i", ltp.MaxIDLength))
