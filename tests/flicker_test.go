@@ -23,7 +23,7 @@ func TestTheFlicker(t *testing.T) {
 	n := r.up(c)
 	report, err := demo.Run(r.ctx, demo.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, OrdersURL: r.orders, APIURL: url, Door: r.door,
-		Orders: 150, Outage: 4 * time.Second,
+		Orders: 150, Outage: 5 * time.Second,
 	})
 	require.NoError(t, err)
 	for _, v := range report.Guarantees {
@@ -45,7 +45,7 @@ func TestTheFlicker(t *testing.T) {
 		states = append(states, tr.State)
 	}
 	assert.Equal(t, []ltp.State{ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, states[len(states)-4:])
-	assert.Contains(t, report.Timeline[len(report.Timeline)-3].Reason, "DB Write Latency > 1000ms")
+	assert.Contains(t, report.Timeline[len(report.Timeline)-3].Reason, "DB Write Latency > 1500ms")
 }
 
 // TestUsersReadPendingDuringAnOutage is what a customer sees, with curl's eyes.

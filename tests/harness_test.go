@@ -86,8 +86,8 @@ func (r *rig) openDB() orderdb.DB {
 // quick are thresholds that make an incident of seconds.
 func quick() observer.Settings {
 	s := observer.DefaultSettings()
-	s.Interval, s.UnfitLatency, s.FitLatency = 50*time.Millisecond, time.Second, 800*time.Millisecond
-	s.SlowLatency, s.SlowExit = 700*time.Millisecond, 500*time.Millisecond
+	s.Interval, s.UnfitLatency, s.FitLatency = 50*time.Millisecond, 1500*time.Millisecond, 1200*time.Millisecond
+	s.SlowLatency, s.SlowExit = time.Second, 800*time.Millisecond
 	return s
 }
 
