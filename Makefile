@@ -4,7 +4,7 @@ STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK = go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: demo dev build test lint fmt vuln postgres generate clean
+.PHONY: demo dev build server test lint fmt vuln postgres generate clean
 
 demo: ## play the incident
 	@go run ./cmd/ltp demo
@@ -16,9 +16,13 @@ build: ## bin/ltp, and the embedded Temporal server bin/ltp-devserver
 	go build -trimpath -o bin/ltp ./cmd/ltp
 	cd devserver && go build -trimpath -ldflags '-s -w' -o ../bin/ltp-devserver .
 
-test: postgres ## every test, with the race detector
+test: postgres server ## every test, with the race detector
 	go test -race -timeout 30m ./...
 	cd devserver && go test -timeout 30m ./...
+
+server: ## compile the embedded Temporal server into Go's cache: some minutes, once
+	@echo "compiling the embedded Temporal server, unless Go has it cached"
+	cd devserver && go build -trimpath -ldflags '-s -w' -o /dev/null .
 
 lint: ## gofmt, go vet, staticcheck, workflowcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "gofmt -w these:"; echo "$$unformatted"; exit 1; }

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -21,8 +22,22 @@ type temporal struct {
 	client.Client
 	namespace string
 	// ui is the address of Temporal UI where it is known.
-	ui   string
+	ui string
+	// gone is closed when a server of this process's own has ended; nil otherwise.
+	gone <-chan struct{}
 	stop func()
+}
+
+// waitFor returns when ctx ends, or with the error of a part that ended by itself.
+func (t *temporal) waitFor(ctx context.Context, n *node.Node) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-n.Failed():
+		return err
+	case <-t.gone:
+		return errors.New("the embedded Temporal server has ended: temporal.log in the state directory says why. What was accepted is kept: start again")
+	}
 }
 
 // connect connects to the Temporal that the environment names. Without one it uses
@@ -75,7 +90,7 @@ func (a *app) embedded(ctx context.Context, start func(context.Context, embedded
 		return nil, err
 	}
 	return &temporal{
-		Client: server.Client(), namespace: server.Namespace(), ui: server.UIAddress(),
+		Client: server.Client(), namespace: server.Namespace(), ui: server.UIAddress(), gone: server.Done(),
 		stop: func() {
 			if err := server.Stop(); err != nil {
 				a.log.Warn("the embedded Temporal server did not stop cleanly", "error", err)

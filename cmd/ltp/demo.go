@@ -136,7 +136,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	}
 	if !f.exit && isTerminal(os.Stdout) && isTerminal(os.Stdin) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "\nTemporal UI and the order API stay up until Ctrl-C.")
-		if err := waitFor(ctx, n); err != nil {
+		if err := t.waitFor(ctx, n); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ Try:
   ltp inspect A2
   ltp orientation release --why done
 `, a.stateDir, c.Listen.Addr(), t.ui, c.Listen.Addr())
-			return waitFor(cmd.Context(), n)
+			return t.waitFor(cmd.Context(), n)
 		},
 	}
 	a.ordersDBFlag(cmd, &c)

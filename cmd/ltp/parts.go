@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -128,17 +127,7 @@ func (a *app) runPart(cmd *cobra.Command, c node.Config, l listeners) error {
 	if c.Listen != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Order API: http://%s\n", c.Listen.Addr())
 	}
-	return waitFor(cmd.Context(), n)
-}
-
-// waitFor returns when ctx ends, or with the error of a part that stopped by itself.
-func waitFor(ctx context.Context, n *node.Node) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-n.Failed():
-		return err
-	}
+	return t.waitFor(cmd.Context(), n)
 }
 
 func (a *app) componentsFlag(cmd *cobra.Command, c *node.Config) {
