@@ -123,7 +123,7 @@ func TestPostgresIsUnhealthyAtTheFirstDefiniteError(t *testing.T) {
 func TestAFrozenPostgresIsNoticedWhileTheWriteHangs(t *testing.T) {
 	server := pgtest.Start(t)
 	seen := watching(t, server.Database(t))
-	server.Freeze()
+	server.Freeze(t)
 	down := await(t, seen, ltp.Unhealthy)
 	assert.Equal(t, "DB Write Latency > 400ms", down.Reason)
 	assert.Empty(t, down.Evidence.Error)

@@ -145,7 +145,7 @@ func TestAFrozenServerEndsWritesWithTheirContexts(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url+"&pool_max_conns=2")
 	warm(t, db, "before-", 2)
-	server.Freeze()
+	server.Freeze(t)
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		began := time.Now()
@@ -171,7 +171,7 @@ func TestAnIdleConnectionThatDoesNotAnswerIsNotWrittenOver(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
 	mustPut(t, db, order("A1"))
-	server.Freeze()
+	server.Freeze(t)
 	// Idle for longer than a connection is trusted.
 	<-time.After(1100 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -290,7 +290,7 @@ func TestOfSeveralHostsTheOneThatTakesWritesIsUsed(t *testing.T) {
 	awaitSetting(t, first.URL(), "default_transaction_read_only", "on")
 	assert.False(t, mustPut(t, open(t, hosts), order("A1")), "the first host is read-only")
 
-	first.Freeze()
+	first.Freeze(t)
 	began := time.Now()
 	assert.True(t, mustPut(t, open(t, hosts), order("A1")), "the first host is frozen")
 	assert.Less(t, time.Since(began), 10*time.Second)
@@ -300,7 +300,7 @@ func TestWhenTheLeaderFreezesTheNextIsFoundInSeconds(t *testing.T) {
 	first, _ := ownPostgres(t)
 	db := open(t, twoHosts(t, first)+"&pool_max_conns=2")
 	warm(t, db, "before-", 2)
-	first.Freeze()
+	first.Freeze(t)
 	var hung sync.WaitGroup
 	for range 2 {
 		hung.Go(func() {

@@ -92,17 +92,17 @@ func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 	c.Policy.Grace = ltp.DefaultPolicy().Grace
 	n := r.up(c)
 	network := newLink(t, r.server.Address())
-	observer := r.observerOver(network.address())
+	observer := r.observerOver(network.Address())
 	before := r.until(n, ltp.Stable)
 	for range 3 {
 		r.awaitObserver(observer)
-		network.cut()
+		network.Cut()
 		var last time.Time
 		r.observing(func(a *workflowpb.PendingActivityInfo) bool {
 			last = a.GetLastHeartbeatTime().AsTime()
 			return time.Since(last) > workflows.HeartbeatTimeout*7/10
 		})
-		network.mend()
+		network.Mend()
 		r.observing(func(a *workflowpb.PendingActivityInfo) bool { return a.GetLastHeartbeatTime().AsTime().After(last) })
 	}
 	r.submit(order("touch-1"))

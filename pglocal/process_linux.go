@@ -1,4 +1,4 @@
-package pgtest
+package pglocal
 
 import (
 	"bytes"
@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// attributes run a process as the owner, and end it when we die.
+// attributes run a process as the owner, end it when we die, and keep a terminal's
+// Ctrl-C, which is for us, from it.
 func attributes(owner *syscall.Credential) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Credential: owner, Pdeathsig: syscall.SIGQUIT}
+	return &syscall.SysProcAttr{Credential: owner, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
 }
 
 // children returns the processes that a process started.
