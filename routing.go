@@ -90,6 +90,9 @@ type Fence struct {
 	Component string `json:"component"`
 	State     State  `json:"state"`
 	Epoch     int64  `json:"epoch"`
+	// ReadAt is when that was asked of Temporal, by the worker's clock, in milliseconds:
+	// a state that was published before is one that the write knew of.
+	ReadAt time.Time `json:"read_at,omitzero"`
 }
 
 // RequestFrameID names the route_request frame of an order's nth routing.

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -19,7 +20,18 @@ const db = ltp.DefaultComponent
 
 var silent = slog.New(slog.DiscardHandler)
 
-func newBoard(components ...string) *board.Board { return board.New(nil, components, silent) }
+// newBoard is a board on which what a test puts stays true for half a second.
+func newBoard(components ...string) (b *board.Board) {
+	b = board.Of(func(_ context.Context, component string) (board.Reading, error) {
+		now := b.Orientation(component)
+		if time.Since(now.ReadAt) > time.Second/2 {
+			return now, errors.New("nobody answers")
+		}
+		now.ReadAt = time.Now()
+		return now, nil
+	}, components, silent)
+	return b
+}
 
 // seen is a reading of this moment.
 func seen(s ltp.State, epoch int64) board.Reading { return seenOf(db, s, epoch) }

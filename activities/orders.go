@@ -147,7 +147,7 @@ func (a *Orders) Execute(ctx context.Context, in ExecuteInput) (ltp.Receipt, err
 		if err != nil {
 			return err
 		}
-		fence = ltp.Fence{Component: reading.Component, State: reading.State, Epoch: reading.Epoch}
+		fence = ltp.Fence{Component: reading.Component, State: reading.State, Epoch: reading.Epoch, ReadAt: stamp(reading.ReadAt)}
 		if !decision.Admissible() {
 			return &errFenced{reading, decision}
 		}

@@ -92,7 +92,7 @@ func TestAnAdmittedOrderIsWrittenAndItsReceiptTellsWhen(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, ltp.Receipt{
 			BegunAt: began.Add(3 * time.Millisecond), CommittedAt: began.Add(10 * time.Millisecond),
-			Fence: ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3},
+			Fence: ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3, ReadAt: began.Add(3 * time.Millisecond)},
 		}, receipt)
 	})
 }
@@ -120,7 +120,7 @@ func TestTheFenceRefusesWhatBecameUnfitBetweenRoutingAndTheDoor(t *testing.T) {
 	assert.Contains(t, failure.Message(), "not begun: orders-db is UNSTABLE (epoch 4), which asks to DEFER")
 	assert.Zero(t, attempt.BegunAt)
 	assert.False(t, attempt.EndedAt.IsZero())
-	assert.Equal(t, ltp.Fence{Component: db, State: ltp.Unstable, Epoch: 4}, attempt.Fence)
+	assertFence(t, ltp.Fence{Component: db, State: ltp.Unstable, Epoch: 4}, attempt.Fence)
 }
 
 // TestTheFenceIsTheDecisionTable: the door is as strict as routing was, row by row.
@@ -146,7 +146,7 @@ func TestTheFenceLooksAtEveryComponentOfTheOrder(t *testing.T) {
 	both.DependsOn = []string{db, "payments"}
 	_, err := execute(t, b, never(t), activities.ExecuteInput{Order: both})
 	_, attempt := attempted(t, err)
-	assert.Equal(t, ltp.Fence{Component: "payments", State: ltp.Unstable, Epoch: 8}, attempt.Fence)
+	assertFence(t, ltp.Fence{Component: "payments", State: ltp.Unstable, Epoch: 8}, attempt.Fence)
 }
 
 func TestTheDoorWaitsForAFreshReading(t *testing.T) {
@@ -161,7 +161,7 @@ func TestTheDoorWaitsForAFreshReading(t *testing.T) {
 		}()
 		receipt, err := execute(t, b, writes(false, nil), activities.ExecuteInput{Order: order, Request: ltp.Request{Replay: true}})
 		require.NoError(t, err)
-		assert.Equal(t, ltp.Fence{Component: db, State: ltp.Recovering, Epoch: 6}, receipt.Fence)
+		assertFence(t, ltp.Fence{Component: db, State: ltp.Recovering, Epoch: 6}, receipt.Fence)
 	})
 }
 
@@ -269,7 +269,7 @@ func TestNewsDoesNotCutOffAWriteThatHasBegun(t *testing.T) {
 		return false, ctx.Err()
 	}, activities.ExecuteInput{Order: order})
 	require.NoError(t, err)
-	assert.Equal(t, ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, receipt.Fence, "what it began under")
+	assertFence(t, ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, receipt.Fence, "what it began under")
 }
 
 // TestEitherTheNewsHasTheDoorOrTheWrite when both arrive at the very same time: a
@@ -352,7 +352,7 @@ func TestEveryEndOfAWriteIsToldFromTheOthers(t *testing.T) {
 			assert.Equal(t, row.begun, !attempt.BegunAt.IsZero())
 			assert.False(t, attempt.EndedAt.IsZero())
 			if row.begun {
-				assert.Equal(t, ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, attempt.Fence)
+				assertFence(t, ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, attempt.Fence)
 			}
 		})
 	}
@@ -390,14 +390,14 @@ func TestEveryWriteIsMeasured(t *testing.T) {
 		_, err := executeWith(t, t.Context(), a, slow, activities.ExecuteInput{Order: order})
 		require.NoError(t, err)
 		assert.Equal(t, []wrote{{
-			fence: ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, begun: began.Add(4 * time.Millisecond), took: 4 * time.Millisecond,
+			fence: ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3, ReadAt: began.Add(4 * time.Millisecond).UTC()}, begun: began.Add(4 * time.Millisecond), took: 4 * time.Millisecond,
 		}}, m.writes)
 
 		b.Put(seen(ltp.Unstable, 4))
 		_, err = executeWith(t, t.Context(), a, never(t), activities.ExecuteInput{Order: order})
 		require.Error(t, err)
 		require.Len(t, m.writes, 2)
-		assert.Equal(t, ltp.Fence{Component: db, State: ltp.Unstable, Epoch: 4}, m.writes[1].fence)
+		assertFence(t, ltp.Fence{Component: db, State: ltp.Unstable, Epoch: 4}, m.writes[1].fence)
 		assert.Zero(t, m.writes[1].begun, "it never began")
 		assert.Error(t, m.writes[1].err)
 	})
@@ -458,4 +458,12 @@ func TestRoutingNeverFailsAndDefersWhatCannotBeKnown(t *testing.T) {
 	assert.Equal(t, "payments", routing.Component, "not on this worker's board")
 	assert.Equal(t, ltp.Defer, routing.Decision)
 	assert.True(t, routing.Blind)
+}
+
+// assertFence compares but for when it was read, which must be told.
+func assertFence(t *testing.T, want, got ltp.Fence, why ...any) {
+	t.Helper()
+	assert.False(t, got.ReadAt.IsZero())
+	want.ReadAt = got.ReadAt
+	assert.Equal(t, want, got, why...)
 }

@@ -26,18 +26,19 @@ const (
 	// Lease is for how long a reading may be used, counted from before it was
 	// asked for.
 	Lease = 5 * time.Second
-	// FenceAge is the oldest reading under which a write may begin. Routing may be a
-	// little late, since the fence comes after it; nothing comes after the fence.
-	FenceAge = 500 * time.Millisecond
 	// reads is how many reads of a component may be under way: one that is slow does
 	// not hold up the next.
 	reads = 4
 )
 
+// Source reads the orientation of a component as it is now: [Read], but in tests.
+type Source func(ctx context.Context, component string) (Reading, error)
+
 // Board is safe for concurrent use. Until Run has read a component, that
 // component is UNKNOWN.
 type Board struct {
 	client     client.Client
+	source     Source
 	components []string
 	log        *slog.Logger
 	now        func() time.Time
@@ -47,13 +48,25 @@ type Board struct {
 	watchers map[*watcher]struct{}
 	failing  map[string]bool
 	changed  chan struct{} // closed and replaced at every Put
+	// asking holds the components that are read for the fence now, and whether somebody
+	// has come too late for that reading.
+	asking map[string]bool
 }
 
 // New makes a board of the components. Nothing is read before Run.
 func New(c client.Client, components []string, log *slog.Logger) *Board {
+	b := Of(func(ctx context.Context, component string) (Reading, error) { return Read(ctx, c, component) }, components, log)
+	b.client = c
+	return b
+}
+
+// Of makes a board that reads from a source, only when the fence asks: it has no
+// Temporal for Run to follow.
+func Of(source Source, components []string, log *slog.Logger) *Board {
 	return &Board{
-		client: c, components: components, log: log, now: time.Now,
+		source: source, components: components, log: log, now: time.Now,
 		readings: map[string]Reading{}, watchers: map[*watcher]struct{}{}, failing: map[string]bool{}, changed: make(chan struct{}),
+		asking: map[string]bool{},
 	}
 }
 
@@ -100,7 +113,7 @@ func (b *Board) keep(ctx context.Context, component string, poke <-chan struct{}
 func (b *Board) read(ctx context.Context, component string) {
 	asking, cancel := context.WithTimeout(ctx, Lease)
 	defer cancel()
-	r, err := Read(asking, b.client, component)
+	r, err := b.source(asking, component)
 	if err == nil {
 		b.Put(r)
 	}
@@ -200,20 +213,54 @@ func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision
 	return readings[worst.Component], decision, reason
 }
 
-// Fence asks the decision table at the last moment before a write. It waits until no
-// reading is older than FenceAge where what is at hand would admit the order, and so
-// returns an error only when ctx ends first.
+// Fence asks the decision table at the last moment before a write, on readings that
+// were begun after the call: a write that follows knows of whatever was published
+// before it came to the door. What is known to be unfit is refused at once. It returns
+// an error only when ctx ends first.
 func (b *Board) Fence(ctx context.Context, components []string, r ltp.Request) (Reading, ltp.Decision, error) {
-	fresh := func(now Reading) bool { return b.now().Sub(now.ReadAt) <= FenceAge }
-	for {
+	asked := b.now()
+	fresh := func(now Reading) bool { return !now.ReadAt.Before(asked) }
+	for first := true; ; first = false {
 		old := slices.IndexFunc(components, func(c string) bool { return !fresh(b.Orientation(c)) })
 		reading, decision, _ := b.Route(components, r)
 		if old < 0 || (!decision.Admissible() && !reading.Blind) {
 			return reading, decision, nil
 		}
+		if first {
+			for _, c := range components {
+				b.ask(c)
+			}
+		}
 		if _, err := b.Wait(ctx, components[old], fresh); err != nil {
 			return b.Orientation(components[old]), ltp.Defer, err
 		}
+	}
+}
+
+// ask begins a reading of a component. Where one has been asked for that is still under
+// way, it begins after that, and serves all who came meanwhile.
+func (b *Board) ask(component string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, underWay := b.asking[component]; underWay {
+		b.asking[component] = true
+		return
+	}
+	b.asking[component] = false
+	go b.answer(component)
+}
+
+// answer reads until nobody has come too late.
+func (b *Board) answer(component string) {
+	for late := true; late; {
+		b.read(context.Background(), component)
+		b.mu.Lock()
+		if late = b.asking[component]; late {
+			b.asking[component] = false
+		} else {
+			delete(b.asking, component)
+		}
+		b.mu.Unlock()
 	}
 }
 

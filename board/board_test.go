@@ -2,6 +2,7 @@ package board
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,10 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-func newBoard() *Board { return New(nil, []string{db}, silent) }
+// newBoard is a board on which is only what a test puts there.
+func newBoard() *Board { return Of(mute, []string{db}, silent) }
+
+func mute(context.Context, string) (Reading, error) { return Reading{}, errors.New("nobody answers") }
 
 // seen is a reading of this moment.
 func seen(s ltp.State, epoch int64) Reading {
@@ -254,7 +258,7 @@ func TestTheFenceWaitsForAFreshReading(t *testing.T) {
 		t.Run(string(now.state), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBoard()
-				b.Put(seen(ltp.Stable, 3).old(FenceAge + 1))
+				b.Put(seen(ltp.Stable, 3).old(1))
 				answer := fence(t.Context(), b, db)
 				assert.Empty(t, answer, "what is at hand may be out of date")
 
@@ -271,16 +275,35 @@ func TestTheFenceWaitsForAFreshReading(t *testing.T) {
 	}
 }
 
-func TestTheFenceAnswersAtOnceFromAFreshReading(t *testing.T) {
+// TestTheFenceAsksOnceForAllWhoComeMeanwhile: a reading that is under way was begun too
+// early for those who come later, and one more serves them all.
+func TestTheFenceAsksOnceForAllWhoComeMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBoard()
-		b.Put(seen(ltp.Stable, 3).old(FenceAge))
-		answer := fence(t.Context(), b, db)
-		require.Len(t, answer, 1)
-		got := <-answer
-		require.NoError(t, got.err)
-		assert.Equal(t, ltp.Execute, got.decision)
-		assert.EqualValues(t, 3, got.Epoch)
+		asked := 0
+		b := Of(func(context.Context, string) (Reading, error) {
+			asked++
+			r := seen(ltp.Stable, int64(asked))
+			time.Sleep(3 * time.Millisecond)
+			return r, nil
+		}, []string{db}, silent)
+		b.Put(seen(ltp.Stable, 0).old(1))
+		first := fence(t.Context(), b, db)
+		time.Sleep(time.Millisecond)
+		var late []<-chan fenced
+		for range 20 {
+			late = append(late, fence(t.Context(), b, db))
+		}
+		assert.EqualValues(t, 1, (<-first).Epoch)
+		for _, answer := range late {
+			got := <-answer
+			require.NoError(t, got.err)
+			assert.Equal(t, ltp.Execute, got.decision)
+			assert.EqualValues(t, 2, got.Epoch, "what was begun before it came does not count")
+		}
+		synctest.Wait()
+		assert.Equal(t, 2, asked)
+		assert.EqualValues(t, 3, (<-fence(t.Context(), b, db)).Epoch)
+		synctest.Wait()
 	})
 }
 
@@ -332,17 +355,17 @@ func TestTheFenceAdmitsNothingWhenItsContextEndsFirst(t *testing.T) {
 	}
 }
 
-// TestTheFenceAdmitsOnlyWhenEveryReadingIsFresh: waiting for one component must not
-// let what was read of another grow old.
+// TestTheFenceAdmitsOnlyWhenEveryReadingIsFresh: what is fresh of one component does not
+// speak for another.
 func TestTheFenceAdmitsOnlyWhenEveryReadingIsFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := New(nil, []string{db, "payments"}, silent)
-		b.Put(seen(ltp.Stable, 3))
+		b := Of(mute, []string{db, "payments"}, silent)
+		b.Put(seen(ltp.Stable, 3).old(1))
+		b.Put(seen(ltp.Stable, 7).of("payments").old(1))
 		answer := fence(t.Context(), b, db, "payments")
-		time.Sleep(FenceAge + time.Millisecond)
 		b.Put(seen(ltp.Stable, 8).of("payments"))
 		synctest.Wait()
-		assert.Empty(t, answer, "the reading of the first has grown old meanwhile")
+		assert.Empty(t, answer, "nothing new is known of the first")
 
 		b.Put(seen(ltp.Unstable, 4))
 		got := <-answer

@@ -115,7 +115,7 @@ func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 		return l.then(green, "EXECUTED").then(plain, ": an earlier attempt had written it")
 	case x.Done():
 		l = l.then(green, "EXECUTED").then(plain, " in %s under ", strings.ReplaceAll(lasted(x.CommittedAt.Sub(x.BegunAt)), " ", glue))
-		if r != nil && x.Fence == (ltp.Fence{Component: r.Component, State: r.State, Epoch: r.Epoch}) {
+		if r != nil && x.Fence.Component == r.Component && x.Fence.State == r.State && x.Fence.Epoch == r.Epoch {
 			return l.then(plain, "epoch%s%d", glue, r.Epoch)
 		}
 		return p.held(l, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
