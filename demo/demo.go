@@ -22,9 +22,11 @@ type Config struct {
 	Namespace string
 	Board     *board.Board
 	DB        orderdb.DB
-	OrdersURL string // the order database's URL, for the fault
+	Fault     Fault  // of the order database
 	APIURL    string // the order API, such as http://127.0.0.1:8080
 	Door      *Door  // the worker's Meter
+	// Plain runs as many orders besides, without the gate; nil runs none.
+	Plain *Plain
 	// Orders arrive during Outage, evenly; before and after at the same rate.
 	Orders int
 	Outage time.Duration
@@ -63,7 +65,7 @@ type play struct {
 // not be played or measured; what did not hold is in the Report.
 func Run(ctx context.Context, c Config) (Report, error) {
 	p := &play{Config: c, began: time.Now(), reader: trace.NewReader(c.Client, c.Namespace)}
-	p.clients = newClients(c.APIURL, "demo-"+p.began.UTC().Format("20060102T150405"))
+	p.clients = newClients(c.APIURL, "demo-"+p.began.UTC().Format("20060102T150405"), c.Plain)
 	stop := p.show(ctx)
 	defer stop()
 	if err := p.perform(ctx); err != nil {
@@ -87,22 +89,11 @@ func (p *play) perform(ctx context.Context) (err error) {
 		return err
 	}
 
-	fault := newFlicker(p.OrdersURL)
-	if err := fault.start(ctx); err != nil {
+	if err := p.fail(ctx); err != nil {
 		return err
 	}
-	defer fault.close()
-	p.outage.BeganAt = Time{time.Now()}
-	p.act(fmt.Sprintf("the database takes no writes for %s, orders keep arriving", p.Outage))
-	if err := p.clients.arrive(ctx, phaseOutage, p.Orders, p.Outage); err != nil {
-		return err
-	}
-	if err := fault.end(ctx); err != nil {
-		return err
-	}
-	p.outage.EndedAt = Time{time.Now()}
 
-	p.act("the database writes again, the backlog is replayed")
+	p.act(p.Fault.Ends + ", the backlog is replayed")
 	if err := p.recover(ctx, rate); err != nil {
 		return err
 	}
@@ -115,13 +106,37 @@ func (p *play) perform(ctx context.Context) (err error) {
 	return p.settle(ctx)
 }
 
-// recover lets a few orders arrive, which join the end of the backlog, and waits
-// until the state is STABLE.
+// fail has the fault last for the outage, while orders arrive.
+func (p *play) fail(ctx context.Context) error {
+	// What failed at the very beginning has failed by the fault: the clock runs before.
+	p.outage = Outage{Fault: p.Fault.Name, Begins: p.Fault.Begins, Ends: p.Fault.Ends, BeganAt: Time{time.Now()}}
+	if err := p.Fault.Begin(ctx); err != nil {
+		return fmt.Errorf("%s: %w", p.Fault.Begins, err)
+	}
+	p.act(fmt.Sprintf("%s for %s, orders keep arriving", p.Fault.Begins, p.Outage))
+	if err := p.clients.arrive(ctx, phaseOutage, p.Orders, p.Outage-time.Since(p.outage.BeganAt.Time)); err != nil {
+		return err
+	}
+	if err := p.Fault.End(ctx); err != nil {
+		return fmt.Errorf("%s: %w", p.Fault.Ends, err)
+	}
+	p.outage.EndedAt = Time{time.Now()}
+	return nil
+}
+
+// recover lets a few orders arrive, which join the end of the backlog, waits until the
+// state is STABLE, and then puts in order what the fault has left behind.
 func (p *play) recover(ctx context.Context, rate float64) error {
 	if err := p.clients.arrive(ctx, phaseRecovery, atLeast(5, rate), time.Second); err != nil {
 		return err
 	}
-	return p.await(ctx, ltp.Stable)
+	if err := p.await(ctx, ltp.Stable); err != nil || p.Fault.After == nil {
+		return err
+	}
+	if err := p.Fault.After(ctx); err != nil {
+		return fmt.Errorf("after %q: %w", p.Fault.Ends, err)
+	}
+	return nil
 }
 
 // patience is for how long the demo waits for orders that do not end.
@@ -136,13 +151,13 @@ func (p *play) settle(ctx context.Context) error {
 	for {
 		_, executed, _ := p.Door.counts()
 		if executed >= p.clients.tally().accepted {
-			return nil
+			return p.settlePlain(ctx)
 		}
 		if executed != before {
 			before, since = executed, time.Now()
 		}
 		if time.Since(since) > patience {
-			return nil // the report tells what is pending
+			return p.settlePlain(ctx) // the report tells what is pending
 		}
 		select {
 		case <-ctx.Done():
@@ -150,6 +165,14 @@ func (p *play) settle(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+func (p *play) settlePlain(ctx context.Context) error {
+	if p.Plain == nil {
+		return nil
+	}
+	p.act("waiting for the last plain orders")
+	return p.Plain.settle(ctx)
 }
 
 // await waits for a state, for as long as it takes.

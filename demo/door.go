@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // worker that the demo runs on.
 type Door struct {
 	mu       sync.Mutex
-	begun    []time.Time
+	attempts []attempt
 	deferred int
 	executed int
 	latency  time.Duration
@@ -29,12 +30,11 @@ func (d *Door) Routed(r ltp.Routing, _ time.Duration) {
 }
 
 // Wrote implements activities.Meter.
-func (d *Door) Wrote(_ ltp.Fence, begun time.Time, _ time.Duration, err error) {
+func (d *Door) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
+	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !begun.IsZero() {
-		d.begun = append(d.begun, begun)
-	}
+	d.attempts = append(d.attempts, attempt{entered: now.Add(-took), readAt: fence.ReadAt, begun: begun, ended: now, failed: err != nil})
 	if err == nil {
 		d.executed++
 	}
@@ -51,7 +51,7 @@ func (d *Door) Beat(b activities.Beat) {
 func (d *Door) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.begun, d.deferred, d.executed = nil, 0, 0
+	d.attempts, d.deferred, d.executed = nil, 0, 0
 }
 
 func (d *Door) counts() (deferred, executed int, latency time.Duration) {
@@ -60,28 +60,45 @@ func (d *Door) counts() (deferred, executed int, latency time.Duration) {
 	return d.deferred, d.executed, d.latency
 }
 
-// begunWhile counts the writes that were begun while the timeline was unfit.
-func (d *Door) begunWhile(timeline []Transition) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := 0
-	for _, t := range d.begun {
-		if s, known := stateAt(timeline, t); known && !s.Fit() {
-			n++
+// BegunWhileUnfit counts the writes that were begun while the timeline was unfit, and
+// told apart those among them that were on their way: the fence had asked before that
+// state was published, and the write began before the answer to a later question could
+// have come. Late is the longest that such a write began after the publication.
+func (d *Door) BegunWhileUnfit(timeline []Transition) (unfit, underWay int, late time.Duration) {
+	for _, a := range d.all() {
+		t, known := inForce(timeline, a.begun)
+		switch {
+		case a.begun.IsZero() || !known || t.State.Fit():
+		case a.readAt.Before(t.At.Time):
+			underWay++
+			late = max(late, a.begun.Sub(t.At.Time))
+		default:
+			unfit++
 		}
 	}
-	return n
+	return unfit, underWay, late
 }
 
-// stateAt is the state that was published last before t.
-func stateAt(timeline []Transition, t time.Time) (ltp.State, bool) {
-	var s ltp.State
-	known := false
+func (d *Door) all() []attempt {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.attempts)
+}
+
+// inForce is what was published last before t.
+func inForce(timeline []Transition, t time.Time) (last Transition, known bool) {
 	for _, tr := range timeline {
 		if tr.At.After(t) {
 			break
 		}
-		s, known = tr.State, true
+		last, known = tr, true
 	}
-	return s, known
+	return last, known
+}
+
+// Executed is how many orders were written, since the demo's first or from the
+// beginning.
+func (d *Door) Executed() int {
+	_, executed, _ := d.counts()
+	return executed
 }

@@ -43,9 +43,10 @@ func (a answer) accepted() bool {
 
 // clients submit orders through the order API, each order by a client of its own.
 type clients struct {
-	url  string
-	http *http.Client
-	run  string
+	url   string
+	http  *http.Client
+	run   string
+	plain *Plain // gets the same orders; nil for none
 
 	mu      sync.Mutex
 	sent    int
@@ -53,8 +54,8 @@ type clients struct {
 	wg      sync.WaitGroup
 }
 
-func newClients(url, run string) *clients {
-	return &clients{url: url, run: run, http: &http.Client{
+func newClients(url, run string, plain *Plain) *clients {
+	return &clients{url: url, run: run, plain: plain, http: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 512, MaxIdleConns: 512},
 		Timeout:   30 * time.Second,
 	}}
@@ -72,18 +73,25 @@ func (c *clients) arrive(ctx context.Context, p phase, n int, d time.Duration) e
 		c.sent++
 		number := c.sent
 		c.mu.Unlock()
-		c.wg.Go(func() { c.submit(p, number) })
+		o := c.order(number)
+		c.wg.Go(func() { c.submit(p, o) })
+		if c.plain != nil {
+			c.plain.submit(ctx, o, p == phaseStable || p == phaseOutage)
+		}
 	}
 	return sleepUntil(ctx, begun.Add(d))
 }
 
-func (c *clients) submit(p phase, number int) {
-	o := ltp.Order{
+func (c *clients) order(number int) ltp.Order {
+	return ltp.Order{
 		ID:       fmt.Sprintf("%s-%05d", c.run, number),
 		Customer: fmt.Sprintf("customer-%d", number%97),
 		Currency: "USD",
 		Lines:    []ltp.Line{{SKU: "book", Quantity: int64(1 + number%3), UnitAmountMinor: int64(1000 + number%50*100)}},
 	}
+}
+
+func (c *clients) submit(p phase, o ltp.Order) {
 	a := answer{orderID: o.ID, phase: p, at: time.Now()}
 	a.status, a.message, a.accept, a.err = c.post(o)
 	a.took = time.Since(a.at)

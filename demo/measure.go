@@ -50,7 +50,8 @@ func (p *play) measure(ctx context.Context) (Report, error) {
 	if err := p.countRows(ctx, &report, records); err != nil {
 		return report, err
 	}
-	report.OrderDB.WritesBegunWhileUnfit = p.Door.begunWhile(timeline)
+	unfit, underWay, late := p.Door.BegunWhileUnfit(timeline)
+	report.OrderDB.WritesBegunWhileUnfit, report.OrderDB.WritesUnderWay, report.OrderDB.LatestUnderWayMs = unfit, underWay, late.Milliseconds()
 	countOrders(&report, answers, records)
 	p.timeRecovery(&report, records)
 	report.Cost = Costs{
@@ -62,21 +63,41 @@ func (p *play) measure(ctx context.Context) (Report, error) {
 	for _, ph := range []phase{phaseStable, phaseOutage, phaseRecovery, phaseResolution} {
 		report.API[string(ph)] = latencies(answers, ph)
 	}
+	report.Comparison = p.compare(report, records)
 	report.Example = example(records)
 	report.judge(records)
 	return report, nil
 }
 
-// timeline is what the orientation's history says since the demo began.
+// compare holds the gate against plain retries; nil when there were none.
+func (p *play) compare(report Report, records []record) *Comparison {
+	if p.Plain == nil {
+		return nil
+	}
+	c := Comparison{Gate: fared(p.Door.all(), report.Outage), Plain: fared(p.Plain.attempts, report.Outage)}
+	for _, r := range records {
+		if early := r.answer.phase == phaseStable || r.answer.phase == phaseOutage; early && !r.commit().IsZero() {
+			c.Gate.LastCommitMs = max(c.Gate.LastCommitMs, r.commit().Sub(report.Outage.EndedAt.Time).Milliseconds())
+		}
+	}
+	return &c
+}
+
 func (p *play) timeline(ctx context.Context) ([]Transition, error) {
-	history, err := p.reader.Orientation(ctx, ltp.DefaultComponent)
+	return Timeline(ctx, p.reader, p.began)
+}
+
+// Timeline is what the orientation's history says since a moment, beginning with the
+// state at that moment.
+func Timeline(ctx context.Context, reader *trace.Reader, since time.Time) ([]Transition, error) {
+	history, err := reader.Orientation(ctx, ltp.DefaultComponent)
 	if err != nil {
 		return nil, err
 	}
 	var transitions []Transition
 	for _, f := range history.Frames {
 		t := Transition{Epoch: f.Orientation.Epoch, State: f.Orientation.State, Reason: f.Orientation.Reason, At: Time{f.At}}
-		if f.At.Before(p.began) { // the state that the demo found
+		if f.At.Before(since) {
 			transitions = transitions[:0]
 		}
 		transitions = append(transitions, t)

@@ -21,6 +21,8 @@ type Report struct {
 	API map[string]Latencies `json:"api"`
 	// Guarantees are the promises of ARCHITECTURE.md, held against the figures.
 	Guarantees []Verdict `json:"guarantees"`
+	// Comparison is there when plain orders ran besides.
+	Comparison *Comparison `json:"comparison,omitempty"`
 	// Run is the prefix of the IDs of this demo's orders.
 	Run string `json:"run"`
 	// Example is an order that was deferred and replayed.
@@ -48,6 +50,10 @@ type OrderDB struct {
 	Duplicates            int `json:"duplicates"`
 	Missing               int `json:"missing"`
 	WritesBegunWhileUnfit int `json:"writes_begun_while_unfit"`
+	// WritesUnderWay stood between the fence and the database when an unfit state was
+	// published; the latest of them began LatestUnderWayMs after that.
+	WritesUnderWay   int   `json:"writes_under_way"`
+	LatestUnderWayMs int64 `json:"latest_under_way_ms"`
 }
 
 // Transition is one orientation frame.
@@ -58,11 +64,15 @@ type Transition struct {
 	At     Time      `json:"at"`
 }
 
-// Outage is when writes really were not possible, and how long that took to notice.
+// Outage is when writes really were not possible and why, and how long that took to
+// notice.
 type Outage struct {
-	BeganAt         Time  `json:"began_at"`
-	EndedAt         Time  `json:"ended_at"`
-	DetectedAfterMs int64 `json:"detected_after_ms"`
+	Fault           string `json:"fault"`
+	Begins          string `json:"begins"`
+	Ends            string `json:"ends"`
+	BeganAt         Time   `json:"began_at"`
+	EndedAt         Time   `json:"ended_at"`
+	DetectedAfterMs int64  `json:"detected_after_ms"`
 }
 
 // Recovery is what followed. DrainMs runs from RECOVERING to the last commit of the

@@ -27,12 +27,20 @@ func (r *Report) judge(records []record) {
 		{"An order takes effect once", db.Duplicates == 0 && db.Rows == o.Executed,
 			fmt.Sprintf("%d rows for %d executed orders, %d duplicates", db.Rows, o.Executed, db.Duplicates)},
 		{"No write is begun while unfit", db.WritesBegunWhileUnfit == 0,
-			fmt.Sprintf("%d writes begun between UNSTABLE and RECOVERING", db.WritesBegunWhileUnfit)},
+			fmt.Sprintf("%d writes begun between UNSTABLE and RECOVERING%s", db.WritesBegunWhileUnfit, db.underWay())},
 		{"First deferred, first released", moved <= page,
 			fmt.Sprintf("no order was overtaken by more than %d places", moved)},
 		{"The trace is complete", unnamed == 0 && replays > 0 && r.flickered(),
 			fmt.Sprintf("%d replays, %d of them without the frame they replay; %s", replays, unnamed, path(r.Timeline))},
 	}
+}
+
+// underWay tells of writes that no news could reach any more.
+func (db OrderDB) underWay() string {
+	if db.WritesUnderWay == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d were past the fence when it was published, the latest by %d ms", db.WritesUnderWay, db.LatestUnderWayMs)
 }
 
 // countReplays counts the replays, and those that do not name the frame that they
@@ -102,6 +110,23 @@ func (r Report) WriteText(w io.Writer, colour bool) error {
 		r.Cost.Stable.Events, r.Cost.Stable.Transitions, r.Cost.Stable.HistoryBytes,
 		r.Cost.Deferred.Events, r.Cost.Deferred.Transitions, r.Cost.Deferred.HistoryBytes,
 		stable.AcceptP50Ms, stable.AcceptP99Ms, outage.AcceptP50Ms, outage.AcceptP99Ms)
+	if c := r.Comparison; c != nil {
+		fmt.Fprintf(b, "\n%s\n\n", paint("1", "The same orders in the same outage"))
+		fmt.Fprintf(b, "  %-34s %14s %14s\n", "", "with the gate", "retries alone")
+		for _, row := range []struct {
+			what        string
+			gate, plain any
+		}{
+			{"executed", c.Gate.Executed, c.Plain.Executed},
+			{"executions that failed", c.Gate.Failed, c.Plain.Failed},
+			{"  when the outage was known", c.Gate.FailedKnowingly, c.Plain.FailedKnowingly},
+			{"writes that began and failed", c.Gate.FailedWrites, c.Plain.FailedWrites},
+			{"  when the outage was known", c.Gate.FailedWritesKnowingly, c.Plain.FailedWritesKnowingly},
+			{"from the end to the last commit, ms", c.Gate.LastCommitMs, c.Plain.LastCommitMs},
+		} {
+			fmt.Fprintf(b, "  %-37s %11v %14v\n", row.what, row.gate, row.plain)
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -123,13 +148,13 @@ func (r Report) story() []storyLine {
 		if !shown && t.At.After(r.Outage.BeganAt.Time) {
 			shown = true
 			add(Time{}, "Stability", "%d orders, confirmed at once", r.API[string(phaseStable)].Requests)
-			add(r.Outage.BeganAt, "Degradation", "the order database takes no writes")
+			add(r.Outage.BeganAt, "Degradation", "%s", r.Outage.Begins)
 		}
 		switch t.State {
 		case ltp.Unstable:
 			add(t.At, "Degradation", "UNSTABLE, epoch %d: %s (noticed after %d ms)", t.Epoch, t.Reason, r.Outage.DetectedAfterMs)
 			add(Time{}, "Deferral window", "%d orders deferred: %q", r.Orders.Deferred, ltp.MessagePending)
-			add(r.Outage.EndedAt, "Recovery", "the order database takes writes again")
+			add(r.Outage.EndedAt, "Recovery", "%s", r.Outage.Ends)
 		case ltp.Recovering:
 			phase := "Recovery"
 			if !shown {

@@ -22,7 +22,7 @@ func TestTheFlicker(t *testing.T) {
 	url := r.listen(&c)
 	n := r.up(c)
 	report, err := demo.Run(r.ctx, demo.Config{
-		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, OrdersURL: r.orders, APIURL: url, Door: r.door,
+		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, Fault: demo.Lock(r.orders), APIURL: url, Door: r.door,
 		Orders: 150, Outage: 5 * time.Second,
 	})
 	require.NoError(t, err)

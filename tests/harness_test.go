@@ -38,7 +38,7 @@ type rig struct {
 	t      *testing.T
 	ctx    context.Context
 	dir    string
-	orders string // path of the order database
+	orders string // the order database, a path unless the test says otherwise
 	// options are what the Temporal server is started with.
 	options embedded.Options
 	server  *embedded.Server
@@ -52,8 +52,16 @@ type rig struct {
 // changes for every server of the rig.
 func newRig(t *testing.T, set ...func(*embedded.Options)) *rig {
 	t.Helper()
+	return newRigOn(t, "", set...)
+}
+
+// newRigOn does so on an order database of the test's.
+func newRigOn(t *testing.T, orders string, set ...func(*embedded.Options)) *rig {
+	t.Helper()
 	r := &rig{t: t, ctx: t.Context(), dir: t.TempDir(), log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})), door: &demo.Door{}}
-	r.orders = filepath.Join(r.dir, "orders.db")
+	if r.orders = orders; orders == "" {
+		r.orders = filepath.Join(r.dir, "orders.db")
+	}
 	r.options = embedded.Options{
 		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
 		Progress: func(s embedded.Step) { r.t.Log(s) },

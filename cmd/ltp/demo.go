@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,8 @@ import (
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/pglocal"
 )
 
 // demoFlags are the flags of the demo.
@@ -25,10 +29,17 @@ type demoFlags struct {
 	orders   int
 	outage   time.Duration
 	ordersDB string
+	bin      string
+	fault    string
+	yes      bool
+	compare  bool
 	json     bool
 	exit     bool
 	uiPort   int
 }
+
+// onPair reports whether the demo makes the order database itself: a pair of servers.
+func (f demoFlags) onPair() bool { return f.ordersDB == "postgres" }
 
 func (f demoFlags) validate() error {
 	switch least := observer.DefaultSettings().UnfitLatency + 3*time.Second; {
@@ -37,6 +48,10 @@ func (f demoFlags) validate() error {
 	case f.outage < least:
 		return fmt.Errorf("--outage %s: an outage is noticed after %s of hanging writes; use %s or more",
 			f.outage, observer.DefaultSettings().UnfitLatency, least)
+	case f.onPair() && !slices.Contains(demo.FaultNames(), f.fault):
+		return fmt.Errorf("--fault %s: use one of %s", f.fault, strings.Join(demo.FaultNames(), ", "))
+	case !f.onPair() && (f.fault != "" || f.bin != ""):
+		return errors.New("--fault and --postgres-bin are for the servers that the demo starts itself: add --orders-db postgres")
 	}
 	return nil
 }
@@ -50,11 +65,26 @@ func (a *app) demoCommand() *cobra.Command {
 for 45 seconds, the HTTP order API under load. At the end, every order is accounted
 for. The exit status is 0 only if every guarantee held.
 
-The data is kept in the state directory: look at it with ltp inspect and ltp dev.
-With a postgres:// database the demo locks the tables orders, order_outbox and
-ltp_probe there for the length of the outage.`,
+With --orders-db postgres the demo starts a leader and a synchronous standby of its
+own in a scratch directory, and --fault says how they fail:
+
+  kill        the leader is killed; after the outage the standby is promoted
+  freeze      the leader is frozen; it thaws when the standby has been promoted, and
+              does not know that it leads no more
+  partition   the network loses the leader; it comes back as after freeze
+  readonly    the leader takes reads only
+  restart     the leader is stopped and started again
+  standby     the standby is lost: nothing is refused, and commits hang
+
+With --orders-db postgres://… it uses that database, and asks before it locks the
+tables ` + demo.LockedTables + ` there for the length of the outage.
+
+The trace is kept in the state directory: look at it with ltp inspect and ltp dev.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.onPair() && f.fault == "" {
+				f.fault = "kill"
+			}
 			if err := f.validate(); err != nil {
 				return err
 			}
@@ -64,7 +94,11 @@ ltp_probe there for the length of the outage.`,
 	flags := cmd.Flags()
 	flags.IntVar(&f.orders, "orders", 1500, "how many orders arrive during the outage")
 	flags.DurationVar(&f.outage, "outage", 45*time.Second, "how long the order database takes no writes")
-	flags.StringVar(&f.ordersDB, "orders-db", "", "the order database: postgres://… or an SQLite file (default orders.db in the state directory)")
+	flags.StringVar(&f.ordersDB, "orders-db", "", "the order database: postgres for servers of its own, postgres://… or an SQLite file (default orders.db in the state directory)")
+	flags.StringVar(&f.fault, "fault", "", "how the demo's own Postgres fails: "+strings.Join(demo.FaultNames(), ", ")+" (default kill)")
+	flags.StringVar(&f.bin, "postgres-bin", "", "the directory of initdb and postgres, where they are not found without")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask before a database of yours is locked")
+	flags.BoolVar(&f.compare, "compare", false, "run as many orders besides with plain Temporal retries, and compare")
 	flags.BoolVar(&f.json, "json", false, "print the report as JSON, and nothing else on standard output")
 	flags.BoolVar(&f.exit, "exit", false, "end when the report is printed, also on a terminal")
 	flags.IntVar(&f.uiPort, "ui-port", 0, "where Temporal UI listens on 127.0.0.1; 0 is 8233 if that is free, or any")
@@ -73,9 +107,11 @@ ltp_probe there for the length of the outage.`,
 
 func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	ctx := cmd.Context()
-	if f.ordersDB == "" {
-		f.ordersDB = filepath.Join(a.stateDir, "orders.db")
+	fault, remove, err := a.stage(cmd, &f)
+	if err != nil {
+		return err
 	}
+	defer remove()
 	if f.uiPort == 0 && free("127.0.0.1:8233") {
 		f.uiPort = 8233
 	}
@@ -109,13 +145,20 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	}
 	defer n.Stop()
 
+	var plain *demo.Plain
+	if f.compare {
+		if plain, err = demo.NewPlain(ctx, t.Client, f.ordersDB); err != nil {
+			return err
+		}
+		defer plain.Close()
+	}
 	screen := newScreen(cmd.ErrOrStderr())
 	var above io.Writer = screen
 	a.logTo.Store(&above)
 	defer a.logTo.Store(nil)
 	screen.note("Temporal UI: %s", t.ui)
 	report, err := demo.Run(ctx, demo.Config{
-		Client: t.Client, Namespace: t.namespace, Board: n.Board, DB: n.DB, OrdersURL: f.ordersDB,
+		Client: t.Client, Namespace: t.namespace, Board: n.Board, DB: n.DB, Fault: fault, Plain: plain,
 		APIURL: "http://" + listen.Addr().String(), Door: door,
 		Orders: f.orders, Outage: f.outage, Show: screen.show,
 	})
@@ -142,6 +185,49 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	}
 	if !report.Held() {
 		return exitCode(1)
+	}
+	return nil
+}
+
+// stage makes the order database ready, names it in f, and returns how it will fail.
+func (a *app) stage(cmd *cobra.Command, f *demoFlags) (fault demo.Fault, remove func(), err error) {
+	remove = func() {}
+	switch {
+	case f.onPair():
+		fmt.Fprintln(cmd.ErrOrStderr(), "Starting a Postgres leader and its synchronous standby.")
+		pair, err := pglocal.StartPair(cmd.Context(), pglocal.Options{Bin: f.bin, Links: f.fault == "partition"})
+		if err != nil {
+			return fault, remove, err
+		}
+		f.ordersDB, remove = pair.URL("postgres"), pair.Remove
+		if fault, err = demo.PairFault(pair, f.fault); err != nil {
+			remove()
+		}
+		return fault, remove, err
+	case f.ordersDB == "":
+		f.ordersDB = filepath.Join(a.stateDir, "orders.db")
+	case strings.HasPrefix(f.ordersDB, "postgres://"), strings.HasPrefix(f.ordersDB, "postgresql://"):
+		if err := f.mayLock(cmd); err != nil {
+			return fault, remove, err
+		}
+	}
+	return demo.Lock(f.ordersDB), remove, nil
+}
+
+// mayLock asks whether a database that is not the demo's own may be made to fail.
+func (f demoFlags) mayLock(cmd *cobra.Command) error {
+	if f.yes {
+		return nil
+	}
+	if !isTerminal(cmd.InOrStdin()) {
+		return fmt.Errorf("the demo would lock the tables %s of %s for %s: say --yes if it may", demo.LockedTables, orderdb.Redact(f.ordersDB), f.outage)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "The demo writes orders into %s and locks the tables %s there for %s.\nGo on? [y/N] ",
+		orderdb.Redact(f.ordersDB), demo.LockedTables, f.outage)
+	var answer string
+	_, _ = fmt.Fscanln(cmd.InOrStdin(), &answer)
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return errors.New("nothing was done")
 	}
 	return nil
 }

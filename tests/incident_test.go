@@ -1,0 +1,286 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
+	"github.com/ltp-node/ltp/pglocal"
+)
+
+// incident is an order node on a leader and its synchronous standby, with orders
+// arriving through the order API from its beginning to its end.
+type incident struct {
+	*rig
+	pair *pglocal.Pair
+	node *node.Node
+	api  string
+
+	began time.Time
+	end   context.CancelFunc // of the arrivals
+	load  sync.WaitGroup
+
+	mu       sync.Mutex
+	sent     int
+	accepted []string
+	arrived  *sync.Cond // of accepted
+	refused  []string
+}
+
+// every is the time between two orders.
+const every = 40 * time.Millisecond
+
+// newIncident returns when the state is STABLE and orders arrive. What set changes of
+// the node, it changes before its start.
+func newIncident(t *testing.T, pair *pglocal.Pair, orders string, set ...func(*node.Config)) *incident {
+	t.Helper()
+	i := &incident{rig: newRigOn(t, orders), pair: pair, began: time.Now()}
+	i.arrived = sync.NewCond(&i.mu)
+	c := i.config()
+	c.Policy.FlapWindow = time.Second // outages follow each other here
+	for _, f := range set {
+		f(&c)
+	}
+	i.api = i.listen(&c)
+	i.node = i.up(c)
+	i.until(i.node, ltp.Stable)
+	var ctx context.Context
+	ctx, i.end = context.WithCancel(i.ctx)
+	i.load.Go(func() { i.arrive(ctx) })
+	i.load.Go(func() { i.account(ctx) })
+	t.Cleanup(func() { i.end(); i.load.Wait() })
+	return i
+}
+
+// arrive submits orders until ctx ends.
+func (i *incident) arrive(ctx context.Context) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			i.load.Go(func() { i.order(fmt.Sprintf("incident-%04d", n)) })
+		}
+	}
+}
+
+func (i *incident) order(id string) {
+	request, err := http.NewRequest(http.MethodPost, i.api+"/orders", strings.NewReader(orderJSON(id)))
+	if err != nil {
+		i.t.Error(err)
+		return
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sent++
+	switch {
+	case err != nil:
+		i.refused = append(i.refused, err.Error())
+	case response.StatusCode != http.StatusAccepted && response.StatusCode != http.StatusCreated:
+		i.refused = append(i.refused, response.Status)
+	default:
+		i.accepted = append(i.accepted, id)
+		i.arrived.Broadcast()
+	}
+	if err == nil {
+		_ = response.Body.Close()
+	}
+}
+
+// more returns when n more orders have been accepted.
+func (i *incident) more(n int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for until := len(i.accepted) + n; len(i.accepted) < until && i.ctx.Err() == nil; {
+		i.arrived.Wait()
+	}
+}
+
+// account checks again and again that every accepted order is executed or still to be,
+// and in no other state.
+func (i *incident) account(ctx context.Context) {
+	executed := map[string]bool{}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		i.mu.Lock()
+		accepted := slices.Clone(i.accepted)
+		i.mu.Unlock()
+		for _, id := range accepted {
+			if executed[id] {
+				continue
+			}
+			st, err := i.start.Get(ctx, id)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				i.t.Errorf("%s was accepted, and now: %v", id, err)
+			case st.State == ltp.Executed:
+				executed[id] = true
+			case st.State != ltp.Accepted && st.State != ltp.Deferred:
+				i.t.Errorf("%s is neither executed nor deferred, but %s: %s", id, st.State, st.Detail)
+			}
+		}
+	}
+}
+
+// suffer has a fault last until it is known, and orders have waited for its end. It
+// returns when the state is STABLE again.
+func (i *incident) suffer(f demo.Fault) {
+	i.t.Helper()
+	began := time.Now()
+	require.NoError(i.t, f.Begin(i.ctx), f.Begins)
+	down := i.until(i.node, ltp.Unstable)
+	known := time.Now()
+	i.more(60)
+	require.NoError(i.t, f.End(i.ctx), f.Ends)
+	ended := time.Now()
+	up := i.recovered(down.Epoch)
+	i.t.Logf("%s, %s: %d ms of it, noticed after %d ms (%s), STABLE %d ms after its end (%s)", f.Begins, f.Ends,
+		ended.Sub(began).Milliseconds(), known.Sub(began).Milliseconds(), down.Reason, time.Since(ended).Milliseconds(), up)
+	if f.After != nil {
+		require.NoError(i.t, f.After(i.ctx))
+	}
+}
+
+// recovered waits until the state is STABLE under a later epoch, and returns why it
+// was called RECOVERING.
+func (i *incident) recovered(after int64) (reason string) {
+	i.t.Helper()
+	for now := i.until(i.node, ltp.Stable); now.Epoch <= after; now = i.until(i.node, ltp.Stable) {
+	}
+	for _, t := range i.timeline() {
+		if t.State == ltp.Recovering {
+			reason = t.Reason
+		}
+	}
+	return reason
+}
+
+func (i *incident) timeline() []demo.Transition {
+	i.t.Helper()
+	timeline, err := demo.Timeline(i.ctx, i.reader(), i.began)
+	require.NoError(i.t, err)
+	return timeline
+}
+
+// finish lets some more orders arrive, waits until all have ended, and holds what was
+// promised against what there is.
+func (i *incident) finish() {
+	i.t.Helper()
+	i.more(20)
+	i.end()
+	i.load.Wait()
+	assert.Empty(i.t, i.refused, "nobody reads an error")
+	assert.Len(i.t, i.accepted, i.sent)
+	i.executedOnce("incident-", i.accepted)
+	unfit, underWay, late := i.door.BegunWhileUnfit(i.timeline())
+	assert.Zero(i.t, unfit, "writes begun while unfit")
+	i.t.Logf("%d orders accepted, %d errors; %d writes were past the fence, the latest by %s", len(i.accepted), len(i.refused), underWay, late)
+}
+
+// TestTheLeaderElection is the incident of the postmortem, in each of its forms: a real
+// leader fails under load, in each way that leaders do.
+func TestTheLeaderElection(t *testing.T) {
+	for _, name := range append(demo.FaultNames(), "switchover") {
+		t.Run(name, func(t *testing.T) {
+			pair := pgtest.StartPair(t, func(o *pglocal.Options) { o.Links = name == "partition" })
+			i := newIncident(t, pair, pair.URL("postgres"))
+			i.more(20)
+			i.suffer(named(t, pair, name))
+			i.finish()
+			assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, i.states())
+		})
+	}
+}
+
+func named(t *testing.T, pair *pglocal.Pair, name string) demo.Fault {
+	t.Helper()
+	if name == "switchover" {
+		return demo.Fault{
+			Begins: "the leader hands over to the standby", Ends: "it has",
+			Begin: pair.Switchover, End: func(context.Context) error { return nil },
+		}
+	}
+	f, err := demo.PairFault(pair, name)
+	require.NoError(t, err)
+	return f
+}
+
+// TestTheNewLeaderFailsWhileTheBacklogIsReplayed: the leader is killed, and the new one
+// freezes for a while as soon as it has taken some of the orders that wait.
+func TestTheNewLeaderFailsWhileTheBacklogIsReplayed(t *testing.T) {
+	pair := pgtest.StartPair(t)
+	i := newIncident(t, pair, pair.URL("postgres"), func(c *node.Config) {
+		c.Pace.Start, c.Pace.Ceiling = 20, 20
+	})
+	i.more(20)
+	first := named(t, pair, "kill")
+	require.NoError(t, first.Begin(i.ctx))
+	i.until(i.node, ltp.Unstable)
+	i.more(100)
+	require.NoError(t, first.End(i.ctx))
+	i.until(i.node, ltp.Recovering)
+	i.executedMore(20)
+	// Writes that hang may have begun before: the other kind is told at once.
+	i.suffer(named(t, pair, "readonly"))
+	require.NoError(t, pair.Rejoin(i.ctx))
+	i.finish()
+	states := i.states()
+	assert.Equal(t, []ltp.State{ltp.Unstable, ltp.Recovering, ltp.Unstable, ltp.Recovering}, states[3:7], "it failed before it was STABLE")
+}
+
+// executedMore returns when n more orders have been executed.
+func (i *incident) executedMore(n int) {
+	i.t.Helper()
+	until := i.door.Executed() + n
+	require.Eventually(i.t, func() bool { return i.door.Executed() >= until }, patience, 10*time.Millisecond)
+}
+
+// TestThreeFlickersInARow: each is over before the backlog of the one before is.
+func TestThreeFlickersInARow(t *testing.T) {
+	pair := pgtest.StartPair(t)
+	i := newIncident(t, pair, pair.URL("postgres"), func(c *node.Config) {
+		c.Pace.Start, c.Pace.Ceiling = 20, 20
+		c.Policy.FlapWindow = ltp.DefaultPolicy().FlapWindow
+	})
+	i.more(20)
+	f := named(t, pair, "readonly")
+	var down int64
+	for range 3 {
+		require.NoError(t, f.Begin(i.ctx))
+		down = i.until(i.node, ltp.Unstable).Epoch
+		i.more(40)
+		require.NoError(t, f.End(i.ctx))
+		i.until(i.node, ltp.Recovering)
+		i.executedMore(10)
+	}
+	i.recovered(down)
+	i.finish()
+	assert.Equal(t, []ltp.State{
+		ltp.Unknown, ltp.Recovering, ltp.Stable,
+		ltp.Unstable, ltp.Recovering, ltp.Unstable, ltp.Recovering, ltp.Unstable, ltp.Recovering, ltp.Stable,
+	}, i.states())
+}
