@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -15,7 +14,6 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ltp-node/ltp"
 )
@@ -203,29 +201,31 @@ type Orders struct {
 // accepted before it that had not ended. What cannot be read is a Gap. It holds all
 // traces in memory, some kilobytes an order.
 func (r *Reader) Orders(ctx context.Context, w Window) (Orders, error) {
+	all := Orders{Traces: []OrderTrace{}}
+	for found, err := range r.Each(ctx, w) {
+		switch {
+		case err != nil:
+			return Orders{}, err
+		case found.Gap != nil:
+			all.Gaps = append(all.Gaps, *found.Gap)
+		default:
+			all.Traces = append(all.Traces, found.Trace)
+		}
+	}
+	slices.SortStableFunc(all.Traces, func(a, b OrderTrace) int {
+		return cmp.Or(a.AcceptedAt.Compare(b.AcceptedAt), cmp.Compare(a.Order.ID, b.Order.ID))
+	})
+	return all, nil
+}
+
+// ordersQuery asks the visibility store for the orders of a window.
+func ordersQuery(w Window) string {
 	query := fmt.Sprintf("WorkflowType='%s' AND (ExecutionStatus='Running' OR CloseTime>='%s')",
 		ltp.OrderWorkflow, w.From.UTC().Format(time.RFC3339Nano))
 	if !w.To.IsZero() {
 		query += fmt.Sprintf(" AND StartTime<='%s'", w.To.UTC().Format(time.RFC3339Nano))
 	}
-	listed, err := r.list(ctx, query)
-	if err != nil {
-		return Orders{}, err
-	}
-	gaps, err := r.forgotten(ctx, w)
-	if err != nil {
-		return Orders{}, err
-	}
-	listed, superseded := latest(listed)
-	gaps = append(gaps, superseded...)
-	found, unread, err := r.read(ctx, listed)
-	if err != nil {
-		return Orders{}, err
-	}
-	slices.SortStableFunc(found, func(a, b OrderTrace) int {
-		return cmp.Or(a.AcceptedAt.Compare(b.AcceptedAt), cmp.Compare(a.Order.ID, b.Order.ID))
-	})
-	return Orders{Traces: found, Gaps: append(gaps, unread...)}, nil
+	return query
 }
 
 // latest keeps the latest run of each order: an order has more than one only where
@@ -249,49 +249,6 @@ func latest(listed []*workflowpb.WorkflowExecutionInfo) (kept []*workflowpb.Work
 		})
 	}
 	return kept, gaps
-}
-
-// read fetches and reads many histories at once.
-func (r *Reader) read(ctx context.Context, listed []*workflowpb.WorkflowExecutionInfo) (found []OrderTrace, gaps []Gap, err error) {
-	var (
-		mu   sync.Mutex
-		done int
-	)
-	found = make([]OrderTrace, 0, len(listed))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	for _, w := range listed {
-		id, runID := w.GetExecution().GetWorkflowId(), w.GetExecution().GetRunId()
-		group.Go(func() error {
-			var t OrderTrace
-			events, err := r.history(ctx, id, runID)
-			if err == nil {
-				t, err = OrderFrames(events)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			var damage *DamageError
-			switch {
-			case errors.Is(err, ErrNotFound):
-				gaps = append(gaps, Gap{What: id, Why: "its retention passed while the trace was being read"})
-			case errors.As(err, &damage):
-				gaps = append(gaps, Gap{What: id, Why: fmt.Sprintf("damaged at event %d: %v", damage.EventID, damage.Err)})
-			case err != nil:
-				return err
-			default:
-				found = append(found, t)
-			}
-			if done++; r.Progress != nil {
-				r.Progress(done, len(listed))
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	slices.SortFunc(gaps, func(a, b Gap) int { return cmp.Compare(a.What, b.What) })
-	return found, gaps, nil
 }
 
 // forgotten is the part of the window of which Temporal keeps nothing that has ended.
