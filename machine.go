@@ -94,6 +94,7 @@ type Release struct {
 func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
 	before := c.Orientation
 	c.Falls = slices.Clone(c.Falls)
+	c.setBack(now)
 	switch {
 	case in.Held != nil:
 		c.hold(*in.Held, now)
@@ -108,6 +109,23 @@ func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
 	}
 	c.dwell(p, now)
 	return c, c.Orientation.State != before.State || c.Orientation.Hold != before.Hold
+}
+
+// setBack follows a clock that was set back: what happened later than now happened
+// now. Otherwise a fall would be remembered, and a dwell last, until the clock has
+// caught up.
+func (c *Condition) setBack(now time.Time) {
+	for i, t := range c.Falls {
+		c.Falls[i] = earlier(t, now)
+	}
+	c.FitSince = earlier(c.FitSince, now)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // DwellEnds is when a component that is observed fit may be called RECOVERING,

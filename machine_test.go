@@ -135,6 +135,64 @@ func TestDwellGrowsWithEachFlapAndDecays(t *testing.T) {
 	assert.Equal(t, p.Dwell, end.Sub(now), "flaps before the window are forgotten")
 }
 
+// TestAClockThatWasSetBackHoldsNothingUp: a fall of tomorrow, and a dwell that began
+// tomorrow, are of now.
+func TestAClockThatWasSetBackHoldsNothingUp(t *testing.T) {
+	p, tomorrow := policy(), start.AddDate(0, 0, 1)
+	c := at(t, ltp.Recovering)
+	c, _ = c.Next(saw(ltp.Unhealthy), p, tomorrow)
+	c, _ = c.Next(saw(ltp.Healthy), p, tomorrow)
+
+	c, _ = c.Next(ltp.Input{}, p, start)
+	end, due := c.DwellEnds(p)
+	require.True(t, due)
+	assert.Equal(t, start.Add(p.Dwell), end)
+	c, _ = c.Next(ltp.Input{}, p, end)
+	assert.Equal(t, ltp.Recovering, c.Orientation.State)
+
+	again := end.Add(p.FlapWindow)
+	c, _ = c.Next(saw(ltp.Unhealthy), p, again)
+	c, _ = c.Next(saw(ltp.Healthy), p, again)
+	end, _ = c.DwellEnds(p)
+	assert.Equal(t, p.Dwell, end.Sub(again), "the fall of tomorrow is forgotten")
+}
+
+// TestNoClockHoldsAComponentDown: however the clock has jumped, a dwell ends within
+// the longest one, falls are forgotten after the flap window, and flaps within it
+// lengthen the dwell.
+func TestNoClockHoldsAComponentDown(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, now := policy(), start
+		c := ltp.NewCondition("orders-db", now)
+		year := int64(365 * 24 * time.Hour)
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			jump := rapid.OneOf(rapid.Int64Range(0, int64(time.Minute)), rapid.Int64Range(-year, year)).Draw(t, "passed")
+			now = now.Add(time.Duration(jump))
+			c, _ = c.Next(saw(rapid.SampledFrom([]ltp.Verdict{ltp.Healthy, ltp.Unhealthy}).Draw(t, "verdict")), p, now)
+			if end, due := c.DwellEnds(p); due && (end.After(now.Add(p.MaxDwell)) || end.Before(now)) {
+				t.Fatalf("at %s the dwell ends at %s", now, end)
+			}
+		}
+		now = now.Add(p.FlapWindow)
+		c, _ = c.Next(saw(ltp.Healthy), p, now)
+		c, _ = c.Next(ltp.Input{}, p, now.Add(p.MaxDwell))
+		now = now.Add(p.MaxDwell)
+		if c.Orientation.State != ltp.Recovering {
+			t.Fatalf("fit for the longest dwell, and %s", c.Orientation.State)
+		}
+		for flap := range 9 {
+			c, _ = c.Next(saw(ltp.Unhealthy), p, now)
+			c, _ = c.Next(saw(ltp.Healthy), p, now)
+			end, _ := c.DwellEnds(p)
+			if want := min(p.Dwell<<flap, p.MaxDwell); end.Sub(now) != want {
+				t.Fatalf("flap %d: the dwell is %s, not %s", flap, end.Sub(now), want)
+			}
+			c, _ = c.Next(ltp.Input{}, p, end)
+			now = end
+		}
+	})
+}
+
 func TestHoldWinsUntilReleased(t *testing.T) {
 	c := at(t, ltp.Stable)
 	c, _ = c.Next(ltp.Input{Held: &ltp.Hold{By: "ann", Why: "migration"}}, policy(), start)

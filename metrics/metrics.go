@@ -13,9 +13,15 @@
 //	ltp_orientation_state                      gauge      component, state  1 for the state that this process holds true, else 0; UNKNOWN also when it cannot see
 //	ltp_orientation_epoch                      gauge      component         the epoch of that state
 //	ltp_probe_latency_seconds                  gauge      component         latency of the active observer's newest probe, or how long it has been hanging
-//	ltp_probe_verdict                          gauge      component, verdict  1 for the verdict in force, else 0; absent on observers that stand by
+//	ltp_probe_verdict                          gauge      component, verdict  1 for the verdict in force, else 0
+//	ltp_probe_info                             gauge      component, database, leader, timeline  1 for who answered the newest probe that says so
+//	ltp_probe_samples_total                    counter    component, result  samples: good, slow, error, hung; a write that hangs is one for as often as it is looked at
+//	ltp_observations_total                     counter    component, verdict  verdicts that this observer has told Temporal of
 //	ltp_http_request_duration_seconds          histogram  route, code       requests to the API, with the wait that the client asked for
 //	go_*, process_*                                                         the process
+//
+// ltp_probe_* and ltp_observations_total are those of the active observer, and absent on
+// the ones that stand by.
 //
 // An execution that the fence held back is "unavailable" and begins no write, so
 // executions less writes begun are what the fence and full connection pools held
@@ -25,8 +31,10 @@ package metrics
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +44,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -68,7 +77,13 @@ type Metrics struct {
 	released   *prometheus.CounterVec
 	latency    *prometheus.GaugeVec
 	verdict    *prometheus.GaugeVec
+	info       *prometheus.GaugeVec
+	samples    *prometheus.CounterVec
+	said       *prometheus.CounterVec
 	requests   *prometheus.HistogramVec
+
+	mu    sync.Mutex
+	known map[string]prometheus.Labels // of info, by component
 }
 
 var _ activities.Meter = (*Metrics)(nil)
@@ -78,6 +93,7 @@ var _ activities.Meter = (*Metrics)(nil)
 func New(c Config) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
+		known:    map[string]prometheus.Labels{},
 
 		accepted:   counter("ltp_orders_accepted_total", "Orders that the API accepted.", "repeated"),
 		acceptTime: histogram("ltp_order_accept_duration_seconds", "Time from the API's call until the order was durable.", .001, 2, 14),
@@ -93,13 +109,19 @@ func New(c Config) *Metrics {
 		verdict: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ltp_probe_verdict", Help: "1 for the observer's verdict in force, else 0.",
 		}, []string{"component", "verdict"}),
+		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "ltp_probe_info", Help: "1 for who answered the newest probe that says so.",
+		}, []string{"component", "database", "leader", "timeline"}),
+		samples: counter("ltp_probe_samples_total", "Samples by result.", "component", "result"),
+		said:    counter("ltp_observations_total", "Verdicts that this observer has told Temporal of.", "component", "verdict"),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ltp_http_request_duration_seconds", Help: "Requests to the API, with the wait that the client asked for.",
 			Buckets: prometheus.ExponentialBuckets(.001, 2, 16),
 		}, []string{"route", "code"}),
 	}
 	m.registry.MustRegister(
-		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released, m.latency, m.verdict, m.requests,
+		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released,
+		m.latency, m.verdict, m.info, m.samples, m.said, m.requests,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if c.Board != nil {
 		m.registry.MustRegister(orientations{c.Board})
@@ -197,12 +219,22 @@ func outcome(begun time.Time, err error) string {
 // Released counts a deferred order that was released.
 func (m *Metrics) Released(component string) { m.released.WithLabelValues(component).Inc() }
 
-// Watching is watch with its beats measured: the newest probe of the component and
-// the verdict in force, for as long as this process is the active observer.
+// Watching is watch measured for as long as this process is the active observer: the
+// newest probe of the component, the verdict in force, and how many were told. What
+// Sampled counts ends with it, too.
 func (m *Metrics) Watching(component string, watch activities.Watch) activities.Watch {
 	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
 		defer m.forget(component)
-		return watch(ctx, emit, func(b activities.Beat) {
+		for _, r := range observer.Results {
+			m.samples.WithLabelValues(component, string(r))
+		}
+		for _, v := range verdicts {
+			m.said.WithLabelValues(component, string(v))
+		}
+		return watch(ctx, func(o ltp.Observation) {
+			m.said.WithLabelValues(component, string(o.Verdict)).Inc()
+			emit(o)
+		}, func(b activities.Beat) {
 			m.probed(component, b)
 			beat(b)
 		})
@@ -216,11 +248,36 @@ func (m *Metrics) probed(component string, b activities.Beat) {
 	}
 }
 
+// Sampled counts a sample of the active observer and keeps who answered it.
+func (m *Metrics) Sampled(component string, now observer.Status) {
+	if now.Result != "" {
+		m.samples.WithLabelValues(component, string(now.Result)).Inc()
+	}
+	facts := now.Sample.Facts
+	if facts["database"] == "" && facts["leader"] == "" && facts["timeline"] == "" {
+		return
+	}
+	who := prometheus.Labels{"component": component, "database": facts["database"], "leader": facts["leader"], "timeline": facts["timeline"]}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before := m.known[component]; !maps.Equal(before, who) {
+		m.info.Delete(before)
+		m.info.With(who).Set(1)
+		m.known[component] = who
+	}
+}
+
 // forget takes back what was seen: somebody else looks now, or nobody.
 func (m *Metrics) forget(component string) {
 	of := prometheus.Labels{"component": component}
 	m.latency.DeletePartialMatch(of)
 	m.verdict.DeletePartialMatch(of)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.info.DeletePartialMatch(of)
+	delete(m.known, component)
+	m.samples.DeletePartialMatch(of)
+	m.said.DeletePartialMatch(of)
 }
 
 // Accepted counts an order that the API accepted.

@@ -16,6 +16,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -154,7 +155,12 @@ func TestProbeIsShownForAsLongAsThisProcessObserves(t *testing.T) {
 	m := New(Config{})
 	beats := 0
 	watch := m.Watching("orders-db", func(_ context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
-		emit(ltp.Observation{})
+		emit(ltp.Observation{Verdict: ltp.Slow})
+		says(t, scrape(t, m),
+			`ltp_observations_total{component="orders-db",verdict="SLOW"} 1`,
+			`ltp_observations_total{component="orders-db",verdict="UNHEALTHY"} 0`,
+			`ltp_probe_samples_total{component="orders-db",result="hung"} 0`)
+		m.Sampled("orders-db", observer.Status{Result: observer.ResultGood})
 		beat(activities.Beat{LatencyMs: 3})
 		says(t, scrape(t, m), `ltp_probe_verdict{component="orders-db",verdict="HEALTHY"} 0`)
 		beat(activities.Beat{Verdict: ltp.Slow, LatencyMs: 5200})
@@ -168,8 +174,31 @@ func TestProbeIsShownForAsLongAsThisProcessObserves(t *testing.T) {
 	if err == nil || beats != 3 {
 		t.Errorf("the watch was not passed on: %v, %d", err, beats)
 	}
-	if got := scrape(t, m); strings.Contains(got, "ltp_probe_") {
+	if got := scrape(t, m); strings.Contains(got, "ltp_probe_") || strings.Contains(got, "ltp_observations") {
 		t.Error("still shows what somebody else observes now")
+	}
+}
+
+func TestSamplesAreCountedAndTheLeaderIsTold(t *testing.T) {
+	m := New(Config{})
+	saw := func(r observer.Result, facts map[string]string) {
+		m.Sampled("orders-db", observer.Status{Result: r, Sample: observer.Sample{Facts: facts}})
+	}
+	by := func(leader, timeline string) map[string]string {
+		return map[string]string{"database": "postgres", "leader": leader, "timeline": timeline, "patroni_members": "many"}
+	}
+	const first, second = `ltp_probe_info{component="orders-db",database="postgres",leader="db1",timeline="1"} 1`, `ltp_probe_info{component="orders-db",database="postgres",leader="db2",timeline="2"} 1`
+	saw(observer.ResultGood, by("db1", "1"))
+	saw(observer.ResultHung, nil)
+	saw("", nil) // a write that may still return in time
+	says(t, scrape(t, m), first,
+		`ltp_probe_samples_total{component="orders-db",result="good"} 1`,
+		`ltp_probe_samples_total{component="orders-db",result="hung"} 1`)
+	saw(observer.ResultGood, by("db2", "2"))
+	got := scrape(t, m)
+	says(t, got, second)
+	if strings.Contains(got, first) {
+		t.Error("the old leader is still told")
 	}
 }
 
@@ -184,6 +213,8 @@ func TestRequestsAreMeasuredByRoute(t *testing.T) {
 
 func TestNamesFollowTheConventions(t *testing.T) {
 	m := New(Config{Board: observed(), Orders: &counted{}})
+	m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
+	m.said.WithLabelValues("orders-db", "SLOW")
 	gathered, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -208,6 +239,7 @@ func TestMeasuringIsSafeWhileScraping(t *testing.T) {
 			m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, 0)
 			m.Wrote(ltp.Fence{State: ltp.Stable}, time.Now(), 0, nil)
 			m.probed("orders-db", activities.Beat{LatencyMs: int64(i)})
+			m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
 			m.forget("orders-db")
 		}
 	}()

@@ -37,10 +37,14 @@ type Config struct {
 
 	Worker bool
 	Pace   activities.Pace
-	// Observe makes this process stand ready to observe ltp.DefaultComponent by a
-	// probe of the order database.
+	// Observe makes this process stand ready to observe the component Observed by
+	// Probe; without them, ltp.DefaultComponent by a probe of the order database. The
+	// caller closes Probe after Stop.
 	Observe  bool
+	Observed string
+	Probe    observer.Probe
 	Settings observer.Settings
+	Listener Listener
 	// Listen is where the order API listens; nil for none. The node closes it.
 	Listen net.Listener
 	// MetricsListen is where a process without an order API serves /metrics; nil for
@@ -51,6 +55,18 @@ type Config struct {
 	Meter activities.Meter
 	Beat  func(activities.Beat)
 	Log   *slog.Logger
+}
+
+// Listener is told what the observer of this process does. Each may be nil, must
+// return soon, and must bear several calls at once: a watch that Temporal has given up
+// may still end while the next has begun.
+type Listener struct {
+	// Active is told when the observer becomes the active one, and when it stands by
+	// again.
+	Active func(bool)
+	// Saw is told of every sample, Said of every verdict.
+	Saw  func(observer.Status)
+	Said func(ltp.Observation)
 }
 
 // migrateTimeout is how long a worker waits for an order database that hangs before
@@ -149,25 +165,50 @@ func (n *Node) startWorker(ctx context.Context, c Config) error {
 }
 
 func (n *Node) startObserver(c Config) error {
-	probe, err := orderdb.OpenProbe(c.OrdersURL, ltp.DefaultComponent)
-	if err != nil {
-		return err
+	if c.Observed == "" {
+		c.Observed = ltp.DefaultComponent
 	}
-	n.onStop(func() { _ = probe.Close() })
-	watch := n.Metrics.Watching(ltp.DefaultComponent, worker.WatchProbe(probe, c.Settings))
-	o := worker.NewObserver(c.Client, ltp.DefaultComponent, observerName(), func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
-		return watch(ctx, emit, func(b activities.Beat) {
-			beat(b)
-			if c.Beat != nil {
-				c.Beat(b)
-			}
-		})
-	}, c.Log)
+	if c.Probe == nil {
+		probe, err := orderdb.OpenProbe(c.OrdersURL, c.Observed)
+		if err != nil {
+			return err
+		}
+		n.onStop(func() { _ = probe.Close() })
+		c.Probe = probe
+	}
+	watch := worker.WatchProbe(c.Probe, c.Settings, func(now observer.Status) {
+		n.Metrics.Sampled(c.Observed, now)
+		if c.Listener.Saw != nil {
+			c.Listener.Saw(now)
+		}
+	})
+	o := worker.NewObserver(c.Client, c.Observed, observerName(), told(c, n.Metrics.Watching(c.Observed, watch)), c.Log)
 	if err := o.Start(); err != nil {
 		return err
 	}
 	n.onStop(o.Stop)
 	return nil
+}
+
+// told is watch with those told who listen.
+func told(c Config, watch activities.Watch) activities.Watch {
+	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+		if c.Listener.Active != nil {
+			c.Listener.Active(true)
+			defer c.Listener.Active(false)
+		}
+		return watch(ctx, func(o ltp.Observation) {
+			emit(o)
+			if c.Listener.Said != nil {
+				c.Listener.Said(o)
+			}
+		}, func(b activities.Beat) {
+			beat(b)
+			if c.Beat != nil {
+				c.Beat(b)
+			}
+		})
+	}
 }
 
 func (n *Node) serve(running context.Context, l net.Listener, handler http.Handler, log *slog.Logger) {

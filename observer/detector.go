@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/bits"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -19,6 +20,10 @@ type Detector struct {
 	// failed, slow, good and quick count the latest samples in a row that were each
 	// of it: an error, SlowLatency or longer, under FitLatency, under SlowExit.
 	failed, slow, good, quick int
+	// recent are the latest samples under this verdict, up to Window of them: a bit
+	// each, 1 for an error, the newest lowest. seen is how many.
+	recent uint64
+	seen   int
 	// slowest is the longest of the good samples in a row.
 	slowest time.Duration
 	// facts are those of the latest write that was taken while fit.
@@ -31,7 +36,8 @@ func NewDetector(s Settings) Detector { return Detector{settings: s} }
 // Verdict is the verdict in force, empty before the first.
 func (d Detector) Verdict() ltp.Verdict { return d.verdict }
 
-// The reasons of observations that are not about one error or threshold.
+// The reasons of observations of a database that are not about one error or
+// threshold.
 const (
 	ReasonNormal    = "DB write latency normal"
 	ReasonNewLeader = "DB Leader elected. Latency normal."
@@ -42,31 +48,34 @@ const (
 // Component nor Observer.
 func (d Detector) Next(s Sample, now time.Time) (Detector, ltp.Observation, bool) {
 	s.Latency = max(s.Latency, 0)
-	var f Fault
-	definite := errors.As(s.Err, &f) && f.Definite()
 	hung := s.Latency >= d.settings.UnfitLatency
-	if s.Hanging && !hung {
-		return d, ltp.Observation{}, false // it may still return in time
+	switch {
+	case s.Hanging && !hung: // it may still return in time
+		return d, ltp.Observation{}, false
+	case s.ReadOnly && s.Err == nil && !hung: // says nothing about writing
+		return d, ltp.Observation{}, false
 	}
 	d.count(s, hung)
 
 	switch {
 	case hung:
-		return d.enter(ltp.Unhealthy, over(d.settings.UnfitLatency), s, d.settings.UnfitLatency, 1, now)
-	case definite:
-		return d.enter(ltp.Unhealthy, f.Reason(), s, 0, 1, now)
+		return d.enter(ltp.Unhealthy, d.settings.over(d.settings.UnfitLatency), s, d.settings.UnfitLatency, 1, now)
+	case definite(s.Err):
+		return d.enter(ltp.Unhealthy, d.settings.reason(s.Err), s, 0, 1, now)
 	case d.failed >= d.settings.Fall:
-		return d.enter(ltp.Unhealthy, reason(s.Err), s, 0, d.failed, now)
+		return d.enter(ltp.Unhealthy, d.settings.reason(s.Err), s, 0, d.failed, now)
+	case d.verdict != ltp.Unhealthy && d.oftenFailed():
+		return d.enter(ltp.Unhealthy, fmt.Sprintf("%s: %d of %d", d.settings.word("DB writes fail", "fails"), d.errors(), d.seen), s, 0, d.errors(), now)
 	case !d.verdict.Fit() && d.good >= d.settings.Rise:
 		if d.slowest >= d.settings.SlowLatency {
 			s.Latency = d.slowest
-			return d.enter(ltp.Slow, over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.good, now)
+			return d.enter(ltp.Slow, d.settings.over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.good, now)
 		}
 		return d.enter(ltp.Healthy, d.recovered(s), s, d.settings.FitLatency, d.good, now)
 	case d.verdict != ltp.Unhealthy && d.slow >= d.settings.Fall:
-		return d.enter(ltp.Slow, over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
+		return d.enter(ltp.Slow, d.settings.over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
 	case d.verdict == ltp.Slow && d.quick >= d.settings.Rise:
-		return d.enter(ltp.Healthy, ReasonNormal, s, d.settings.SlowExit, d.quick, now)
+		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.SlowExit, d.quick, now)
 	}
 	d.learn(s)
 	return d, ltp.Observation{}, false
@@ -85,11 +94,22 @@ func (d *Detector) count(s Sample, hung bool) {
 	if d.slowest = max(d.slowest, s.Latency); d.good <= 1 {
 		d.slowest = s.Latency
 	}
+	d.recent <<= 1
 	if s.Err == nil {
 		d.failed = 0
 	} else {
 		d.failed++
+		d.recent |= 1
 	}
+	d.recent &= 1<<d.settings.Window - 1
+	d.seen = min(d.seen+1, d.settings.Window)
+}
+
+// errors counts those among the recent samples.
+func (d Detector) errors() int { return bits.OnesCount64(d.recent) }
+
+func (d Detector) oftenFailed() bool {
+	return d.settings.Window > 0 && d.errors() >= max(d.settings.Fall, (d.settings.Window+1)/2)
 }
 
 // enter changes the verdict, unless it is in force already.
@@ -98,14 +118,13 @@ func (d Detector) enter(v ltp.Verdict, reason string, s Sample, limit time.Durat
 		d.learn(s)
 		return d, ltp.Observation{}, false
 	}
-	d.verdict = v
+	d.verdict, d.recent, d.seen = v, 0, 0
 	d.learn(s)
-	var f Fault
 	o := ltp.Observation{Verdict: v, Reason: reason, At: now, Evidence: ltp.Evidence{
 		LatencyMs:   s.Latency.Milliseconds(),
 		ThresholdMs: limit.Milliseconds(),
 		Samples:     samples,
-		Definite:    errors.As(s.Err, &f) && f.Definite(),
+		Definite:    definite(s.Err),
 		Facts:       maps.Clone(s.Facts),
 	}}
 	if s.Err != nil {
@@ -124,20 +143,35 @@ func (d *Detector) learn(s Sample) {
 func (d Detector) recovered(s Sample) string {
 	for _, fact := range []string{"leader", "timeline"} {
 		if before := d.facts[fact]; before != "" && s.Facts[fact] != "" && s.Facts[fact] != before {
-			return ReasonNewLeader
+			return d.settings.word(ReasonNewLeader, "leader elected. Latency normal.")
 		}
 	}
-	return ReasonNormal
+	return d.settings.normal()
 }
 
-func over(limit time.Duration) string {
-	return fmt.Sprintf("DB Write Latency > %dms", limit.Milliseconds())
+// word is what is said of a database, or of the subject.
+func (s Settings) word(database, other string) string {
+	if s.Subject == "" {
+		return database
+	}
+	return s.Subject + " " + other
 }
 
-func reason(err error) string {
+func (s Settings) normal() string { return s.word(ReasonNormal, "latency normal") }
+
+func (s Settings) over(limit time.Duration) string {
+	return fmt.Sprintf("%s > %dms", s.word("DB Write Latency", "latency"), limit.Milliseconds())
+}
+
+func definite(err error) bool {
 	var f Fault
-	if errors.As(err, &f) {
+	return errors.As(err, &f) && f.Definite()
+}
+
+func (s Settings) reason(err error) string {
+	var f Fault
+	if errors.As(err, &f) && f.Reason() != "" {
 		return f.Reason()
 	}
-	return "DB Write Failed"
+	return s.word("DB Write Failed", "failed")
 }

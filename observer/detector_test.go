@@ -30,6 +30,11 @@ func hanging(ms int) observer.Sample {
 	return observer.Sample{Latency: time.Duration(ms) * time.Millisecond, Hanging: true}
 }
 
+func readOnly(s observer.Sample) observer.Sample {
+	s.ReadOnly = true
+	return s
+}
+
 func failed(err error) observer.Sample { return observer.Sample{Latency: time.Millisecond, Err: err} }
 
 var noon = time.Date(2024, 5, 20, 12, 0, 0, 0, time.UTC)
@@ -53,6 +58,7 @@ func feed(samples ...observer.Sample) ([]ltp.Verdict, ltp.Observation) {
 func TestVerdicts(t *testing.T) {
 	const none, healthy, slow, unhealthy = ltp.Verdict(""), ltp.Healthy, ltp.Slow, ltp.Unhealthy
 	lost, refused := errors.New("connection lost"), fault{definite: true}
+	good, bad := took(3), failed(lost)
 	for name, tc := range map[string]struct {
 		samples []observer.Sample
 		want    []ltp.Verdict
@@ -126,6 +132,30 @@ func TestVerdicts(t *testing.T) {
 			[]observer.Sample{took(5000), took(4999), took(1000), took(2000), took(1000)},
 			[]ltp.Verdict{unhealthy, unhealthy, unhealthy, unhealthy, unhealthy}, "DB Write Latency > 5000ms",
 		},
+		"errors between good writes add up": {
+			[]observer.Sample{good, good, bad, good, bad, good, bad, good, bad, bad, good, bad},
+			append(append([]ltp.Verdict{none}, slices.Repeat([]ltp.Verdict{healthy}, 10)...), unhealthy), "DB writes fail: 6 of 10",
+		},
+		"recovery after them takes two good writes in a row, too": {
+			[]observer.Sample{bad, good, bad, good, bad, good, bad, good, bad, good, bad, good, bad, good, good},
+			append(append(slices.Repeat([]ltp.Verdict{none}, 10), slices.Repeat([]ltp.Verdict{unhealthy}, 4)...), healthy), "DB write latency normal",
+		},
+		"what was only read says nothing good": {
+			[]observer.Sample{readOnly(good), readOnly(good), readOnly(took(600)), readOnly(took(600)), readOnly(took(600))},
+			[]ltp.Verdict{none, none, none, none, none}, "",
+		},
+		"nor that errors have ended": {
+			[]observer.Sample{good, good, bad, readOnly(good), bad, readOnly(good), bad, readOnly(good), readOnly(good)},
+			[]ltp.Verdict{none, healthy, healthy, healthy, healthy, healthy, unhealthy, unhealthy, unhealthy}, "DB Write Failed",
+		},
+		"it can condemn": {
+			[]observer.Sample{good, good, readOnly(failed(refused))},
+			[]ltp.Verdict{none, healthy, unhealthy}, "DB Out of Order",
+		},
+		"also by hanging": {
+			[]observer.Sample{good, good, readOnly(hanging(5000))},
+			[]ltp.Verdict{none, healthy, unhealthy}, "DB Write Latency > 5000ms",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			verdicts, last := feed(tc.samples...)
@@ -183,11 +213,53 @@ func TestSettingsThatCannotWorkAreNamed(t *testing.T) {
 		"timeout":       func(s *observer.Settings) { s.Timeout = s.UnfitLatency - 1 },
 		"fall":          func(s *observer.Settings) { s.Fall = 0 },
 		"rise":          func(s *observer.Settings) { s.Rise = 0 },
+		"window 2":      func(s *observer.Settings) { s.Window = s.Fall - 1 },
+		"window -1":     func(s *observer.Settings) { s.Window = -1 },
+		"window 65":     func(s *observer.Settings) { s.Window = 65 },
 	} {
 		s := observer.DefaultSettings()
 		change(&s)
 		require.ErrorContains(t, s.Validate(), want)
 	}
+}
+
+func TestReasonsSpeakOfTheSubject(t *testing.T) {
+	s := observer.DefaultSettings()
+	s.Subject = "Payments"
+	lost := failed(errors.New("lost"))
+	by := func(leader string, ms int) observer.Sample {
+		s := took(ms)
+		s.Facts = map[string]string{"leader": leader}
+		return s
+	}
+	d := observer.NewDetector(s)
+	var said []string
+	for _, sample := range slices.Concat(
+		[]observer.Sample{by("a", 3), by("a", 3), by("a", 600), by("a", 600), by("a", 600), hanging(5000), by("b", 3), by("b", 3), lost, lost, lost, took(3), took(3)},
+		slices.Repeat([]observer.Sample{lost, took(3)}, 6),
+	) {
+		next, seen, changed := d.Next(sample, noon)
+		if d = next; changed {
+			said = append(said, seen.Reason)
+		}
+	}
+	assert.Equal(t, []string{
+		"Payments latency normal", "Payments latency > 500ms", "Payments latency > 5000ms",
+		"Payments leader elected. Latency normal.", "Payments failed", "Payments latency normal", "Payments fails: 6 of 11",
+	}, said)
+}
+
+func TestTheWindowCanBeSwitchedOff(t *testing.T) {
+	s := observer.DefaultSettings()
+	s.Window = 0
+	require.NoError(t, s.Validate())
+	d := observer.NewDetector(s)
+	for range 200 {
+		for _, sample := range []observer.Sample{took(3), failed(errors.New("lost")), failed(errors.New("lost"))} {
+			d, _, _ = d.Next(sample, noon)
+		}
+	}
+	assert.Empty(t, d.Verdict())
 }
 
 // anySample draws a sample with a latency in milliseconds within bounds.
@@ -202,6 +274,7 @@ func anySample(from, to int) *rapid.Generator[observer.Sample] {
 		case 2, 3:
 			s.Hanging = true
 		}
+		s.ReadOnly = rapid.IntRange(0, 4).Draw(t, "read") == 0
 		return s
 	})
 }
@@ -214,6 +287,7 @@ func goodWrites(from, to int) *rapid.Generator[observer.Sample] {
 func drawSettings(t *rapid.T) observer.Settings {
 	s := observer.DefaultSettings()
 	s.Fall, s.Rise = rapid.IntRange(1, 5).Draw(t, "fall"), rapid.IntRange(1, 5).Draw(t, "rise")
+	s.Window = rapid.OneOf(rapid.Just(0), rapid.IntRange(s.Fall, 64)).Draw(t, "window")
 	return s
 }
 
@@ -226,7 +300,8 @@ func TestNoVerdictOfFitnessWithoutWritesInARow(t *testing.T) {
 			before := d.Verdict()
 			var changed bool
 			d, _, changed = d.Next(sample, noon)
-			if !sample.Hanging || sample.Latency >= s.UnfitLatency {
+			vouches := !sample.ReadOnly && !sample.Hanging
+			if vouches || sample.Err != nil || sample.Latency >= s.UnfitLatency {
 				finished = append(finished, sample)
 			}
 			if changed != (d.Verdict() != before) {
@@ -243,7 +318,7 @@ func TestNoVerdictOfFitnessWithoutWritesInARow(t *testing.T) {
 				t.Fatalf("%s after %d samples", d.Verdict(), len(finished))
 			}
 			for _, last := range finished[len(finished)-n:] {
-				if last.Err != nil || last.Hanging || last.Latency >= limit {
+				if last.Err != nil || last.Hanging || last.ReadOnly || last.Latency >= limit {
 					t.Fatalf("%s after %+v", d.Verdict(), last)
 				}
 			}
@@ -293,6 +368,79 @@ func TestNoiseAroundOneThresholdDoesNotFlap(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestErrorsAddUpWithinTheWindow holds the detector against the rule as a sentence:
+// Fall errors in a row, or at least Fall of the latest Window and half of them.
+func TestErrorsAddUpWithinTheWindow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettings(t)
+		d := observer.NewDetector(s)
+		var under []bool // errors under the verdict in force
+		inARow := 0
+		for _, bad := range rapid.SliceOfN(rapid.Bool(), 0, 200).Draw(t, "errors") {
+			sample := took(3)
+			inARow++
+			if bad {
+				sample = failed(errors.New("lost"))
+			} else {
+				inARow = 0
+			}
+			under = append(under, bad)
+			before := d.Verdict()
+			var changed bool
+			d, _, changed = d.Next(sample, noon)
+			latest := under[max(0, len(under)-s.Window):]
+			n := 0
+			for _, bad := range latest {
+				if bad {
+					n++
+				}
+			}
+			want := inARow >= s.Fall || s.Window > 0 && n >= s.Fall && 2*n >= s.Window
+			if before != ltp.Unhealthy && (d.Verdict() == ltp.Unhealthy) != want {
+				t.Fatalf("%q to %q: %d in a row, %d of %v", before, d.Verdict(), inARow, n, latest)
+			}
+			if changed {
+				under = nil
+			}
+		}
+	})
+}
+
+// TestFewErrorsAreNoVerdict: an error now and then, even for ever, is not an outage.
+func TestFewErrorsAreNoVerdict(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, _, _ := observer.NewDetector(observer.DefaultSettings()).Next(took(3), noon)
+		d, _, _ = d.Next(took(3), noon)
+		for _, pause := range rapid.SliceOfN(rapid.IntRange(2, 20), 0, 60).Draw(t, "good writes between") {
+			for range pause {
+				d, _, _ = d.Next(took(3), noon)
+			}
+			var changed bool
+			if d, _, changed = d.Next(failed(errors.New("lost")), noon); changed {
+				t.Fatalf("%q after one error in %d", d.Verdict(), pause+1)
+			}
+		}
+	})
+}
+
+// TestReadsNeverAbsolve: reads that succeed may come anywhere, and change nothing.
+func TestReadsNeverAbsolve(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettings(t)
+		a, b := observer.NewDetector(s), observer.NewDetector(s)
+		for _, sample := range rapid.SliceOfN(anySample(0, 7000), 0, 80).Draw(t, "samples") {
+			for range rapid.IntRange(0, 3).Draw(t, "reads") {
+				b, _, _ = b.Next(readOnly(took(rapid.IntRange(0, 4999).Draw(t, "ms"))), noon)
+			}
+			a, _, _ = a.Next(sample, noon)
+			b, _, _ = b.Next(sample, noon)
+			if a.Verdict() != b.Verdict() {
+				t.Fatalf("%q, and %q with reads between", a.Verdict(), b.Verdict())
+			}
+		}
+	})
 }
 
 func TestTheClockDecidesNothing(t *testing.T) {

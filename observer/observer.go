@@ -1,17 +1,21 @@
 // Package observer holds the hysteresis that turns samples of a component into
-// verdicts, and the loop that takes the samples.
+// verdicts, the loop that takes the samples, and a simulation that tells what recorded
+// samples would have led to. The probes are in the packages below it.
 //
 // A verdict is reached fast where the component is unfit, and left slowly: an error
 // that speaks for itself needs no second sample, one write that hangs longer than
-// the limit is confirmation enough, and other errors must repeat. Fit again is only
-// what has written well several times in a row. Two thresholds lie between, so that
+// the limit is confirmation enough, and other errors must repeat: several in a row, or
+// half of the latest. Fit again is only what has written well several times in a row;
+// what was merely read condemns, and never absolves. Two thresholds lie between, so that
 // noise around one of them changes nothing.
 package observer
 
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Probe looks at a component.
@@ -21,7 +25,7 @@ type Probe interface {
 	// "timeline". It hangs as long as the write hangs, until ctx ends. After an error
 	// the next call connects anew.
 	//
-	// An error may be a [Fault].
+	// An error may be a [Fault]. A probe that does not write says so as a [Reader].
 	Probe(ctx context.Context) (facts map[string]string, err error)
 }
 
@@ -35,19 +39,71 @@ type Fault interface {
 	Reason() string
 }
 
+// Reader is a probe that may not write. Its samples are [Sample.ReadOnly].
+type Reader interface {
+	ReadOnly() bool
+}
+
+// Plain is a text of somebody else's as a fact may hold it: what is printable, and
+// limit characters at most.
+func Plain(s string, limit int) string {
+	plain := []rune(strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(s, "")))
+	return string(plain[:min(len(plain), limit)])
+}
+
 // Sample is one write, finished or not.
 type Sample struct {
 	// Latency is how long the write took, or how long it has been hanging.
 	Latency time.Duration
 	// Hanging is set while the write has not returned.
 	Hanging bool
-	Err     error
-	Facts   map[string]string
+	// ReadOnly is set where the component was only read. Such a sample may count
+	// against the component and never for it.
+	ReadOnly bool
+	Err      error
+	Facts    map[string]string
+}
+
+// Result is what one sample is by itself.
+type Result string
+
+// The results of samples.
+const (
+	ResultGood  Result = "good"
+	ResultSlow  Result = "slow"  // took SlowLatency or longer
+	ResultError Result = "error" // before UnfitLatency
+	ResultHung  Result = "hung"  // took UnfitLatency or longer, or has been hanging for as long
+)
+
+// Results are all results.
+var Results = []Result{ResultGood, ResultSlow, ResultError, ResultHung}
+
+// Result is that of a sample; empty while a write hangs that may return in time.
+func (s Settings) Result(x Sample) Result {
+	switch {
+	case x.Latency >= s.UnfitLatency:
+		return ResultHung
+	case x.Hanging:
+		return ""
+	case x.Err != nil:
+		return ResultError
+	case x.Latency >= s.SlowLatency:
+		return ResultSlow
+	}
+	return ResultGood
 }
 
 // Settings are the limits of a verdict and the pace of the samples. The zero value
 // is not usable; start from [DefaultSettings].
 type Settings struct {
+	// Subject is what reasons speak of, such as "Health endpoint"; a database without.
+	Subject string
+
 	// Interval is the time from the beginning of one write to that of the next.
 	Interval time.Duration
 	// Timeout ends a write that hangs, so that the next is tried on a new
@@ -70,11 +126,20 @@ type Settings struct {
 	Fall int
 	// Rise is how many writes in a row it takes for the better.
 	Rise int
+	// Window is how many of the latest samples are looked at for errors between good
+	// writes: where at least half of them, and at least Fall, are errors, the
+	// component is Unhealthy. Samples of before the last verdict do not count. 0
+	// switches this off.
+	Window int
 }
+
+// maxWindow is how many samples a Detector remembers.
+const maxWindow = 64
 
 // DefaultSettings suit a database on the same network, where a write takes
 // milliseconds. Fall and Rise are those of HAProxy. At four writes a second an
-// outage with errors is known after 1 s at the latest, and its end after 0.5 s.
+// outage with errors is known after 1 s at the latest, one with errors now and then
+// after 3 s, and its end after 0.5 s.
 func DefaultSettings() Settings {
 	return Settings{
 		Interval:     250 * time.Millisecond,
@@ -85,6 +150,7 @@ func DefaultSettings() Settings {
 		SlowExit:     250 * time.Millisecond,
 		Fall:         3,
 		Rise:         2,
+		Window:       12,
 	}
 }
 
@@ -107,6 +173,10 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("fall %d must be at least 1", s.Fall)
 	case s.Rise < 1:
 		return fmt.Errorf("rise %d must be at least 1", s.Rise)
+	case s.Window != 0 && s.Window < s.Fall:
+		return fmt.Errorf("window %d must be at least fall %d, or 0 to switch it off", s.Window, s.Fall)
+	case s.Window > maxWindow:
+		return fmt.Errorf("window %d must be at most %d", s.Window, maxWindow)
 	}
 	return nil
 }

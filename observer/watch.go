@@ -15,6 +15,8 @@ type Status struct {
 	Verdict ltp.Verdict
 	// Sample is the newest sample. While a write hangs it says for how long.
 	Sample Sample
+	// Result is that of the sample, see [Settings.Result].
+	Result Result
 }
 
 // Watch probes the component until ctx ends, and returns why it ended. It calls
@@ -33,6 +35,9 @@ func Watch(ctx context.Context, p Probe, s Settings, emit func(ltp.Observation),
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := watch{settings: s, probe: p, emit: emit, beat: beat, detector: NewDetector(s), returned: make(chan Sample, 1)}
+	if r, ok := p.(Reader); ok {
+		w.readOnly = r.ReadOnly()
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -51,6 +56,7 @@ func Watch(ctx context.Context, p Probe, s Settings, emit func(ltp.Observation),
 type watch struct {
 	settings Settings
 	probe    Probe
+	readOnly bool
 	emit     func(ltp.Observation)
 	beat     func(Status)
 	detector Detector
@@ -92,13 +98,14 @@ func (w *watch) finish(ctx context.Context, s Sample) {
 }
 
 func (w *watch) see(s Sample) {
+	s.ReadOnly = w.readOnly
 	now := time.Now()
 	detector, seen, changed := w.detector.Next(s, now)
 	w.detector = detector
 	if changed {
 		w.emit(seen)
 	}
-	w.beat(Status{At: now, Verdict: detector.Verdict(), Sample: s})
+	w.beat(Status{At: now, Verdict: detector.Verdict(), Sample: s, Result: w.settings.Result(s)})
 }
 
 // next is how long to wait for the next write to begin, or, while one hangs, until

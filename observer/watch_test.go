@@ -48,15 +48,21 @@ type said struct {
 // watch runs a watch for a while in the time of a bubble and returns what it said.
 func watch(t *testing.T, d time.Duration, c *component) (all []said, beats []observer.Status) {
 	t.Helper()
+	all, beats = watchProbe(t, d, c)
+	assert.LessOrEqual(t, c.most.Load(), int32(1), "writes at once")
+	return all, beats
+}
+
+func watchProbe(t *testing.T, d time.Duration, p observer.Probe) (all []said, beats []observer.Status) {
+	t.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	err := observer.Watch(ctx, c, observer.DefaultSettings(),
+	err := observer.Watch(ctx, p, observer.DefaultSettings(),
 		func(o ltp.Observation) { all = append(all, said{time.Since(began), o}) },
 		func(s observer.Status) { beats = append(beats, s) })
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Equal(t, d, time.Since(began))
-	assert.LessOrEqual(t, c.most.Load(), int32(1), "writes at once")
 	return all, beats
 }
 
@@ -69,7 +75,7 @@ func TestAHealthyComponentIsSaidOnceAndSampledSteadily(t *testing.T) {
 		assert.Equal(t, 253*time.Millisecond, all[0].after)
 		assert.EqualValues(t, 40, c.writes.Load())
 		assert.Len(t, beats, 40)
-		assert.Equal(t, observer.Status{At: beats[9].At, Verdict: ltp.Healthy, Sample: observer.Sample{Latency: 3 * time.Millisecond}}, beats[9])
+		assert.Equal(t, observer.Status{At: beats[9].At, Verdict: ltp.Healthy, Sample: observer.Sample{Latency: 3 * time.Millisecond}, Result: observer.ResultGood}, beats[9])
 	})
 }
 
@@ -95,6 +101,7 @@ func TestAHangIsNoticedAtTheThresholdWhileItHangs(t *testing.T) {
 		assert.True(t, hanging.Sample.Hanging)
 		assert.Greater(t, hanging.Sample.Latency, 5*time.Second)
 		assert.Equal(t, ltp.Unhealthy, hanging.Verdict)
+		assert.Equal(t, observer.ResultHung, hanging.Result)
 	})
 }
 

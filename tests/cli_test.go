@@ -224,8 +224,8 @@ func TestDemoReport(t *testing.T) {
 	require.ErrorIs(t, out.Decode(&struct{}{}), io.EOF, "exactly one JSON object")
 	for key, fields := range map[string][]string{
 		"orders":   {"submitted", "accepted", "errors", "deferred", "executed", "rejected", "cancelled", "expired", "pending"},
-		"order_db": {"rows", "duplicates", "missing", "writes_begun_while_unfit"},
-		"outage":   {"began_at", "ended_at", "detected_after_ms"},
+		"order_db": {"rows", "duplicates", "missing", "writes_begun_while_unfit", "writes_under_way"},
+		"outage":   {"fault", "begins", "ends", "began_at", "ended_at", "detected_after_ms"},
 		"recovery": {"recovering_at", "first_commit_at", "last_commit_at", "drain_ms", "stable_at"},
 		"cost":     {"stable", "deferred"},
 		"api":      {"stable", "outage", "recovery", "resolution"},

@@ -90,9 +90,12 @@ type Observer struct{ worker worker.Worker }
 // NewObserver makes an observer that stands ready to be the active one.
 func NewObserver(c client.Client, component, name string, watch activities.Watch, log *slog.Logger) *Observer {
 	w := worker.New(c, ltp.ObserveQueue(component), worker.Options{
-		DisableWorkflowWorker:        true,
-		WorkerStopTimeout:            workerStopTimeout,
-		MaxHeartbeatThrottleInterval: heartbeatEvery,
+		DisableWorkflowWorker: true,
+		// Who observes does not ask for more: a frozen observer would be appointed to
+		// succeed itself for as long as Temporal takes it to be listening.
+		MaxConcurrentActivityExecutionSize: 1,
+		WorkerStopTimeout:                  workerStopTimeout,
+		MaxHeartbeatThrottleInterval:       heartbeatEvery,
 	})
 	w.RegisterActivity(&activities.Observer{Client: c, Name: name, Watch: watch, Log: log})
 	return &Observer{w}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +51,7 @@ func (a *app) workerCommand() *cobra.Command {
 		Use:   "worker",
 		Short: "Run orders, orientations and replays",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l, nil) },
 	}
 	a.componentsFlag(cmd, &c)
 	a.ordersDBFlag(cmd, &c)
@@ -65,29 +67,10 @@ func (a *app) apiCommand() *cobra.Command {
 		Use:   "api",
 		Short: "Serve the HTTP order API",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l, nil) },
 	}
 	a.componentsFlag(cmd, &c)
 	apiFlag(cmd, &l.api)
-	return cmd
-}
-
-func (a *app) observeCommand() *cobra.Command {
-	c := node.Config{Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings()}
-	var l listeners
-	cmd := &cobra.Command{
-		Use:   "observe",
-		Short: "Observe the order database; of several observers Temporal keeps one active",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.Components = []string{ltp.DefaultComponent}
-			return a.runPart(cmd, c, l)
-		},
-	}
-	a.ordersDBFlag(cmd, &c)
-	policyFlags(cmd, &c.Policy)
-	settingsFlags(cmd, &c.Settings)
-	metricsFlag(cmd, &l)
 	return cmd
 }
 
@@ -107,8 +90,8 @@ func (l listeners) open(c *node.Config) (err error) {
 }
 
 // runPart runs parts of the node against the Temporal of the environment until it
-// is interrupted.
-func (a *app) runPart(cmd *cobra.Command, c node.Config, l listeners) error {
+// is interrupted. Those who wait for them to run may be nil.
+func (a *app) runPart(cmd *cobra.Command, c node.Config, l listeners, running func(*node.Node)) error {
 	t, err := a.connect(cmd.Context())
 	if err != nil {
 		return err
@@ -127,6 +110,9 @@ func (a *app) runPart(cmd *cobra.Command, c node.Config, l listeners) error {
 	if c.Listen != nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Order API: http://%s\n", c.Listen.Addr())
 	}
+	if running != nil {
+		running(n)
+	}
 	return t.waitFor(cmd.Context(), n)
 }
 
@@ -136,15 +122,24 @@ func (a *app) componentsFlag(cmd *cobra.Command, c *node.Config) {
 
 func (a *app) ordersDBFlag(cmd *cobra.Command, c *node.Config) {
 	cmd.Flags().StringVar(&c.OrdersURL, "orders-db", "", "the order database: postgres://… or an SQLite file (default orders.db in the state directory)")
-	pre := cmd.PreRunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+	before(cmd, func() error {
 		if c.OrdersURL == "" {
 			c.OrdersURL = filepath.Join(a.stateDir, "orders.db")
 		}
-		if pre != nil {
-			return pre(cmd, args)
-		}
 		return nil
+	})
+}
+
+// before has a check or a default done when the flags of a command have been read.
+func before(cmd *cobra.Command, do func() error) {
+	pre := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if pre != nil {
+			if err := pre(cmd, args); err != nil {
+				return err
+			}
+		}
+		return do()
 	}
 }
 
@@ -162,6 +157,22 @@ func policyFlags(cmd *cobra.Command, p *ltp.Policy) {
 	f.DurationVar(&p.MaxDwell, "max-dwell", p.MaxDwell, "the longest dwell; it doubles with every flap")
 	f.DurationVar(&p.FlapWindow, "flap-window", p.FlapWindow, "how long a fall into UNSTABLE is remembered")
 	f.DurationVar(&p.Grace, "grace", p.Grace, "how long a component may go unobserved before it is UNKNOWN")
+	before(cmd, func() error { return flagged(p.Validate()) })
+}
+
+// flagged is an error about a setting with the setting's flag in it.
+func flagged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.NewReplacer(
+		"interval", "--interval", "timeout", "--timeout",
+		"unfit latency", "--unfit-latency", "fit latency", "--fit-latency",
+		"slow latency", "--slow-latency", "slow exit", "--slow-exit",
+		"fall ", "--fall ", "rise ", "--rise ",
+		"flap window", "--flap-window", "window", "--window",
+		"max dwell", "--max-dwell", "dwell", "--dwell", "grace", "--grace",
+	).Replace(err.Error()))
 }
 
 func settingsFlags(cmd *cobra.Command, s *observer.Settings) {
@@ -174,4 +185,6 @@ func settingsFlags(cmd *cobra.Command, s *observer.Settings) {
 	f.DurationVar(&s.SlowExit, "slow-exit", s.SlowExit, "writes must stay under this to end DEGRADED")
 	f.IntVar(&s.Fall, "fall", s.Fall, "how many samples in a row it takes for the worse")
 	f.IntVar(&s.Rise, "rise", s.Rise, "how many samples in a row it takes for the better")
+	f.IntVar(&s.Window, "window", s.Window, "of how many samples half may not be errors, also between good ones; 0 counts errors in a row alone")
+	before(cmd, func() error { return flagged(s.Validate()) })
 }

@@ -88,6 +88,15 @@ func StartPair(t testing.TB, set ...func(*pglocal.Options)) *pglocal.Pair {
 	return pair
 }
 
+// Needed returns where the programs of Postgres are, for a test that starts servers in
+// a process of its own.
+func Needed(t testing.TB) (bin string) {
+	t.Helper()
+	bin, err := pglocal.Binaries()
+	must(t, err)
+	return bin
+}
+
 // must ends the test when a server could not be started.
 func must(t testing.TB, err error) {
 	t.Helper()
