@@ -79,11 +79,14 @@ func (v Verdict) Fit() bool { return v == Healthy || v == Slow }
 // Observation is what an observer saw of a component. Observers send one when
 // their verdict changes, and one whenever they take over.
 type Observation struct {
-	Component string   `json:"component"`
-	Verdict   Verdict  `json:"verdict"`
-	Reason    string   `json:"reason"`
-	Observer  string   `json:"observer"`
-	Evidence  Evidence `json:"evidence,omitzero"`
+	Component string  `json:"component"`
+	Verdict   Verdict `json:"verdict"`
+	Reason    string  `json:"reason"`
+	Observer  string  `json:"observer"`
+	// Term is the number of the Observe activity whose observer says this. Only the
+	// latest is believed. 0 is an observer from outside, which always is.
+	Term     int64    `json:"term,omitempty"`
+	Evidence Evidence `json:"evidence,omitzero"`
 	// At is when the observer concluded this, by its own clock.
 	At time.Time `json:"at"`
 }

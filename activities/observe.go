@@ -24,7 +24,10 @@ type Beat struct {
 	At        time.Time   `json:"at"`
 	Verdict   ltp.Verdict `json:"verdict,omitempty"`
 	LatencyMs int64       `json:"latency_ms"`
-	Observer  string      `json:"observer"`
+	// Leader and Timeline are who took the probe's write, where it can be told.
+	Leader   string `json:"leader,omitempty"`
+	Timeline string `json:"timeline,omitempty"`
+	Observer string `json:"observer"`
 }
 
 // Observer is the activity of a process that observes a component.
@@ -39,6 +42,10 @@ type Observer struct {
 // ObserveInput names the component to observe.
 type ObserveInput struct {
 	Component string `json:"component"`
+	// Term is carried by every observation, so that one which arrives after another
+	// observer has been asked to take over is told from the other's; see
+	// [ltp.Observation].
+	Term int64 `json:"term,omitempty"`
 }
 
 // Handover is how Observe ends in good order.
@@ -72,7 +79,7 @@ func (o *Observer) Observe(ctx context.Context, in ObserveInput) (Handover, erro
 		o.deliver(watching, in.Component, news)
 	}()
 	err := o.Watch(watching, func(seen ltp.Observation) {
-		seen.Component, seen.Observer = in.Component, o.Name
+		seen.Component, seen.Observer, seen.Term = in.Component, o.Name, in.Term
 		news.put(seen)
 	}, func(b Beat) {
 		b.Observer = o.Name

@@ -119,7 +119,7 @@ func observe(t *testing.T, inbox *orientationInbox, prepare ...func(*testsuite.T
 	}
 	go func() {
 		defer close(w.ended)
-		w.handover, w.err = do[activities.Handover](t, w.env, o.Observe, activities.ObserveInput{Component: db})
+		w.handover, w.err = do[activities.Handover](t, w.env, o.Observe, activities.ObserveInput{Component: db, Term: 7})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -135,7 +135,7 @@ func TestTheFirstVerdictAndEveryChangeAreTold(t *testing.T) {
 		began := time.Now()
 		w.seen <- ltp.Healthy
 		assert.Equal(t, []ltp.Verdict{ltp.Healthy}, inbox.verdicts())
-		assert.Equal(t, ltp.Observation{Component: db, Observer: "eve", Verdict: ltp.Healthy, Reason: "as seen", At: began}, inbox.letters[0])
+		assert.Equal(t, ltp.Observation{Component: db, Observer: "eve", Term: 7, Verdict: ltp.Healthy, Reason: "as seen", At: began}, inbox.letters[0])
 
 		w.seen <- ltp.Unhealthy
 		assert.Equal(t, []ltp.Verdict{ltp.Healthy, ltp.Unhealthy}, inbox.verdicts())

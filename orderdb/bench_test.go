@@ -3,10 +3,14 @@ package orderdb_test
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
+	"github.com/ltp-node/ltp/pglocal"
 )
 
 // BenchmarkPut writes orders into SQLite with every commit synced to the disk.
@@ -40,6 +44,52 @@ func BenchmarkProbe(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkProbeOfAPair probes a leader that waits for its standby, both on the disk of
+// this machine, and tells what that leaves behind.
+func BenchmarkProbeOfAPair(b *testing.B) {
+	pair := pgtest.StartPair(b, func(o *pglocal.Options) { o.NoSync = false })
+	url := pair.Leader().URL("postgres")
+	db, err := orderdb.Open(b.Context(), url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Migrate(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	p, err := orderdb.OpenProbe(url, "orders-db")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	measure := func() (wal, updates, hot, pages float64) {
+		err := pgtest.Connect(b, url).QueryRow(b.Context(), `SELECT pg_current_wal_lsn() - '0/0', n_tup_upd, n_tup_hot_upd,
+			pg_relation_size('ltp_probe') / 8192 FROM pg_stat_user_tables WHERE relname = 'ltp_probe'`).Scan(&wal, &updates, &hot, &pages)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return wal, updates, hot, pages
+	}
+	var took []time.Duration
+	before, _, _, _ := measure()
+	for b.Loop() {
+		began := time.Now()
+		if _, err := p.Probe(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	if err := p.Close(); err != nil { // the session tells its figures when it ends
+		b.Fatal(err)
+	}
+	after, updates, hot, pages := measure()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric((after-before)/float64(len(took)), "WAL-B/probe")
+	b.ReportMetric(100*hot/max(updates, 1), "HOT-%")
+	b.ReportMetric(pages, "pages")
 }
 
 func benchSQLite(b *testing.B) (orderdb.DB, string) {

@@ -87,7 +87,8 @@ var ErrNotFound = errors.New("no order with this id is in the order database")
 // connection attempt is given up after a second (connect_timeout=1), and of several
 // hosts the one that takes writes is used (target_session_attrs=read-write). Without
 // them, a leader that is frozen, not dead, holds every connection attempt up for as
-// long as it is frozen.
+// long as it is frozen. Of several hosts, a former leader that does not know that it
+// is one is passed over, too, as far as another tells its timeline.
 func Open(ctx context.Context, url string) (DB, error) {
 	kind, where, err := parse(url)
 	if err != nil {

@@ -22,6 +22,8 @@ import (
 type postgresDB struct {
 	pool   *pgxpool.Pool
 	config *pgx.ConnConfig
+	// cluster is nil where the URL names one host.
+	cluster *cluster
 	// generation grows when the connections of the pool are given up together.
 	generation atomic.Int64
 }
@@ -36,11 +38,11 @@ const (
 )
 
 func openPostgres(ctx context.Context, raw string) (*postgresDB, error) {
-	config, err := postgresConfig(raw)
+	config, cluster, err := postgresConfig(raw)
 	if err != nil {
 		return nil, err
 	}
-	db := &postgresDB{config: config.ConnConfig}
+	db := &postgresDB{config: config.ConnConfig, cluster: cluster}
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.PgConn().CustomData()[bornKey] = db.generation.Load()
 		return nil
@@ -58,10 +60,10 @@ func openPostgres(ctx context.Context, raw string) (*postgresDB, error) {
 // postgresConfig applies our defaults to the URL. What is wrong with a URL is not
 // repeated from the parser's words: they quote pieces of it, and with a password
 // that is not encoded those are pieces of the password.
-func postgresConfig(raw string) (*pgxpool.Config, error) {
+func postgresConfig(raw string) (*pgxpool.Config, *cluster, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("the order database URL %s is not a URL: give postgres://user:password@host:5432/database, with special characters of the password percent-encoded", Redact(raw))
+		return nil, nil, fmt.Errorf("the order database URL %s is not a URL: give postgres://user:password@host:5432/database, with special characters of the password percent-encoded", Redact(raw))
 	}
 	q := u.Query()
 	if !q.Has("connect_timeout") && os.Getenv("PGCONNECT_TIMEOUT") == "" {
@@ -80,10 +82,13 @@ func postgresConfig(raw string) (*pgxpool.Config, error) {
 	u.RawQuery = q.Encode()
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
-		return nil, fmt.Errorf("the order database URL %s cannot be used: check its hosts, ports and parameters", Redact(raw))
+		return nil, nil, fmt.Errorf("the order database URL %s cannot be used: check its hosts, ports and parameters", Redact(raw))
 	}
 	config.ConnConfig.OnNotice = noticed
-	return config, nil
+	if len(config.ConnConfig.Fallbacks) == 0 || !strings.Contains(hosts, ",") {
+		return config, nil, nil
+	}
+	return config, joinCluster(hosts, config.ConnConfig), nil
 }
 
 // Keys of what we know of a connection.
@@ -91,17 +96,21 @@ const (
 	bornKey        = "ltp.born"        // its generation
 	usedKey        = "ltp.used"        // when it was last used
 	unconfirmedKey = "ltp.unconfirmed" // a warning that its commit may not last
+	positionKey    = "ltp.position"    // where its server writes
 )
 
-// noticed looks for the warning by which Postgres acknowledges a commit that the
-// synchronous standby did not confirm: it may be lost with the leader. The routine
-// is told in English in every locale, the message is not; a RAISE WARNING has the
-// same SQLSTATE but not the routine.
+// noticed remembers a warning that makes a commit doubtful.
 func noticed(conn *pgconn.PgConn, n *pgconn.Notice) {
-	if n.Routine == "SyncRepWaitForLSN" || n.Code == "57P01" {
+	if doubtful(n) {
 		conn.CustomData()[unconfirmedKey] = n.Message
 	}
 }
+
+// doubtful tells the warning by which Postgres acknowledges a commit that the
+// synchronous standby did not confirm: it may be lost with the leader. The routine
+// is told in English in every locale, the message is not; a RAISE WARNING has the
+// same SQLSTATE but not the routine.
+func doubtful(n *pgconn.Notice) bool { return n.Routine == "SyncRepWaitForLSN" || n.Code == "57P01" }
 
 // unconfirmed takes the warning of the latest statement.
 func unconfirmed(conn *pgx.Conn) error {
@@ -160,7 +169,10 @@ func (p *postgresDB) Put(ctx context.Context, o ltp.Order, admit func() error) (
 		stored string
 		isNew  bool
 	)
-	err = conn.QueryRow(ctx, "ltp_put", o.ID, o.Customer, o.Currency, o.AmountMinor(), hash, body).Scan(&stored, &isNew)
+	watched, over := p.cluster.watch(ctx, conn.Conn().PgConn())
+	err = conn.QueryRow(watched, "ltp_put", o.ID, o.Customer, o.Currency, o.AmountMinor(), hash, body).Scan(&stored, &isNew)
+	err = why(watched, err)
+	over()
 	warning := unconfirmed(conn.Conn())
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -196,12 +208,17 @@ func postgresError(err error) error {
 	return unavailable(err) // an ERROR rolls the statement back
 }
 
-// acquire returns a connection that is not known to be dead.
+// acquire returns a connection that is not known to be dead, or to lead to a former
+// leader.
 func (p *postgresDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	for {
 		conn, err := p.pool.Acquire(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if err := p.cluster.deposed(conn.Conn().PgConn()); err != nil {
+			p.release(conn, err)
+			continue
 		}
 		used, _ := conn.Conn().PgConn().CustomData()[usedKey].(time.Time)
 		if used.IsZero() || time.Since(used) < idleBeforePing {
@@ -247,6 +264,9 @@ func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
 // spoils reports whether an error speaks of the server behind the connection, which
 // stays open, or of what the connection remembers.
 func spoils(err error) bool {
+	if errors.As(err, new(*deposedError)) {
+		return true
+	}
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		return false

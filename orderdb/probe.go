@@ -48,11 +48,11 @@ func OpenProbe(url, component string) (*Probe, error) {
 		p.dial = func(ctx context.Context) (prober, error) { return dialSQLite(ctx, where, component) }
 		return p, nil
 	}
-	config, err := postgresConfig(where)
+	config, cluster, err := postgresConfig(where)
 	if err != nil {
 		return nil, err
 	}
-	p.dial = func(ctx context.Context) (prober, error) { return dialPostgres(ctx, config.ConnConfig, component) }
+	p.dial = func(ctx context.Context) (prober, error) { return dialPostgres(ctx, config.ConnConfig, cluster, component) }
 	return p, nil
 }
 
@@ -98,36 +98,37 @@ func (p *Probe) Close() error {
 
 type postgresProber struct {
 	conn      *pgx.Conn
+	cluster   *cluster
 	component string
 	known     map[string]string
 }
 
-func dialPostgres(ctx context.Context, config *pgx.ConnConfig, component string) (prober, error) {
+func dialPostgres(ctx context.Context, config *pgx.ConnConfig, cluster *cluster, component string) (prober, error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	p := &postgresProber{conn: conn, component: component, known: map[string]string{
+	p := &postgresProber{conn: conn, cluster: cluster, component: component, known: map[string]string{
 		"database": "postgres",
 		"leader":   conn.PgConn().Conn().RemoteAddr().String(),
 	}}
-	// The timeline goes up with every promotion. Servers that do not tell it, or not
-	// to everyone, are probed all the same.
-	var timeline string
-	err = conn.QueryRow(ctx, "SELECT ltrim(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), '0')").Scan(&timeline)
-	if err == nil {
-		p.known["timeline"] = timeline
+	// The timeline goes up with every promotion. Servers that do not tell it are probed
+	// all the same.
+	if at, told, _ := position(ctx, conn.PgConn()); told {
+		p.known["timeline"] = fmt.Sprint(at.timeline)
 	}
 	return p, nil
 }
 
 func (p *postgresProber) write(ctx context.Context) error {
+	ctx, over := p.cluster.watch(ctx, p.conn.PgConn())
+	defer over()
 	_, err := p.conn.Exec(ctx, `INSERT INTO ltp_probe (component, n, at) VALUES ($1, 1, now())
 		ON CONFLICT (component) DO UPDATE SET n = ltp_probe.n + 1, at = excluded.at`, p.component)
 	if warning := unconfirmed(p.conn); err == nil {
 		err = warning
 	}
-	return err
+	return why(ctx, err)
 }
 
 func (p *postgresProber) facts() map[string]string { return p.known }
@@ -203,6 +204,8 @@ func fault(err error) *Fault {
 		reason = "DB Connection Timeout"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		reason = "DB Connection Lost" // the next probe tells whether the server is, too
+	case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.As(err, new(*deposedError)):
+		reason, definite = "DB Has No Leader", true // every host has answered
 	default:
 		reason = "DB Write Failed"
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/converter"
 
@@ -109,6 +111,135 @@ func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 	r.executedOnce("touch-", []string{"touch-1"})
 	assert.Equal(t, before.Epoch, r.until(n, ltp.Stable).Epoch, "the state stood")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
+}
+
+// TestObserverThatWasFrozenIsNotBelieved: the other observer takes over, and that is
+// no incident. Whatever the first one still says, while frozen or thawed, changes
+// nothing: neither its alarm while all is well, nor its all-clear in an outage.
+func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.deciding())
+	observers := []*process{r.observer(), r.observer()}
+	before := r.until(n, ltp.Stable)
+	active := r.active(observers)
+	frozen, other := observers[active], observers[1-active]
+
+	frozen.freeze()
+	old := r.term()
+	r.awaitObserver(other)
+	assert.Equal(t, old+1, r.term())
+	r.ignores(old, ltp.Unhealthy)
+	r.submit(order("frozen-1"))
+	r.executedOnce("frozen-", []string{"frozen-1"})
+	assert.Equal(t, before.Epoch, r.until(n, ltp.Stable).Epoch, "the state stood")
+
+	// It missed the beginning of an outage, and looks again before the end.
+	end := r.outage()
+	down := r.until(n, ltp.Unstable)
+	assert.Contains(t, down.Observer, fmt.Sprint(other.cmd.Process.Pid))
+	r.ignores(old, ltp.Healthy)
+	frozen.thaw()
+	r.ignores(old, ltp.Healthy)
+	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("frozen-2"))).State)
+	end()
+	r.executedOnce("frozen-", []string{"frozen-1", "frozen-2"})
+	r.until(n, ltp.Stable)
+
+	// It is as good as new, under a term of its own.
+	other.interrupt()
+	r.awaitObserver(frozen)
+	assert.Equal(t, old+2, r.term())
+	r.ignores(old, ltp.Unhealthy)
+	r.ignores(old+1, ltp.Unhealthy)
+	r.until(n, ltp.Stable)
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, r.states())
+}
+
+// TestObserverThatNobodyReplacedReturnsWithARecovery: the only observer is frozen, and
+// nothing is known, until it looks anew.
+func TestObserverThatNobodyReplacedReturnsWithARecovery(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.deciding())
+	only := r.observer()
+	r.until(n, ltp.Stable)
+	old := r.term()
+	only.freeze()
+	r.until(n, ltp.Unknown)
+	r.ignores(old, ltp.Healthy)
+	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("alone-1"))).State)
+	only.thaw()
+	r.executedOnce("alone-", []string{"alone-1"})
+	r.until(n, ltp.Stable)
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
+}
+
+// TestAllClearThatWasReadAfterItsObserverEndedIsNotBelieved: no worker is up when the
+// observer is lost in an outage. Of all that the next worker reads at once, what was
+// said comes first, and nobody observes any more.
+func TestAllClearThatWasReadAfterItsObserverEndedIsNotBelieved(t *testing.T) {
+	r := newRig(t)
+	c := r.deciding()
+	c.Policy.Grace = ltp.DefaultPolicy().Grace // much longer than the dwell
+	n := r.up(c)
+	last := r.observer()
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	n.Stop()
+	r.say(r.term(), ltp.Unhealthy)
+	last.kill()
+	id := ltp.OrientationWorkflowID(ltp.DefaultComponent)
+	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+		return e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT
+	})
+	r.say(r.term(), ltp.Healthy)
+	end()
+	n = r.up(c)
+	r.until(n, ltp.Unknown)
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Unknown}, r.states())
+}
+
+// term is that of the observer which was appointed last.
+func (r *rig) term() int64 {
+	r.t.Helper()
+	var in activities.ObserveInput
+	for _, e := range r.history(ltp.OrientationWorkflowID(ltp.DefaultComponent)).GetEvents() {
+		if e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
+			input := e.GetActivityTaskScheduledEventAttributes().GetInput()
+			require.NoError(r.t, converter.GetDefaultDataConverter().FromPayloads(input, &in))
+		}
+	}
+	require.Positive(r.t, in.Term)
+	return in.Term
+}
+
+// say has the observer of a term say something.
+func (r *rig) say(term int64, v ltp.Verdict) {
+	r.t.Helper()
+	seen := ltp.Observation{Component: ltp.DefaultComponent, Verdict: v, Reason: "as the test says", Observer: "test", Term: term, At: time.Now().UTC()}
+	require.NoError(r.t, r.client.SignalWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal, seen))
+}
+
+// ignores has the observer of a term say something, and checks that nothing comes of
+// it: no orientation, no timer.
+func (r *rig) ignores(term int64, v ltp.Verdict) {
+	r.t.Helper()
+	id := ltp.OrientationWorkflowID(ltp.DefaultComponent)
+	before := len(r.history(id).GetEvents())
+	r.say(term, v)
+	said := false
+	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+		said = said || e.GetEventId() > int64(before) && e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+		return said && e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+	})
+	for _, e := range r.history(id).GetEvents()[before:] {
+		switch e.GetEventType() {
+		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+			enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+		default:
+			assert.Failf(r.t, "it was not ignored", "%s of term %d was followed by %s", v, term, e.GetEventType())
+		}
+	}
 }
 
 // deciding is a node that leaves observing to others.

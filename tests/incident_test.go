@@ -196,6 +196,9 @@ func (i *incident) finish() {
 	assert.Empty(i.t, i.refused, "nobody reads an error")
 	assert.Len(i.t, i.accepted, i.sent)
 	i.executedOnce("incident-", i.accepted)
+	for _, t := range i.timeline() {
+		i.t.Logf("%8d ms  %-10s %s", t.At.Sub(i.began).Milliseconds(), t.State, t.Reason)
+	}
 	unfit, underWay, late := i.door.BegunWhileUnfit(i.timeline())
 	assert.Zero(i.t, unfit, "writes begun while unfit")
 	i.t.Logf("%d orders accepted, %d errors; %d writes were past the fence, the latest by %s", len(i.accepted), len(i.refused), underWay, late)

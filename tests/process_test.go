@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +130,11 @@ func (p *process) kill() {
 	<-p.ended
 }
 
+// freeze stops the process where it is, as a stalled machine would, until thaw.
+func (p *process) freeze() { require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGSTOP)) }
+
+func (p *process) thaw() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
 // interrupt is Ctrl-C; a process that does not end from it is killed, and the test
 // fails.
 func (p *process) interrupt() {
@@ -137,6 +143,7 @@ func (p *process) interrupt() {
 		return
 	default:
 	}
+	p.thaw()
 	_ = p.cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-p.ended:

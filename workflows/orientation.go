@@ -32,8 +32,10 @@ type OrientationInput struct {
 	// Epoch is the last epoch of an earlier workflow of this component, so that
 	// epochs keep growing; 0 when there was none.
 	Epoch int64 `json:"epoch,omitempty"`
-	// Continued is what the previous run knew. Only continue-as-new sets it.
+	// Continued is what the previous run knew, and Term the last term that it gave to
+	// an observer. Only continue-as-new sets them.
 	Continued *ltp.Condition `json:"continued,omitempty"`
+	Term      int64          `json:"term,omitempty"`
 }
 
 // Orientation owns the state of one component for as long as the component exists.
@@ -65,6 +67,8 @@ type orientation struct {
 	// poked wakes the main loop after an operator's update.
 	poked workflow.Channel
 
+	// term is the number of the latest Observe activity.
+	term         int64
 	observing    workflow.Future
 	observingEnd func()
 	scheduledAt  time.Time
@@ -77,6 +81,11 @@ type orientation struct {
 }
 
 func (o *orientation) setUp(ctx workflow.Context) error {
+	// Terms grow by one, and begin at the time: so those of an earlier workflow of this
+	// component, whose observers may still be around, are all smaller.
+	if o.term = o.in.Term; o.term == 0 {
+		o.term = workflow.Now(ctx).Unix()
+	}
 	if o.in.Continued != nil {
 		o.condition = *o.in.Continued
 	} else {
@@ -168,15 +177,41 @@ func (o *orientation) next(ctx workflow.Context) error {
 	return failed
 }
 
-// observed applies what an observer says, if it says something.
+// observed applies what an observer says, if it says something and may say it.
 func (o *orientation) observed(ctx workflow.Context, seen ltp.Observation) error {
 	if !seen.Verdict.Valid() || (seen.Component != "" && seen.Component != o.in.Component) {
 		o.log.Warn("observation ignored: it has no verdict, or is of another component",
 			"verdict", seen.Verdict, "component", seen.Component, "observer", seen.Observer)
 		return nil
 	}
+	if !o.believes(ctx, seen) {
+		o.log.Warn("observation ignored: its observer has been replaced, or has ended",
+			"verdict", seen.Verdict, "component", o.in.Component, "observer", seen.Observer, "term", seen.Term, "current", o.term)
+		return nil
+	}
 	_, err := o.apply(ctx, ltp.Input{Observed: &seen})
 	return err
+}
+
+// believes tells the word of the active observer, and of one outside, from that of an
+// observer which was replaced while it was frozen or cut off. Of one that has ended and
+// has no successor yet, only bad news is believed: nobody would notice if good news of
+// it stopped being true.
+func (o *orientation) believes(ctx workflow.Context, seen ltp.Observation) bool {
+	switch seen.Term {
+	case 0:
+		return true
+	case o.term:
+		return !seen.Verdict.Fit() || !o.unobserved(ctx)
+	}
+	return false
+}
+
+// unobserved reports whether the latest Observe activity has ended by itself, also
+// where the main loop has yet to hear of it. One that this workflow has cancelled to
+// continue as new was heard to its end.
+func (o *orientation) unobserved(ctx workflow.Context) bool {
+	return o.observing == nil || o.observing.IsReady() && !temporal.IsCanceledError(o.observing.Get(ctx, nil))
 }
 
 // apply feeds the state machine, publishes what is new, and starts a replay where
@@ -246,7 +281,8 @@ func (o *orientation) observe(ctx workflow.Context) {
 	ctx, o.observingEnd = workflow.WithCancel(ctx)
 	var a *activities.Observer
 	o.scheduledAt = workflow.Now(ctx)
-	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, activities.ObserveInput{Component: o.in.Component})
+	o.term++
+	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, activities.ObserveInput{Component: o.in.Component, Term: o.term})
 }
 
 // observerEnded makes room for the next observer. The state stands, unless nobody has
@@ -343,6 +379,6 @@ func (o *orientation) continueAsNew(ctx workflow.Context) error {
 		}
 	}
 	next := o.in
-	next.Continued = &o.condition
+	next.Continued, next.Term = &o.condition, o.term
 	return workflow.NewContinueAsNewError(ctx, Orientation, next)
 }

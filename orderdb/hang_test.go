@@ -1,0 +1,50 @@
+package orderdb_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/orderdb"
+)
+
+// TestWhatHangsAtAFormerLeaderIsGivenUp: nothing but a deadline far away would end it.
+// The leader is frozen with writes on their way, another is promoted, and the former
+// one thaws and has them wait for a standby that it will never see again.
+func TestWhatHangsAtAFormerLeaderIsGivenUp(t *testing.T) {
+	pair, url := ownPair(t)
+	db := open(t, url)
+	assert.False(t, persist(t, db, order("before")))
+	probe, err := orderdb.OpenProbe(url, ltp.DefaultComponent)
+	require.NoError(t, err)
+	defer probe.Close()
+	_, err = probe.Probe(t.Context())
+	require.NoError(t, err)
+
+	former := pair.Leader()
+	require.NoError(t, former.Freeze())
+	put, probed := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := db.Put(context.Background(), order("hangs"), nil)
+		put <- err
+	}()
+	go func() {
+		_, err := probe.Probe(context.Background())
+		probed <- err
+	}()
+	require.NoError(t, pair.Promote(t.Context()))
+	former.Thaw()
+
+	assertClass(t, orderdb.Unknown, <-put)
+	var fault *orderdb.Fault
+	require.ErrorAs(t, <-probed, &fault)
+	assert.True(t, fault.Definite(), "%v", fault)
+	assert.False(t, persist(t, db, order("hangs")), "it never was on the leader")
+	facts, err := probe.Probe(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, pair.Leader().Host(), facts["leader"])
+	assert.Equal(t, "2", facts["timeline"])
+}
