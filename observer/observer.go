@@ -143,7 +143,7 @@ const maxWindow = 64
 func DefaultSettings() Settings {
 	return Settings{
 		Interval:     250 * time.Millisecond,
-		Timeout:      30 * time.Second,
+		Timeout:      10 * time.Second,
 		UnfitLatency: 5 * time.Second,
 		FitLatency:   time.Second,
 		SlowLatency:  500 * time.Millisecond,

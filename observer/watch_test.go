@@ -83,17 +83,17 @@ func TestAHangIsNoticedAtTheThresholdWhileItHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &component{write: func(ctx context.Context, n int) error {
 			if n == 5 { // at 1 s
-				return hang(ctx, 20*time.Second)
+				return hang(ctx, 9*time.Second)
 			}
 			return hang(ctx, time.Millisecond)
 		}}
-		all, beats := watch(t, 30*time.Second, c)
+		all, beats := watch(t, 15*time.Second, c)
 		require.Len(t, all, 3)
 		assert.Equal(t, "DB Write Latency > 5000ms", all[1].Reason)
 		assert.Equal(t, 6*time.Second, all[1].after)
 		assert.EqualValues(t, 5000, all[1].Evidence.LatencyMs)
 		assert.Equal(t, ltp.Healthy, all[2].Verdict)
-		assert.Equal(t, 21*time.Second+251*time.Millisecond, all[2].after)
+		assert.Equal(t, 10*time.Second+251*time.Millisecond, all[2].after)
 		for i := 1; i < len(beats); i++ {
 			assert.LessOrEqual(t, beats[i].At.Sub(beats[i-1].At), 500*time.Millisecond)
 		}
@@ -117,7 +117,7 @@ func TestAWriteThatHangsForEverIsGivenUpAndTriedAnew(t *testing.T) {
 		require.Len(t, all, 2)
 		assert.Equal(t, 5*time.Second, all[0].after)
 		assert.Equal(t, ltp.Healthy, all[1].Verdict)
-		assert.Equal(t, 30*time.Second+250*time.Millisecond, all[1].after)
+		assert.Equal(t, 10*time.Second+250*time.Millisecond, all[1].after)
 	})
 }
 
