@@ -114,8 +114,8 @@ func (c *cluster) deposed(conn *pgconn.PgConn) error {
 	return nil
 }
 
-// ask learns the timelines of all hosts but one, in half of the time that is left for
-// the connection. So a process that has just started is not taken in by a former
+// ask learns the timelines of all hosts but one, in half of the time that is left, and
+// half a second at most. So a process that has just started is not taken in by a former
 // leader which comes first in the URL.
 func (c *cluster) ask(ctx context.Context, but net.Addr) {
 	c.asking.Lock()
@@ -125,7 +125,7 @@ func (c *cluster) ask(ctx context.Context, but net.Addr) {
 	}
 	left := pingTimeout
 	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline)
+		left = min(left, time.Until(deadline)) // others wait for us: a write may have minutes
 	}
 	ctx, cancel := context.WithTimeout(ctx, left/2)
 	defer cancel()

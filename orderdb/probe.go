@@ -52,7 +52,9 @@ func OpenProbe(url, component string) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.dial = func(ctx context.Context) (prober, error) { return dialPostgres(ctx, config.ConnConfig, cluster, component) }
+	p.dial = func(ctx context.Context) (prober, error) {
+		return dialPostgres(ctx, config.ConnConfig, cluster, component)
+	}
 	return p, nil
 }
 
