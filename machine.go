@@ -20,6 +20,10 @@ type Policy struct {
 	Grace time.Duration `json:"grace"`
 }
 
+// MaxGrace is the longest grace: with it and the time after which an observer is taken
+// for dead, a board still believes the state when it is called UNKNOWN.
+const MaxGrace = 15 * time.Second
+
 // DefaultPolicy suits a database whose leader election takes seconds to a minute.
 func DefaultPolicy() Policy {
 	return Policy{Dwell: 2 * time.Second, MaxDwell: 2 * time.Minute, FlapWindow: 10 * time.Minute, Grace: 10 * time.Second}
@@ -36,6 +40,8 @@ func (p Policy) Validate() error {
 		return fmt.Errorf("flap window %s must be longer than 0", p.FlapWindow)
 	case p.Grace <= 0:
 		return fmt.Errorf("grace %s must be longer than 0", p.Grace)
+	case p.Grace > MaxGrace:
+		return fmt.Errorf("grace %s is longer than %s: workers stop believing a state of which no observer has been heard for so long", p.Grace, MaxGrace)
 	}
 	return nil
 }

@@ -285,6 +285,7 @@ func TestPolicyValidation(t *testing.T) {
 		"cap below dwell": func(p *ltp.Policy) { p.MaxDwell = p.Dwell - 1 },
 		"no window":       func(p *ltp.Policy) { p.FlapWindow = 0 },
 		"no grace":        func(p *ltp.Policy) { p.Grace = 0 },
+		"endless grace":   func(p *ltp.Policy) { p.Grace = ltp.MaxGrace + 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := policy()

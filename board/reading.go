@@ -19,7 +19,7 @@ import (
 const (
 	// Silence is for how long an observer may not be heard before a fit state is
 	// no longer believed, even if nobody has said so yet: it exceeds the observer's
-	// heartbeat timeout and the policy's grace together.
+	// heartbeat timeout and the longest grace together.
 	Silence = 25 * time.Second
 	// Unread is for how long news may wait for the Orientation workflow before its
 	// state is no longer believed: its workers are down or drowning.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +16,7 @@ import (
 
 func (a *app) devCommand() *cobra.Command {
 	c := node.Config{
-		Components: []string{ltp.DefaultComponent},
-		Worker:     true, Pace: activities.DefaultPace(),
+		Worker: true, Pace: activities.DefaultPace(),
 		Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings(),
 	}
 	var addr string
@@ -28,6 +28,9 @@ func (a *app) devCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := c.Settings.Validate(); err != nil {
 				return err
+			}
+			if !slices.Contains(c.Components, ltp.DefaultComponent) {
+				c.Components = append(c.Components, ltp.DefaultComponent) // which it observes
 			}
 			if c.Listen, err = api.Listen(addr); err != nil {
 				return err
@@ -59,6 +62,7 @@ Try:
 			return t.waitFor(cmd.Context(), n)
 		},
 	}
+	a.componentsFlag(cmd, &c)
 	a.ordersDBFlag(cmd, &c)
 	apiFlag(cmd, &addr)
 	cmd.Flags().IntVar(&uiPort, "ui-port", 8233, "where Temporal UI listens on 127.0.0.1")
