@@ -39,6 +39,7 @@ func TestRecordHistories(t *testing.T) {
 	t.Run("an incident", recordIncident)
 	t.Run("a relapse", recordRelapse)
 	t.Run("a lost worker", recordLostWorker)
+	t.Run("a lost observer", recordLostObserver)
 	t.Run("two components", recordComponents)
 	t.Run("a blind worker", recordBlindWorker)
 	t.Run("a long life", recordLongLife)
@@ -127,6 +128,20 @@ func recordLostWorker(t *testing.T) {
 	r.up(r.config())
 	r.ended("R1")
 	r.save("order-worker-lost-after-its-write", ltp.OrderWorkflowID("R1"), "")
+}
+
+func recordLostObserver(t *testing.T) {
+	r := newRig(t, anonymous)
+	working, observing := r.config(), r.config()
+	working.Observe, observing.Worker = false, false
+	working.Policy.Grace = 3 * time.Second
+	n, o := r.up(working), r.up(observing)
+	r.until(n, ltp.Stable)
+	o.Stop()
+	r.until(n, ltp.Unknown)
+	r.up(observing)
+	r.until(n, ltp.Stable)
+	r.save("orientation-observer-lost", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
 }
 
 func recordComponents(t *testing.T) {

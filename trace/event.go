@@ -2,9 +2,12 @@
 // and nothing is logged twice.
 //
 // From the events up: OrderFrames and OrientationFrames read one workflow's
-// history, Incidents finds what happened to a component, NewTimeline tells it with
-// the orders that met it, WriteTimeline and WriteOrder show it. All of these are
-// pure functions. Reader fetches the histories; it needs no worker.
+// history, Incidents finds what happened to a component and Choose picks one,
+// NewTimeline tells it with the orders that met it, WriteTimeline and WriteOrder show
+// it. All of these are pure functions. Reader fetches the histories; it needs no worker.
+//
+// Of any number of orders, Reader.Each yields one after the other, and Digest and
+// FrameStream tell them in bounded memory. Reader.Follow tells what happens as it does.
 package trace
 
 import (

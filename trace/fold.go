@@ -2,6 +2,8 @@ package trace
 
 import (
 	"fmt"
+	"strings"
+	"time"
 )
 
 // Told is an entry of a folded phase.
@@ -35,7 +37,7 @@ func (p Phase) Folded() (told []Told) {
 		} else if g.last != g.first {
 			delete(at, g.last)
 		}
-		g.last, g.n, at[i] = i, g.n+1, g
+		g.last, g.n, at[i] = i, g.n+e.stands(), g
 	}
 	for i, e := range p.Entries {
 		g := at[i]
@@ -43,7 +45,7 @@ func (p Phase) Folded() (told []Told) {
 		case g == nil && e.says() != "":
 			continue
 		case g == nil || i == g.first:
-			told = append(told, Told{Entry: e})
+			told = append(told, Told{Entry: e, Alike: e.alike})
 		default:
 			t := Told{Entry: e, Alike: g.n - 2}
 			if first := p.Entries[g.first]; len(first.Frames) > 0 {
@@ -67,10 +69,20 @@ func (e Entry) says() string {
 	q, r := e.Frames[0].Request, e.Frames[1].Response
 	written := ""
 	if x := e.Execution; x != nil {
-		written = fmt.Sprintf("%t %s %v %t", x.EndedAt.IsZero(), x.Error, x.Fence, x.Repeated)
+		written = fmt.Sprint(x.EndedAt.IsZero(), x.Error, x.Fence.Component, x.Fence.State, x.Fence.Epoch, x.Repeated, x.slow())
 		if x.Error != "" && x.Error != Unavailable {
-			written += " " + x.Message
+			written += strings.Map(noDigit, x.Message) // ports and the like differ
 		}
 	}
-	return fmt.Sprintln(q.Woken, q.DeferredReason, r.Decision, r.Reason, r.Component, r.State, r.Epoch, written)
+	return fmt.Sprintln(q.Woken, q.DeferredReason, r.Decision, r.Reason, r.Component, r.State, r.Epoch, written, e.waited)
+}
+
+// slow is a write that took long enough to be told of by itself.
+func (e Execution) slow() bool { return e.Done() && e.CommittedAt.Sub(e.BegunAt) >= time.Second }
+
+func noDigit(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return -1
+	}
+	return r
 }

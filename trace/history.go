@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -104,6 +105,17 @@ func openRun(workflowType string, events []*historypb.HistoryEvent) (run, error)
 		return run{}, r.damaged(events[0], fmt.Errorf("the workflow is of type %q, not %s", name, workflowType))
 	}
 	return r, nil
+}
+
+// resetAt is when the run was reset from another one, for the last time; false where it
+// was not.
+func resetAt(events []*historypb.HistoryEvent) (when time.Time, reset bool) {
+	for _, e := range events {
+		if e.GetWorkflowTaskFailedEventAttributes().GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
+			when, reset = at(e), true
+		}
+	}
+	return when, reset
 }
 
 // sound checks one event by itself.

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -9,6 +10,9 @@ import (
 // Incident is what happened to a component from the first orientation that left
 // STABLE to the STABLE that follows.
 type Incident struct {
+	// No is the incident's number: 1 is the oldest of the component that Temporal still
+	// knows. 0 is a stretch of time that is no incident.
+	No        int       `json:"no,omitempty"`
 	Component string    `json:"component"`
 	BeganAt   time.Time `json:"began_at"`
 	// EndedAt is zero while the component has not become STABLE again.
@@ -49,6 +53,56 @@ func (i Incident) Window() Window {
 	return w
 }
 
+// During tells of a stretch of time as if it were one incident: its Frames are those in
+// the window, and its No is 0.
+func (o OrientationTrace) During(w Window) Incident {
+	in := Incident{Component: o.Component, BeganAt: w.From, EndedAt: w.To, Before: o.Before, Frames: []ltp.Frame{}}
+	for _, f := range o.Frames {
+		if f.At.Before(w.From) {
+			in.Before = f.Orientation
+		} else if w.Contains(f.At) {
+			in.Frames = append(in.Frames, f)
+		}
+	}
+	in.StartUp = in.Before == nil
+	return in
+}
+
+// States are the states of the incident in turn, with the one that was left.
+func (i Incident) States() (states []ltp.State) {
+	add := func(s ltp.State) {
+		if n := len(states); n == 0 || states[n-1] != s {
+			states = append(states, s)
+		}
+	}
+	if i.Before != nil {
+		add(i.Before.State)
+	}
+	for _, f := range i.Frames {
+		add(f.Orientation.State)
+	}
+	return states
+}
+
+// Worst is the first orientation of the worst state of the incident; false when nothing
+// is known of it.
+func (i Incident) Worst() (worst ltp.Orientation, ok bool) {
+	severity := []ltp.State{ltp.Stable, ltp.Recovering, ltp.Degraded, ltp.Unknown, ltp.Unstable}
+	all := make([]ltp.Orientation, 0, len(i.Frames)+1)
+	if i.Before != nil {
+		all = append(all, *i.Before)
+	}
+	for _, f := range i.Frames {
+		all = append(all, *f.Orientation)
+	}
+	for _, o := range all {
+		if !ok || slices.Index(severity, o.State) > slices.Index(severity, worst.State) {
+			worst, ok = o, true
+		}
+	}
+	return worst, ok
+}
+
 // Incidents splits the orientation of a component into incidents, oldest first. The
 // time before a component was first STABLE counts as one.
 func Incidents(o OrientationTrace) []Incident {
@@ -61,7 +115,7 @@ func Incidents(o OrientationTrace) []Incident {
 		if n := len(all); n > 0 {
 			all[n-1].next = at
 		}
-		open = &Incident{Component: o.Component, BeganAt: at, StartUp: now == nil, Before: now, Frames: []ltp.Frame{}}
+		open = &Incident{No: len(all) + 1, Component: o.Component, BeganAt: at, StartUp: now == nil, Before: now, Frames: []ltp.Frame{}}
 	}
 	if now != nil && now.State != ltp.Stable {
 		begin(now.Since)

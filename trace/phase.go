@@ -70,7 +70,7 @@ func phases(in Incident, w Window, entries []Entry) []Phase {
 		}
 		p := &c.phases[len(c.phases)-1]
 		p.Entries = append(p.Entries, *e)
-		p.Counts.add(*e)
+		p.Counts.add(*e, e.stands())
 		if len(e.Frames) == 1 {
 			c.under = e.Frames[0].Orientation
 			if c.name() == Degradation && !c.under.State.Fit() {
@@ -149,7 +149,8 @@ func (c *cutter) turn(e *Entry) {
 	case state == ltp.Degraded && now == Resolution:
 	case !state.Fit() && now == DeferralWindow:
 	default: // it fell
-		for i := len(c.phases) - 1; i >= 0 && (c.phases[i].Name == Recovery || c.phases[i].Name == Resolution); i-- {
+		stood := c.under != nil && c.under.State == ltp.Stable // of a window that holds several incidents
+		for i := len(c.phases) - 1; i >= 0 && !stood && (c.phases[i].Name == Recovery || c.phases[i].Name == Resolution); i-- {
 			c.phases[i].Failed = true
 		}
 		if now != Degradation {
@@ -166,45 +167,46 @@ func (e Entry) replay() bool {
 	return false
 }
 
-func (c *Counts) add(e Entry) {
+// add counts n entries that say the same as e.
+func (c *Counts) add(e Entry, n int) {
 	if e.Ended != nil {
 		switch e.Ended.State {
 		case ltp.Cancelled:
-			c.Cancelled++
+			c.Cancelled += n
 		case ltp.Expired:
-			c.Expired++
+			c.Expired += n
 		default:
-			c.Terminated++
+			c.Terminated += n
 		}
 	}
 	if len(e.Frames) != 2 {
 		return
 	}
 	if e.Frames[0].Request.Attempt == 1 {
-		c.Requests++
+		c.Requests += n
 	}
 	if e.replay() {
-		c.Replayed++
+		c.Replayed += n
 	}
 	if r := e.Frames[1].Response; !r.Admissible {
 		if e.replay() {
-			c.DeferredAgain++
+			c.DeferredAgain += n
 			return
 		}
 		if c.Deferred == nil {
 			c.Deferred = map[ltp.Reason]int{}
 		}
-		c.Deferred[r.Reason]++
+		c.Deferred[r.Reason] += n
 	}
 	switch x := e.Execution; {
 	case x == nil || x.EndedAt.IsZero():
 	case x.Done() && e.waited:
-		c.Executed++
+		c.Executed += n
 	case x.Done():
-		c.ExecutedAtOnce++
+		c.ExecutedAtOnce += n
 	case x.Error == Rejected:
-		c.Rejected++
+		c.Rejected += n
 	default:
-		c.Failed++
+		c.Failed += n
 	}
 }

@@ -19,6 +19,9 @@ type Options struct {
 	// Width is how many columns the terminal has, 80 when 0. At least 60 and at most
 	// 100 are used.
 	Width int
+	// All shows every entry, also those that say the same. It takes the Timeline of
+	// NewTimeline.
+	All bool
 }
 
 // WriteJSON writes v, such as a Timeline or an OrderTrace, as one indented JSON
@@ -30,8 +33,8 @@ func WriteJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// WriteJSONLines writes frames as JSON, each on a line of its own.
-func WriteJSONLines[F ltp.Frame | Numbered](w io.Writer, frames []F) error {
+// WriteJSONLines writes frames or incidents as JSON, each on a line of its own.
+func WriteJSONLines[F ltp.Frame | Numbered | IncidentSummary](w io.Writer, frames []F) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for _, f := range frames {
@@ -135,6 +138,7 @@ func (l line) wrapped(width int) (lines [][]glyph) {
 type printer struct {
 	bytes.Buffer
 	color     bool
+	all       bool
 	width     int
 	component string    // that everything is about, unless it says otherwise
 	number    int       // columns of the frame numbers; 0: there are none
@@ -146,7 +150,7 @@ func newPrinter(o Options) *printer {
 	if width == 0 {
 		width = 80
 	}
-	return &printer{color: o.Color, width: min(max(width, 60), 100)}
+	return &printer{color: o.Color, all: o.All, width: min(max(width, 60), 100)}
 }
 
 // put writes l as it is, without a break.
@@ -193,8 +197,10 @@ func (p *printer) paragraph(indent int, lines ...line) {
 // title writes a heading with a word at the right margin.
 func (p *printer) title(left, right line) {
 	p.put(left)
-	p.pad(max(p.width-left.width()-right.width(), 2))
-	p.put(right)
+	if len(right) > 0 {
+		p.pad(max(p.width-left.width()-right.width(), 2))
+		p.put(right)
+	}
 	p.WriteByte('\n')
 }
 

@@ -228,29 +228,6 @@ func ordersQuery(w Window) string {
 	return query
 }
 
-// latest keeps the latest run of each order: an order has more than one only where
-// somebody reset it, and then the later run holds a copy of what counts.
-func latest(listed []*workflowpb.WorkflowExecutionInfo) (kept []*workflowpb.WorkflowExecutionInfo, gaps []Gap) {
-	newest := map[string]int{}
-	for _, w := range listed {
-		id := w.GetExecution().GetWorkflowId()
-		i, again := newest[id]
-		if !again {
-			newest[id] = len(kept)
-			kept = append(kept, w)
-			continue
-		}
-		older := w
-		if w.GetStartTime().AsTime().After(kept[i].GetStartTime().AsTime()) {
-			older, kept[i] = kept[i], w
-		}
-		gaps = append(gaps, Gap{
-			What: fmt.Sprintf("run %s of %s", older.GetExecution().GetRunId(), id), Why: "a later run of the order took its place",
-		})
-	}
-	return kept, gaps
-}
-
 // forgotten is the part of the window of which Temporal keeps nothing that has ended.
 func (r *Reader) forgotten(ctx context.Context, w Window) ([]Gap, error) {
 	d, err := r.client.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: r.namespace})

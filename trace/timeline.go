@@ -9,7 +9,8 @@ import (
 )
 
 // Timeline is an incident told with the orders that met it: what WriteTimeline
-// shows.
+// shows. That of NewTimeline is complete; that of a Digest has left out entries that
+// only repeat, and counted them.
 type Timeline struct {
 	Incident Incident `json:"incident"`
 	Window   Window   `json:"window"`
@@ -59,7 +60,11 @@ type Entry struct {
 	Note     *Note        `json:"note,omitempty"`
 
 	waited bool // the order has been deferred before
+	alike  int  // entries before it that say the same, and were left out: see Digest
 }
+
+// stands is how many entries e stands for: itself, and those left out for it.
+func (e Entry) stands() int { return 1 + e.alike }
 
 // Numbered is a frame and its number in a timeline, from 1.
 type Numbered struct {
@@ -92,9 +97,7 @@ func NewTimeline(o OrientationTrace, in Incident, orders Orders, w Window) Timel
 		}
 		entries = append(entries, its...)
 	}
-	slices.SortStableFunc(entries, func(a, b Entry) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank(), b.rank()))
-	})
+	slices.SortStableFunc(entries, byTime)
 	number(entries)
 	t.Phases = phases(in, w, entries)
 	return t

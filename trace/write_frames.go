@@ -77,7 +77,7 @@ func (p *printer) asked(e Entry, brief bool) []line {
 // whys tells why an order was deferred, for how long, and why it asks again.
 func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	if q.Woken == ltp.WokenByFailure {
-		return append(lines, whisper("its execution failed, and it asks again"))
+		return append(lines, whisper("was admitted, its execution failed, and it asks again"))
 	}
 	if q.DeferredReason != "" {
 		lines = append(lines, whisper("deferred for %s", clean(string(q.DeferredReason))))
@@ -114,7 +114,11 @@ func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 	case x.Done() && x.Repeated:
 		return l.then(green, "EXECUTED").then(plain, ": an earlier attempt had written it")
 	case x.Done():
-		l = l.then(green, "EXECUTED").then(plain, " in %s under ", strings.ReplaceAll(lasted(x.CommittedAt.Sub(x.BegunAt)), " ", glue))
+		l = l.then(green, "EXECUTED").then(plain, " in %s", strings.ReplaceAll(lasted(x.CommittedAt.Sub(x.BegunAt)), " ", glue))
+		if x.slow() {
+			l = l.then(plain, ", at %s,", p.when(x.CommittedAt))
+		}
+		l = l.then(plain, " under ")
 		if r != nil && x.Fence.Component == r.Component && x.Fence.State == r.State && x.Fence.Epoch == r.Epoch {
 			return l.then(plain, "epoch%s%d", glue, r.Epoch)
 		}

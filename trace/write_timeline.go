@@ -31,47 +31,62 @@ func WriteTimeline(w io.Writer, t Timeline, o Options) error {
 
 func (p *printer) summary(t Timeline) {
 	in := t.Incident
-	name, status := "Incident of ", line{{"RESOLVED", green}}
+	status := line{{"RESOLVED", green}}
 	switch {
+	case in.No == 0:
+		status = nil
 	case in.Open():
 		status = line{{"ONGOING", red}}
 	case in.StartUp:
 		status = nil
 	}
-	if in.StartUp {
-		name = "Start-up of "
-	}
-	p.title(line{{name + in.Component, bold}}, status)
-	began := in.BeganAt.UTC()
-	if in.Open() {
-		p.paragraph(0, say("since %s UTC", began.Format(time.DateOnly+" "+clock)))
-	} else {
-		p.day = began.Truncate(24 * time.Hour)
-		p.paragraph(0, say("%s – %s UTC, %s", began.Format(time.DateOnly+" "+clock), p.when(in.EndedAt), lasted(in.EndedAt.Sub(began))))
-	}
+	p.title(line{{in.title(), bold}}, status)
+	p.paragraph(0, p.lasts(in))
 	p.WriteByte('\n')
 	p.paragraph(2, path(in))
 	p.WriteByte('\n')
 	p.paragraph(2, tally(t.Tally)...)
 }
 
+// title names an incident, with its number where it has one.
+func (i Incident) title() string {
+	switch {
+	case i.No == 0:
+		return i.Component
+	case i.StartUp:
+		return "Start-up of " + i.Component
+	}
+	return fmt.Sprintf("Incident %d of %s", i.No, i.Component)
+}
+
+// lasts is when an incident began and ended, and how long it took.
+func (p *printer) lasts(in Incident) line {
+	began := in.BeganAt.UTC()
+	if in.Open() {
+		return say("since %s UTC", began.Format(time.DateOnly+" "+clock))
+	}
+	p.day = began.Truncate(24 * time.Hour)
+	return say("%s – %s UTC, %s", began.Format(time.DateOnly+" "+clock), p.when(in.EndedAt), lasted(in.EndedAt.Sub(began)))
+}
+
+// pathMost is how many states of an incident that flaps are shown, from its beginning
+// and from its end.
+const pathMost = 6
+
 // path is the states of an incident, in turn.
 func path(in Incident) (l line) {
-	var last ltp.State
-	add := func(s ltp.State) {
-		if s == last {
-			return
+	states := in.States()
+	for i, s := range states {
+		if i >= pathMost && i < len(states)-pathMost {
+			if i == pathMost {
+				l = l.then(faint, " ──▶ … %s more …", count(len(states)-2*pathMost))
+			}
+			continue
 		}
-		if last != "" {
+		if i > 0 {
 			l = l.then(faint, " ──▶ ")
 		}
-		l, last = l.then(stateStyle(s), "%s", s), s
-	}
-	if in.Before != nil {
-		add(in.Before.State)
-	}
-	for _, f := range in.Frames {
-		add(f.Orientation.State)
+		l = l.then(stateStyle(s), "%s", s)
 	}
 	return l
 }
@@ -151,6 +166,16 @@ func (p *printer) phase(n int, phase Phase) {
 	}
 	if len(facts) > 0 {
 		p.WriteByte('\n')
+	}
+	p.entries(phase)
+}
+
+func (p *printer) entries(phase Phase) {
+	if p.all {
+		for _, e := range phase.Entries {
+			p.entry(e, false)
+		}
+		return
 	}
 	for _, e := range phase.Folded() {
 		if e.Alike > 0 {

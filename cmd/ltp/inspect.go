@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -13,25 +16,51 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-func (a *app) inspectCommand() *cobra.Command {
-	var format string
-	component := ltp.DefaultComponent
-	cmd := &cobra.Command{
-		Use:   "inspect [ORDER]",
-		Short: "Show the latest incident as a timeline, or the frames of one order",
-		Long: `Show the current or latest incident of a component as a timeline of its state
-transitions with the frames around them; with an order, that order's frames.
+const inspectLong = `Show what happened to a component, from Temporal history alone: no worker needs to run.
 
-Everything is read from Temporal history: no worker needs to run.`,
-		Example: "  ltp inspect\n  ltp inspect A2\n  ltp inspect --format jsonl | jq .",
+Without arguments, that is the current outage or the last one, as a timeline in phases
+with numbered frames. Where hundreds of frames say the same, the first and the last are
+shown and the others counted; --all shows each. With an order, its frames are shown and
+what each was based on.
+
+--incident shows another incident of the list that --incidents prints; --since and
+--until show a stretch of time instead. --follow shows what happens from now on, or from
+--since on, until Ctrl-C. What Temporal's retention has deleted is listed as missing.
+
+Times are UTC. On a terminal, what is longer than the screen is shown with $PAGER, or
+less; NO_COLOR turns colours off.`
+
+const inspectExample = `  ltp inspect                              # the current or last outage
+  ltp inspect A2                           # one order
+  ltp inspect --incidents                  # all incidents
+  ltp inspect --incident 3 --all           # one of them, every frame
+  ltp inspect --since 2h --until 90m       # a stretch of time
+  ltp inspect --follow                     # live
+  ltp inspect --format jsonl | jq -r 'select(.response.decision == "DEFER") | .response.order_id'`
+
+// inspection is what ltp inspect is asked for.
+type inspection struct {
+	component         string
+	incident          int
+	list, follow, all bool
+	since, until      string
+	format            string
+	noPager           bool
+	window            trace.Window // of since and until
+	reader            *trace.Reader
+	out, err          io.Writer
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	in := inspection{component: ltp.DefaultComponent}
+	cmd := &cobra.Command{
+		Use:     "inspect [ORDER]",
+		Short:   "Show an incident as a timeline, or the frames of one order",
+		Long:    inspectLong,
+		Example: inspectExample,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch format {
-			case "human", "json", "jsonl":
-			default:
-				return fmt.Errorf("--format %q: use human, json or jsonl", format)
-			}
-			if err := ltp.ValidComponent(component); err != nil {
+			if err := in.check(cmd, args, time.Now()); err != nil {
 				return err
 			}
 			t, err := a.connect(cmd.Context())
@@ -39,67 +68,267 @@ Everything is read from Temporal history: no worker needs to run.`,
 				return err
 			}
 			defer t.stop()
-			reader := trace.NewReader(t.Client, t.namespace)
-			reader.Progress = reading(cmd.ErrOrStderr())
-			if len(args) == 1 {
-				return inspectOrder(cmd, reader, args[0], format)
-			}
-			return inspectIncident(cmd, reader, component, format)
+			in.out, in.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			in.reader = trace.NewReader(t.Client, t.namespace)
+			in.reader.Progress = reading(in.err)
+			return in.run(cmd, args)
 		},
 	}
-	cmd.Flags().StringVar(&component, "component", component, "the component whose incident to show")
-	cmd.Flags().StringVar(&format, "format", "human", "human, json, or jsonl with one frame a line")
+	flags := cmd.Flags()
+	flags.StringVar(&in.component, "component", in.component, "the component to look at")
+	flags.IntVar(&in.incident, "incident", 0, "the number of an incident; 0 is the current or last outage")
+	flags.BoolVar(&in.list, "incidents", false, "list the incidents")
+	flags.StringVar(&in.since, "since", "", "show a stretch of time: from then on, as 2026-01-31T14:30:00Z or as 90m, 2h, 3d ago")
+	flags.StringVar(&in.until, "until", "", "with --since: up to then; up to now without it")
+	flags.BoolVar(&in.follow, "follow", false, "show what happens, until Ctrl-C")
+	flags.BoolVar(&in.all, "all", false, "show every frame, also where many say the same")
+	flags.StringVar(&in.format, "format", "human", "human, json, or jsonl with one frame a line")
+	flags.BoolVar(&in.noPager, "no-pager", false, "do not page on a terminal")
+	cmd.MarkFlagsMutuallyExclusive("incident", "incidents", "since")
+	cmd.MarkFlagsMutuallyExclusive("incident", "incidents", "follow")
+	cmd.MarkFlagsMutuallyExclusive("until", "follow")
 	return cmd
 }
 
-func inspectOrder(cmd *cobra.Command, reader *trace.Reader, orderID, format string) error {
-	if err := ltp.ValidID(orderID); err != nil {
+// check refuses what goes together badly, before anything is connected to.
+func (in *inspection) check(cmd *cobra.Command, args []string, now time.Time) (err error) {
+	switch in.format {
+	case "human", "json", "jsonl":
+	default:
+		return fmt.Errorf("--format %q: use human, json or jsonl", in.format)
+	}
+	if err := ltp.ValidComponent(in.component); err != nil {
 		return err
 	}
-	order, err := reader.Order(cmd.Context(), orderID)
+	if len(args) == 1 {
+		if err := ltp.ValidID(args[0]); err != nil {
+			return err
+		}
+		for _, flag := range []string{"component", "incident", "incidents", "since", "until", "all"} {
+			if cmd.Flags().Changed(flag) {
+				return fmt.Errorf("--%s does not go with an order", flag)
+			}
+		}
+	}
+	switch {
+	case in.follow && in.format == "json":
+		return errors.New("--follow has no end, and so no JSON document: use --format jsonl")
+	case in.incident < 0:
+		return fmt.Errorf("--incident %d: incidents are numbered from 1", in.incident)
+	case in.until != "" && in.since == "":
+		return errors.New("--until needs --since")
+	}
+	if in.since != "" {
+		if in.window.From, err = moment("--since", in.since, now); err != nil {
+			return err
+		}
+		if in.window.From.After(now) {
+			return fmt.Errorf("--since %s has not come yet", in.since)
+		}
+	}
+	if in.until != "" {
+		if in.window.To, err = moment("--until", in.until, now); err != nil {
+			return err
+		}
+		if !in.window.From.Before(in.window.To) {
+			return fmt.Errorf("--until %s is not after --since %s", in.until, in.since)
+		}
+	}
+	return nil
+}
+
+// moment is a time in RFC 3339, or so long ago.
+func moment(flag, s string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC(), nil
+	}
+	ago := strings.TrimSpace(strings.TrimSuffix(s, "ago"))
+	if days, ok := strings.CutSuffix(ago, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.UTC().AddDate(0, 0, -int(n)), nil
+		}
+	}
+	if d, err := time.ParseDuration(ago); err == nil && d >= 0 {
+		return now.UTC().Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("%s %q: say a time such as 2026-01-31T14:30:00Z, or how long ago, such as 90m, 2h or 3d", flag, s)
+}
+
+func (in *inspection) run(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 1 && in.follow:
+		return in.followOrder(cmd, args[0])
+	case len(args) == 1:
+		return in.order(cmd, args[0])
+	case in.follow:
+		return in.followComponent(cmd)
+	}
+	o, err := in.reader.Orientation(cmd.Context(), in.component)
+	if err != nil {
+		return in.known(cmd, err)
+	}
+	incidents := trace.Incidents(o)
+	if in.list {
+		return in.incidents(incidents, o.Gaps)
+	}
+	if in.since != "" {
+		return in.timeline(cmd, o, o.During(in.window), in.window)
+	}
+	incident, err := trace.Choose(incidents, in.incident)
+	if errors.Is(err, trace.ErrNoIncident) && in.incident == 0 {
+		fmt.Fprintf(in.err, "%s has had no incident.\n", in.component)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.component, err)
+	}
+	return in.timeline(cmd, o, incident, incident.Window())
+}
+
+// known says of a component that is not there which ones are.
+func (in *inspection) known(cmd *cobra.Command, err error) error {
+	if !errors.Is(err, trace.ErrNotFound) {
+		return err
+	}
+	there, err := in.reader.Components(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("no component %s, nor any other: start a worker or an observer of it, such as ltp dev", in.component)
+	}
+	return fmt.Errorf("no component %s: there is %s", in.component, strings.Join(there, ", "))
+}
+
+// absent says of an order that it is not there.
+func absent(orderID string, err error) error {
 	if errors.Is(err, trace.ErrNotFound) {
 		return fmt.Errorf("no order %s: it never was, or Temporal's retention has passed it", orderID)
 	}
-	if err != nil {
-		return err
-	}
-	out := cmd.OutOrStdout()
-	switch format {
-	case "json":
-		return trace.WriteJSON(out, order)
-	case "jsonl":
-		return trace.WriteJSONLines(out, order.Frames)
-	}
-	return trace.WriteOrder(out, order, look(out))
+	return err
 }
 
-func inspectIncident(cmd *cobra.Command, reader *trace.Reader, component, format string) error {
-	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	orientation, err := reader.Orientation(ctx, component)
-	if errors.Is(err, trace.ErrNotFound) {
-		return fmt.Errorf("no component %s: start a worker or an observer of it, such as ltp dev", component)
-	}
+func (in *inspection) order(cmd *cobra.Command, orderID string) error {
+	order, err := in.reader.Order(cmd.Context(), orderID)
 	if err != nil {
-		return err
+		return absent(orderID, err)
 	}
-	incident, ok := trace.Latest(trace.Incidents(orientation))
-	if !ok {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s has had no incident.\n", component)
-		return nil
-	}
-	window := incident.Window()
-	orders, err := reader.Orders(ctx, window)
-	if err != nil {
-		return err
-	}
-	timeline := trace.NewTimeline(orientation, incident, orders, window)
-	switch format {
+	switch in.format {
 	case "json":
-		return trace.WriteJSON(out, timeline)
+		return trace.WriteJSON(in.out, order)
 	case "jsonl":
-		return trace.WriteJSONLines(out, timeline.Frames())
+		return trace.WriteJSONLines(in.out, order.Frames)
 	}
-	return trace.WriteTimeline(out, timeline, look(out))
+	return in.page(func(w io.Writer, o trace.Options) error { return trace.WriteOrder(w, order, o) })
+}
+
+func (in *inspection) incidents(incidents []trace.Incident, gaps []trace.Gap) error {
+	all := trace.Summaries(incidents, time.Now())
+	switch in.format {
+	case "json":
+		return trace.WriteJSON(in.out, all)
+	case "jsonl":
+		return trace.WriteJSONLines(in.out, all)
+	}
+	return in.page(func(w io.Writer, o trace.Options) error {
+		return trace.WriteIncidents(w, in.component, incidents, gaps, o)
+	})
+}
+
+func (in *inspection) timeline(cmd *cobra.Command, o trace.OrientationTrace, incident trace.Incident, w trace.Window) error {
+	switch {
+	case in.format == "jsonl":
+		return in.stream(cmd, o, incident, w)
+	case in.format == "json" || in.all:
+		orders, err := in.reader.Orders(cmd.Context(), w)
+		if err != nil {
+			return err
+		}
+		return in.tell(trace.NewTimeline(o, incident, orders, w))
+	}
+	digest := trace.NewDigest(o, incident, w)
+	for found, err := range in.reader.Each(cmd.Context(), w) {
+		switch {
+		case err != nil:
+			return err
+		case found.Gap != nil:
+			digest.Gap(*found.Gap)
+		default:
+			digest.Add(found.Trace)
+		}
+	}
+	return in.tell(digest.Timeline())
+}
+
+func (in *inspection) tell(t trace.Timeline) error {
+	if in.format == "json" {
+		return trace.WriteJSON(in.out, t)
+	}
+	return in.page(func(w io.Writer, o trace.Options) error {
+		o.All = in.all
+		return trace.WriteTimeline(w, t, o)
+	})
+}
+
+// stream writes frames as they are read. What is missing is told on standard error:
+// among the lines there is no place for it.
+func (in *inspection) stream(cmd *cobra.Command, o trace.OrientationTrace, incident trace.Incident, w trace.Window) error {
+	frames := trace.NewFrameStream(in.out, o, incident, w)
+	gaps := o.Gaps
+	for found, err := range in.reader.Each(cmd.Context(), w) {
+		switch {
+		case err != nil:
+			return errors.Join(err, frames.Close())
+		case found.Gap != nil:
+			gaps = append(gaps, *found.Gap)
+		default:
+			if err := frames.Add(found.Trace); err != nil {
+				return errors.Join(err, frames.Close())
+			}
+		}
+	}
+	for _, g := range gaps {
+		fmt.Fprintf(in.err, "missing: %s: %s\n", g.What, g.Why)
+	}
+	return frames.Close()
+}
+
+func (in *inspection) followComponent(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	o, err := in.reader.Orientation(ctx, in.component)
+	if err != nil {
+		return in.known(cmd, err)
+	}
+	if in.since == "" {
+		in.window.From = time.Now()
+	}
+	now := o.During(trace.Window{From: time.Now()})
+	if now.Before != nil {
+		fmt.Fprintf(in.err, "%s is %s, epoch %d, since %s UTC. Ctrl-C ends.\n", in.component,
+			now.Before.State, now.Before.Epoch, now.Before.Since.UTC().Format(time.DateTime))
+	}
+	return in.reader.Follow(ctx, in.component, in.window.From, in.live())
+}
+
+func (in *inspection) followOrder(cmd *cobra.Command, orderID string) error {
+	return absent(orderID, in.reader.FollowOrder(cmd.Context(), orderID, in.live()))
+}
+
+// live shows entries as they come.
+func (in *inspection) live() func([]trace.Entry) error {
+	if in.format == "jsonl" {
+		return func(entries []trace.Entry) error {
+			for _, e := range entries {
+				if err := trace.WriteJSONLines(in.out, e.Frames); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	o := look(in.out)
+	o.All = in.all
+	return trace.NewLive(in.out, in.component, o).Write
 }
 
 // look is how a stream shows a trace: in colour on a terminal, unless NO_COLOR is
@@ -120,10 +349,13 @@ func reading(w io.Writer) func(done, total int) {
 	if !isTerminal(w) {
 		return nil
 	}
+	var said time.Time
 	return func(done, total int) {
-		fmt.Fprintf(w, "\r\x1b[Kreading histories: %d of %d", done, total)
 		if done == total {
 			fmt.Fprint(w, "\r\x1b[K")
+		} else if now := time.Now(); now.Sub(said) > 100*time.Millisecond {
+			said = now
+			fmt.Fprintf(w, "\r\x1b[Kreading histories: %d of %d", done, total)
 		}
 	}
 }
