@@ -85,13 +85,17 @@ func (d *Door) all() []attempt {
 	return slices.Clone(d.attempts)
 }
 
-// inForce is what was published last before t.
+// inForce is what was published last before t; of several unfit states in a row, the
+// first, since that is what a write must have known of.
 func inForce(timeline []Transition, t time.Time) (last Transition, known bool) {
 	for _, tr := range timeline {
 		if tr.At.After(t) {
 			break
 		}
-		last, known = tr, true
+		if !known || last.State.Fit() || tr.State.Fit() {
+			last = tr
+		}
+		known = true
 	}
 	return last, known
 }

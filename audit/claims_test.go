@@ -1,0 +1,350 @@
+package audit
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// at is a moment of the incident, in milliseconds after UNSTABLE was published.
+func at(ms int) time.Time {
+	return time.Date(2024, 5, 20, 14, 30, 5, 0, time.UTC).Add(time.Duration(ms) * time.Millisecond)
+}
+
+// The incident: STABLE@3, UNSTABLE@4 at 0, RECOVERING@5 at 50 s, STABLE@6 at 60 s.
+func outage() trace.OrientationTrace {
+	before := ltp.Orientation{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: 3, Since: at(-3_600_000)}
+	o := trace.OrientationTrace{Component: ltp.DefaultComponent, Before: &before}
+	add(&o, 0, ltp.Unstable, 4, "DB Write Latency > 5000ms")
+	add(&o, 50_000, ltp.Recovering, 5, "DB leader elected, latency normal")
+	add(&o, 60_000, ltp.Stable, 6, "Deferred backlog drained")
+	return o
+}
+
+func add(o *trace.OrientationTrace, ms int, s ltp.State, epoch int64, reason string) {
+	o.Frames = append(o.Frames, ltp.Frame{
+		ID: fmt.Sprintf("%s@%d", o.Component, epoch), Type: ltp.FrameOrientation, At: at(ms),
+		Orientation: &ltp.Orientation{Component: o.Component, State: s, Epoch: epoch, Reason: reason, Since: at(ms)},
+	})
+}
+
+// placed is an order that was accepted, and nothing else.
+func placed(id string, ms int) trace.OrderTrace {
+	return trace.OrderTrace{AcceptedAt: at(ms), Order: ltp.Order{
+		ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
+	}}
+}
+
+// routed adds a routing.
+func routed(t *trace.OrderTrace, ms int, woken ltp.Wake, d ltp.Decision, why ltp.Reason, s ltp.State, epoch int64) {
+	n := len(t.Frames)/2 + 1
+	q := &ltp.RouteRequest{OrderID: t.Order.ID, Attempt: n, Woken: woken, Replay: n > 1}
+	a := &ltp.RouteResponse{
+		OrderID: t.Order.ID, RequestFrameID: ltp.RequestFrameID(t.Order.ID, n), Admissible: d.Admissible(), Decision: d, Reason: why,
+		Component: ltp.DefaultComponent, State: s, Epoch: epoch,
+	}
+	t.Frames = append(t.Frames,
+		ltp.Frame{ID: a.RequestFrameID, Type: ltp.FrameRouteRequest, At: at(ms), Request: q},
+		ltp.Frame{ID: ltp.ResponseFrameID(t.Order.ID, n), Type: ltp.FrameRouteResponse, At: at(ms), Response: a})
+}
+
+// wrote adds an execution of the latest routing whose write was begun and acknowledged.
+func wrote(t *trace.OrderTrace, begun, committed int, s ltp.State, epoch int64, readAt time.Time) *trace.Execution {
+	t.Executions = append(t.Executions, trace.Execution{
+		RequestFrameID: ltp.RequestFrameID(t.Order.ID, len(t.Frames)/2), ScheduledAt: at(begun), EndedAt: at(committed + 1),
+		BegunAt: at(begun), CommittedAt: at(committed),
+		Fence: ltp.Fence{Component: ltp.DefaultComponent, State: s, Epoch: epoch, ReadAt: readAt},
+	})
+	return &t.Executions[len(t.Executions)-1]
+}
+
+func ended(t *trace.OrderTrace, ms int, s ltp.OrderState) trace.OrderTrace {
+	t.Outcome, t.EndedAt = &ltp.Outcome{State: s}, at(ms)
+	return *t
+}
+
+// good are orders on the usual paths: executed at once, deferred and replayed, in
+// flight when the state changed.
+func good() []trace.OrderTrace {
+	a := placed("A1", -10_000)
+	routed(&a, -9_999, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+	wrote(&a, -9_990, -9_985, ltp.Stable, 3, at(-9_995))
+	b := placed("A2", 5_000)
+	routed(&b, 5_000, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+	routed(&b, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+	wrote(&b, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
+	c := placed("A3", -20)
+	routed(&c, -19, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+	wrote(&c, -10, 4_000, ltp.Stable, 3, at(-15)) // under way
+	d := placed("A4", -10)
+	routed(&d, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+	wrote(&d, 7, 4_000, ltp.Stable, 3, at(-2)) // past the fence
+	return []trace.OrderTrace{ended(&a, -9_984, ltp.Executed), ended(&b, 50_521, ltp.Executed), ended(&c, 4_001, ltp.Executed), ended(&d, 4_001, ltp.Executed)}
+}
+
+func audited(o trace.OrientationTrace, orders []trace.OrderTrace, gaps ...trace.Gap) Audit {
+	in := trace.Incidents(o)
+	c := newCase(Found{Orientation: o, Incident: in[len(in)-1], Number: len(in)})
+	for _, t := range orders {
+		c.see(t)
+	}
+	c.gaps = gaps
+	return c.close(claim(Deterministic, ""), claim(RowsAgree, ""))
+}
+
+func TestAnIncidentAsItShouldBeHolds(t *testing.T) {
+	a := audited(outage(), good())
+	for _, c := range a.Claims {
+		assert.Equal(t, Held, c.Verdict, "%s: %s %v", c.Name, c.Why, c.Breaches)
+	}
+	assert.Equal(t, Held, a.Verdict)
+	fence := a.Claim(Fenced).Figures
+	assert.EqualValues(t, 4, fence["writes"])
+	assert.EqualValues(t, 1, fence["under_way"])
+	assert.EqualValues(t, 1, fence["past_the_fence"])
+	assert.EqualValues(t, 7, fence["latest_past_the_fence_ms"])
+	assert.EqualValues(t, 2, fence["in_flight_committed"])
+	assert.EqualValues(t, 4, a.Claim(NoneLost).Figures["executed"])
+	require.Len(t, a.Unfit, 1)
+	assert.Equal(t, Stretch{From: at(0), To: at(50_000), Frames: [2]string{"orders-db@4", "orders-db@4"}}, a.Unfit[0])
+}
+
+// TestEveryClaimCanBreak breaks one thing at a time, and names what broke.
+func TestEveryClaimCanBreak(t *testing.T) {
+	one := func(change func(*trace.OrderTrace)) func(*trace.OrientationTrace, []trace.OrderTrace) []trace.OrderTrace {
+		return func(_ *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
+			change(&all[1])
+			return all
+		}
+	}
+	fresh := func(make func() trace.OrderTrace) func(*trace.OrientationTrace, []trace.OrderTrace) []trace.OrderTrace {
+		return func(_ *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace { return append(all, make()) }
+	}
+	for name, test := range map[string]struct {
+		change func(*trace.OrientationTrace, []trace.OrderTrace) []trace.OrderTrace
+		claim  Name
+		what   string
+		why    string
+	}{
+		"an order ended by force": {one(func(o *trace.OrderTrace) { *o = ended(o, 50_521, ltp.Terminated) }), NoneLost, "A2", ""},
+		"two executions took effect": {one(func(o *trace.OrderTrace) { wrote(o, 50_530, 50_540, ltp.Recovering, 5, at(50_525)) }),
+			Once, "A2", "2 executions took effect"},
+		"a write whose fence asked after the state was published": {fresh(func() trace.OrderTrace {
+			o := placed("B1", -10)
+			routed(&o, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			wrote(&o, 9, 20, ltp.Stable, 3, at(3))
+			return ended(&o, 21, ltp.Executed)
+		}), Fenced, "B1", "its fence asked 3 ms after it"},
+		"a write whose fence does not say when it asked": {fresh(func() trace.OrderTrace {
+			o := placed("B1", -10)
+			routed(&o, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			wrote(&o, 9, 20, ltp.Stable, 3, time.Time{})
+			return ended(&o, 21, ltp.Executed)
+		}), Fenced, "B1", "does not say when"},
+		"a write under a fence that was shut":  {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.State = ltp.Unstable }), Fenced, "A2", "asks to DEFER"},
+		"a write under a state that never was": {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.State = ltp.Stable }), Fenced, "A2", "the orientation did not"},
+		"a write that failed and was begun while unfit": {one(func(o *trace.OrderTrace) {
+			x := &o.Executions[0]
+			x.BegunAt, x.CommittedAt, x.Error = at(20_000), time.Time{}, trace.Unavailable
+		}), Fenced, "A2", "began 20000 ms after"},
+		"a write between two unfit states, whose fence knew the first": {func(o *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
+			*o = trace.OrientationTrace{Component: o.Component, Before: o.Before}
+			add(o, 0, ltp.Unstable, 4, "")
+			add(o, 10_000, ltp.Unknown, 5, "")
+			add(o, 50_000, ltp.Recovering, 6, "")
+			add(o, 60_000, ltp.Stable, 7, "")
+			b := placed("B1", -10)
+			routed(&b, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			wrote(&b, 10_005, 10_020, ltp.Stable, 3, at(9_000))
+			return []trace.OrderTrace{all[0], ended(&b, 10_021, ltp.Executed)}
+		}, Fenced, "B1", "its fence asked 9000 ms after it"},
+		"an epoch is skipped": {func(o *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
+			o.Frames[2].Orientation.Epoch = 9
+			return all
+		}, Instability, "orders-db@6", "epoch 9 follows epoch 5"},
+		"a transition that no rule has": {func(o *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
+			o.Frames[1].Orientation.State = ltp.Degraded
+			return append(all[:1], all[2:]...)
+		}, Instability, "orders-db@5", "no rule leads from UNSTABLE to DEGRADED"},
+		"time runs backwards": {func(o *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
+			o.Frames[1].At = at(-5)
+			return all
+		}, Instability, "orders-db@5", "earlier"},
+		"an order admitted under an unfit state": {one(func(o *trace.OrderTrace) {
+			a := o.Frames[1].Response
+			a.Decision, a.Admissible, a.Reason = ltp.Execute, true, ltp.ReasonOK
+		}), SafeMode, "A2/1/response", "the decision table says DEFER SYSTEM_UNSTABLE"},
+		"an answer that says another thing than it decides": {one(func(o *trace.OrderTrace) { o.Frames[1].Response.Admissible = true }),
+			SafeMode, "A2/1/response", "admissible is true"},
+		"an answer with another reason": {one(func(o *trace.OrderTrace) { o.Frames[1].Response.Reason = ltp.ReasonDegraded }), SafeMode, "A2/1/response", "decision table"},
+		"an answer on a state that never was": {one(func(o *trace.OrderTrace) {
+			a := o.Frames[1].Response
+			a.State, a.Decision, a.Admissible, a.Reason = ltp.Stable, ltp.Execute, true, ltp.ReasonOK
+		}), SafeMode, "A2/1/response", "the orientation did not"},
+		"a new order admitted while the backlog drains": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 51_000)
+			routed(&o, 51_000, "", ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+			return o
+		}), SafeMode, "B1/1/response", "DEFER SYSTEM_RECOVERING"},
+		"a freeze that nobody ordered": {one(func(o *trace.OrderTrace) {
+			a := o.Frames[1].Response
+			a.Decision, a.Reason = ltp.Freeze, ltp.ReasonFrozen
+		}), SafeMode, "A2/1/response", "DEFER SYSTEM_UNSTABLE"},
+		"tried again at once under the epoch that it failed under": {fresh(func() trace.OrderTrace {
+			o := placed("B1", -100)
+			routed(&o, -99, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			routed(&o, -50, ltp.WokenByFailure, ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			return o
+		}), SafeMode, "B1/2/response", "EXECUTE_UNAVAILABLE"},
+		"an order released long before its turn": {func(_ *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
+			for i := range 600 {
+				o := placed(fmt.Sprintf("C%d", i), 6_000+i)
+				routed(&o, 6_000+i, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+				released := 51_000 + i
+				if i == 599 {
+					released = 50_400
+				}
+				routed(&o, released, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+				all = append(all, o)
+			}
+			return all
+		}, FirstFirst, "overtaking", "600 places"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := outage()
+			a := audited(o, test.change(&o, good()))
+			a = audited(o, test.change(&o, good()))
+			assert.Equal(t, Broken, a.Verdict)
+			for _, c := range a.Claims {
+				if c.Name != test.claim {
+					assert.NotEqual(t, Broken, c.Verdict, "%s: %v", c.Name, c.Breaches)
+					continue
+				}
+				require.Equal(t, Broken, c.Verdict)
+				require.NotEmpty(t, c.Breaches)
+				assert.Equal(t, test.what, c.Breaches[0].What)
+				assert.Contains(t, c.Breaches[0].Why, test.why)
+			}
+		})
+	}
+}
+
+// TestWhatIsLegitimateBreaksNothing: paths that look alarming, and hold.
+func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
+	for name, order := range map[string]func() trace.OrderTrace{
+		"put again after an unknown outcome": func() trace.OrderTrace {
+			o := placed("B1", -100)
+			routed(&o, -99, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			x := wrote(&o, -90, 0, ltp.Stable, 3, at(-95))
+			x.CommittedAt, x.Error = time.Time{}, trace.OutcomeUnknown
+			routed(&o, 100, ltp.WokenByFailure, ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505)).Repeated = true
+			return ended(&o, 50_521, ltp.Executed)
+		},
+		"a worker that could not see": func() trace.OrderTrace {
+			o := placed("B1", -100)
+			routed(&o, -99, "", ltp.Defer, ltp.ReasonUnknown, ltp.Unknown, 3)
+			return o
+		},
+		"still waiting": func() trace.OrderTrace {
+			o := placed("B1", 100)
+			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			return o
+		},
+		"not yet routed": func() trace.OrderTrace { return placed("B1", 100) },
+		"of another component": func() trace.OrderTrace {
+			o := placed("B1", 100)
+			o.Order.DependsOn = []string{"payments"}
+			routed(&o, 100, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 77)
+			return o
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := audited(outage(), append(good(), order()))
+			for _, c := range a.Claims {
+				assert.Equal(t, Held, c.Verdict, "%s: %s %v", c.Name, c.Why, c.Breaches)
+			}
+		})
+	}
+}
+
+// TestWhatCannotBeCheckedIsNotHeld names why.
+func TestWhatCannotBeCheckedIsNotHeld(t *testing.T) {
+	lost := func() trace.OrderTrace {
+		o := placed("B1", -100)
+		routed(&o, -99, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+		o.Executions = append(o.Executions, trace.Execution{RequestFrameID: "B1/1", ScheduledAt: at(-98), EndedAt: at(20_000), Error: trace.Lost})
+		return o
+	}
+	gap := trace.Gap{What: "order/A9", Why: "damaged at event 7"}
+	for name, test := range map[string]struct {
+		audit   Audit
+		why     string
+		unknown []Name
+	}{
+		"a history is damaged": {audited(outage(), good(), gap), "order/A9: damaged at event 7",
+			[]Name{NoneLost, Once, Fenced, SafeMode, Deterministic, FirstFirst, RowsAgree}},
+		"an execution was lost with its worker": {audited(outage(), append(good(), lost())), "nobody knows when, or whether, 1 execution", []Name{Fenced}},
+		"the orientation is not whole": {audited(func() trace.OrientationTrace {
+			o := outage()
+			o.Before = &ltp.Orientation{Component: o.Component, State: ltp.Degraded, Epoch: 3, Since: at(-10)}
+			o.Gaps = []trace.Gap{{What: "orientation of orders-db in epochs 1 to 3", Why: "gone"}}
+			return o
+		}(), good()[1:2]), "gone", []Name{Fenced, SafeMode, Instability, Deterministic}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, NotChecked, test.audit.Verdict)
+			var open []Name
+			for _, c := range test.audit.Claims {
+				if c.Verdict != Held {
+					assert.Equal(t, NotChecked, c.Verdict, "%s %v", c.Name, c.Breaches)
+					assert.Contains(t, c.Why, test.why, c.Name)
+					open = append(open, c.Name)
+				}
+			}
+			assert.ElementsMatch(t, test.unknown, open)
+		})
+	}
+}
+
+// TestABreachIsToldEvenWhereSomethingIsMissing: what is missing excuses nothing.
+func TestABreachIsToldEvenWhereSomethingIsMissing(t *testing.T) {
+	all := good()
+	all[1] = ended(&all[1], 50_521, ltp.Terminated)
+	a := audited(outage(), all, trace.Gap{What: "order/A9", Why: "damaged"})
+	assert.Equal(t, Broken, a.Claim(NoneLost).Verdict)
+	assert.Equal(t, Broken, a.Verdict)
+}
+
+func TestAnOpenIncidentSaysSo(t *testing.T) {
+	o := outage()
+	o.Frames = o.Frames[:1]
+	all := good()[:1]
+	b := placed("B1", 100)
+	routed(&b, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+	a := audited(o, append(all, b))
+	assert.Equal(t, Held, a.Verdict)
+	assert.True(t, a.EndedAt.IsZero())
+	assert.Contains(t, a.Claim(Instability).Evidence[0], "and still")
+	assert.EqualValues(t, 1, a.Claim(NoneLost).Figures["deferred"])
+}
+
+func TestOvertakenCountsPlaces(t *testing.T) {
+	queue := func(released ...int) (all []turn) {
+		for i, r := range released {
+			all = append(all, turn{at(i), at(1000 + r)})
+		}
+		return all
+	}
+	assert.Equal(t, 0, overtaken(queue(0, 1, 2, 3)))
+	assert.Equal(t, 0, overtaken(queue(5, 5, 5)), "at once is in turn")
+	assert.Equal(t, 3, overtaken(queue(1, 2, 3, 0)))
+	assert.Equal(t, 1, overtaken(queue(3, 0, 1, 2)))
+}

@@ -1,0 +1,169 @@
+package audit
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// states is what was published of a component, in the order of time.
+type states struct {
+	component string
+	frames    []ltp.Frame
+	// epochs are the frames of each epoch: more than one where a hold changed.
+	epochs map[int64][]ltp.Orientation
+	// whole is false when Temporal no longer has all of it.
+	whole bool
+}
+
+func newStates(o trace.OrientationTrace) states {
+	s := states{component: o.Component, epochs: map[int64][]ltp.Orientation{}, whole: len(o.Gaps) == 0}
+	if o.Before != nil {
+		s.frames = append(s.frames, ltp.Frame{At: o.Before.Since, Orientation: o.Before})
+	}
+	s.frames = append(s.frames, o.Frames...)
+	for _, f := range s.frames {
+		s.epochs[f.Orientation.Epoch] = append(s.epochs[f.Orientation.Epoch], *f.Orientation)
+	}
+	return s
+}
+
+// at is the index of the frame in force at t, and -1 before the first.
+func (s states) at(t time.Time) int {
+	return sort.Search(len(s.frames), func(i int) bool { return s.frames[i].At.After(t) }) - 1
+}
+
+// unfitSince is the frame by which the component became unfit, if it was at t.
+func (s states) unfitSince(t time.Time) (first ltp.Frame, unfit bool) {
+	i := s.at(t)
+	if i < 0 || s.frames[i].Orientation.State.Fit() {
+		return first, false
+	}
+	for i > 0 && !s.frames[i-1].Orientation.State.Fit() {
+		i--
+	}
+	return s.frames[i], true
+}
+
+// said reports whether a state was what an epoch said. UNKNOWN may be said under every
+// epoch, by a worker that cannot see.
+func (s states) said(state ltp.State, epoch int64) bool {
+	return state == ltp.Unknown ||
+		slices.ContainsFunc(s.epochs[epoch], func(o ltp.Orientation) bool { return o.State == state })
+}
+
+// Moment is one orientation frame.
+type Moment struct {
+	Frame    string       `json:"frame"`
+	At       time.Time    `json:"at"`
+	Epoch    int64        `json:"epoch"`
+	State    ltp.State    `json:"state"`
+	Reason   string       `json:"reason"`
+	Observer string       `json:"observer,omitempty"`
+	Hold     *ltp.Hold    `json:"hold,omitempty"`
+	Evidence ltp.Evidence `json:"evidence,omitzero"`
+}
+
+// Stretch is a time without a fit state: from the frame that said so to the frame that
+// said otherwise.
+type Stretch struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to,omitzero"` // zero while it goes on
+	// Frames are the first and the last unfit frame.
+	Frames [2]string `json:"frames"`
+}
+
+func (c *incident) moments() []Moment {
+	all := []Moment{}
+	for _, f := range c.found.Incident.Frames {
+		o := f.Orientation
+		all = append(all, Moment{
+			Frame: f.ID, At: f.At, Epoch: o.Epoch, State: o.State, Reason: o.Reason,
+			Observer: o.Observer, Hold: o.Hold, Evidence: o.Evidence,
+		})
+	}
+	return all
+}
+
+func (c *incident) unfit() []Stretch {
+	all := []Stretch{}
+	open := false
+	for _, f := range c.found.Incident.Frames {
+		switch fit := f.Orientation.State.Fit(); {
+		case !fit && !open:
+			all = append(all, Stretch{From: f.At, Frames: [2]string{f.ID, f.ID}})
+			open = true
+		case !fit:
+			all[len(all)-1].Frames[1] = f.ID
+		case open:
+			all[len(all)-1].To = f.At
+			open = false
+		}
+	}
+	return all
+}
+
+// successors are the states that the state machine can enter: see ltp.Condition.Next.
+var successors = map[ltp.State][]ltp.State{
+	"":             {ltp.Unknown, ltp.Recovering, ltp.Unstable},
+	ltp.Unknown:    {ltp.Recovering, ltp.Unstable},
+	ltp.Unstable:   {ltp.Recovering, ltp.Unknown},
+	ltp.Recovering: {ltp.Stable, ltp.Degraded, ltp.Unstable, ltp.Unknown},
+	ltp.Stable:     {ltp.Degraded, ltp.Unstable, ltp.Unknown},
+	ltp.Degraded:   {ltp.Stable, ltp.Unstable, ltp.Unknown},
+}
+
+// instability checks that the frames of the incident follow each other without a gap,
+// so that its bounds are exact.
+func (c *incident) instability() Claim {
+	cl := claim(Instability, "The window of instability is exact")
+	in := c.found.Incident
+	var before ltp.Orientation
+	var at time.Time
+	if in.Before != nil {
+		before, at = *in.Before, in.Before.Since
+	}
+	for _, f := range in.Frames {
+		o := *f.Orientation
+		switch {
+		case f.At.Before(at):
+			cl.breach(f.ID, "it is earlier than the frame before it")
+		case o.State == before.State && o.Epoch == before.Epoch:
+		case in.Before == nil && before.State == "": // the first that Temporal has
+		case o.Epoch != before.Epoch+1:
+			cl.breach(f.ID, "epoch %d follows epoch %d", o.Epoch, before.Epoch)
+		case !slices.Contains(successors[before.State], o.State):
+			cl.breach(f.ID, "no rule leads from %s to %s", before.State, o.State)
+		}
+		before, at = o, f.At
+	}
+	for _, s := range c.unfit() {
+		if s.To.IsZero() {
+			cl.tell("unfit since %s (%s), and still", stamp(s.From), s.Frames[0])
+			continue
+		}
+		cl.tell("unfit from %s (%s) to %s, for %s", stamp(s.From), s.Frames[0], stamp(s.To), trace.Lasted(s.To.Sub(s.From)))
+		cl.Figures["unfit_ms"] += s.To.Sub(s.From).Milliseconds()
+	}
+	if len(c.unfit()) == 0 {
+		cl.tell("it was fit throughout")
+	}
+	cl.tell("%s, each timed by the Temporal server", plural(len(in.Frames), "orientation frame"))
+	if cl.Verdict == Held {
+		cl.Evidence[len(cl.Evidence)-1] += "; epochs grow by one, and every change is one that the state machine has"
+	}
+	cl.Figures["frames"] = int64(len(in.Frames))
+	if in.Open() {
+		cl.tell("the incident is going on: its end is not known")
+	}
+	if gaps := c.found.Orientation.Gaps; len(gaps) > 0 && (in.Before == nil || in.Before.State != ltp.Stable) {
+		cl.unchecked("it began before what Temporal still has (%s: %s)", gaps[0].What, gaps[0].Why)
+	}
+	return cl
+}
+
+// stamp is a moment for people, to the millisecond.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ltp-node/ltp/report"
+)
+
+func (a *app) reportCommand() *cobra.Command {
+	var s auditScope
+	var path string
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Write the postmortem of an incident from its trace",
+		Long: `Write what happened in the latest incident of a component, or another one: summary,
+phases, what customers saw, and what an engineer, a regulator and a business owner want
+to know, with pictures. The incident is audited for it; with --orders-db, so are the
+rows of the order database.
+
+The ending of the file tells its form: .html is one page that needs nothing else, .md is
+Markdown. No worker needs to run. The same history gives the same report.`,
+		Example: "  ltp report -o report.html\n  ltp report --incident 2 --orders-db .ltp/orders.db -o report.md",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			write, err := reportForm(path)
+			if err != nil {
+				return err
+			}
+			reader, scope, stop, err := a.evidence(cmd, s)
+			if err != nil {
+				return err
+			}
+			defer stop()
+			r, err := report.Build(cmd.Context(), reader, scope)
+			if err != nil {
+				return s.explain(err)
+			}
+			if err := writeFile(path, func(w io.Writer) error { return write(w, r) }); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "Written to %s.\n", path)
+			return nil
+		},
+	}
+	s.flags(cmd)
+	cmd.Flags().StringVarP(&path, "output", "o", "report.html", "the file to write, ending in .html or .md")
+	return cmd
+}
+
+func reportForm(path string) (func(io.Writer, report.Report) error, error) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".html", ".htm":
+		return report.WriteHTML, nil
+	case ".md":
+		return report.WriteMarkdown, nil
+	}
+	return nil, fmt.Errorf("-o %s: use a name that ends in .html or .md", path)
+}
+
+// writeFile writes a file anew, whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(write(file), file.Chmod(0o644), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,359 @@
+package report
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/ltp-node/ltp/trace"
+)
+
+// chart is a picture, and the same as a table.
+type chart struct {
+	ID, Title string
+	// Desc tells in words what the picture shows.
+	Desc   string
+	SVG    template.HTML
+	Legend []legend
+	Table  table
+}
+
+// legend is what a colour means; Class is its CSS class.
+type legend struct{ Class, Text string }
+
+// The size of a picture, in its own units.
+const (
+	width  = 760
+	left   = 58.0
+	right  = 14.0
+	labels = 22.0 // below the plot, for times
+)
+
+// canvas draws into an SVG.
+type canvas struct {
+	strings.Builder
+	height   float64
+	from, to time.Time
+}
+
+func (c *canvas) put(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
+
+func (c *canvas) x(t time.Time) float64 {
+	span := c.to.Sub(c.from).Seconds()
+	if span <= 0 {
+		return left
+	}
+	return left + (width-left-right)*min(max(t.Sub(c.from).Seconds()/span, 0), 1)
+}
+
+// plot is an area with an axis of its own: y from bottom up to top for 0 to most.
+type plot struct {
+	*canvas
+	top, bottom, most float64
+	steps             int // of the axis
+	log               bool
+}
+
+func (p plot) y(v float64) float64 {
+	part := v / p.most
+	if p.log {
+		part = math.Log10(max(v, 1)) / math.Log10(p.most)
+	}
+	return p.bottom - (p.bottom-p.top)*min(max(part, 0), 1)
+}
+
+// nice is a round number that is at least v, and how it is divided.
+func nice(v float64) (most float64, steps int) {
+	if v <= 4 {
+		return 4, 4
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, n := range []struct {
+		times float64
+		steps int
+	}{{1, 5}, {2, 4}, {2.5, 5}, {4, 4}, {5, 5}, {8, 4}, {10, 5}} {
+		if v <= n.times*unit && (unit > 1 || n.times*unit == math.Trunc(n.times*unit)) {
+			return n.times * unit, n.steps
+		}
+	}
+	return 10 * unit, 5
+}
+
+// area is a plot for values up to most, without anything in it.
+func (c *canvas) area(top, bottom, most float64) plot {
+	p := plot{canvas: c, top: top, bottom: bottom}
+	p.most, p.steps = nice(most)
+	return p
+}
+
+// logArea has an axis in powers of ten, from 1 ms.
+func (c *canvas) logArea(top, bottom, most float64) plot {
+	p := plot{canvas: c, top: top, bottom: bottom, most: 10, log: true}
+	for p.most < most {
+		p.most *= 10
+	}
+	return p
+}
+
+// axis draws the axis of values over what lies behind it.
+func (p plot) axis(title string, y float64) {
+	p.put(`<text class="axis" x="2" y="%.1f">%s</text>`, y, html.EscapeString(title))
+	if p.log {
+		for v := 1.0; v <= p.most; v *= 10 {
+			p.rule(v, trace.Count(int(v)))
+		}
+		return
+	}
+	for i := range p.steps + 1 {
+		v := p.most * float64(i) / float64(p.steps)
+		p.rule(v, amountOf(v))
+	}
+}
+
+func (p plot) rule(v float64, label string) {
+	y := p.y(v)
+	p.put(`<line class="grid" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), y, y)
+	p.put(`<text class="tick" x="%.1f" y="%.1f" text-anchor="end">%s</text>`, left-6, y+4, label)
+}
+
+func amountOf(v float64) string {
+	if v == math.Trunc(v) {
+		return trace.Count(int(v))
+	}
+	return fmt.Sprintf("%.1f", v)
+}
+
+// states draws the bands behind a plot, from y to its bottom.
+func (p plot) states(bands []Band, y float64) {
+	for _, b := range bands {
+		x, w := p.x(b.From), p.x(b.To)-p.x(b.From)
+		p.put(`<rect class="band %s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s from %s to %s</title></rect>`,
+			strings.ToLower(b.State), x, y, max(w, 1), p.bottom-y, b.State, b.From.UTC().Format(clock), b.To.UTC().Format(clock))
+	}
+}
+
+// names says the states above the plot, where there is room.
+func (p plot) names(bands []Band, y float64) {
+	for _, b := range bands {
+		if x, w := p.x(b.From), p.x(b.To)-p.x(b.From); w > float64(len(b.State))*7.6 {
+			p.put(`<text class="state" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, x+w/2, y, b.State)
+		}
+	}
+}
+
+// times draws the axis of time below y.
+func (c *canvas) times(y float64) {
+	step := stepOf(c.to.Sub(c.from), 7)
+	format := "15:04:05"
+	switch {
+	case step >= 24*time.Hour:
+		format = "01-02"
+	case step >= time.Minute:
+		format = "15:04"
+	}
+	c.put(`<line class="base" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), y, y)
+	for t := c.from.Truncate(step); !t.After(c.to); t = t.Add(step) {
+		if t.Before(c.from) {
+			continue
+		}
+		x := c.x(t)
+		anchor := "middle"
+		if x < left+24 {
+			anchor = "start"
+		} else if x > width-right-24 {
+			anchor = "end"
+		}
+		c.put(`<line class="base" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x, x, y, y+4)
+		c.put(`<text class="tick" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, x, y+17, anchor, t.UTC().Format(format))
+	}
+}
+
+func (c *canvas) svg(id, title, desc string) template.HTML {
+	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %d %.0f" role="img" aria-labelledby="%s-t %s-d"><title id="%s-t">%s</title><desc id="%s-d">%s</desc>
+%s</svg>`, width, c.height, id, id, id, html.EscapeString(title), id, html.EscapeString(desc), c.String())) //nolint:gosec // every text in it is escaped
+}
+
+// bar draws a bar for a step of the series, on top of one that ends at base.
+func (p plot) bar(s Series, b Bucket, class string, base, v float64) {
+	if v <= 0 {
+		return
+	}
+	x, end := p.x(b.At), p.x(b.At.Add(s.Step))
+	gap := min(1, (end-x)/5)
+	p.put(`<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
+		class, x, p.y(base+v), max(end-x-gap, 0.6), p.y(base)-p.y(base+v))
+}
+
+func (r Report) canvas(height float64) *canvas {
+	return &canvas{height: height, from: r.Series.From, to: r.Series.To}
+}
+
+func (s Series) most(of func(Bucket) float64) (most float64) {
+	for _, b := range s.Buckets {
+		most = max(most, of(b))
+	}
+	return most
+}
+
+// rate is n in a step, as a number in a second.
+func (s Series) rate(n int) float64 { return float64(n) / s.Step.Seconds() }
+
+func (r Report) bandLegend() (all []legend) {
+	seen := map[string]bool{}
+	for _, b := range r.bands() {
+		if !seen[b.State] {
+			seen[b.State] = true
+			all = append(all, legend{"band " + strings.ToLower(b.State), b.State})
+		}
+	}
+	return all
+}
+
+func (r Report) arrivals() chart {
+	s := r.Series
+	c := r.canvas(250)
+	most := s.most(func(b Bucket) float64 { return s.rate(b.Arrived) })
+	p := c.area(46, c.height-labels, most)
+	p.states(r.bands(), 20)
+	p.names(r.bands(), 36)
+	p.axis("orders accepted per second", 12)
+	total, deferred := 0, 0
+	for _, b := range s.Buckets {
+		total, deferred = total+b.Arrived, deferred+b.Deferred
+		p.bar(s, b, "one", 0, s.rate(b.Arrived-b.Deferred))
+		p.bar(s, b, "two", s.rate(b.Arrived-b.Deferred), s.rate(b.Deferred))
+	}
+	c.times(c.height - labels)
+	desc := fmt.Sprintf("%s accepted over %s, at most %.1f a second. %s of them were deferred when they came.",
+		plural(total, "order"), trace.Lasted(s.To.Sub(s.From)), most, trace.Count(deferred))
+	return chart{
+		ID: "arrivals", Title: "Orders kept coming, under every state", Desc: desc, SVG: c.svg("arrivals", "Orders accepted per second, and the state", desc),
+		Legend: append([]legend{{"one", "admitted when they came"}, {"two", "deferred when they came"}}, r.bandLegend()...),
+		Table:  s.table([]string{"accepted", "deferred"}, func(b Bucket) []string { return []string{trace.Count(b.Arrived), trace.Count(b.Deferred)} }),
+	}
+}
+
+func (r Report) backlog() chart {
+	s := r.Series
+	c := r.canvas(190)
+	most := s.most(func(b Bucket) float64 { return float64(b.Backlog) })
+	p := c.area(24, c.height-labels, most)
+	p.states(r.bands(), p.top)
+	p.axis("orders waiting", 12)
+	area := &strings.Builder{}
+	fmt.Fprintf(area, "M%.1f %.1f", left, p.bottom)
+	for _, b := range s.Buckets {
+		fmt.Fprintf(area, "L%.1f %.1fL%.1f %.1f", p.x(b.At), p.y(float64(b.Backlog)), p.x(b.At.Add(s.Step)), p.y(float64(b.Backlog)))
+	}
+	fmt.Fprintf(area, "L%.1f %.1fZ", float64(width)-right, p.bottom)
+	c.put(`<path class="area" d="%s"/>`, area)
+	c.times(c.height - labels)
+	desc := fmt.Sprintf("At most %s waited at a time.", plural(int(most), "order"))
+	if r.Waits.Pending > 0 {
+		desc += fmt.Sprintf(" %s still waiting.", are(r.Waits.Pending))
+	}
+	return chart{
+		ID: "backlog", Title: "The deferred backlog, and how it drained", Desc: desc, SVG: c.svg("backlog", "Deferred orders waiting", desc),
+		Legend: append([]legend{{"area", "deferred orders"}}, r.bandLegend()...),
+		Table:  s.table([]string{"waiting, at most"}, func(b Bucket) []string { return []string{trace.Count(b.Backlog)} }),
+	}
+}
+
+func (r Report) executions() chart {
+	s := r.Series
+	c := r.canvas(330)
+	most := s.most(func(b Bucket) float64 { return s.rate(b.Executed) })
+	p := c.area(24, 150, most)
+	p.states(r.bands(), p.top)
+	p.axis("orders executed per second", 12)
+	for _, b := range s.Buckets {
+		p.bar(s, b, "one", 0, s.rate(b.Executed))
+	}
+	c.put(`<line class="base" x1="%.1f" x2="%d" y1="150" y2="150"/>`, left, width-int(right))
+	slowest := s.most(func(b Bucket) float64 { return float64(b.Slowest) })
+	q := c.logArea(190, c.height-labels, slowest)
+	q.states(r.bands(), q.top)
+	q.axis("write latency, ms (each line is ten times the one below)", 178)
+	total := 0
+	for _, b := range s.Buckets {
+		total += b.Executed
+		if b.Executed == 0 {
+			continue
+		}
+		x, half := (q.x(b.At)+q.x(b.At.Add(s.Step)))/2, min(q.x(b.At.Add(s.Step))-q.x(b.At), 6)/2
+		c.put(`<line class="range" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x, x, q.y(float64(b.Median)), q.y(float64(b.Slowest)))
+		c.put(`<rect class="two" x="%.1f" y="%.1f" width="%.1f" height="3"/>`, x-half, q.y(float64(b.Median))-1.5, 2*half)
+	}
+	c.times(c.height - labels)
+	desc := fmt.Sprintf("%s executed, at most %.1f a second. The slowest write that was acknowledged took %s ms.", plural(total, "order"), most, trace.Count(int(slowest)))
+	return chart{
+		ID: "executions", Title: "Executions, and how long their writes took", Desc: desc, SVG: c.svg("executions", "Orders executed per second, and write latency", desc),
+		Legend: append([]legend{{"one", "executed"}, {"two", "median write"}, {"range", "up to the slowest"}}, r.bandLegend()...),
+		Table: s.table([]string{"executed", "median ms", "slowest ms"}, func(b Bucket) []string {
+			if b.Executed == 0 {
+				return []string{"0", "", ""}
+			}
+			return []string{trace.Count(b.Executed), fmt.Sprint(b.Median), fmt.Sprint(b.Slowest)}
+		}),
+	}
+}
+
+func (r Report) waitsChart() chart {
+	w := r.Waits
+	c := &canvas{height: 190}
+	most := 0
+	for _, n := range w.Bins {
+		most = max(most, n)
+	}
+	p := c.area(24, c.height-labels, float64(most))
+	p.axis("orders", 12)
+	t := table{Head: []string{"waited", "orders"}, Right: 1}
+	span := (width - left - right) / float64(max(len(w.Bins), 1))
+	every := (len(w.Bins) + 8) / 9
+	for i, n := range w.Bins {
+		x := left + span*float64(i)
+		from, to := time.Duration(i)*w.BinWidth, time.Duration(i+1)*w.BinWidth
+		if n > 0 {
+			c.put(`<rect class="one" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %d</title></rect>`, x+1, p.y(float64(n)), max(span-2, 0.6), p.bottom-p.y(float64(n)), between(from, to), n)
+		}
+		if i%every == 0 {
+			c.put(`<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, x, p.bottom+17, short(from))
+		}
+		t.Rows = append(t.Rows, []string{between(from, to), trace.Count(n)})
+	}
+	c.put(`<line class="base" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), p.bottom, p.bottom)
+	desc := fmt.Sprintf("Half of %s waited up to %s, 99 percent up to %s, the longest %s.", plural(w.Orders, "order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max))
+	return chart{ID: "waits", Title: "How long a confirmation took", Desc: desc, SVG: c.svg("waits", "Waiting times of deferred orders", desc),
+		Legend: []legend{{"one", "orders, by the time from deferral to commit"}}, Table: t}
+}
+
+func between(from, to time.Duration) string { return short(from) + " to " + short(to) }
+
+// short is a round duration.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Second && d > 0:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%g s", d.Seconds())
+	case d < time.Hour && d%time.Minute == 0:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d:%02d min", int(d.Minutes()), int(d.Seconds())%60)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d:%02d h", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// table is a series in words, a row for each step.
+func (s Series) table(head []string, cells func(Bucket) []string) table {
+	t := table{Head: append([]string{"from (UTC)"}, head...), Right: len(head)}
+	for _, b := range s.Buckets {
+		t.Rows = append(t.Rows, append([]string{b.At.UTC().Format("15:04:05")}, cells(b)...))
+	}
+	return t
+}
