@@ -28,6 +28,7 @@ const (
 	ReasonUnknown            Reason = "ORIENTATION_UNKNOWN"
 	ReasonExecuteUnavailable Reason = "EXECUTE_UNAVAILABLE"
 	ReasonFrozen             Reason = "INTAKE_FROZEN"
+	ReasonReplayPaused       Reason = "REPLAY_PAUSED"
 )
 
 // Commitment is what we promise with a DEFER.

@@ -24,6 +24,7 @@ const (
 	OrderWorkflow       = "Order"
 	OrientationWorkflow = "Orientation"
 	ReplayWorkflow      = "Replay"
+	SequenceWorkflow    = "Sequence"
 )
 
 // OrderWorkflowID is the workflow ID of an order.
@@ -41,6 +42,10 @@ func ReplayWorkflowID(component string, epoch int64) string {
 	return fmt.Sprintf("replay/%s/%d", component, epoch)
 }
 
+// SequenceWorkflowID is the workflow ID of the line in which the orders of one ordering
+// key stand.
+func SequenceWorkflowID(key string) string { return "sequence/" + key }
+
 // The signals and updates, by their Temporal names.
 const (
 	StabilitySignal   = "stability"   // to an Order: route again
@@ -48,6 +53,8 @@ const (
 	DrainedSignal     = "drained"     // to an Orientation: the epoch whose backlog is drained
 	HoldUpdate        = "hold"        // to an Orientation: an operator's Hold
 	ReleaseUpdate     = "release"     // to an Orientation: an operator's Release
+	SteerUpdate       = "steer"       // to an Orientation: an operator's Steering of its replays
+	ExpediteSignal    = "expedite"    // to an Order: be released before all others
 )
 
 // The search attributes of orders, set when an order is deferred and when it ends
@@ -58,10 +65,12 @@ const (
 	ComponentAttribute = "LtpComponent" // Keyword: the component that it waits for
 	EpochAttribute     = "LtpEpoch"     // Int: the epoch that it was deferred under
 	ReasonAttribute    = "LtpReason"    // Keyword: why
+	PriorityAttribute  = "LtpPriority"  // Int: its class where that is not DefaultPriority; 0 is expedited
 )
 
 // The memo fields.
 const (
 	OrientationMemo = "orientation" // of an Orientation: the Orientation in force
+	SteeringMemo    = "steering"    // of an Orientation: the Steering in force
 	ContentMemo     = "content"     // of an Order: Order.ContentHash, to tell a repeat from a conflict
 )

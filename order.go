@@ -44,6 +44,26 @@ type Order struct {
 	DependsOn []string `json:"depends_on,omitempty"`
 	// Deadline is when an order that still waits ends EXPIRED; zero is never.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Priority is the class in which a deferred order is released, as Temporal counts:
+	// 1 goes first, 5 last; 0 is DefaultPriority.
+	Priority int `json:"priority,omitempty"`
+	// OrderingKey, such as the customer's number, puts orders in line: of those with the
+	// same key, none acts before all that were acknowledged earlier have ended.
+	OrderingKey string `json:"ordering_key,omitempty"`
+}
+
+// DefaultPriority is the class of an order that names none; LastPriority the last.
+const (
+	DefaultPriority = 3
+	LastPriority    = 5
+)
+
+// Class is the order's priority: never 0.
+func (o Order) Class() int {
+	if o.Priority == 0 {
+		return DefaultPriority
+	}
+	return o.Priority
 }
 
 // Line is one article of an order.
@@ -137,6 +157,10 @@ func (o Order) Validate() error {
 		return &InvalidError{"lines", fmt.Sprintf("order at most %d lines", MaxLines)}
 	case len(o.DependsOn) > maxComponents:
 		return &InvalidError{"depends_on", fmt.Sprintf("name at most %d components", maxComponents)}
+	case o.Priority < 0 || o.Priority > LastPriority:
+		return &InvalidError{"priority", fmt.Sprintf("use 1, which is released first, to %d, or leave it out", LastPriority)}
+	case o.OrderingKey != "" && (len(o.OrderingKey) > MaxIDLength || !idPattern.MatchString(o.OrderingKey)):
+		return &InvalidError{"ordering_key", fmt.Sprintf("use at most %d letters, digits and . _ : - and begin with a letter or digit", MaxIDLength)}
 	}
 	if _, ok := decimals(o.Currency); !ok {
 		return &InvalidError{"currency", "use a currency of ISO 4217 in capital letters, such as USD"}

@@ -60,6 +60,18 @@ type Hold struct {
 	Freeze bool `json:"freeze,omitempty"`
 }
 
+// Steering is an operator's word on how the backlog of a component is released. It
+// stands until another is given. The zero Steering leaves it to the pace.
+type Steering struct {
+	// Paused lets nothing that waits be released; the state stays what it is.
+	Paused bool `json:"paused,omitempty"`
+	// Rate is the most orders released in a second; 0 is the pace's ceiling.
+	Rate  float64   `json:"rate,omitempty"`
+	By    string    `json:"by,omitempty"`
+	Why   string    `json:"why,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+}
+
 // Verdict is an observer's conclusion from its samples.
 type Verdict string
 

@@ -33,6 +33,8 @@ var ErrNoComponent = errors.New("no such component")
 // Reading is an orientation and how far it may be trusted.
 type Reading struct {
 	ltp.Orientation
+	// Steering is what an operator says of the component's replays.
+	Steering ltp.Steering
 	// ReadAt is from when it is, by the reader's clock.
 	ReadAt time.Time
 	// Blind says that State is UNKNOWN because the reader could not see, not
@@ -65,10 +67,18 @@ func Read(ctx context.Context, c client.Client, component string) (Reading, erro
 	if err := converter.GetDefaultDataConverter().FromPayload(payload, &o); err != nil {
 		return Reading{}, fmt.Errorf("read the orientation of %s: its memo is damaged: %w", component, err)
 	}
-	if why := distrust(d, o, at); why != "" {
-		return blind(o, at, why), nil
+	var steering ltp.Steering
+	if payload, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[ltp.SteeringMemo]; ok {
+		if err := converter.GetDefaultDataConverter().FromPayload(payload, &steering); err != nil {
+			return Reading{}, fmt.Errorf("read the steering of %s: its memo is damaged: %w", component, err)
+		}
 	}
-	return Reading{Orientation: o, ReadAt: at}, nil
+	r := Reading{Orientation: o, ReadAt: at}
+	if why := distrust(d, o, at); why != "" {
+		r = blind(o, at, why)
+	}
+	r.Steering = steering
+	return r, nil
 }
 
 // distrust says why a state that looks fit is not to be believed.

@@ -20,6 +20,7 @@ func SearchAttributes() map[string]enumspb.IndexedValueType {
 		ltp.ComponentAttribute: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 		ltp.EpochAttribute:     enumspb.INDEXED_VALUE_TYPE_INT,
 		ltp.ReasonAttribute:    enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		ltp.PriorityAttribute:  enumspb.INDEXED_VALUE_TYPE_INT,
 	}
 }
 
