@@ -1,0 +1,216 @@
+package pace
+
+import (
+	"math"
+	"time"
+)
+
+// What the controller goes by.
+const (
+	// reaction is the least time between two cuts. What pilots tell that were released
+	// before a cut tells of the rate before it, and is not heard either.
+	reaction = 500 * time.Millisecond
+	// roundTrips are how many writes, one after the other, a doubling takes at least: the
+	// word of what the rate does must come back first.
+	roundTrips = 4
+	// gentle is the growth in a second after a setback, and slow the growth in a minute
+	// close to the rate that the component fell under.
+	gentle, slow = 1.1, 1.1
+	// near is the share of the rate that the component fell under from which on growth
+	// is slow.
+	near = 0.7
+	// trust is for how long a good report lets a gentle rate grow.
+	trust = 2 * time.Second
+	// calm is for how long there must be no setback, and no write far from the best,
+	// before the rate doubles again.
+	calm = 10 * time.Second
+)
+
+// Result is what became of a pilot. An order that was rejected, cancelled or expired
+// says nothing of the component and is not reported.
+type Result struct {
+	// Committed says that the order was executed.
+	Committed bool
+	// Write is how long its write took, 0 if that is not known.
+	Write time.Duration
+	// Took is the time from its release to its end.
+	Took time.Duration
+}
+
+// Controller says how fast to release, from what it is told of those that went
+// before. Times may jump, in both directions: what lies behind the latest time
+// counts as now. It is not safe for concurrent use.
+type Controller struct {
+	s     Settings
+	limit float64 // an operator's; 0 is none
+
+	last    time.Time     // the latest time given
+	at      time.Duration // the controller's own time: it never goes back
+	began   bool          // a turn was taken
+	rate    float64
+	tokens  float64       // turns that may be taken at once; below 0 are turns taken ahead
+	since   time.Duration // since the first turn
+	used    float64       // turns taken since, the latest count most
+	credit  time.Duration
+	latency latency
+
+	careful bool          // there was a setback: grow gently
+	cutAt   time.Duration // when the rate was cut; only if careful
+	queued  time.Duration // for how long writes after it still stand behind those before
+	calm    time.Duration // for how long nothing was wrong since
+	wall    float64       // the rate that the setbacks began at
+	fell    float64       // the rate that the component fell under; 0 is none known
+}
+
+// NewController returns the controller of a release that begins. The settings must be
+// valid.
+func NewController(s Settings, now time.Time) *Controller {
+	return &Controller{s: s, last: now, rate: s.Start, tokens: s.burst(), credit: 2 * s.Double}
+}
+
+// Limit sets an operator's ceiling in orders per second. It wins over the floor. 0,
+// and what is no rate, is none.
+func (c *Controller) Limit(perSecond float64) {
+	if !(perSecond > 0) || math.IsInf(perSecond, 1) {
+		perSecond = 0
+	}
+	c.limit = perSecond
+}
+
+// Fell tells at which rate the component fell in the release before this one. The
+// rate then begins at half of it at most, grows gently, and slowly where it comes
+// near; once it is past it, that is forgotten.
+func (c *Controller) Fell(perSecond float64) {
+	if !(perSecond > 0) || math.IsInf(perSecond, 1) {
+		return
+	}
+	c.fell, c.careful, c.cutAt = perSecond, true, c.at-maxWait
+	c.wall = max(c.wall, perSecond)
+	c.rate = c.bounded(min(c.rate, perSecond/2))
+}
+
+// Next takes one turn and returns how long to wait for it.
+func (c *Controller) Next(now time.Time) time.Duration {
+	c.advance(now)
+	if !c.began {
+		c.began = true
+		c.first()
+	}
+	c.used++
+	c.tokens--
+	if c.tokens >= 0 {
+		return 0
+	}
+	return time.Duration(min(-c.tokens/c.current()*float64(time.Second), float64(maxWait)))
+}
+
+// first begins the ramp, with no more than twice what the canaries have shown to be
+// borne: so many at once, each for so long.
+func (c *Controller) first() {
+	if c.latency.smooth > 0 {
+		c.rate = c.bounded(min(c.rate, 2*float64(c.s.Canary)/c.latency.smooth.Seconds()))
+	}
+}
+
+// maxWait bounds a wait: a limit far below one in an hour is no pace but a pause.
+const maxWait = time.Hour
+
+// Rate is the present rate in orders per second.
+func (c *Controller) Rate(now time.Time) float64 {
+	c.advance(now)
+	return c.current()
+}
+
+// Used is how many turns were taken in the last second, about: less than the rate
+// where something else holds the release back. The most of late is what to tell [Fell]:
+// that a component fell is known only seconds later.
+func (c *Controller) Used(now time.Time) float64 {
+	c.advance(now)
+	seen := 1 - math.Exp(-c.since.Seconds()) // of a second
+	if c.used > 0 && c.used >= seen*c.current() {
+		return c.current()
+	}
+	return c.used / max(seen, 1e-9)
+}
+
+// Report tells what became of a pilot.
+func (c *Controller) Report(now time.Time, r Result) {
+	c.advance(now)
+	released := c.at - max(r.Took, 0)
+	if c.careful && (released < c.cutAt || c.at < c.cutAt+reaction) {
+		return // it tells of the rate before the cut
+	}
+	far := c.latency.see(c.at, r.Write, c.s.SlowWrite)
+	switch slow := far || r.Write > c.s.SlowWrite; {
+	case slow && r.Committed && c.careful && released < c.cutAt+c.queued:
+		// It stood behind what was released before the cut.
+	case slow || !r.Committed:
+		c.cut(r)
+	case c.careful:
+		c.credit = max(c.credit, trust)
+	default:
+		c.credit = max(c.credit, 2*c.s.Double)
+	}
+}
+
+// cut halves the rate.
+func (c *Controller) cut(r Result) {
+	c.wall = max(c.wall, c.rate)
+	c.rate = c.bounded(c.rate / 2)
+	c.careful, c.cutAt, c.calm, c.credit = true, c.at, 0, 0
+	c.queued = min(max(r.Write, 0), maxWait)
+	c.latency.forget()
+}
+
+// advance lets time pass.
+func (c *Controller) advance(now time.Time) {
+	passed := min(max(now.Sub(c.last), 0), maxWait)
+	c.last = now
+	c.at += passed
+	c.tokens = min(c.s.burst(), c.tokens+passed.Seconds()*c.current())
+	c.used *= math.Exp(-passed.Seconds())
+	if c.began {
+		c.since = min(c.since+passed, maxWait)
+		c.grow(min(passed, c.credit))
+		c.credit -= min(passed, c.credit)
+	}
+}
+
+// grow raises the rate for a time in which all went well.
+func (c *Controller) grow(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	if !c.careful && !c.latency.away() {
+		double := max(c.s.Double, roundTrips*c.latency.smooth)
+		c.rate = c.bounded(c.rate * math.Exp2(float64(d)/float64(double)))
+		return
+	}
+	if c.calm += d; c.latency.away() {
+		c.calm = 0
+	}
+	factor := math.Pow(gentle, d.Seconds())
+	if c.fell > 0 && c.rate*factor > near*c.fell {
+		factor = math.Pow(slow, d.Minutes())
+	}
+	c.rate = c.bounded(c.rate * factor)
+	if c.rate >= c.fell {
+		c.fell = 0
+	}
+	if c.fell == 0 && c.calm >= calm && (c.rate > c.wall || c.rate >= c.s.Ceiling) {
+		c.careful, c.wall = false, 0
+	}
+}
+
+// bounded keeps a rate between floor and ceiling.
+func (c *Controller) bounded(rate float64) float64 {
+	return min(max(rate, c.s.Floor), c.s.Ceiling)
+}
+
+// current is the rate under the operator's limit.
+func (c *Controller) current() float64 {
+	if c.limit > 0 {
+		return min(c.rate, c.limit)
+	}
+	return c.rate
+}

@@ -1,0 +1,12 @@
+// Package simulate plays the release of a backlog against a modelled database,
+// without a server and without waiting: the very controller of package pace, the
+// loop of the replay engine (canaries, pilots, sweeps), the detector of package
+// observer and the state machine of package ltp, over a clock of its own.
+//
+// Orders that wait are a number; only those on their way exist one by one. So 10^8
+// orders take the memory of a few hundred, and the time of as many events. The same
+// model and seed give the same result.
+//
+// What is a model: the database (its capacity, its cache, its failures), the time
+// that Temporal takes from signal to write, and the lag of the visibility store.
+package simulate
