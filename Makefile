@@ -4,7 +4,7 @@ STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 WORKFLOWCHECK = go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: demo dev build server test lint fmt vuln postgres generate clean
+.PHONY: demo dev build server test faults bench lint fmt vuln postgres generate clean
 
 demo: ## play the incident
 	@go run ./cmd/ltp demo
@@ -19,6 +19,13 @@ build: ## bin/ltp, and the embedded Temporal server bin/ltp-devserver
 test: postgres server ## every test, with the race detector
 	go test -race -timeout 30m ./...
 	cd devserver && go test -timeout 30m ./...
+
+faults: postgres server ## break everything on purpose, at full size: FAULTS_SEED, FAULTS_STEPS, FAULTS_ORDERS
+	FAULTS_SEED=$${FAULTS_SEED:-$$(date +%s)} FAULTS_STEPS=$${FAULTS_STEPS:-60} FAULTS_ORDERS=$${FAULTS_ORDERS:-20} \
+	FAULTS_BACKLOG=$${FAULTS_BACKLOG:-1200} go test -v -count=1 -timeout 60m ./tests/faults
+
+bench: server ## measure against bare Temporal, and write docs/benchmarks.md: BENCH="--only 1,3 --rounds 9"
+	go run ./bench $(BENCH)
 
 server: ## compile the embedded Temporal server into Go's cache: some minutes, once
 	@echo "compiling the embedded Temporal server, unless Go has it cached"

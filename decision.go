@@ -28,11 +28,23 @@ const (
 	ReasonUnknown            Reason = "ORIENTATION_UNKNOWN"
 	ReasonExecuteUnavailable Reason = "EXECUTE_UNAVAILABLE"
 	ReasonFrozen             Reason = "INTAKE_FROZEN"
-	ReasonReplayPaused       Reason = "REPLAY_PAUSED"
+	ReasonReplayPaused       Reason = "REPLAY_PAUSED" // an operator paused the replay: see [Steering.Decide]
+	ReasonAwaitsTurn         Reason = "AWAITS_TURN"   // earlier orders of its ordering key have not ended
 )
 
 // Commitment is what we promise with a DEFER.
 const Commitment = "Will retry when state == STABLE"
+
+// TurnCommitment is what we promise with a DEFER AWAITS_TURN.
+const TurnCommitment = "Will retry when the orders before it have ended"
+
+// Commitment is what we promise with a DEFER for this reason.
+func (r Reason) Commitment() string {
+	if r == ReasonAwaitsTurn {
+		return TurnCommitment
+	}
+	return Commitment
+}
 
 // Request is what is known of an order when it asks to be routed.
 type Request struct {
@@ -46,11 +58,23 @@ type Request struct {
 	Failed      bool
 	FailedUnder string
 	FailedEpoch int64
+	// InLine is set when the order carries an ordering key and its turn has not come.
+	InLine bool `json:",omitempty"`
 }
 
 // Decide is the decision table. It is total: a state that is not known decides
-// like UNKNOWN, so that the system fails closed.
+// like UNKNOWN, so that the system fails closed. Of an operator's pause it knows
+// nothing: see [Steering.Decide].
 func Decide(o Orientation, r Request) (Decision, Reason) {
+	decision, reason := decide(o, r)
+	if decision.Admissible() && r.InLine {
+		return Defer, ReasonAwaitsTurn
+	}
+	return decision, reason
+}
+
+// decide is the table for an order whose turn it is.
+func decide(o Orientation, r Request) (Decision, Reason) {
 	if o.Hold != nil && o.Hold.Freeze {
 		return Freeze, ReasonFrozen
 	}

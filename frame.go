@@ -49,6 +49,8 @@ type RouteRequest struct {
 	OriginalFrameID string `json:"original_frame_id,omitempty"`
 	DeferredReason  Reason `json:"deferred_reason,omitempty"`
 	Woken           Wake   `json:"woken,omitempty"`
+	// InLine says that the order's turn in the sequence of its ordering key had not come.
+	InLine bool `json:"in_line,omitempty"`
 }
 
 // RouteResponse answers a RouteRequest.

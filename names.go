@@ -53,7 +53,7 @@ const (
 	DrainedSignal     = "drained"     // to an Orientation: the epoch whose backlog is drained
 	HoldUpdate        = "hold"        // to an Orientation: an operator's Hold
 	ReleaseUpdate     = "release"     // to an Orientation: an operator's Release
-	SteerUpdate       = "steer"       // to an Orientation: an operator's Steering of its replays
+	SteerUpdate       = "steer"       // to an Orientation: an operator's Steer of its replays
 	ExpediteSignal    = "expedite"    // to an Order: be released before all others
 )
 

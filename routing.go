@@ -1,6 +1,7 @@
 package ltp
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -27,6 +28,10 @@ type Routing struct {
 	// Blind says that the worker that routed had no orientation it could trust,
 	// which is not news of the component.
 	Blind bool `json:"blind,omitempty"`
+	// InLine says that the order's turn had not come: see Request.
+	InLine bool `json:"in_line,omitempty"`
+	// Backstop is the worker's, where it is not DefaultBackstop.
+	Backstop Backstop `json:"backstop,omitzero"`
 }
 
 // Wake is what made a deferred order ask again.
@@ -37,6 +42,7 @@ const (
 	WokenBySignal  Wake = "SIGNAL"  // the replay engine
 	WokenByTimer   Wake = "TIMER"   // the backstop
 	WokenByFailure Wake = "FAILURE" // its own execution failed as unavailable
+	WokenByTurn    Wake = "TURN"    // the orders before it in the sequence of its ordering key have ended
 )
 
 // Stability tells a deferred order that a component may be fit again. It is the
@@ -48,9 +54,14 @@ type Stability struct {
 }
 
 // News reports whether s is worth waking an order that was deferred by r: what is
-// said under the epoch that it was deferred under, or an earlier one, is not.
+// said under the epoch that it was deferred under, or an earlier one, is not. To an
+// order that the pause of a replay deferred, the signal of this very replay is. An order
+// that awaits its turn waits for no component.
 func (s Stability) News(r Routing) bool {
-	return s.Component != r.Component || s.Epoch > r.Epoch
+	if r.Reason == ReasonAwaitsTurn {
+		return false
+	}
+	return s.Component != r.Component || s.Epoch > r.Epoch || s.Epoch == r.Epoch && r.Reason == ReasonReplayPaused
 }
 
 // Route answers a route request on the word of s alone, and reports whether that
@@ -83,6 +94,8 @@ type Receipt struct {
 	CommittedAt time.Time `json:"committed_at"`
 	// Fence is the orientation that the write began under.
 	Fence Fence `json:"fence"`
+	// Result is what an activity of the user's returned, as JSON; see Execution.
+	Result json.RawMessage `json:"result,omitempty"`
 }
 
 // Fence is what was held true of the components at the moment a write began.

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.temporal.io/sdk/temporal"
-
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/orderdb"
@@ -39,6 +37,8 @@ type Orders struct {
 	DB    OrderWriter
 	// Meter is told of every routing and every write; nil tells nobody.
 	Meter Meter
+	// Backstop is what deferred orders wait by; zero is ltp.DefaultBackstop.
+	Backstop ltp.Backstop
 }
 
 // Meter measures. Its methods must return at once.
@@ -70,7 +70,10 @@ func (a *Orders) CheckOrientation(_ context.Context, in RouteInput) (ltp.Routing
 		Attempt: in.Attempt, Replays: in.Replays, Woken: in.Woken,
 		Decision: decision, Reason: reason,
 		Component: reading.Component, State: reading.State, Epoch: reading.Epoch,
-		ReadAt: reading.ReadAt.UTC().Truncate(time.Millisecond), Blind: reading.Blind,
+		ReadAt: reading.ReadAt.UTC().Truncate(time.Millisecond), Blind: reading.Blind, InLine: in.Request.InLine,
+	}
+	if a.Backstop != ltp.DefaultBackstop() {
+		r.Backstop = a.Backstop
 	}
 	if a.Meter != nil {
 		a.Meter.Routed(r, time.Since(begun))
@@ -189,7 +192,5 @@ func applicationError(ctx context.Context, err error, attempt Attempt) error {
 	case errors.As(err, &db) && db.Class == orderdb.Unavailable:
 		kind = Unavailable
 	}
-	return temporal.NewApplicationErrorWithOptions(message, kind, temporal.ApplicationErrorOptions{
-		NonRetryable: true, Details: []any{attempt},
-	})
+	return failure(kind, message, attempt)
 }

@@ -76,8 +76,12 @@ func decodeOrder(data []byte) (ltp.Order, *problem) {
 			})
 		case "deadline":
 			return d.time(field, &o.Deadline)
+		case "priority":
+			return d.priority(field, &o.Priority)
+		case "ordering_key":
+			return d.key(field, &o.OrderingKey)
 		}
-		return unknownField(field, "id, customer, currency, lines, risk, depends_on and deadline")
+		return unknownField(field, "id, customer, currency, lines, risk, depends_on, deadline, priority and ordering_key")
 	})
 	return o, p
 }
@@ -191,6 +195,17 @@ func (d decoder) text(at string, into *string) *problem {
 // id reads the order's id. An empty one is a mistake of the client's that would make
 // its repeats unsafe if it counted as left out.
 func (d decoder) id(at string, into *string) *problem {
+	return d.name(at, "give the order an id, or leave the field out", into)
+}
+
+// key reads the order's ordering key. An empty one is a mistake, too: the order would
+// overtake others.
+func (d decoder) key(at string, into *string) *problem {
+	return d.name(at, "say behind which orders this one goes, such as those of the same customer, or leave the field out", into)
+}
+
+// name reads text that must not be empty if it is given; empty says what to do.
+func (d decoder) name(at, empty string, into *string) *problem {
 	given := true
 	switch t := d.next().(type) {
 	case nil:
@@ -201,7 +216,7 @@ func (d decoder) id(at string, into *string) *problem {
 		return invalidOrder.in(at, "use a JSON string")
 	}
 	if given && *into == "" {
-		return invalidOrder.in(at, "give the order an id, or leave the field out")
+		return invalidOrder.in(at, empty)
 	}
 	return nil
 }
@@ -217,6 +232,21 @@ func (d decoder) whole(at string, into *int64) *problem {
 		}
 	}
 	return invalidOrder.in(at, fmt.Sprintf("use a whole number of at most %d, without quotes, fraction or exponent", int64(ltp.MaxAmountMinor)))
+}
+
+// priority reads a class. 0 counts as left out inside, and is a mistake here: it is not
+// before 1.
+func (d decoder) priority(at string, into *int) *problem {
+	switch t := d.next().(type) {
+	case nil:
+		return nil
+	case json.Number:
+		if n, err := strconv.Atoi(t.String()); err == nil && 1 <= n && n <= ltp.LastPriority {
+			*into = n
+			return nil
+		}
+	}
+	return invalidOrder.in(at, fmt.Sprintf("use a whole number from 1, which is released first, to %d, or leave the field out", ltp.LastPriority))
 }
 
 func (d decoder) time(at string, into *time.Time) *problem {

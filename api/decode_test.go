@@ -61,6 +61,14 @@ func TestBodiesThatAreNoOrderAreRefusedByField(t *testing.T) {
 		"component of nothing":   {with(`"depends_on":[null]`), "depends_on[0]", "small letters", invalidOrder},
 		"no lines":               {`{"customer":"c","currency":"USD"}`, "lines", "at least one", invalidOrder},
 		"half a surrogate pair":  {with(`"risk":"\ud800"`), "risk", "surrogate", invalidOrder},
+		"priority 0":             {with(`"priority":0`), "priority", "from 1", invalidOrder},
+		"priority 6":             {with(`"priority":6`), "priority", "to 5", invalidOrder},
+		"priority in words":      {with(`"priority":"high"`), "priority", "whole number", invalidOrder},
+		"half a priority":        {with(`"priority":1.5`), "priority", "whole number", invalidOrder},
+		"empty ordering key":     {with(`"ordering_key":""`), "ordering_key", "leave the field out", invalidOrder},
+		"bad ordering key":       {with(`"ordering_key":"c 17"`), "ordering_key", "letters, digits", invalidOrder},
+		"long ordering key":      {with(`"ordering_key":"` + strings.Repeat("k", 129) + `"`), "ordering_key", "at most 128", invalidOrder},
+		"number as ordering key": {with(`"ordering_key":17`), "ordering_key", "string", invalidOrder},
 		"deadline in words":      {with(`"deadline":"tomorrow"`), "deadline", "RFC 3339", invalidOrder},
 		"deadline as number":     {with(`"deadline":1716215400`), "deadline", "RFC 3339", invalidOrder},
 		"deadline without zone":  {with(`"deadline":"2030-01-31T12:00:00"`), "deadline", "RFC 3339", invalidOrder},
@@ -83,7 +91,7 @@ func TestBodiesThatAreNoOrderAreRefusedByField(t *testing.T) {
 
 func TestOrderIsReadAsItWasWritten(t *testing.T) {
 	o, p := decodeOrder([]byte(` {"id":"A2","customer":"Łódź \"7\"","currency":"PLN","risk":"high",
-		"depends_on":["orders-db","stock"],"deadline":"2030-01-31T12:00:00.5+02:00",
+		"depends_on":["orders-db","stock"],"deadline":"2030-01-31T12:00:00.5+02:00","priority":5,"ordering_key":"c-17",
 		"lines":[{"unit_amount_minor":9007199254740991,"quantity":1,"sku":"\ud83c\udf75"}]} `))
 	if p != nil {
 		t.Fatal(p.Detail)
@@ -93,7 +101,7 @@ func TestOrderIsReadAsItWasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"id":"A2","customer":"Łódź \"7\"","currency":"PLN","lines":[{"sku":"🍵","quantity":1,"unit_amount_minor":9007199254740991}],` +
-		`"risk":"high","depends_on":["orders-db","stock"],"deadline":"2030-01-31T10:00:00.5Z"}`
+		`"risk":"high","depends_on":["orders-db","stock"],"deadline":"2030-01-31T10:00:00.5Z","priority":5,"ordering_key":"c-17"}`
 	if string(data) != want {
 		t.Errorf("read  %s\nwrote %s", data, want)
 	}
@@ -101,7 +109,7 @@ func TestOrderIsReadAsItWasWritten(t *testing.T) {
 
 func TestNullCountsAsLeftOut(t *testing.T) {
 	bare, _ := decodeOrder([]byte(order("")))
-	o, p := decodeOrder([]byte(strings.TrimSuffix(order(""), "}") + `,"id":null,"risk":null,"depends_on":null,"deadline":null}`))
+	o, p := decodeOrder([]byte(strings.TrimSuffix(order(""), "}") + `,"id":null,"risk":null,"depends_on":null,"deadline":null,"priority":null,"ordering_key":null}`))
 	if p != nil || o.ContentHash() != bare.ContentHash() {
 		t.Errorf("read %+v, %v", o, p)
 	}

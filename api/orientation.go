@@ -23,13 +23,16 @@ type orientation struct {
 	// Blind says that State is UNKNOWN because this process could not see, not
 	// because somebody said so.
 	Blind bool `json:"blind"`
+	// Steering is what an operator says of the component's replays, while it says
+	// something.
+	Steering ltp.Steering `json:"steering,omitzero"`
 }
 
 // look reads a component off the board.
 func (a *api) look(component string) orientation {
 	now := time.Now()
 	r := a.board.Orientation(component)
-	o := orientation{Orientation: r.Orientation, Since: r.Since, Blind: r.Blind}
+	o := orientation{Orientation: r.Orientation, Since: r.Since, Blind: r.Blind, Steering: r.Steering}
 	o.Evidence.Error, o.Evidence.Facts = "", nil
 	// A reading that is not older than this very question is no reading: the board
 	// has none.

@@ -118,3 +118,19 @@ func TestComponentThatWasNeverReadHasNoTimes(t *testing.T) {
 		t.Errorf("answered %s", got.text)
 	}
 }
+
+func TestSteeringIsShownBesideTheOrientation(t *testing.T) {
+	b := observed(ltp.Recovering)
+	h := New(Config{Starter: newDesk(), Board: b})
+	if got := ask(t, h, request("GET", "/orientation/orders-db", "")); strings.Contains(got.text, "steering") {
+		t.Errorf("nobody said anything: %s", got.text)
+	}
+	r := b.Orientation("orders-db")
+	r.ReadAt = time.Now()
+	r.Steering = ltp.Steering{Paused: true, By: "ann", Why: "cold cache"}
+	b.Put(r)
+	got := ask(t, h, request("GET", "/orientation/orders-db", ""))
+	if !strings.Contains(got.text, `"steering":{"paused":true,"by":"ann","why":"cold cache"}`) || !strings.Contains(got.text, `"state":"RECOVERING"`) {
+		t.Errorf("answered %s", got.text)
+	}
+}

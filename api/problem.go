@@ -85,6 +85,8 @@ var (
 		"GET /orientation lists the components that this API looks at.")
 	intakeFrozen = register("intake-frozen", http.StatusServiceUnavailable, "Intake is frozen",
 		"An operator has stopped intake; \"detail\" has the reason. The order was not accepted. Orders that were accepted before stand. Send the order again after the Retry-After.")
+	sequenceFull = register("sequence-full", http.StatusServiceUnavailable, "Too many orders of this ordering key wait",
+		"Orders with the same ordering_key act one after the other, and too many of this one have not ended. The order was not accepted. Send it again after the Retry-After.")
 	unreachable = register("unreachable", http.StatusServiceUnavailable, "Orders cannot be reached right now",
 		"Whether the request took effect is not known. It may be sent again without harm, under the id that the problem names if it names one, after the Retry-After: an order never acts twice under one id.")
 	notReady = register("not-ready", http.StatusServiceUnavailable, "Not ready",
@@ -174,6 +176,10 @@ func problemOf(err error, again string) *problem {
 		return p
 	case errors.Is(err, starter.ErrFrozen):
 		return intakeFrozen.because(sentence(words(err, starter.ErrFrozen)) + " The order was not accepted: send it again later.").after(frozenRetry)
+	case errors.Is(err, starter.ErrFull):
+		p := sequenceFull.because("Too many orders of this ordering key have not ended. The order was not accepted: send it again later.").after(frozenRetry)
+		p.Field = "ordering_key"
+		return p
 	case errors.Is(err, starter.ErrUnreachable):
 		p := unreachable.because(again).after(unreachableRetry)
 		p.cause = err

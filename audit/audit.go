@@ -230,6 +230,7 @@ type incident struct {
 	fence  fence
 	routes routes
 	turns  turns
+	keys   sequences
 	rows   rows
 }
 
@@ -238,7 +239,7 @@ func newCase(f Found) *incident {
 	w := f.Incident.Window()
 	return &incident{
 		found: f, window: w, states: s,
-		lost: newLost(), once: newOnce(), fence: newFence(s, w), routes: newRoutes(s, w), turns: newTurns(), rows: newRows(),
+		lost: newLost(), once: newOnce(), fence: newFence(s, w), routes: newRoutes(s, w), turns: newTurns(), keys: newSequences(), rows: newRows(),
 	}
 }
 
@@ -254,6 +255,7 @@ func (c *incident) see(t trace.OrderTrace) {
 	c.fence.see(t)
 	c.routes.see(t)
 	c.turns.see(t)
+	c.keys.see(t)
 }
 
 // close comes to the verdicts. What is missing of the trace keeps from being held what
@@ -266,7 +268,9 @@ func (c *incident) close(replays, rows Claim) Audit {
 	}
 	instability := c.instability()
 	a.Moments, a.Unfit = c.moments(), c.unfit()
-	a.Claims = []Claim{c.lost.claim(), c.once.claim(), c.fence.claim(), instability, c.routes.claim(), replays, c.turns.claim(), rows}
+	turns := c.turns.claim()
+	c.keys.judge(&turns)
+	a.Claims = []Claim{c.lost.claim(), c.once.claim(), c.fence.claim(), instability, c.routes.claim(), replays, turns, rows}
 	for i := range a.Claims {
 		switch cl := &a.Claims[i]; cl.Name {
 		case Instability:

@@ -253,6 +253,20 @@ func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
 			routed(&o, -99, "", ltp.Defer, ltp.ReasonUnknown, ltp.Unknown, 3)
 			return o
 		},
+		"in line until its turn": func() trace.OrderTrace {
+			o := placed("B1", -100)
+			routed(&o, -99, "", ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 3)
+			o.Order.OrderingKey, o.Frames[0].Request.InLine = "c-17", true
+			return o
+		},
+		"asked while an operator had paused the replay": func() trace.OrderTrace {
+			o := placed("B1", 100)
+			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonReplayPaused, ltp.Recovering, 5)
+			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
+			return ended(&o, 50_521, ltp.Executed)
+		},
 		"still waiting": func() trace.OrderTrace {
 			o := placed("B1", 100)
 			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
@@ -334,6 +348,41 @@ func TestAnOpenIncidentSaysSo(t *testing.T) {
 	assert.True(t, a.EndedAt.IsZero())
 	assert.Contains(t, a.Claim(Instability).Evidence[0], "and still")
 	assert.EqualValues(t, 1, a.Claim(NoneLost).Figures["deferred"])
+}
+
+// TestOrdersOfOneKeyThatActAtOnceBreakAClaim, unless one had ended before the other began.
+func TestOrdersOfOneKeyThatActAtOnceBreakAClaim(t *testing.T) {
+	for name, c := range map[string]struct {
+		second, third string // ordering keys; the first order has c-17 and acts from 100 to 200
+		begins        int    // the second
+		want          string // who broke the claim
+	}{
+		"one after the other": {"c-17", "c-17", 201, ""},
+		"at once":             {"c-17", "c-18", 199, "B2"},
+		"another key":         {"c-18", "", 150, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			orders := good()
+			acts := func(id, key string, from, to int) {
+				o := placed(id, from-1000)
+				o.Order.OrderingKey = key
+				routed(&o, from, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+				wrote(&o, from, to-1, ltp.Stable, 3, at(from))
+				orders = append(orders, ended(&o, to, ltp.Executed))
+			}
+			acts("B2", c.second, -10_000+c.begins, -10_000+300)
+			acts("B1", "c-17", -10_000+100, -10_000+200)
+			acts("B3", c.third, -10_000+301, -10_000+400)
+			first := audited(outage(), orders).Claim(FirstFirst)
+			if c.want == "" {
+				assert.Equal(t, Held, first.Verdict, "%v", first.Breaches)
+				assert.Positive(t, first.Figures["ordering_keys"])
+				return
+			}
+			require.Len(t, first.Breaches, 1)
+			assert.Equal(t, Breach{What: c.want, Why: "it acted while order B1 of the same ordering key had not ended"}, first.Breaches[0])
+		})
+	}
 }
 
 func TestOvertakenCountsPlaces(t *testing.T) {

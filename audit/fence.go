@@ -94,7 +94,7 @@ func (f *fence) untellable(x trace.Execution) bool {
 	case trace.Rejected, trace.Unavailable, trace.OutcomeUnknown:
 		return false
 	}
-	if x.Done() {
+	if x.Done() || x.Confirm {
 		return false
 	}
 	end := x.EndedAt

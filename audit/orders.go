@@ -77,7 +77,7 @@ func (o *once) see(t trace.OrderTrace) {
 			done++
 			effects++
 		case x.EndedAt.IsZero():
-		case x.Error == trace.Rejected || x.Error == trace.Unavailable:
+		case x.Error == trace.Rejected || x.Error == trace.Unavailable || x.Error == trace.Absent || x.Confirm:
 			o.failed++
 		default:
 			o.unknown++
@@ -115,6 +115,7 @@ type routes struct {
 	// routings, of those under an unfit state, and those that the table defers though
 	// the state is fit; frozen are among the first.
 	routings, unfit, frozen, deferred int64
+	inLine                            int64 // told to await their turn
 	// late were answered after an unfit state was published, on a reading of before.
 	late    int64
 	latest  time.Duration
@@ -144,13 +145,15 @@ func (r *routes) judge(f ltp.Frame, o ltp.Order, q ltp.RouteRequest, a ltp.Route
 		fallthrough
 	case !a.State.Fit():
 		r.unfit++
+	case a.Reason == ltp.ReasonAwaitsTurn:
+		r.inLine++
 	case !a.Admissible:
 		r.deferred++
 	}
 	if a.Admissible != a.Decision.Admissible() {
 		r.c.breach(f.ID, "admissible is %t, and the decision %s", a.Admissible, a.Decision)
 	}
-	request := ltp.Request{HighRisk: o.Risk == ltp.HighRisk, Replay: q.Attempt > 1}
+	request := ltp.Request{HighRisk: o.Risk == ltp.HighRisk, Replay: q.Attempt > 1, InLine: q.InLine}
 	if q.Woken == ltp.WokenByFailure && before != nil {
 		request.Failed, request.FailedUnder, request.FailedEpoch = true, before.Component, before.Epoch
 	}
@@ -174,7 +177,8 @@ func (r *routes) judge(f ltp.Frame, o ltp.Order, q ltp.RouteRequest, a ltp.Route
 }
 
 // table reports whether the decision table gives an answer, and what it would have
-// given. Whether intake was frozen stands in the orientation, not in the answer.
+// given. Whether intake was frozen stands in the orientation, not in the answer;
+// whether the replay was paused in neither.
 func (r *routes) table(a ltp.RouteResponse, q ltp.Request) (want string, ok bool) {
 	holds := []*ltp.Hold{nil, {Freeze: true}} // of another component, nothing is known here
 	if a.Component == r.states.component && len(r.states.epochs[a.Epoch]) > 0 {
@@ -184,11 +188,14 @@ func (r *routes) table(a ltp.RouteResponse, q ltp.Request) (want string, ok bool
 		}
 	}
 	for _, hold := range holds {
-		d, why := ltp.Decide(ltp.Orientation{Component: a.Component, State: a.State, Epoch: a.Epoch, Hold: hold}, q)
-		if d == a.Decision && why == a.Reason {
-			return "", true
+		o := ltp.Orientation{Component: a.Component, State: a.State, Epoch: a.Epoch, Hold: hold}
+		for _, paused := range []bool{true, false} {
+			d, why := ltp.Steering{Paused: paused}.Decide(o, q)
+			if d == a.Decision && why == a.Reason {
+				return "", true
+			}
+			want = string(d) + " " + string(why)
 		}
-		want = string(d) + " " + string(why)
 	}
 	return want, false
 }
@@ -209,6 +216,10 @@ func (r *routes) claim() Claim {
 	c.tell("%s", said)
 	if r.deferred > 0 {
 		c.tell("%s deferred under a fit state, as the table has it for the backlog, for high risk or after a failure", plural(r.deferred, "request"))
+	}
+	if r.inLine > 0 {
+		c.Figures["in_line"] = r.inLine
+		c.tell("%s deferred until the turn of the order came", plural(r.inLine, "request"))
 	}
 	if r.late > 0 {
 		c.tell("%s admitted on a reading from before the state was published, the latest %d ms after it; the fence has the last word", plural(r.late, "request"), r.latest.Milliseconds())

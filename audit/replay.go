@@ -18,7 +18,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
+	engine "github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/workflows"
 )
@@ -34,6 +34,7 @@ func Replay(events []*historypb.HistoryEvent) error {
 	r.RegisterWorkflowWithOptions(workflows.Order, workflow.RegisterOptions{Name: ltp.OrderWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Orientation, workflow.RegisterOptions{Name: ltp.OrientationWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
+	r.RegisterWorkflowWithOptions(workflows.Sequence, workflow.RegisterOptions{Name: ltp.SequenceWorkflow})
 	if err := r.ReplayWorkflowHistory(quiet, &historypb.History{Events: events}); err != nil {
 		return err
 	}
@@ -52,9 +53,9 @@ func sameResult(r worker.WorkflowReplayer, events []*historypb.HistoryEvent) err
 	case ltp.OrderWorkflow:
 		recorded, replayed = new(ltp.Outcome), new(ltp.Outcome)
 	case ltp.ReplayWorkflow:
-		recorded, replayed = new(activities.ReleaseReport), new(activities.ReleaseReport)
+		recorded, replayed = new(engine.ReleaseReport), new(engine.ReleaseReport)
 	default:
-		return nil // an Orientation returns nothing
+		return nil // an Orientation returns nothing, nor does a Sequence
 	}
 	if err := trace.Decode(end.GetResult(), recorded); err != nil {
 		return fmt.Errorf("its result: %w", err)

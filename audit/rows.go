@@ -20,6 +20,8 @@ type rows struct {
 	// unconfirmed are rows of orders whose write had no answer, and that will be put
 	// again; unexplained, rows of which nobody can say whether they should be.
 	unconfirmed, unexplained int64
+	// elsewhere are orders that activities of the user's executed.
+	elsewhere int64
 	// missing, extra and differing are what does not agree.
 	missing, extra, differing int64
 }
@@ -28,6 +30,8 @@ type rows struct {
 type known struct {
 	order     ltp.OrderState
 	uncertain bool // a write may have happened
+	elsewhere bool // an activity of the user's writes it
+	setAside  bool // it was rejected for failing: the order database may have it late
 	seen      bool
 	content   content
 }
@@ -50,12 +54,12 @@ func (r *rows) see(t trace.OrderTrace) {
 
 func knowing(t trace.OrderTrace) known {
 	o := t.Order
-	k := known{order: t.State(), content: content{o.ContentHash(), o.Customer, o.Currency, o.AmountMinor()}}
+	k := known{order: t.State(), elsewhere: t.By.Own(), setAside: t.SetAside(), content: content{o.ContentHash(), o.Customer, o.Currency, o.AmountMinor()}}
 	for _, x := range t.Executions {
 		switch {
 		case x.Done() && !k.order.Final(): // its workflow has yet to hear of it
 			k.order = ltp.Executed
-		case x.Done(), x.Error == trace.Rejected, x.Error == trace.Unavailable:
+		case x.Done(), x.Confirm, x.Error == trace.Rejected, x.Error == trace.Unavailable:
 		default:
 			k.uncertain = true
 		}
@@ -88,11 +92,17 @@ func (r *rows) claim(ctx context.Context, s Scope, w trace.Window, gaps []trace.
 	return r.close(), nil
 }
 
-// others reads the rows of executed orders that were not created in the window.
+// others reads the rows of executed orders that were not created in the window, and
+// looks for those of orders that were set aside: they may have come at any time.
 func (r *rows) others(ctx context.Context, db orderdb.Ledger) error {
 	var ids []string
 	for id, k := range r.known {
-		if k.order == ltp.Executed && !k.seen {
+		switch {
+		case k.seen || k.order != ltp.Executed && !k.setAside:
+		case k.elsewhere && k.order == ltp.Executed:
+			r.elsewhere++
+		case k.elsewhere:
+		default:
 			ids = append(ids, id)
 		}
 	}
@@ -104,7 +114,7 @@ func (r *rows) others(ctx context.Context, db orderdb.Ledger) error {
 		r.compare(e, r.known[e.ID])
 	}
 	for _, id := range ids {
-		if !r.known[id].seen {
+		if k := r.known[id]; !k.seen && !k.setAside {
 			r.missing++
 			r.c.breach(id, "it was executed, and is missing in the order database")
 		}
@@ -202,6 +212,10 @@ func (r *rows) close() Claim {
 	}
 	c.Figures["rows"], c.Figures["missing"], c.Figures["extra"], c.Figures["differing"] = r.found, r.missing, r.extra, r.differing
 	c.Figures["unconfirmed"] = r.unconfirmed
+	if r.elsewhere > 0 {
+		c.Figures["elsewhere"] = r.elsewhere
+		c.unchecked("%s by activities of your own, and what they wrote is not read", plural(r.elsewhere, "order")+" executed")
+	}
 	if r.unexplained > 0 {
 		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", plural(r.unexplained, "row"))
 	}

@@ -199,9 +199,26 @@ func (b *Board) Orientation(component string) Reading {
 	return r
 }
 
-// Route asks the decision table about an order that depends on the components.
-// The Reading is the one that decided.
+// Route asks the decision table about an order that depends on the components, and
+// of what it admits, whether an operator paused the replay of one of them. The Reading
+// is the one that decided.
 func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision, ltp.Reason) {
+	worst, decision, reason := b.route(components, r)
+	if !decision.Admissible() {
+		return worst, decision, reason
+	}
+	for _, c := range components {
+		now := b.Orientation(c)
+		if d, why := now.Steering.Decide(now.Orientation, r); !d.Admissible() {
+			return now, d, why
+		}
+	}
+	return worst, decision, reason
+}
+
+// route is Route without the steering, which the fence does not ask: what is released
+// goes on.
+func (b *Board) route(components []string, r ltp.Request) (Reading, ltp.Decision, ltp.Reason) {
 	readings := make(map[string]Reading, len(components))
 	all := make([]ltp.Orientation, 0, len(components))
 	for _, c := range components {
@@ -222,7 +239,7 @@ func (b *Board) Fence(ctx context.Context, components []string, r ltp.Request) (
 	fresh := func(now Reading) bool { return !now.ReadAt.Before(asked) }
 	for first := true; ; first = false {
 		old := slices.IndexFunc(components, func(c string) bool { return !fresh(b.Orientation(c)) })
-		reading, decision, _ := b.Route(components, r)
+		reading, decision, _ := b.route(components, r)
 		if old < 0 || (!decision.Admissible() && !reading.Blind) {
 			return reading, decision, nil
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -133,18 +134,19 @@ func setupNamespaces(cfg *config.SQL, names []string, attributes map[string]enum
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	taken := map[string]bool{}
 	for _, name := range names {
-		if err := addSearchAttributes(db, name, attributes); err != nil {
-			return err
+		if err := addSearchAttributes(db, name, attributes, taken); err != nil {
+			return errors.Join(err, db.Close())
 		}
 	}
-	return nil
+	return errors.Join(db.Close(), thinIndexes(cfg, taken))
 }
 
 // addSearchAttributes gives each attribute that the namespace lacks one of the
-// columns that the visibility table has for its type.
-func addSearchAttributes(db sqlplugin.DB, namespace string, attributes map[string]enums.IndexedValueType) error {
+// columns that the visibility table has for its type, and adds to taken the columns
+// that any attribute of the namespace has.
+func addSearchAttributes(db sqlplugin.DB, namespace string, attributes map[string]enums.IndexedValueType, taken map[string]bool) error {
 	ctx := context.Background()
 	rows, err := db.SelectFromNamespace(ctx, sqlplugin.NamespaceFilter{Name: &namespace})
 	if err != nil {
@@ -165,26 +167,29 @@ func addSearchAttributes(db sqlplugin.DB, namespace string, attributes map[strin
 		if !sadefs.IsMappable(name) {
 			return fmt.Errorf("--search-attribute %s: Temporal keeps that name for itself", name)
 		}
-		var taken, free string
+		var has, free string
 		for _, column := range slices.Sorted(maps.Keys(columns)) {
 			switch {
 			case names[column] == name:
-				taken = column
+				has = column
 			case names[column] == "" && columns[column] == attributes[name] && free == "":
 				free = column
 			}
 		}
 		switch {
-		case taken != "" && columns[taken] != attributes[name]:
+		case has != "" && columns[has] != attributes[name]:
 			return fmt.Errorf("--search-attribute %s=%s: namespace %q has it as %s already, and the type cannot change",
-				name, attributes[name], namespace, columns[taken])
-		case taken != "":
+				name, attributes[name], namespace, columns[has])
+		case has != "":
 		case free == "":
 			return fmt.Errorf("--search-attribute %s=%s: namespace %q has no room for another of that type",
 				name, attributes[name], namespace)
 		default:
 			names[free] = name
 		}
+	}
+	for column, name := range names {
+		taken[column] = taken[column] || name != ""
 	}
 
 	blob, err := serializer.NamespaceDetailToBlob(detail)

@@ -18,8 +18,9 @@ import (
 type options struct {
 	ip, uiIP         string
 	port, uiPort     int
-	httpPort         int // 0: a free one
-	metricsPort      int // 0: no metrics
+	httpPort         int    // 0: a free one
+	metricsPort      int    // 0: no metrics
+	pprof            string // address; empty: no profiles
 	namespaces       []string
 	searchAttributes map[string]enums.IndexedValueType
 	dynamicConfig    dynamicconfig.StaticClient
@@ -69,6 +70,7 @@ func command(run func(options) error) *cobra.Command {
 	f.IntVarP(&o.port, "port", "p", 7233, "port of the frontend's gRPC")
 	f.IntVar(&o.httpPort, "http-port", 0, "port of the frontend's HTTP API (default a free one)")
 	f.IntVar(&o.metricsPort, "metrics-port", 0, "port of /metrics (default none)")
+	f.StringVar(&o.pprof, "pprof", "", "`address` of /debug/pprof, such as 127.0.0.1:6060 (default none)")
 	f.StringVar(&o.uiIP, "ui-ip", "", "IP address of Temporal UI (default that of --ip)")
 	f.IntVar(&o.uiPort, "ui-port", 0, "port of Temporal UI (default --port + 1000)")
 	f.BoolVar(&o.headless, "headless", false, "run without Temporal UI")

@@ -41,6 +41,9 @@ func serve(o options) error {
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	if err := serveProfiles(ctx, o.pprof); err != nil {
+		return err
+	}
 	s, err := start(o)
 	if err != nil {
 		return err

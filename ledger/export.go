@@ -173,7 +173,7 @@ func (x *exporter) open(ctx context.Context) error {
 // notes adds what happened about the component that is no orientation.
 func (x *exporter) notes(t *told) error {
 	seq := int64(1) // that of the heartbeat that every file begins with
-	for _, n := range t.Notes {
+	for _, n := range inTurn(t.Notes) {
 		if !x.window.Contains(n.At) {
 			continue
 		}
@@ -184,6 +184,13 @@ func (x *exporter) notes(t *told) error {
 		}
 	}
 	return nil
+}
+
+// inTurn are notes in the order of time, in which they stand in the file and are
+// numbered. Temporal writes down last what ended while a workflow task ran, although
+// other events that came in meanwhile happened after it.
+func inTurn(notes []trace.Note) []trace.Note {
+	return slices.SortedStableFunc(slices.Values(notes), func(a, b trace.Note) int { return a.At.Compare(b.At) })
 }
 
 func heartbeatID(seq int64) string { return fmt.Sprintf("_heartbeat/%d", seq) }

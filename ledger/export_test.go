@@ -101,6 +101,29 @@ func TestWhatHappensLaterChangesNothing(t *testing.T) {
 	}
 }
 
+// Temporal puts the end of an activity or of a child workflow behind other events that
+// came in during a workflow task, although they happened later.
+func TestNotesThatHistoryHasOutOfTurnAreToldInTime(t *testing.T) {
+	r := outage(t)
+	o := r.components["orders-db"]
+	in := trace.Incidents(o)[1]
+	for i, later := range []time.Duration{2 * time.Second, time.Second} {
+		o.Notes = append(o.Notes, trace.Note{At: in.BeganAt.Add(later), Kind: trace.NoteObserver, Text: "it hands over", Source: ltp.Source{RunID: "run", EventID: int64(1000 + i)}})
+	}
+	r.components["orders-db"] = o
+	for i := range r.orders {
+		if r.orders[i].Trace.Order.ID != "" && len(r.orders[i].Trace.Frames) > 2 {
+			at := r.orders[i].Trace.Frames[1].At
+			for n, later := range []time.Duration{2 * time.Millisecond, time.Millisecond} {
+				r.orders[i].Trace.Notes = append(r.orders[i].Trace.Notes, trace.Note{At: at.Add(later), Kind: trace.NoteCancel, Text: "it is asked for", Source: ltp.Source{RunID: "run", EventID: int64(1000 + n)}})
+			}
+		}
+	}
+	if v := export(t, r, 2).verify(t); !v.OK {
+		t.Error(v.Broken)
+	}
+}
+
 func TestAGapIsNamedAndTheRestVerified(t *testing.T) {
 	for name, text := range map[string]string{
 		"orders that ended before 2026-11-20 10:00:00 UTC": "orders that ended in the window and that Temporal has forgotten since",

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
@@ -16,10 +17,12 @@ type ordered struct {
 	notes    int
 	last     *Response // the latest answer, nil while the latest request has none
 	deferred ltp.Reason
+	inLine   bool // the latest request awaits its turn
 	used     bool // the latest answer has led to an execution
 	running  bool
 	final    trace.ExecutionError // how the latest execution ended
 	done     bool                 // it was executed
+	attempts ltp.Attempts         // that failed in a row
 }
 
 // finished is what an order is that has had its last entry.
@@ -68,7 +71,7 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 	if f := o.replay(p); f != nil {
 		return f
 	}
-	o.about, o.attempt = p.Order, p.Attempt
+	o.about, o.attempt, o.inLine = p.Order, p.Attempt, p.InLine
 	return named(f.ID, want)
 }
 
@@ -85,14 +88,19 @@ func (o *ordered) replay(p *Request) *fault {
 		return broken(CheckReplay, "request %d of order %s does not say which it replays", p.Attempt, p.Order.ID)
 	}
 	woken := p.Woken == ltp.WokenBySignal || p.Woken == ltp.WokenByTimer
-	if o.last.Admissible {
+	switch {
+	case o.last.Admissible:
 		woken = p.Woken == ltp.WokenByFailure
+	case o.last.Reason == ltp.ReasonAwaitsTurn:
+		woken = p.Woken == ltp.WokenByTimer || p.Woken == ltp.WokenByTurn && !p.InLine
 	}
 	switch {
 	case p.ReplayContext.OriginalFrameID != ltp.RequestFrameID(p.Order.ID, 1):
 		return broken(CheckReplay, "it replays frame %q, which is not the first request of order %s", p.ReplayContext.OriginalFrameID, p.Order.ID)
 	case p.ReplayContext.DeferredReason != o.deferred:
 		return broken(CheckReplay, "it says that the order was deferred for %q, and that was for %q", p.ReplayContext.DeferredReason, o.deferred)
+	case p.InLine && !o.inLine:
+		return broken(CheckReplay, "order %s awaits its turn, which had come before", p.Order.ID)
 	case !woken:
 		return broken(CheckReplay, "an order that was answered %s cannot be woken by %q", o.last.Decision, p.Woken)
 	}
@@ -124,12 +132,13 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 		o.deferred = p.Reason
 	}
 	o.last, o.used = p, false
+	o.attempts.Routed(p.Component, p.Epoch)
 	return named(f.ID, ltp.ResponseFrameID(p.OrderID, o.attempt))
 }
 
 // under checks what an answer is based on. The answer before is still the last.
 func (o *ordered) under(r *rules, p *Response) *fault {
-	q := ltp.Request{HighRisk: o.about.Risk == ltp.HighRisk, Replay: o.attempt > 1}
+	q := ltp.Request{HighRisk: o.about.Risk == ltp.HighRisk, Replay: o.attempt > 1, InLine: o.inLine}
 	if o.attempt > 1 && o.last.Admissible {
 		q.Failed, q.FailedUnder, q.FailedEpoch = true, o.last.Component, o.last.Epoch
 	}
@@ -161,7 +170,9 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 		return broken(CheckExecution, "order %s is executed, and no EXECUTE admitted it", p.OrderID)
 	case p.EndedMs == 0 && (p.Error != "" || p.CommittedMs != 0):
 		return broken(CheckExecution, "it has a result, and has not ended")
-	case p.done() && (p.BegunMs == 0 || p.CommittedMs < p.BegunMs || p.Fence == nil):
+	case p.Confirm && (o.attempts.Failed < ltp.MaxAttempts || p.BegunMs != 0 || p.done() != p.Repeated):
+		return broken(CheckExecution, "order %s is looked up, and that was not due", p.OrderID)
+	case p.done() && !p.Confirm && (p.BegunMs == 0 || p.CommittedMs < p.BegunMs || p.Fence == nil):
 		return broken(CheckExecution, "it succeeded, and does not say when it wrote and under what")
 	case p.BegunMs > 0 && (p.Fence == nil || !p.Fence.State.Fit()):
 		return broken(CheckExecution, "a write of order %s was begun while unfit", p.OrderID)
@@ -172,7 +183,25 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 		}
 	}
 	o.used, o.running, o.done, o.final = true, p.EndedMs == 0, p.done(), p.Error
+	o.count(p)
 	return named(f.ID, p.RequestFrameID+"/execution")
+}
+
+// count counts an attempt that failed, as the order itself did.
+func (o *ordered) count(p *Execution) {
+	switch {
+	case p.Confirm, p.EndedMs == 0, p.done(), p.Error == trace.Rejected, p.Error == trace.Unavailable && p.BegunMs == 0:
+	default:
+		o.attempts.Fail(time.UnixMilli(p.EndedMs))
+	}
+}
+
+// setAside reports whether the order may have been rejected without having been refused:
+// for failing again and again while its component was fit, or since it was looked for
+// and not found after that.
+func (o *ordered) setAside() bool {
+	spent := o.attempts.Failed >= ltp.MaxAttempts
+	return spent && (o.last.Reason == ltp.ReasonExecuteUnavailable || o.used && o.final == trace.Absent)
 }
 
 func (o *ordered) note(f Frame, p *OrderNote) *fault {
@@ -226,7 +255,7 @@ func (o *ordered) mismatch(p *End) string {
 			return "no execution succeeded"
 		}
 	case ltp.Rejected:
-		if !o.used || o.final != trace.Rejected {
+		if refused := o.used && o.final == trace.Rejected; !refused && (o.last == nil || !o.setAside()) {
 			return "no execution was refused"
 		}
 	case ltp.Cancelled, ltp.Expired:

@@ -144,6 +144,8 @@ type Request struct {
 	Woken         ltp.Wake       `json:"woken,omitempty"`
 	Metadata      *Metadata      `json:"metadata,omitempty"`
 	ReplayContext *ReplayContext `json:"replay_context,omitempty"`
+	// InLine says that earlier orders of the order's ordering key had not ended.
+	InLine bool `json:"in_line,omitempty"`
 	// RecordedMs is when Temporal recorded the routing. The frame's own time is earlier
 	// where the orientation that the answer is based on was replaced before.
 	RecordedMs int64 `json:"recorded_ms"`
@@ -229,6 +231,7 @@ type Execution struct {
 	BegunMs        int64                `json:"begun_ms,omitempty"`
 	CommittedMs    int64                `json:"committed_ms,omitempty"`
 	Fence          *Fence               `json:"fence,omitempty"`
+	Confirm        bool                 `json:"confirm,omitempty"` // it looked, and wrote nothing
 	Repeated       bool                 `json:"repeated,omitempty"`
 	Error          trace.ExecutionError `json:"error,omitempty"`
 	Message        string               `json:"message,omitempty"`
@@ -362,7 +365,7 @@ func (r Response) complete() *Response {
 	r.TargetState, r.Context = action, "USER"
 	r.Capabilities = []string{"CAPABILITY_" + strings.ToUpper(action)}
 	r.Admissible = r.Decision.Admissible()
-	if r.Commitment = ltp.Commitment; r.Admissible {
+	if r.Commitment = r.Reason.Commitment(); r.Admissible {
 		r.Commitment = ""
 	}
 	r.Selection = strings.ToLower(string(r.Decision))
@@ -409,7 +412,7 @@ func executionOf(orderID string, x trace.Execution) *Execution {
 	e := &Execution{
 		OrderID: orderID, RequestFrameID: x.RequestFrameID, ScheduledMs: ms(x.ScheduledAt), StartedMs: ms(x.StartedAt),
 		EndedMs: ms(x.EndedAt), Worker: x.Worker, BegunMs: ms(x.BegunAt), CommittedMs: ms(x.CommittedAt),
-		Repeated: x.Repeated, Error: x.Error, Message: x.Message, Source: eventOf(x.Source),
+		Confirm: x.Confirm, Repeated: x.Repeated, Error: x.Error, Message: x.Message, Source: eventOf(x.Source),
 	}
 	if x.Fence != (ltp.Fence{}) {
 		e.Fence = &Fence{x.Fence.Component, x.Fence.State, x.Fence.Epoch, ms(x.Fence.ReadAt)}

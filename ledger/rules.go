@@ -272,6 +272,10 @@ func (r *rules) decided(p *Response, q ltp.Request) *fault {
 	if plain && p.Decision == decision && p.Reason == reason {
 		return nil
 	}
+	// Whether an operator had paused the replay does not stand in the orientation.
+	if d, why := (ltp.Steering{Paused: true}).Decide(o, q); plain && p.Decision == d && p.Reason == why {
+		return nil
+	}
 	if frozen && p.Decision == ltp.Freeze && p.Reason == ltp.ReasonFrozen {
 		return nil
 	}

@@ -48,7 +48,7 @@ func (x *exporter) steps(ctx context.Context, f trace.Found) (all []step, err er
 		}
 	}
 	steady(all)
-	for i, n := range t.Notes {
+	for i, n := range inTurn(t.Notes) {
 		p := &Snapshot{Note: &OrderNote{order.ID, i + 1, Note{n.Kind, n.By, n.Text, eventOf(n.Source)}}}
 		all = append(all, step{n.At, rankOther, fmt.Sprintf("%s/note/%d", order.ID, i+1), ltp.FrameFocusSnapshot, p})
 	}
@@ -86,7 +86,7 @@ func (x *exporter) routing(ctx context.Context, order Order, request, response l
 	if own, ok := held.published[r.Epoch]; ok && at.Before(own) {
 		at = own
 	}
-	asked := Request{Order: order, Attempt: q.Attempt, Woken: q.Woken, RecordedMs: ms(request.At), Source: eventOf(request.Source)}
+	asked := Request{Order: order, Attempt: q.Attempt, Woken: q.Woken, InLine: q.InLine, RecordedMs: ms(request.At), Source: eventOf(request.Source)}
 	if q.Replay {
 		asked.ReplayContext = &ReplayContext{q.OriginalFrameID, q.DeferredReason}
 	}

@@ -10,6 +10,10 @@
 //	ltp_order_execute_duration_seconds         histogram                    one of those, with its wait for a connection
 //	ltp_order_writes_begun_total               counter    state             writes that began, by the state of the fence; 0 for UNSTABLE and UNKNOWN, always
 //	ltp_replay_released_total                  counter    component         deferred orders that were released; rate() is the pace of the replay
+//	ltp_replay_rate                            gauge      component         orders released in the last second, about; this and the next two are of the worker whose replay it is, while it lasts
+//	ltp_replay_remaining                       gauge      component         orders that are left for that replay to release, or that have not ended since
+//	ltp_replay_oldest_seconds                  gauge      component         the age of the oldest of those; 0 when none is left
+//	ltp_replay_paused                          gauge      component         1 while an operator has paused the replay, else 0
 //	ltp_orientation_state                      gauge      component, state  1 for the state that this process holds true, else 0; UNKNOWN also when it cannot see
 //	ltp_orientation_epoch                      gauge      component         the epoch of that state
 //	ltp_probe_latency_seconds                  gauge      component         latency of the active observer's newest probe, or how long it has been hanging
@@ -46,6 +50,7 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/replay"
 )
 
 // Counter counts orders: see starter.Starter.
@@ -62,8 +67,8 @@ type Config struct {
 	Orders Counter
 }
 
-// Metrics measures. It is an activities.Meter and an api.Metrics, and safe for
-// concurrent use.
+// Metrics measures. It is an activities.Meter, a replay.Meter and an api.Metrics, and
+// safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -75,6 +80,7 @@ type Metrics struct {
 	writeTime  prometheus.Histogram
 	begun      *prometheus.CounterVec
 	released   *prometheus.CounterVec
+	replays    replays
 	latency    *prometheus.GaugeVec
 	verdict    *prometheus.GaugeVec
 	info       *prometheus.GaugeVec
@@ -86,7 +92,10 @@ type Metrics struct {
 	known map[string]prometheus.Labels // of info, by component
 }
 
-var _ activities.Meter = (*Metrics)(nil)
+var (
+	_ activities.Meter = (*Metrics)(nil)
+	_ replay.Meter     = (*Metrics)(nil)
+)
 
 // New makes metrics that are all there from the beginning, at 0: a counter that
 // appears with its first incident hides that incident from rate().
@@ -103,6 +112,7 @@ func New(c Config) *Metrics {
 		writeTime:  histogram("ltp_order_execute_duration_seconds", "Time of an execution, with its wait for a connection.", .001, 2, 15),
 		begun:      counter("ltp_order_writes_begun_total", "Writes that began, by the state that the fence saw.", "state"),
 		released:   counter("ltp_replay_released_total", "Deferred orders that were released.", "component"),
+		replays:    newReplays(),
 		latency: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ltp_probe_latency_seconds", Help: "Latency of the newest probe, or how long it has been hanging.",
 		}, []string{"component"}),
@@ -121,6 +131,7 @@ func New(c Config) *Metrics {
 	}
 	m.registry.MustRegister(
 		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released,
+		m.replays.rate, m.replays.remaining, m.replays.oldest,
 		m.latency, m.verdict, m.info, m.samples, m.said, m.requests,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if c.Board != nil {
@@ -173,8 +184,9 @@ func (m *Metrics) begin() {
 	for reason, decision := range map[ltp.Reason]ltp.Decision{
 		ltp.ReasonOK: ltp.Execute, ltp.ReasonRecoveryConfirmed: ltp.Execute,
 		ltp.ReasonDegraded: ltp.Defer, ltp.ReasonUnstable: ltp.Defer, ltp.ReasonRecovering: ltp.Defer,
-		ltp.ReasonUnknown: ltp.Defer, ltp.ReasonExecuteUnavailable: ltp.Defer,
-		ltp.ReasonFrozen: ltp.Freeze,
+		ltp.ReasonUnknown: ltp.Defer, ltp.ReasonExecuteUnavailable: ltp.Defer, ltp.ReasonReplayPaused: ltp.Defer,
+		ltp.ReasonAwaitsTurn: ltp.Defer,
+		ltp.ReasonFrozen:     ltp.Freeze,
 	} {
 		m.routings.WithLabelValues(string(decision), string(reason))
 	}
@@ -215,9 +227,6 @@ func outcome(begun time.Time, err error) string {
 	}
 	return unknown
 }
-
-// Released counts a deferred order that was released.
-func (m *Metrics) Released(component string) { m.released.WithLabelValues(component).Inc() }
 
 // Watching is watch measured for as long as this process is the active observer: the
 // newest probe of the component, the verdict in force, and how many were told. What

@@ -18,6 +18,7 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/replay"
 )
 
 // counted is a starter that counts.
@@ -104,6 +105,36 @@ func TestOrdersAreCountedByOutcome(t *testing.T) {
 		`ltp_order_writes_begun_total{state="RECOVERING"} 1`,
 		`ltp_order_writes_begun_total{state="UNSTABLE"} 0`,
 		`ltp_replay_released_total{component="orders-db"} 1`)
+}
+
+// TestAReplayIsMeasuredWhileItLasts, and no longer: an old number would say that nothing
+// moves.
+func TestAReplayIsMeasuredWhileItLasts(t *testing.T) {
+	b := observed()
+	m := New(Config{Board: b})
+	m.Replaying("orders-db", replay.ReleaseReport{Rate: 412.5, Remaining: 730, Oldest: time.Now().Add(-time.Hour)})
+	got := scrape(t, m)
+	says(t, got,
+		`ltp_replay_rate{component="orders-db"} 412.5`,
+		`ltp_replay_remaining{component="orders-db"} 730`,
+		`ltp_replay_paused{component="orders-db"} 0`)
+	if !strings.Contains(got, `ltp_replay_oldest_seconds{component="orders-db"} 3600.`) {
+		t.Error("the age of the oldest order is not told")
+	}
+	m.Replaying("orders-db", replay.ReleaseReport{})
+	says(t, scrape(t, m), `ltp_replay_oldest_seconds{component="orders-db"} 0`)
+	m.Replayed("orders-db")
+	b.Put(board.Reading{
+		Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Recovering, Epoch: 5},
+		Steering:    ltp.Steering{Paused: true}, ReadAt: time.Now(),
+	})
+	got = scrape(t, m)
+	says(t, got, `ltp_replay_paused{component="orders-db"} 1`)
+	for _, gone := range []string{"ltp_replay_rate{", "ltp_replay_remaining{", "ltp_replay_oldest_seconds{"} {
+		if strings.Contains(got, gone) {
+			t.Errorf("%s is told of a replay that has ended", gone)
+		}
+	}
 }
 
 func TestOrientationIsReadAtTheScrape(t *testing.T) {
@@ -215,6 +246,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	m := New(Config{Board: observed(), Orders: &counted{}})
 	m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
 	m.said.WithLabelValues("orders-db", "SLOW")
+	m.Replaying("orders-db", replay.ReleaseReport{})
 	gathered, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -241,6 +273,8 @@ func TestMeasuringIsSafeWhileScraping(t *testing.T) {
 			m.probed("orders-db", activities.Beat{LatencyMs: int64(i)})
 			m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
 			m.forget("orders-db")
+			m.Replaying("orders-db", replay.ReleaseReport{Rate: float64(i)})
+			m.Replayed("orders-db")
 		}
 	}()
 	for range 10 {

@@ -16,6 +16,8 @@ var (
 		"1 for the state of the component that this process holds true, else 0.", []string{"component", "state"}, nil)
 	epochDesc = prometheus.NewDesc("ltp_orientation_epoch",
 		"The epoch of the component's state.", []string{"component"}, nil)
+	pausedDesc = prometheus.NewDesc("ltp_replay_paused",
+		"1 while an operator has paused the replay, else 0.", []string{"component"}, nil)
 	deferredDesc = prometheus.NewDesc("ltp_orders_deferred",
 		"Orders that wait now, as the visibility store shows them.", nil, nil)
 )
@@ -26,6 +28,7 @@ type orientations struct{ board *board.Board }
 func (c orientations) Describe(to chan<- *prometheus.Desc) {
 	to <- stateDesc
 	to <- epochDesc
+	to <- pausedDesc
 }
 
 func (c orientations) Collect(to chan<- prometheus.Metric) {
@@ -35,6 +38,7 @@ func (c orientations) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, one(s == now.State), component, string(s))
 		}
 		to <- prometheus.MustNewConstMetric(epochDesc, prometheus.GaugeValue, float64(now.Epoch), component)
+		to <- prometheus.MustNewConstMetric(pausedDesc, prometheus.GaugeValue, one(now.Steering.Paused), component)
 	}
 }
 

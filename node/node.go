@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/ltp-node/ltp/metrics"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/worker"
 )
@@ -35,8 +37,14 @@ type Config struct {
 	// OrdersURL is the order database, for the worker and its observer.
 	OrdersURL string
 
+	// Execution executes the orders that the order API accepts; zero is the order
+	// database.
+	Execution ltp.Execution
+
 	Worker bool
-	Pace   activities.Pace
+	Pace   pace.Settings
+	// Backstop is what orders wait by that this worker routes; zero is the default.
+	Backstop ltp.Backstop
 	// Observe makes this process stand ready to observe the component Observed by
 	// Probe; without them, ltp.DefaultComponent by a probe of the order database. The
 	// caller closes Probe after Stop.
@@ -93,6 +101,11 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 			return nil, err
 		}
 	}
+	if c.Worker {
+		if err := c.Pace.Validate(); err != nil {
+			return nil, fmt.Errorf("the pace of replays: %w", err)
+		}
+	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n = &Node{
 		Board: board.New(c.Client, c.Components, c.Log), cancel: cancel, failed: make(chan error, 2),
@@ -102,7 +115,10 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 			n.Stop()
 		}
 	}()
-	orders := starter.New(c.Client)
+	if err := errors.Join(c.Execution.Validate(), c.Backstop.Validate()); err != nil {
+		return n, err
+	}
+	orders := starter.New(c.Client, starter.WithExecution(c.Execution))
 	n.Metrics = metrics.New(metrics.Config{Board: n.Board, Orders: orders})
 	if missing, err := starter.Missing(ctx, c.Client, c.Namespace); err != nil {
 		return n, err
@@ -154,8 +170,8 @@ func (n *Node) startWorker(ctx context.Context, c Config) error {
 		c.Log.Warn("the schema of the order database could not be checked", "error", err)
 	}
 	w := worker.New(c.Client, worker.Deps{
-		Board: n.Board, DB: db, Pace: c.Pace, Log: c.Log,
-		Meter: meters{n.Metrics, c.Meter}, Released: n.Metrics.Released,
+		Board: n.Board, DB: db, Pace: c.Pace, Backstop: c.Backstop, Log: c.Log,
+		Meter: meters{n.Metrics, c.Meter}, Replays: n.Metrics,
 	})
 	if err := w.Start(); err != nil {
 		return err

@@ -224,7 +224,7 @@ func (g *gathering) route(t trace.OrderTrace) (waited, seen bool) {
 	executions := map[string]trace.Execution{}
 	for _, x := range t.Executions {
 		executions[x.RequestFrameID] = x
-		if x.Done() && g.window.Contains(x.CommittedAt) {
+		if x.Done() && !x.BegunAt.IsZero() && g.window.Contains(x.CommittedAt) {
 			g.written = append(g.written, write{x.CommittedAt, x.CommittedAt.Sub(x.BegunAt)})
 		}
 	}
@@ -232,7 +232,7 @@ func (g *gathering) route(t trace.OrderTrace) (waited, seen bool) {
 		q, a, at := *t.Frames[i].Request, *t.Frames[i+1].Response, t.Frames[i].At
 		g.saw(at)
 		s := step{at: at, end: endOf(executions[t.Frames[i].ID])}
-		replay := q.Woken == ltp.WokenBySignal || q.Woken == ltp.WokenByTimer
+		replay := q.Woken == ltp.WokenBySignal || q.Woken == ltp.WokenByTimer || q.Woken == ltp.WokenByTurn
 		s.set(isFirst, q.Attempt == 1)
 		s.set(isReplay, replay)
 		s.set(isAdmitted, a.Admissible)

@@ -10,10 +10,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -49,7 +49,7 @@ func temporalForTheExample(ctx context.Context) (client.Client, func()) {
 	n, err := node.Start(ctx, node.Config{
 		Client: server.Client(), Namespace: server.Namespace(), Components: []string{ltp.DefaultComponent},
 		OrdersURL: filepath.Join(dir, "orders.db"), Policy: ltp.DefaultPolicy(),
-		Worker: true, Pace: activities.DefaultPace(), Observe: true, Settings: observer.DefaultSettings(),
+		Worker: true, Pace: pace.Default(), Observe: true, Settings: observer.DefaultSettings(),
 		Log: quiet(),
 	})
 	if err != nil {

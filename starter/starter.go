@@ -15,9 +15,11 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/sequence"
 )
 
 // The errors of a Starter, matched with errors.Is. An order that cannot be accepted
@@ -31,6 +33,8 @@ var (
 	ErrComponent = errors.New("unknown component")
 	// ErrFrozen: an operator has stopped intake.
 	ErrFrozen = errors.New("intake is frozen")
+	// ErrFull: too many orders of its ordering key have not ended.
+	ErrFull = errors.New("too many orders of one ordering key")
 	// ErrEnded: the order has ended already, and cannot be cancelled.
 	ErrEnded = errors.New("the order has ended")
 	// ErrUnreachable: Temporal did not answer. Nothing was promised; the same order
@@ -41,13 +45,20 @@ var (
 // Starter is safe for concurrent use.
 type Starter struct {
 	client client.Client
+	by     ltp.Execution
 
 	mu     sync.Mutex
 	intake map[string]intake
 }
 
 // New makes a Starter on a connected client.
-func New(c client.Client) *Starter { return &Starter{client: c, intake: map[string]intake{}} }
+func New(c client.Client, options ...Option) *Starter {
+	s := &Starter{client: c, intake: map[string]intake{}}
+	for _, set := range options {
+		set(s)
+	}
+	return s
+}
 
 // Submission is the durable promise that an order will be dealt with.
 type Submission struct {
@@ -68,8 +79,11 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 	if err := o.Validate(); err != nil {
 		return Submission{}, err
 	}
-	if err := s.admit(ctx, o.Components()); err != nil {
-		if errors.Is(err, ErrFrozen) || errors.Is(err, ErrComponent) {
+	if err := s.by.Validate(); err != nil {
+		return Submission{}, err
+	}
+	if err := s.admit(ctx, o); err != nil {
+		if errors.Is(err, ErrFrozen) || errors.Is(err, ErrComponent) || errors.Is(err, ErrFull) {
 			// What was accepted before stays accepted: a repeat is told so.
 			if sub, known := s.repeat(ctx, o); !errors.Is(known, ErrNotFound) {
 				return sub, known
@@ -86,11 +100,12 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 		EnableEagerStart:                         true,
 		Memo:                                     map[string]any{ltp.ContentMemo: o.ContentHash()},
 		StaticSummary:                            summary(o),
-	}, ltp.OrderWorkflow, o)
+		Priority:                                 temporal.Priority{PriorityKey: o.Priority}, // 0 is Temporal's default, too
+	}, ltp.OrderWorkflow, s.input(o)...)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
 	case err == nil:
-		return Submission{OrderID: o.ID, RunID: run.GetRunID()}, nil
+		return Submission{OrderID: o.ID, RunID: run.GetRunID()}, s.join(ctx, o)
 	case errors.As(err, &started):
 		return s.repeat(ctx, o)
 	}
@@ -110,7 +125,25 @@ func (s *Starter) repeat(ctx context.Context, o ltp.Order) (Submission, error) {
 	if content != o.ContentHash() {
 		return Submission{}, fmt.Errorf("%w: %s was accepted before with different content", ErrConflict, o.ID)
 	}
+	if d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		// Whoever accepted it may have died before it stood in line.
+		if err := s.join(ctx, o); err != nil {
+			return Submission{}, err
+		}
+	}
 	return Submission{OrderID: o.ID, RunID: d.GetWorkflowExecutionInfo().GetExecution().GetRunId(), Repeated: true}, nil
+}
+
+// join puts an order with an ordering key in line. Only then is it acknowledged, so an
+// order that is submitted after that stands behind it.
+func (s *Starter) join(ctx context.Context, o ltp.Order) error {
+	if o.OrderingKey == "" {
+		return nil
+	}
+	if err := sequence.Join(ctx, s.client, o.OrderingKey, o.ID); err != nil {
+		return unreachable("accept order "+o.ID, err)
+	}
+	return nil
 }
 
 // intake is what is known of a component at the door.
@@ -123,9 +156,9 @@ type intake struct {
 const intakeFresh = time.Second
 
 // admit refuses orders for components that nobody has configured, or that an
-// operator has frozen.
-func (s *Starter) admit(ctx context.Context, components []string) error {
-	for _, c := range components {
+// operator has frozen, and orders of an ordering key that has too many.
+func (s *Starter) admit(ctx context.Context, o ltp.Order) error {
+	for _, c := range o.Components() {
 		s.mu.Lock()
 		known, ok := s.intake[c]
 		s.mu.Unlock()
@@ -148,6 +181,16 @@ func (s *Starter) admit(ctx context.Context, components []string) error {
 		if known.frozen != "" {
 			return fmt.Errorf("%w: %s", ErrFrozen, known.frozen)
 		}
+	}
+	if o.OrderingKey == "" {
+		return nil
+	}
+	seen, err := sequence.Look(ctx, s.client, o.OrderingKey)
+	if err != nil {
+		return unreachable("accept order "+o.ID, err)
+	}
+	if seen.Full() {
+		return fmt.Errorf("%w: %s", ErrFull, o.OrderingKey)
 	}
 	return nil
 }

@@ -30,6 +30,13 @@ type Status struct {
 	// Component and Epoch are what a deferred order waits for.
 	Component string `json:"component,omitempty"`
 	Epoch     int64  `json:"epoch,omitempty"`
+	// Priority is the order's class where it is not ltp.DefaultPriority, and Expedited
+	// says that it is released before all others.
+	Priority  int  `json:"priority,omitempty"`
+	Expedited bool `json:"expedited,omitempty"`
+	// CancelRequested says that somebody has asked to cancel the order, which has yet to
+	// end. Listings do not tell.
+	CancelRequested bool `json:"cancel_requested,omitempty"`
 	// Detail says why an order ended as it did, for people.
 	Detail     string       `json:"detail,omitempty"`
 	Receipt    *ltp.Receipt `json:"receipt,omitempty"`
@@ -46,6 +53,7 @@ func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
 	info := d.GetWorkflowExecutionInfo()
 	st, err := listed(info)
 	if err != nil || !st.State.Final() {
+		st.CancelRequested = d.GetWorkflowExtendedInfo().GetCancelRequested()
 		return st, err
 	}
 	events := s.client.GetWorkflowHistory(ctx, info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId(), false,
@@ -110,13 +118,15 @@ func (s *Starter) read(ctx context.Context, sub Submission, filter enumspb.Histo
 		}
 		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED {
 			st.AcceptedAt = e.GetEventTime().AsTime()
+			st.class(e.GetWorkflowExecutionStartedEventAttributes().GetPriority(), marks{})
 		}
 		r, routed, err := trace.Routing(e)
 		if err != nil {
 			return false, err
 		}
 		if routed {
-			if st.route(r); st.State == ltp.Deferred {
+			// An order that awaits its turn may have it in a moment.
+			if st.route(r); st.State == ltp.Deferred && st.Reason != ltp.ReasonAwaitsTurn {
 				return true, nil
 			}
 		}
@@ -139,7 +149,10 @@ func (st *Status) route(r ltp.Routing) {
 	st.Decision, st.Reason, st.Component, st.Epoch = r.Decision, r.Reason, r.Component, r.Epoch
 	st.State, st.Commitment = ltp.Accepted, ""
 	if !r.Decision.Admissible() {
-		st.State, st.Commitment = ltp.Deferred, ltp.Commitment
+		st.State, st.Commitment = ltp.Deferred, r.Reason.Commitment()
+	}
+	if r.Reason == ltp.ReasonAwaitsTurn {
+		st.Component, st.Epoch = "", 0 // it waits for no component
 	}
 }
 
@@ -180,7 +193,7 @@ func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 	switch info.GetStatus() {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
 		if marks.state == ltp.Deferred {
-			st.State, st.Commitment = ltp.Deferred, ltp.Commitment
+			st.State, st.Commitment = ltp.Deferred, marks.reason.Commitment()
 			st.Decision, st.Reason, st.Component, st.Epoch = ltp.Defer, marks.reason, marks.component, marks.epoch
 			if marks.reason == ltp.ReasonFrozen {
 				st.Decision = ltp.Freeze
@@ -200,7 +213,21 @@ func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 		st.State = ltp.Terminated
 	}
 	st.Message = st.State.Message()
+	st.class(info.GetPriority(), marks)
 	return st, nil
+}
+
+// class tells the priority, by the marks of an order that was deferred and else by what
+// Temporal was told at its start.
+func (st *Status) class(p *commonpb.Priority, m marks) {
+	class := int64(p.GetPriorityKey())
+	if m.priority != nil {
+		class = *m.priority
+		st.Expedited = class == 0
+	}
+	if class != ltp.DefaultPriority {
+		st.Priority = int(class)
+	}
 }
 
 // marks are an order's search attributes.
@@ -209,12 +236,13 @@ type marks struct {
 	component string
 	epoch     int64
 	reason    ltp.Reason
+	priority  *int64 // nil where it is not marked
 }
 
 func readMarks(sa *commonpb.SearchAttributes) (m marks, err error) {
 	for name, into := range map[string]any{
 		ltp.StateAttribute: &m.state, ltp.ComponentAttribute: &m.component,
-		ltp.EpochAttribute: &m.epoch, ltp.ReasonAttribute: &m.reason,
+		ltp.EpochAttribute: &m.epoch, ltp.ReasonAttribute: &m.reason, ltp.PriorityAttribute: &m.priority,
 	} {
 		if p, ok := sa.GetIndexedFields()[name]; ok {
 			if err := converter.GetDefaultDataConverter().FromPayload(p, into); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/pace"
 )
 
 // TestDeferredOrderSurvivesWorkerCrash: every worker is killed in the middle of an
@@ -73,7 +74,7 @@ func TestReplaySurvivesWorkerCrash(t *testing.T) {
 	require.Eventually(t, func() bool {
 		tally, err := db.Tally(r.ctx, "replay-")
 		require.NoError(t, err)
-		return tally.Orders > int64(activities.DefaultPace().Canary)
+		return tally.Orders > int64(pace.Default().Canary)
 	}, patience, 5*time.Millisecond)
 	w.kill()
 	tally, err := db.Tally(r.ctx, "replay-")

@@ -23,13 +23,13 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -105,8 +105,8 @@ func quickPolicy() ltp.Policy {
 	return p
 }
 
-func quickPace() activities.Pace {
-	p := activities.DefaultPace()
+func quickPace() pace.Settings {
+	p := pace.Default()
 	p.Settle = 3 * time.Second
 	return p
 }

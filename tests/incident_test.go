@@ -237,7 +237,7 @@ func named(t *testing.T, pair *pglocal.Pair, name string) demo.Fault {
 func TestTheNewLeaderFailsWhileTheBacklogIsReplayed(t *testing.T) {
 	pair := pgtest.StartPair(t)
 	i := newIncident(t, pair, pair.URL("postgres"), func(c *node.Config) {
-		c.Pace.Start, c.Pace.Ceiling = 20, 20
+		c.Pace.Start, c.Pace.Floor, c.Pace.Ceiling = 20, 20, 20
 	})
 	i.more(20)
 	first := named(t, pair, "kill")
@@ -266,7 +266,7 @@ func (i *incident) executedMore(n int) {
 func TestThreeFlickersInARow(t *testing.T) {
 	pair := pgtest.StartPair(t)
 	i := newIncident(t, pair, pair.URL("postgres"), func(c *node.Config) {
-		c.Pace.Start, c.Pace.Ceiling = 20, 20
+		c.Pace.Start, c.Pace.Floor, c.Pace.Ceiling = 20, 20, 20
 		c.Policy.FlapWindow = ltp.DefaultPolicy().FlapWindow
 	})
 	i.more(20)

@@ -68,7 +68,14 @@ type process struct {
 // launch starts a program.
 func launch(t *testing.T, env []string, program string, args ...string) *process {
 	t.Helper()
+	return launchWith(t, nil, env, program, args...)
+}
+
+// launchWith starts a program that reads from typed.
+func launchWith(t *testing.T, typed io.Reader, env []string, program string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p.cmd.Stdin = typed
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = env, &p.stdout, &p.stderr, withTest()
 	require.NoError(t, p.cmd.Start())
 	go func() {

@@ -44,6 +44,13 @@ func TestRecordHistories(t *testing.T) {
 	t.Run("a blind worker", recordBlindWorker)
 	t.Run("a long life", recordLongLife)
 	t.Run("a long hold", recordBackstop)
+	t.Run("an activity of the user's", recordOwnActivity)
+	t.Run("a bad order", recordSetAside)
+	t.Run("a steered replay", recordSteering)
+	t.Run("a long life, steered", recordSteeredLongLife)
+	t.Run("a bad order of before", recordFailingBefore)
+	t.Run("orders in line", recordLine)
+	t.Run("a long line", recordLongLine)
 }
 
 func recordIncident(t *testing.T) {

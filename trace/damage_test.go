@@ -170,7 +170,7 @@ func told(events []*historypb.HistoryEvent) (frames []string, err error) {
 }
 
 func histories() map[string][]*historypb.HistoryEvent {
-	all := map[string][]*historypb.HistoryEvent{"orientation": held().all(), "chain": chain().all()}
+	all := map[string][]*historypb.HistoryEvent{"orientation": held().all(), "chain": chain().all(), "steered": steered().all()}
 	for name, path := range paths() {
 		all[name] = path.order.events
 	}
@@ -255,7 +255,7 @@ func payloadsOf(e *historypb.HistoryEvent) (all [][]*commonpb.Payload) {
 			all = append(all, p.GetPayloads())
 		}
 	}
-	if p, ok := e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields()[ltp.OrientationMemo]; ok {
+	for _, p := range e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields() {
 		all = append(all, []*commonpb.Payload{p})
 	}
 	return all

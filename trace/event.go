@@ -72,6 +72,8 @@ const (
 	// The activities, by their Temporal names.
 	checkOrientation = "CheckOrientation"
 	execute          = "Execute"
+	confirm          = "Confirm"
+	fenceActivity    = "Fence"
 	observe          = "Observe"
 )
 

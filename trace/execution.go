@@ -12,7 +12,9 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Execution is one run of Execute, which writes the order unless its fence is shut.
+// Execution is one run of Execute, or of the activity of the user's that stands for it,
+// which writes the order unless its fence is shut; or of Confirm, which looks whether
+// earlier ones did.
 type Execution struct {
 	// RequestFrameID is the route_request that was answered EXECUTE.
 	RequestFrameID string    `json:"request_frame_id"`
@@ -30,6 +32,8 @@ type Execution struct {
 	CommittedAt time.Time `json:"committed_at,omitzero"`
 	// Fence is the orientation that the write began under, or was not begun under.
 	Fence ltp.Fence `json:"fence,omitzero"`
+	// Confirm says that it only looked whether the order had been written.
+	Confirm bool `json:"confirm,omitempty"`
 	// Repeated says that an earlier execution had written the order already.
 	Repeated bool `json:"repeated,omitempty"`
 	// Error is empty for an execution that succeeded, and while it runs.
@@ -49,6 +53,7 @@ const (
 	Unavailable    ExecutionError = "Unavailable"    // nothing was written
 	OutcomeUnknown ExecutionError = "OutcomeUnknown" // it may or may not be written
 	Lost           ExecutionError = "LOST"           // it was lost with its worker: it may or may not be written
+	Absent         ExecutionError = "ABSENT"         // a Confirm has not found the order
 )
 
 // Done reports whether the order is in the order database by this execution.
@@ -79,6 +84,13 @@ func (o *orderReader) executed(e *historypb.HistoryEvent, scheduled int64, resul
 	if err != nil {
 		return err
 	}
+	switch {
+	case x.Confirm:
+		return x.confirmed(result)
+	case o.By.Own():
+		x.returned(result)
+		return nil
+	}
 	var receipt ltp.Receipt
 	if err := Decode(result, &receipt); err != nil {
 		return fmt.Errorf("the receipt: %w", err)
@@ -97,28 +109,27 @@ func (o *orderReader) failed(e *historypb.HistoryEvent, scheduled int64, failure
 	}
 	app := failure.GetApplicationFailureInfo()
 	x.Error, x.Message = ExecutionError(app.GetType()), failure.GetMessage()
+	defer func() { o.count(*x) }()
 	switch {
-	case failure.GetFailureInfo() == nil, app != nil && x.Error == "":
+	case failure.GetFailureInfo() == nil, app != nil && x.Error == "" && !o.By.Own():
 		return errors.New("the failure does not say of what kind it is")
 	case app == nil: // Temporal gave it up, as it does when a workflow is reset
 		x.Error = Lost
 		return nil
+	case o.By.Own():
+		x.gaveUp(app)
+		return nil
 	case x.Error != Rejected && x.Error != Unavailable && x.Error != OutcomeUnknown:
 		return nil // not one of ours: a panic, or a worker that does not know the activity
 	}
-	// The detail of the error is what activities.Attempt holds.
-	var attempt struct {
-		BegunAt time.Time `json:"begun_at"`
-		EndedAt time.Time `json:"ended_at"`
-		Fence   ltp.Fence `json:"fence"`
-	}
-	if err := Decode(app.GetDetails(), &attempt); err != nil {
+	var told attempt
+	if err := Decode(app.GetDetails(), &told); err != nil {
 		return fmt.Errorf("the details of the failure: %w", err)
 	}
-	if attempt.EndedAt.IsZero() {
+	if told.EndedAt.IsZero() {
 		return errors.New("the failure does not say when the attempt ended")
 	}
-	x.BegunAt, x.Fence = attempt.BegunAt, attempt.Fence
+	x.BegunAt, x.Fence = told.BegunAt, told.Fence
 	return nil
 }
 
@@ -128,5 +139,23 @@ func (o *orderReader) lost(e *historypb.HistoryEvent, scheduled int64, why strin
 		return err
 	}
 	x.Error, x.Message = Lost, why
+	o.count(*x)
 	return nil
+}
+
+// untaken reads that no worker of the user's has taken a job: nothing was begun.
+func (o *orderReader) untaken(e *historypb.HistoryEvent, scheduled int64) error {
+	x, err := o.ended(e, scheduled)
+	if err != nil {
+		return err
+	}
+	x.Error, x.Message = Unavailable, fmt.Sprintf("no worker on %s took it in time", o.By.TaskQueue)
+	return nil
+}
+
+// attempt is what activities.Attempt holds: the detail of an error of Execute.
+type attempt struct {
+	BegunAt time.Time `json:"begun_at"`
+	EndedAt time.Time `json:"ended_at"`
+	Fence   ltp.Fence `json:"fence"`
 }

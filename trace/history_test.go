@@ -211,6 +211,21 @@ type order struct {
 	history
 	ltp.Order
 	attempt int
+	hasTurn bool
+}
+
+// inLine is an order that does not have its turn yet.
+func inLine(id string, at time.Time) *order {
+	o := newOrder(id, at).Order
+	o.OrderingKey = "c-17"
+	return startOrder(o, at)
+}
+
+// turn is the word of its sequence that the order has its turn.
+func (o *order) turn() *order {
+	o.signal(ltp.TurnSignal, ltp.Turn{Watched: o.now})
+	o.hasTurn = true
+	return o
 }
 
 func newOrder(id string, at time.Time) *order {
@@ -239,6 +254,7 @@ func (o *order) routed(woken ltp.Wake, d ltp.Decision, why ltp.Reason, s ltp.Sta
 	if o.attempt > 1 {
 		r.Replays = ltp.RequestFrameID(o.ID, 1)
 	}
+	r.InLine = o.OrderingKey != "" && !o.hasTurn
 	o.localActivity("CheckOrientation", r)
 	return o
 }
@@ -311,6 +327,7 @@ type component struct {
 	ltp.Orientation
 	runs     []*historypb.HistoryEvent // of earlier runs
 	watching int64
+	words    []string // of operators, that the next run is told of
 }
 
 func newComponent(at time.Time) *component {
@@ -347,9 +364,14 @@ func (c *component) publishes() *component {
 	if err != nil {
 		panic(err)
 	}
+	return c.memo(ltp.OrientationMemo, p)
+}
+
+// memo upserts a field of the memo.
+func (c *component) memo(field string, p *commonpb.Payload) *component {
 	c.add(enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED).Attributes = &historypb.HistoryEvent_WorkflowPropertiesModifiedEventAttributes{
 		WorkflowPropertiesModifiedEventAttributes: &historypb.WorkflowPropertiesModifiedEventAttributes{
-			WorkflowTaskCompletedEventId: c.task, UpsertedMemo: &commonpb.Memo{Fields: map[string]*commonpb.Payload{ltp.OrientationMemo: p}},
+			WorkflowTaskCompletedEventId: c.task, UpsertedMemo: &commonpb.Memo{Fields: map[string]*commonpb.Payload{field: p}},
 		}}
 	return c
 }
@@ -425,6 +447,9 @@ func (c *component) continues(run string) *component {
 	input := map[string]any{
 		"component": "orders-db", "policy": ltp.DefaultPolicy(),
 		"continued": ltp.Condition{Orientation: c.Orientation, Last: ltp.Observation{Verdict: ltp.Healthy, Observer: "observer-1"}},
+	}
+	if c.words != nil {
+		input["words"] = c.words
 	}
 	c.continuedAsNew(run, input)
 	before := c.run

@@ -27,9 +27,11 @@ const (
 	NoteLost     NoteKind = "LOST"     // an observer is gone
 	NoteHold     NoteKind = "HOLD"     // an operator holds a component
 	NoteRelease  NoteKind = "RELEASE"  // an operator lets go
+	NoteSteer    NoteKind = "STEER"    // an operator pauses, resumes or limits the replay
 	NoteReplay   NoteKind = "REPLAY"   // the replay engine begins or ends
 	NoteCancel   NoteKind = "CANCEL"   // a customer asks an order to end
 	NoteSignal   NoteKind = "SIGNAL"   // a signal that an order had no use for
 	NoteRouting  NoteKind = "ROUTING"  // a routing that gave no answer
+	NoteTurn     NoteKind = "TURN"     // an order and the sequence of its ordering key
 	NoteOperator NoteKind = "OPERATOR" // something was done to the workflow in Temporal itself
 )

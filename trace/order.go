@@ -14,9 +14,11 @@ import (
 
 // OrderTrace is everything that Temporal holds of an order.
 type OrderTrace struct {
-	Order      ltp.Order `json:"order"`
-	RunID      string    `json:"run_id"`
-	AcceptedAt time.Time `json:"accepted_at"`
+	Order ltp.Order `json:"order"`
+	// By is the activity of the user's that executes the order, where one does.
+	By         ltp.Execution `json:"by,omitzero"`
+	RunID      string        `json:"run_id"`
+	AcceptedAt time.Time     `json:"accepted_at"`
 	// Frames are the route_request and the route_response of each routing, in turn.
 	Frames     []ltp.Frame `json:"frames"`
 	Executions []Execution `json:"executions,omitempty"`
@@ -73,8 +75,13 @@ type orderReader struct {
 	deferred ltp.Reason
 	// running are the executions under way, by the event that scheduled them.
 	running map[int64]int
-	// rang is set when the timer of an order that waits has fired.
-	rang bool
+	// admitted is the fence that has let an activity of the user's begin, until that is
+	// scheduled; attempts are those that failed in a row.
+	admitted *ltp.Fence
+	attempts ltp.Attempts
+	// rang is set when the timer of an order that waits has fired, called when its turn
+	// has come since it was last routed, and turn when it ever has.
+	rang, called, turn bool
 	// due is what the workflow task that event did completed must have brought about,
 	// and has not yet. It tells a history from which something was taken out.
 	due string
@@ -125,6 +132,9 @@ func (o *orderReader) read(e *historypb.HistoryEvent) error {
 		return o.failed(e, a.GetScheduledEventId(), a.GetFailure())
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
 		a := e.GetActivityTaskTimedOutEventAttributes()
+		if untaken(a.GetFailure()) {
+			return o.untaken(e, a.GetScheduledEventId())
+		}
 		return o.lost(e, a.GetScheduledEventId(), "no answer from its worker in time")
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
 		a := e.GetActivityTaskCanceledEventAttributes()
@@ -160,6 +170,7 @@ func (o *orderReader) waits() bool { return o.last.Attempt > 0 && !o.last.Decisi
 func (o *orderReader) owes() string {
 	last := len(o.Executions) - 1
 	news := slices.ContainsFunc(o.unread, func(s signal) bool { return s.News(o.last) })
+	news = news || o.called && o.awaitsTurn()
 	switch {
 	case len(o.running) > 0:
 		return ""
@@ -184,6 +195,11 @@ func (o *orderReader) accept(e *historypb.HistoryEvent) error {
 	if err := Decode(o.started.GetInput(), &o.Order); err != nil {
 		return fmt.Errorf("the order: %w", err)
 	}
+	if len(o.started.GetInput().GetPayloads()) > 1 { // those of before have none
+		if err := Decode(o.started.GetInput(), &o.Order, &o.By); err != nil {
+			return fmt.Errorf("the execution: %w", err)
+		}
+	}
 	if err := ltp.ValidID(o.Order.ID); err != nil {
 		return fmt.Errorf("the order: %w", err)
 	}
@@ -200,10 +216,15 @@ func (o *orderReader) accept(e *historypb.HistoryEvent) error {
 
 // marker reads a local activity, which for an order is a routing.
 func (o *orderReader) marker(e *historypb.HistoryEvent) error {
-	if silent(e) {
+	if silent(e) || o.placed(e) {
 		return nil
 	}
 	r, ok, err := routing(e)
+	if f, fence, err := fencing(e); err != nil {
+		return err
+	} else if fence {
+		return o.fence(e, f)
+	}
 	switch {
 	case errors.Is(err, errNotRouted):
 		// Asked again after a pause, or else the workflow fails and says so.
@@ -215,7 +236,7 @@ func (o *orderReader) marker(e *historypb.HistoryEvent) error {
 	case !ok:
 		return fmt.Errorf("marker %q is none that an order records", e.GetMarkerRecordedEventAttributes().GetMarkerName())
 	}
-	if r.Woken == ltp.WokenBySignal || r.Woken == ltp.WokenByTimer {
+	if r.Woken == ltp.WokenBySignal || r.Woken == ltp.WokenByTimer || r.Woken == ltp.WokenByTurn {
 		o.unread = nil // an order that wakes has looked at all its signals
 	}
 	o.task = e.GetMarkerRecordedEventAttributes().GetWorkflowTaskCompletedEventId()
@@ -226,7 +247,15 @@ func (o *orderReader) marker(e *historypb.HistoryEvent) error {
 // cannot read it drops, and other signals it does not listen for.
 func (o *orderReader) signalled(e *historypb.HistoryEvent) {
 	a := e.GetWorkflowExecutionSignaledEventAttributes()
-	if a.GetSignalName() != ltp.StabilitySignal {
+	switch a.GetSignalName() {
+	case ltp.StabilitySignal:
+	case ltp.TurnSignal:
+		o.hasTurn(e)
+		return
+	case ltp.ExpediteSignal:
+		o.note(e, NoteOperator, a.GetIdentity(), "asked to release the order before all others")
+		return
+	default:
 		o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent the signal %q, which orders do not listen for", a.GetSignalName()))
 		return
 	}
@@ -242,33 +271,27 @@ func (o *orderReader) signalled(e *historypb.HistoryEvent) {
 // the order, or the order took the word of a signal, and that signal is the routing.
 func (o *orderReader) scheduled(e *historypb.HistoryEvent) error {
 	a := e.GetActivityTaskScheduledEventAttributes()
-	if name := a.GetActivityType().GetName(); name != execute {
-		return fmt.Errorf("activity %q is none that an order runs", name)
-	}
+	name := a.GetActivityType().GetName()
 	var in struct {
 		Order ltp.Order `json:"order"`
 	}
 	if err := Decode(a.GetInput(), &in); err != nil {
-		return fmt.Errorf("the input of %s: %w", execute, err)
+		return fmt.Errorf("the input of %s: %w", name, err)
 	}
 	if in.Order.ID != o.Order.ID {
-		return fmt.Errorf("%s is of order %q", execute, in.Order.ID)
+		return fmt.Errorf("%s is of order %q", name, in.Order.ID)
 	}
 	if len(o.running) > 0 {
-		return fmt.Errorf("%s is scheduled while another is under way", execute)
+		return fmt.Errorf("%s is scheduled while another is under way", name)
 	}
-	if o.used || !o.last.Decision.Admissible() {
-		if err := o.takeWord(); err != nil {
-			return err
-		}
-	} else if a.GetWorkflowTaskCompletedEventId() != o.task {
-		return fmt.Errorf("%s is scheduled, and the routing before it is of another moment", execute)
+	x, err := o.admissible(a)
+	if err != nil {
+		return err
 	}
 	o.used, o.due = true, ""
 	o.running[e.GetEventId()] = len(o.Executions)
-	o.Executions = append(o.Executions, Execution{
-		RequestFrameID: ltp.RequestFrameID(o.Order.ID, o.last.Attempt), ScheduledAt: at(e), Source: o.source(e),
-	})
+	x.RequestFrameID, x.ScheduledAt, x.Source = ltp.RequestFrameID(o.Order.ID, o.last.Attempt), at(e), o.source(e)
+	o.Executions = append(o.Executions, x)
 	return nil
 }
 
@@ -287,7 +310,7 @@ func (o *orderReader) takeWord() error {
 	if word == nil || o.used || o.last.Attempt == 0 || !slices.Equal(o.Order.Components(), []string{word.Component}) {
 		return fmt.Errorf("%s is scheduled, and nothing before it admits the order", execute)
 	}
-	request := ltp.Request{HighRisk: o.Order.Risk == ltp.HighRisk, Replay: true}
+	request := ltp.Request{HighRisk: o.Order.Risk == ltp.HighRisk, Replay: true, InLine: o.inLine()}
 	r, admitted := word.Route(request, o.last.Attempt+1, ltp.RequestFrameID(o.Order.ID, 1))
 	if !admitted {
 		return fmt.Errorf("%s is scheduled, and the word of event %d does not admit the order: %s %s",
@@ -301,7 +324,7 @@ func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing) error {
 	if err := o.follows(r); err != nil {
 		return fmt.Errorf("routing: %w", err)
 	}
-	request := ltp.RouteRequest{OrderID: o.Order.ID, Attempt: r.Attempt, Woken: r.Woken}
+	request := ltp.RouteRequest{OrderID: o.Order.ID, Attempt: r.Attempt, Woken: r.Woken, InLine: r.InLine}
 	if r.Replays != "" {
 		request.Replay, request.OriginalFrameID, request.DeferredReason = true, r.Replays, o.deferred
 	}
@@ -311,13 +334,14 @@ func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing) error {
 		Component: r.Component, State: r.State, Epoch: r.Epoch,
 	}
 	if !response.Admissible {
-		response.Commitment = ltp.Commitment
+		response.Commitment = r.Reason.Commitment()
 		o.deferred = r.Reason
 	}
 	o.Frames = append(o.Frames,
 		ltp.Frame{ID: response.RequestFrameID, Type: ltp.FrameRouteRequest, At: at(e), Request: &request, Source: o.source(e)},
 		ltp.Frame{ID: ltp.ResponseFrameID(o.Order.ID, r.Attempt), Type: ltp.FrameRouteResponse, At: at(e), Response: &response, Source: o.source(e)})
-	o.last, o.used, o.rang, o.due = r, false, false, ""
+	o.attempts.Routed(r.Component, r.Epoch)
+	o.last, o.used, o.rang, o.called, o.due = r, false, false, false, ""
 	return nil
 }
 
@@ -350,7 +374,7 @@ func (o *orderReader) follows(r ltp.Routing) error {
 		return fmt.Errorf("%q is no answer to a route request", r.Decision)
 	}
 	// What woke it tells which signals it has looked at.
-	wakes := []ltp.Wake{ltp.WokenBySignal, ltp.WokenByTimer}
+	wakes := o.wakes()
 	if r.Attempt == 1 {
 		wakes = []ltp.Wake{""}
 	} else if o.used {
@@ -359,7 +383,7 @@ func (o *orderReader) follows(r ltp.Routing) error {
 	if !slices.Contains(wakes, r.Woken) {
 		return fmt.Errorf("attempt %d cannot have been woken by %q", r.Attempt, r.Woken)
 	}
-	return nil
+	return o.inTurn(r)
 }
 
 // end reads how the order ended. An outcome that claims what no execution shows is
@@ -374,7 +398,7 @@ func (o *orderReader) end(e *historypb.HistoryEvent, outcome ltp.Outcome) error 
 		return fmt.Errorf("the order ended %s while %s was under way", outcome.State, execute)
 	case outcome.State == ltp.Executed && !final.Done():
 		return errors.New("the order ended EXECUTED without an execution that succeeded")
-	case outcome.State == ltp.Rejected && final.Error != Rejected:
+	case outcome.State == ltp.Rejected && final.Error != Rejected && !o.setAside(final):
 		return errors.New("the order ended REJECTED without an execution that was refused")
 	case outcome.State != ltp.Executed && outcome.State != ltp.Terminated && final.Done():
 		return fmt.Errorf("the order ended %s after it was executed", outcome.State)

@@ -184,6 +184,41 @@ func paths() map[string]struct {
 	o.terminated("test data")
 	tell("ended by force", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "TERMINATED ended by force in Temporal: test data")
 
+	o = inLine("A2", day("14:30:10")).routed("", ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 3)
+	o.upsert()
+	o.timer()
+	o.after(time.Second).turn().work()
+	o.routed(ltp.WokenByTurn, ltp.Execute, ltp.ReasonOK, ltp.Stable, 3).done(ltp.Stable, 3, time.Millisecond)
+	tell("had its turn", o,
+		"A2/1 DEFER AWAITS_TURN STABLE@3",
+		`A2/2 EXECUTE OK STABLE@3, replays A2/1 deferred for "AWAITS_TURN", by TURN`,
+		"executed under STABLE@3", "EXECUTED")
+
+	// Its turn comes while it waits for the component, and the signal is the routing.
+	o = inLine("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+	o.after(time.Second).turn().work()
+	o.after(time.Second).taken(ltp.Recovering, 5).done(ltp.Recovering, 5, time.Millisecond)
+	tell("had its turn before the component was fit", o,
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		"executed under RECOVERING@5", "EXECUTED")
+
+	// The replay engine has nothing to say to it while it awaits its turn.
+	o = inLine("A2", day("14:30:10")).routed("", ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 3)
+	o.upsert()
+	o.timer()
+	o.after(time.Second).told(ltp.Stable, 6).work()
+	o.signal(ltp.ExpediteSignal, nil).work()
+	o.after(2 * time.Minute).fires().work()
+	o.localActivity("Join", "run-1")
+	o.routed(ltp.WokenByTimer, ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 6)
+	o.timer()
+	o.after(time.Minute).cancelAsked("shop").work()
+	o.cancelled()
+	tell("in line until it was cancelled", o,
+		"A2/1 DEFER AWAITS_TURN STABLE@3",
+		`A2/2 DEFER AWAITS_TURN STABLE@6, replays A2/1 deferred for "AWAITS_TURN", by TIMER`, "CANCELLED")
+
 	// A reset copies the history up to a point and goes on from there.
 	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
 	o.history = *o.after(time.Second).told(ltp.Recovering, 5).reset("another-run")

@@ -96,7 +96,9 @@ type orientationReader struct {
 	gone     bool          // and is no longer there
 	watchers map[int64]string
 	requests map[string]*updatepb.Request
-	due      bool // an operator's word was accepted, and must be published at once
+	words    []string // of operators, that runs before have carried out
+	// due is the memo that an operator's word, which was accepted, must set at once.
+	due string
 }
 
 // begin checks that r follows on what was read.
@@ -106,6 +108,7 @@ func (o *orientationReader) begin(r run) error {
 		Component string         `json:"component"`
 		Epoch     int64          `json:"epoch"`
 		Continued *ltp.Condition `json:"continued"`
+		Words     []string       `json:"words"`
 	}
 	if err := Decode(r.started.GetInput(), &in); err != nil {
 		return fmt.Errorf("the input: %w", err)
@@ -154,8 +157,8 @@ func (o *orientationReader) begin(r run) error {
 	if first {
 		o.Component, o.BeginsAt = in.Component, at(r.events[0])
 	}
-	o.run, o.closed, o.continued, o.due, o.EndedAt = r, false, "", false, time.Time{}
-	o.watchers, o.requests = map[int64]string{}, map[string]*updatepb.Request{}
+	o.run, o.closed, o.continued, o.due, o.EndedAt = r, false, "", "", time.Time{}
+	o.watchers, o.requests, o.words = map[int64]string{}, map[string]*updatepb.Request{}, in.Words
 	return nil
 }
 
@@ -199,7 +202,7 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		if f := e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetOutcome().GetFailure(); f != nil {
 			o.note(e, NoteOperator, "", "the operator's word failed: "+f.GetMessage())
-			o.due = false
+			o.due = ""
 		}
 		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
@@ -225,9 +228,16 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 // publishes reads an orientation frame. Of a run that was reset, what it copied is
 // in the trace already.
 func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
-	payload, ok := e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields()[ltp.OrientationMemo]
+	memo := e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields()
+	if payload, ok := memo[ltp.SteeringMemo]; ok {
+		return o.steered(payload)
+	}
+	payload, ok := memo[ltp.OrientationMemo]
 	if !ok {
 		return errors.New("the memo holds no orientation")
+	}
+	if o.due == ltp.SteeringMemo {
+		return o.settled()
 	}
 	var next ltp.Orientation
 	if err := converter.GetDefaultDataConverter().FromPayload(payload, &next); err != nil {
@@ -244,10 +254,10 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 		return fmt.Errorf("%s, epoch %d, cannot follow %s, epoch %d: an orientation is missing",
 			next.State, next.Epoch, orNone(o.now.State), o.now.Epoch)
 	}
-	if next.State == o.now.State && !o.due {
+	if next.State == o.now.State && o.due != ltp.OrientationMemo {
 		return errors.New("the orientation is published again, and no operator said anything")
 	}
-	o.now, o.due = next, false
+	o.now, o.due = next, ""
 	if o.copied(e.GetEventId()) {
 		return nil
 	}
@@ -298,10 +308,10 @@ func (o *orientationReader) signalled(e *historypb.HistoryEvent) error {
 	return nil
 }
 
-// settled checks that an operator's word was followed by an orientation.
+// settled checks that an operator's word was followed by what it led to.
 func (o *orientationReader) settled() error {
-	if o.due {
-		return errors.New("the orientation that an operator's word led to is missing")
+	if o.due != "" {
+		return fmt.Errorf("the %s that an operator's word led to is missing", o.due)
 	}
 	return nil
 }

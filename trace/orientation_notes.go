@@ -1,10 +1,14 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
 )
@@ -36,11 +40,13 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 	if err := o.settled(); err != nil {
 		return err
 	}
-	o.due = true
 	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
 	request := a.GetAcceptedRequest()
 	if request == nil {
 		request = o.requests[a.GetProtocolInstanceId()]
+	}
+	if slices.Contains(o.words, request.GetMeta().GetUpdateId()) {
+		return nil // Temporal said it again to this run, which only answers
 	}
 	switch in := request.GetInput(); in.GetName() {
 	case ltp.HoldUpdate:
@@ -52,16 +58,39 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 		if h.Freeze {
 			what = "held the component and froze intake"
 		}
+		o.due = ltp.OrientationMemo
 		o.note(e, NoteHold, h.By, because(what, h.Why))
 	case ltp.ReleaseUpdate:
 		var r ltp.Release
 		if err := Decode(in.GetArgs(), &r); err != nil {
 			return fmt.Errorf("the release: %w", err)
 		}
+		o.due = ltp.OrientationMemo
 		o.note(e, NoteRelease, r.By, because("released the component", r.Why))
+	case ltp.SteerUpdate:
+		var w ltp.Steer
+		if err := Decode(in.GetArgs(), &w); err != nil {
+			return fmt.Errorf("the steering: %w", err)
+		}
+		o.due = ltp.SteeringMemo
+		o.note(e, NoteSteer, w.By, because(w.String(), w.Why))
 	default:
 		return fmt.Errorf("update %q is none that an orientation accepts", in.GetName())
 	}
+	return nil
+}
+
+// steered reads what an operator's word on the replays led to. It is no frame: the note
+// of the word tells it.
+func (o *orientationReader) steered(p *commonpb.Payload) error {
+	var s ltp.Steering
+	if err := converter.GetDefaultDataConverter().FromPayload(p, &s); err != nil {
+		return fmt.Errorf("the steering: %w", err)
+	}
+	if o.due != ltp.SteeringMemo {
+		return errors.New("the replay is steered, and no operator said anything")
+	}
+	o.due = ""
 	return nil
 }
 
@@ -160,7 +189,7 @@ func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err
 		return note(a.GetWorkflowId(), fmt.Sprintf("was not started (%s): orders wait for their backstop", a.GetCause()))
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
 		a := e.GetChildWorkflowExecutionCompletedEventAttributes()
-		var report struct { // see activities.ReleaseReport
+		var report struct { // see replay.ReleaseReport
 			Released int  `json:"released"`
 			Passes   int  `json:"passes"`
 			MovedOn  bool `json:"moved_on"`

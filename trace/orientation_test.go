@@ -10,6 +10,8 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
@@ -129,6 +131,100 @@ func TestOperatorsWordIsInTheTrace(t *testing.T) {
 	if h := got.Frames[4].Orientation.Hold; h == nil || !h.Freeze {
 		t.Errorf("the second hold: %+v", h)
 	}
+}
+
+// steers is an operator's word on the replays, and what it leads to.
+func (c *component) steers(s *ltp.Steering, w ltp.Steer) *component {
+	*s = s.Next(w, c.now)
+	p, err := converter.GetDefaultDataConverter().ToPayload(*s)
+	if err != nil {
+		panic(err)
+	}
+	c.update(ltp.SteerUpdate, w)
+	c.memo(ltp.SteeringMemo, p)
+	return c.updated()
+}
+
+// steered is a component whose replay an operator pauses, limits and resumes, over two
+// runs.
+func steered() *component {
+	c := stable(day("14:00:00"))
+	c.at(day("15:00:00")).falls("observer-1", "DB Write Latency > 5000ms", slow)
+	c.after(time.Minute).enters(ltp.Recovering, "latency normal")
+	c.replays()
+	var s ltp.Steering
+	c.after(time.Second).steers(&s, ltp.Steer{Paused: new(true), By: "ada", Why: "cold cache"})
+	c.after(time.Minute).continues("run-2")
+	c.after(time.Minute).steers(&s, ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"})
+	c.after(time.Minute).steers(&s, ltp.Steer{Paused: new(false), Rate: new(0.0), By: "ada", Why: "it is warm"})
+	c.after(time.Minute).drained()
+	return c
+}
+
+func TestSteeringIsTheOperatorsNoteAndNoOrientation(t *testing.T) {
+	got := must(trace.OrientationFrames(steered().all()))(t)
+	same(t, "frames", ids(got)[3:], []string{"orders-db@4 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE"})
+	var steering []string
+	for _, n := range got.Notes {
+		if n.Kind == trace.NoteSteer {
+			steering = append(steering, n.By+" "+n.Text)
+		}
+	}
+	same(t, "notes", steering, []string{
+		"ada paused the replay: cold cache",
+		"bob limited the replay to 50 orders/s: gently",
+		"ada resumed the replay, without a limit: it is warm",
+	})
+	in := trace.Incidents(got)
+	if shown := show(t, trace.NewTimeline(got, in[len(in)-1], trace.Orders{}, in[len(in)-1].Window())); !strings.Contains(shown, "ada paused the replay: cold cache") {
+		t.Error(shown)
+	}
+}
+
+// A word that the run before carried out, and that Temporal says to the next as well,
+// leads to nothing there.
+func TestAWordThatIsSaidAgainToTheNextRunIsToldOnce(t *testing.T) {
+	c := held()
+	before := must(trace.OrientationFrames(c.all()))(t)
+	c.words = []string{"update-1"}
+	c.continues("run-2").update(ltp.HoldUpdate, ltp.Hold{By: "ada", Why: "migration"}).updated()
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got), ids(before))
+	same(t, "notes", said(got), said(before))
+
+	c.words = nil
+	c.continues("run-3").update(ltp.HoldUpdate, ltp.Hold{By: "ada", Why: "migration"}).updated()
+	if _, err := trace.OrientationFrames(c.all()); !errors.As(err, new(*trace.DamageError)) {
+		t.Errorf("a word that led to nothing: %v", err)
+	}
+}
+
+func TestSteeringThatNobodySaidIsDamage(t *testing.T) {
+	c := stable(day("14:00:00"))
+	c.steers(new(ltp.Steering), ltp.Steer{Paused: new(true), By: "ada", Why: "cold cache"})
+	if _, err := trace.OrientationFrames(c.all()); err != nil {
+		t.Fatal(err)
+	}
+	n := len(c.events) // accepted, memo, completed
+	for name, events := range map[string][]*historypb.HistoryEvent{
+		"without the word":      renumbered(c.events[:n-3], c.events[n-2:]),
+		"without what it did":   renumbered(c.events[:n-2], c.events[n-1:]),
+		"an orientation for it": renumbered(c.events[:n-2], []*historypb.HistoryEvent{c.enters(ltp.Unstable, "slow").events[n], c.events[n-1]}),
+	} {
+		if _, err := trace.OrientationFrames(events); !errors.As(err, new(*trace.DamageError)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// renumbered are events as if nothing had been taken out.
+func renumbered(parts ...[]*historypb.HistoryEvent) (all []*historypb.HistoryEvent) {
+	for i, e := range slices.Concat(parts...) {
+		e = proto.Clone(e).(*historypb.HistoryEvent)
+		e.EventId = int64(i + 1)
+		all = append(all, e)
+	}
+	return all
 }
 
 func TestLostObserversAndTakeoversAreInTheTrace(t *testing.T) {

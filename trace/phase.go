@@ -161,7 +161,7 @@ func (c *cutter) turn(e *Entry) {
 
 func (e Entry) replay() bool {
 	switch e.Frames[0].Request.Woken {
-	case ltp.WokenBySignal, ltp.WokenByTimer:
+	case ltp.WokenBySignal, ltp.WokenByTimer, ltp.WokenByTurn:
 		return true
 	}
 	return false

@@ -172,8 +172,8 @@ func orderEntries(t OrderTrace, w Window) (all []Entry) {
 		}
 	}
 	if t.Outcome != nil && w.Contains(t.EndedAt) {
-		switch t.Outcome.State {
-		case ltp.Cancelled, ltp.Expired, ltp.Terminated:
+		switch state := t.Outcome.State; {
+		case state == ltp.Cancelled, state == ltp.Expired, state == ltp.Terminated, t.SetAside():
 			all = append(all, Entry{At: t.EndedAt, OrderID: t.Order.ID, Amount: amount(t.Order), Ended: t.Outcome, waited: waited})
 		}
 	}

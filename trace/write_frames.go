@@ -83,8 +83,11 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 		lines = append(lines, whisper("deferred for %s", clean(string(q.DeferredReason))))
 	}
 	by := "its own timer"
-	if q.Woken == ltp.WokenBySignal {
+	switch q.Woken {
+	case ltp.WokenBySignal:
 		by = "the replay engine"
+	case ltp.WokenByTurn:
+		by = "its turn"
 	}
 	return append(lines, whisper("waited %s, woken by %s", lasted(waited), by))
 }
@@ -123,6 +126,8 @@ func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 			return l.then(plain, "epoch%s%d", glue, r.Epoch)
 		}
 		return p.held(l, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
+	case x.Error == Absent:
+		return l.then(red, "not written").then(plain, "%s", because("", message))
 	case x.Error == Rejected:
 		return l.then(red, "REJECTED").then(plain, "%s", because("", message))
 	case x.Error == Unavailable && x.BegunAt.IsZero():

@@ -17,6 +17,8 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/workflows"
 )
 
@@ -24,32 +26,40 @@ import (
 type Deps struct {
 	Board *board.Board
 	DB    activities.OrderWriter
-	Pace  activities.Pace
-	// Meter measures orders, Released every released order; both may be nil.
-	Meter    activities.Meter
-	Released func(component string)
-	Log      *slog.Logger
+	Pace  pace.Settings
+	// Backstop is what deferred orders wait by; zero is the default.
+	Backstop ltp.Backstop
+	// Meter measures orders, Replays what is released; both may be nil.
+	Meter   activities.Meter
+	Replays replay.Meter
+	Log     *slog.Logger
 }
 
 // Worker runs orders on one task queue, and Orientation and Replay on another, so
 // that news of a component never queues behind orders.
 type Worker struct{ orders, control worker.Worker }
 
+// OrderOptions are those of the worker that runs orders, for who wants to compare.
+func OrderOptions() worker.Options {
+	return worker.Options{
+		MaxConcurrentWorkflowTaskPollers: 8,
+		MaxConcurrentActivityTaskPollers: 4,
+		WorkerStopTimeout:                workerStopTimeout,
+	}
+}
+
 // New makes a worker. It polls nothing before Start.
 func New(c client.Client, d Deps) *Worker {
 	w := &Worker{
-		orders: worker.New(c, ltp.OrderQueue, worker.Options{
-			MaxConcurrentWorkflowTaskPollers: 8,
-			MaxConcurrentActivityTaskPollers: 4,
-			WorkerStopTimeout:                workerStopTimeout,
-		}),
+		orders: worker.New(c, ltp.OrderQueue, OrderOptions()),
 		control: worker.New(c, ltp.ControlQueue, worker.Options{
 			WorkerStopTimeout:            workerStopTimeout,
 			MaxHeartbeatThrottleInterval: heartbeatEvery,
 		}),
 	}
-	RegisterOrders(w.orders, &activities.Orders{Board: d.Board, DB: d.DB, Meter: d.Meter})
-	RegisterControl(w.control, &activities.Engine{Client: c, Board: d.Board, Pace: d.Pace, Released: d.Released, Log: d.Log})
+	RegisterOrders(w.orders, &activities.Orders{Board: d.Board, DB: d.DB, Meter: d.Meter, Backstop: d.Backstop})
+	RegisterSequences(w.orders, &activities.Sequences{Client: c})
+	RegisterControl(w.control, &replay.Engine{Client: c, Board: d.Board, Pace: d.Pace, Meter: d.Replays, Log: d.Log})
 	return w
 }
 
@@ -59,8 +69,15 @@ func RegisterOrders(r worker.Registry, a *activities.Orders) {
 	r.RegisterActivity(a)
 }
 
+// RegisterSequences registers the sequences of ordering keys, which run on the order queue:
+// on that of the control, news of a component would queue behind the orders that join.
+func RegisterSequences(r worker.Registry, s *activities.Sequences) {
+	r.RegisterWorkflowWithOptions(workflows.Sequence, workflow.RegisterOptions{Name: ltp.SequenceWorkflow})
+	r.RegisterActivity(s)
+}
+
 // RegisterControl registers what runs on the control queue.
-func RegisterControl(r worker.Registry, e *activities.Engine) {
+func RegisterControl(r worker.Registry, e *replay.Engine) {
 	r.RegisterWorkflowWithOptions(workflows.Orientation, workflow.RegisterOptions{Name: ltp.OrientationWorkflow})
 	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
 	r.RegisterActivity(e)

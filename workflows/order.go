@@ -6,7 +6,6 @@
 package workflows
 
 import (
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"time"
@@ -24,12 +23,11 @@ const (
 	// executeTimeout is longer than any write is allowed to take: an Execute that
 	// passes it was lost with its worker, and its outcome is unknown.
 	executeTimeout = 20 * time.Second
-	// The backstop wakes a deferred order that no signal reached. It doubles each
-	// time it was needed.
-	firstBackstop, maxBackstop = 2 * time.Minute, 30 * time.Minute
 	// The pause is how long an order waits when it was deferred for something that
-	// no signal will announce: its own failure, or a worker that could not see.
-	firstPause = time.Second
+	// no signal will announce: its own failure, or a worker that could not see. It
+	// doubles with each in a row, and is never longer than the first backstop.
+	// ltp.MaxAttempts counts on these.
+	firstPause, maxPause = time.Second, 2 * time.Minute
 )
 
 var (
@@ -41,22 +39,30 @@ var (
 
 // Order takes one order from its acceptance to its end. It routes the order, acts
 // if it may, and otherwise waits for the stability signal, the backstop, the
-// order's deadline or its cancellation, whichever comes first.
+// order's deadline or its cancellation, whichever comes first. An Execution that is not
+// zero names the activity that acts; orders of before were started without one.
 //
 // It returns an Outcome that is EXECUTED, REJECTED or EXPIRED; a cancelled order
 // ends as a cancelled workflow.
-func Order(ctx workflow.Context, o ltp.Order) (ltp.Outcome, error) {
+func Order(ctx workflow.Context, o ltp.Order, by ltp.Execution) (ltp.Outcome, error) {
 	run := &order{
 		Order:     o,
+		by:        by,
 		stability: workflow.GetSignalChannel(ctx, ltp.StabilitySignal),
 		log:       workflow.GetLogger(ctx),
+		turn:      turn{signals: workflow.GetSignalChannel(ctx, ltp.TurnSignal)},
+		expedite:  workflow.GetSignalChannel(ctx, ltp.ExpediteSignal),
+		shown:     ltp.DefaultPriority,
 	}
-	return run.run(ctx)
+	outcome, err := run.run(ctx)
+	run.leave(ctx)
+	return outcome, err
 }
 
 // order is one run of the Order workflow.
 type order struct {
 	ltp.Order
+	by        ltp.Execution
 	stability workflow.ReceiveChannel
 	log       log.Logger
 
@@ -70,6 +76,20 @@ type order struct {
 	// then on the order can only be finished: it cannot be cancelled and does not
 	// expire.
 	uncertain bool
+	// attempts are those that failed in a row, lastError is why the last did, and
+	// confirming is set when the next is to look whether one of them took effect.
+	attempts   ltp.Attempts
+	lastError  string
+	confirming bool
+
+	backstop ltp.Backstop // as the last worker to route the order has it
+
+	turn turn
+	// first is set when an operator wants the order released before all others, and
+	// shown is the priority that the search attributes tell of.
+	expedite workflow.ReceiveChannel
+	first    bool
+	shown    int
 }
 
 func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
@@ -85,6 +105,7 @@ func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
 				return o.end(ctx, ltp.Outcome{State: ltp.Expired, Reason: "deadline passed before the order could be executed"})
 			}
 		}
+		request.InLine = o.inLine()
 		if err := o.route(ctx, request, told, woken); err != nil {
 			return ltp.Outcome{}, err
 		}
@@ -101,10 +122,14 @@ func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
 			told, woken = nil, ltp.WokenByFailure
 			continue
 		}
+		if outcome := o.setAside(ctx); outcome.State.Final() {
+			return o.end(ctx, outcome)
+		}
 		if err := o.mark(ctx); err != nil {
 			return ltp.Outcome{}, err
 		}
 		told, woken = o.wait(ctx)
+		o.rejoin(ctx, woken)
 		request = ltp.Request{HighRisk: request.HighRisk, Replay: true}
 	}
 }
@@ -123,10 +148,12 @@ func (o *order) route(ctx workflow.Context, request ltp.Request, told *ltp.Stabi
 		if routing, err = checkOrientation(ctx, in); err != nil {
 			return fmt.Errorf("route order %s: %w", o.ID, err)
 		}
+		o.backstop = routing.Backstop
 	}
 	if routing.Epoch != o.last.Epoch || routing.Component != o.last.Component {
-		o.wakes, o.pauses = 0, 0
+		o.wakes, o.pauses, o.confirming = 0, 0, false
 	}
+	o.attempts.Routed(routing.Component, routing.Epoch)
 	o.last = routing
 	return nil
 }
@@ -157,6 +184,12 @@ func checkOrientation(ctx workflow.Context, in activities.RouteInput) (routing l
 // routed again.
 func (o *order) execute(ctx workflow.Context, request ltp.Request) (ltp.Outcome, error) {
 	request.Failed = false // the fence asks of this moment only
+	switch {
+	case o.confirming:
+		return o.confirm(ctx, request)
+	case o.by.Own():
+		return o.hand(ctx, request)
+	}
 	ctx = workflow.WithActivityOptions(disconnected(ctx), workflow.ActivityOptions{
 		StartToCloseTimeout: executeTimeout,
 		Summary:             executeSummary(o.last),
@@ -166,32 +199,35 @@ func (o *order) execute(ctx workflow.Context, request ltp.Request) (ltp.Outcome,
 	var a *activities.Orders
 	var receipt ltp.Receipt
 	err := workflow.ExecuteActivity(ctx, a.Execute, activities.ExecuteInput{Order: o.Order, Request: request}).Get(ctx, &receipt)
-	var failure *temporal.ApplicationError
-	switch {
-	case err == nil:
-		return ltp.Outcome{State: ltp.Executed, Receipt: &receipt}, nil
-	case errors.As(err, &failure) && failure.Type() == activities.Rejected:
-		return ltp.Outcome{State: ltp.Rejected, Reason: failure.Message()}, nil
-	case errors.As(err, &failure) && failure.Type() == activities.Unavailable:
-	default: // it says that it does not know, or it was lost with its worker
-		o.uncertain = true
+	if err != nil {
+		return o.failed(ctx, err), nil
 	}
-	o.log.Info("order not executed, routing it again", "order", o.ID, "error", err)
-	return ltp.Outcome{}, nil
+	return ltp.Outcome{State: ltp.Executed, Receipt: &receipt}, nil
 }
 
 // mark shows the deferral in the search attributes, where it is news.
 func (o *order) mark(ctx workflow.Context) error {
 	r := o.last
+	if r.Reason == ltp.ReasonReplayPaused {
+		r.Epoch = o.releasedFrom(r)
+	}
+	if r.Reason == ltp.ReasonAwaitsTurn {
+		r.Component, r.Epoch = "", 0
+	}
 	if o.marked.Decision != "" && r.Epoch == o.marked.Epoch && r.Component == o.marked.Component && r.Reason == o.marked.Reason {
 		return nil
 	}
 	o.marked = r
-	return workflow.UpsertTypedSearchAttributes(ctx,
-		stateAttribute.ValueSet(string(ltp.Deferred)),
-		componentAttribute.ValueSet(r.Component),
-		epochAttribute.ValueSet(r.Epoch),
-		reasonAttribute.ValueSet(string(r.Reason)))
+	return workflow.UpsertTypedSearchAttributes(ctx, o.marks(r)...)
+}
+
+// releasedFrom is the epoch under which the replay that is paused looks for the order:
+// the one that it was deferred under, and never that of the replay itself.
+func (o *order) releasedFrom(paused ltp.Routing) int64 {
+	if o.marked.Decision != "" && o.marked.Component == paused.Component {
+		return o.marked.Epoch
+	}
+	return paused.Epoch - 1
 }
 
 // wait returns when the order should be routed again, with the news that woke it.
@@ -204,6 +240,7 @@ func (o *order) wait(ctx workflow.Context) (told *ltp.Stability, woken ltp.Wake)
 		selector.AddReceive(o.stability, func(c workflow.ReceiveChannel, _ bool) {
 			s = o.newest(ctx)
 		})
+		o.listen(ctx, selector)
 		selector.AddFuture(o.timer.rings, func(workflow.Future) { rang = true })
 		if !o.uncertain {
 			selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { cancelled = true })
@@ -215,6 +252,8 @@ func (o *order) wait(ctx workflow.Context) (told *ltp.Stability, woken ltp.Wake)
 		case rang:
 			o.timer = timer{}
 			return nil, ltp.WokenByTimer
+		case o.awaitsTurn() && !o.inLine():
+			return nil, ltp.WokenByTurn
 		case s != nil && s.News(o.last):
 			return s, ltp.WokenBySignal
 		}
@@ -240,11 +279,12 @@ func (o *order) newest(ctx workflow.Context) *ltp.Stability {
 // each would be an event.
 func (o *order) setTimer(ctx workflow.Context) {
 	var d time.Duration
+	b := o.backstop.OrDefault()
 	if o.last.Blind || o.last.Reason == ltp.ReasonExecuteUnavailable {
-		d = grown(firstPause, firstBackstop, o.pauses)
+		d = grown(firstPause, min(maxPause, b.First), o.pauses)
 		o.pauses++
 	} else {
-		d = grown(firstBackstop, maxBackstop, o.wakes)
+		d = grown(b.First, b.Most, o.wakes)
 		o.wakes++
 	}
 	d = jittered(d, o.ID, o.last.Attempt)

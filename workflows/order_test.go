@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
@@ -23,6 +24,8 @@ type orderTest struct {
 	t      *testing.T
 	routes []activities.RouteInput
 	writes []activities.ExecuteInput
+	by     ltp.Execution
+	marked []mark // what the search attributes told, in turn
 }
 
 // newOrderTest makes an environment in which routing answers in turn, the last
@@ -32,6 +35,7 @@ func newOrderTest(t *testing.T, answers []ltp.Routing, results ...error) *orderT
 	e := &orderTest{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
 	var a *activities.Orders
 	e.RegisterActivity(&activities.Orders{})
+	e.RegisterActivityWithOptions(func(context.Context, ltp.Job) (any, error) { return nil, nil }, activity.RegisterOptions{Name: "Fulfil"})
 	e.OnActivity(a.CheckOrientation, mock.Anything, mock.Anything).Return(
 		func(_ context.Context, in activities.RouteInput) (ltp.Routing, error) {
 			answer := answers[min(len(e.routes), len(answers)-1)]
@@ -51,12 +55,12 @@ func newOrderTest(t *testing.T, answers []ltp.Routing, results ...error) *orderT
 			}
 			return ltp.Receipt{CommittedAt: time.Now().UTC()}, nil
 		}).Maybe()
-	e.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
+	e.OnUpsertTypedSearchAttributes(mock.Anything).Run(e.marks).Return(nil).Maybe()
 	return e
 }
 
 func (e *orderTest) run(o ltp.Order) (ltp.Outcome, error) {
-	e.ExecuteWorkflow(workflows.Order, o)
+	e.ExecuteWorkflow(workflows.Order, o, e.by)
 	require.True(e.t, e.IsWorkflowCompleted())
 	var outcome ltp.Outcome
 	if err := e.GetWorkflowError(); err != nil {

@@ -32,10 +32,13 @@ type OrientationInput struct {
 	// Epoch is the last epoch of an earlier workflow of this component, so that
 	// epochs keep growing; 0 when there was none.
 	Epoch int64 `json:"epoch,omitempty"`
-	// Continued is what the previous run knew, and Term the last term that it gave to
-	// an observer. Only continue-as-new sets them.
+	// Continued is what the previous run knew, Term the last term that it gave to an
+	// observer, Steering an operator's, and Words the ids of the latest words of operators
+	// that were carried out. Only continue-as-new sets them.
 	Continued *ltp.Condition `json:"continued,omitempty"`
 	Term      int64          `json:"term,omitempty"`
+	Steering  ltp.Steering   `json:"steering,omitzero"`
+	Words     []string       `json:"words,omitempty"`
 }
 
 // Orientation owns the state of one component for as long as the component exists.
@@ -47,6 +50,8 @@ type OrientationInput struct {
 func Orientation(ctx workflow.Context, in OrientationInput) error {
 	run := &orientation{
 		in:           in,
+		steering:     in.Steering,
+		words:        in.Words,
 		log:          workflow.GetLogger(ctx),
 		observations: workflow.GetSignalChannel(ctx, ltp.ObservationSignal),
 		drained:      workflow.GetSignalChannel(ctx, ltp.DrainedSignal),
@@ -61,6 +66,8 @@ func Orientation(ctx workflow.Context, in OrientationInput) error {
 type orientation struct {
 	in        OrientationInput
 	condition ltp.Condition
+	steering  ltp.Steering
+	words     []string // see OrientationInput
 	log       log.Logger
 
 	observations, drained workflow.ReceiveChannel
@@ -96,18 +103,28 @@ func (o *orientation) setUp(ctx workflow.Context) error {
 		}
 	}
 	o.poked = workflow.NewBufferedChannel(ctx, 1)
-	if err := o.handle(ctx, ltp.HoldUpdate, func(ctx workflow.Context, h ltp.Hold) (ltp.Orientation, error) {
+	now := func() ltp.Orientation { return o.condition.Orientation }
+	if err := handle(ctx, o, ltp.HoldUpdate, func(ctx workflow.Context, h ltp.Hold) (ltp.Orientation, error) {
 		return o.apply(ctx, ltp.Input{Held: &h})
-	}, o.mayHold); err != nil {
+	}, o.mayHold, now); err != nil {
 		return err
 	}
-	return o.handle(ctx, ltp.ReleaseUpdate, func(ctx workflow.Context, r ltp.Release) (ltp.Orientation, error) {
+	if err := handle(ctx, o, ltp.ReleaseUpdate, func(ctx workflow.Context, r ltp.Release) (ltp.Orientation, error) {
 		return o.apply(ctx, ltp.Input{Released: &r})
-	}, o.mayRelease)
+	}, o.mayRelease, now); err != nil {
+		return err
+	}
+	return handle(ctx, o, ltp.SteerUpdate, o.steer, func(w ltp.Steer) error { return w.Validate(o.steering) },
+		func() ltp.Steering { return o.steering })
 }
 
-func (o *orientation) handle(ctx workflow.Context, name string, handler, validator any) error {
-	return workflow.SetUpdateHandlerWithOptions(ctx, name, handler, workflow.UpdateHandlerOptions{Validator: validator})
+// steer keeps an operator's word on the replays in the memo, where boards and the
+// replay engine read it. It is no orientation: neither state nor epoch change.
+func (o *orientation) steer(ctx workflow.Context, w ltp.Steer) (ltp.Steering, error) {
+	o.steering = o.steering.Next(w, workflow.Now(ctx))
+	o.poked.SendAsync(true) // the main loop may have to continue as new
+	o.log.Info("replay steered", "component", o.in.Component, "by", w.By, "what", w.String(), "why", w.Why)
+	return o.steering, workflow.UpsertMemo(ctx, map[string]any{ltp.SteeringMemo: o.steering})
 }
 
 func (o *orientation) mayHold(h ltp.Hold) error {
@@ -349,36 +366,4 @@ func (o *orientation) setDwell(ctx workflow.Context) {
 			Summary: fmt.Sprintf("%s must stay fit until %s", o.in.Component, end.UTC().Format(time.TimeOnly)),
 		}), end
 	}
-}
-
-// continueAsNew begins a new run with everything that this one knows. What was said
-// meanwhile is applied first, so that nothing is lost.
-func (o *orientation) continueAsNew(ctx workflow.Context) error {
-	if o.observingEnd != nil {
-		o.observingEnd()
-	}
-	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
-		return err
-	}
-	for {
-		var seen ltp.Observation
-		if !o.observations.ReceiveAsync(&seen) {
-			break
-		}
-		if err := o.observed(ctx, seen); err != nil {
-			return err
-		}
-	}
-	for {
-		var epoch int64
-		if !o.drained.ReceiveAsync(&epoch) {
-			break
-		}
-		if _, err := o.apply(ctx, ltp.Input{Drained: epoch}); err != nil {
-			return err
-		}
-	}
-	next := o.in
-	next.Continued, next.Term = &o.condition, o.term
-	return workflow.NewContinueAsNewError(ctx, Orientation, next)
 }

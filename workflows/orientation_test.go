@@ -15,6 +15,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/workflows"
 )
 
@@ -23,22 +24,31 @@ type orientationTest struct {
 	*testsuite.TestWorkflowEnvironment
 	t         *testing.T
 	published []ltp.Orientation
+	steered   []ltp.Steering
 	replays   []workflows.ReplayInput
 	input     workflows.OrientationInput
 }
 
 func newOrientationTest(t *testing.T) *orientationTest {
-	var suite testsuite.WorkflowTestSuite
+	return orientationTestOf(t, new(testsuite.WorkflowTestSuite))
+}
+
+func orientationTestOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *orientationTest {
 	e := &orientationTest{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
 	e.input = workflows.OrientationInput{Component: ltp.DefaultComponent, Policy: ltp.DefaultPolicy()}
 	e.SetTestTimeout(time.Minute)
 	e.RegisterActivity(&activities.Observer{})
-	e.RegisterWorkflowWithOptions(func(_ workflow.Context, in workflows.ReplayInput) (activities.ReleaseReport, error) {
+	e.RegisterWorkflowWithOptions(func(_ workflow.Context, in workflows.ReplayInput) (replay.ReleaseReport, error) {
 		e.replays = append(e.replays, in)
-		return activities.ReleaseReport{}, nil
+		return replay.ReleaseReport{}, nil
 	}, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
 	e.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
-		e.published = append(e.published, args.Get(0).(map[string]any)[ltp.OrientationMemo].(ltp.Orientation))
+		memo := args.Get(0).(map[string]any)
+		if s, ok := memo[ltp.SteeringMemo]; ok {
+			e.steered = append(e.steered, s.(ltp.Steering))
+			return
+		}
+		e.published = append(e.published, memo[ltp.OrientationMemo].(ltp.Orientation))
 	}).Return(nil)
 	return e
 }

@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/replay"
 )
 
 // ReplayInput names the recovery whose backlog is replayed.
@@ -24,11 +24,11 @@ type ReplayInput struct {
 // the backlog drained, and then sweeps on under the epoch that follows, because the
 // visibility store shows some orders late. It ends when there is nothing left to
 // release, or when the orientation moves on.
-func Replay(ctx workflow.Context, in ReplayInput) (activities.ReleaseReport, error) {
-	var total activities.ReleaseReport
+func Replay(ctx workflow.Context, in ReplayInput) (replay.ReleaseReport, error) {
+	var total replay.ReleaseReport
 	epoch := in.Epoch
 	if in.Drain {
-		report, err := releaseOrders(ctx, activities.ReleaseInput{Component: in.Component, Epoch: epoch})
+		report, err := releaseOrders(ctx, replay.ReleaseInput{Component: in.Component, Epoch: epoch})
 		if total.Add(report); err != nil || report.MovedOn {
 			return total, err
 		}
@@ -38,12 +38,12 @@ func Replay(ctx workflow.Context, in ReplayInput) (activities.ReleaseReport, err
 		}
 		epoch++
 	}
-	report, err := releaseOrders(ctx, activities.ReleaseInput{Component: in.Component, Epoch: epoch, Settle: true})
+	report, err := releaseOrders(ctx, replay.ReleaseInput{Component: in.Component, Epoch: epoch, Settle: true})
 	total.Add(report)
 	return total, err
 }
 
-func releaseOrders(ctx workflow.Context, in activities.ReleaseInput) (report activities.ReleaseReport, err error) {
+func releaseOrders(ctx workflow.Context, in replay.ReleaseInput) (report replay.ReleaseReport, err error) {
 	summary := fmt.Sprintf("release the orders deferred by %s before epoch %d", in.Component, in.Epoch)
 	if in.Settle {
 		summary = fmt.Sprintf("look for orders of %s that showed up late", in.Component)
@@ -56,7 +56,7 @@ func releaseOrders(ctx workflow.Context, in activities.ReleaseInput) (report act
 		// It must go on for as long as orders wait: only a new epoch ends it.
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 10 * time.Second},
 	})
-	var a *activities.Engine
+	var a *replay.Engine
 	err = workflow.ExecuteActivity(ctx, a.Release, in).Get(ctx, &report)
 	return report, err
 }

@@ -19,6 +19,8 @@ func routeSummary(in activities.RouteInput) string {
 		return fmt.Sprintf("replay of %s: is %s fit?", in.Replays, of)
 	case ltp.WokenByTimer:
 		return fmt.Sprintf("replay of %s, woken by the backstop: is %s fit?", in.Replays, of)
+	case ltp.WokenByTurn:
+		return fmt.Sprintf("its turn has come, replay of %s: is %s fit?", in.Replays, of)
 	case ltp.WokenByFailure:
 		return fmt.Sprintf("execute was unavailable: is %s fit?", of)
 	}
@@ -33,7 +35,11 @@ func executeSummary(r ltp.Routing) string {
 	return s
 }
 
+func fenceSummary(by ltp.Execution) string {
+	return fmt.Sprintf("still fit? then %s on %s", by.Activity, by.TaskQueue)
+}
+
 func timerSummary(r ltp.Routing, until time.Time) string {
 	return fmt.Sprintf("%s %s: %s (%s epoch %d; looks again by itself at %s)",
-		r.Decision, r.Reason, ltp.Commitment, r.Component, r.Epoch, until.UTC().Format(time.TimeOnly))
+		r.Decision, r.Reason, r.Reason.Commitment(), r.Component, r.Epoch, until.UTC().Format(time.TimeOnly))
 }

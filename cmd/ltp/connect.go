@@ -21,8 +21,8 @@ import (
 type temporal struct {
 	client.Client
 	namespace string
-	// ui is the address of Temporal UI where it is known.
-	ui string
+	// address and ui are those of the server and of Temporal UI, where it is our own.
+	address, ui string
 	// gone is closed when a server of this process's own has ended; nil otherwise.
 	gone <-chan struct{}
 	stop func()
@@ -90,7 +90,7 @@ func (a *app) embedded(ctx context.Context, start func(context.Context, embedded
 		return nil, err
 	}
 	return &temporal{
-		Client: server.Client(), namespace: server.Namespace(), ui: server.UIAddress(), gone: server.Done(),
+		Client: server.Client(), namespace: server.Namespace(), address: server.Address(), ui: server.UIAddress(), gone: server.Done(),
 		stop: func() {
 			if err := server.Stop(); err != nil {
 				a.log.Warn("the embedded Temporal server did not stop cleanly", "error", err)

@@ -15,12 +15,12 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/pglocal"
 )
 
@@ -136,7 +136,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	n, err := node.Start(ctx, node.Config{
 		Client: t.Client, Namespace: t.namespace, Components: []string{ltp.DefaultComponent},
 		OrdersURL: f.ordersDB, Policy: ltp.DefaultPolicy(),
-		Worker: true, Pace: activities.DefaultPace(), Meter: door,
+		Worker: true, Pace: pace.Default(), Meter: door,
 		Observe: true, Settings: observer.DefaultSettings(), Beat: door.Beat,
 		Listen: listen, Log: a.log,
 	})

@@ -7,16 +7,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/api"
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/pace"
 )
 
 func (a *app) devCommand() *cobra.Command {
 	c := node.Config{
-		Worker: true, Pace: activities.DefaultPace(),
+		Worker: true, Pace: pace.Default(),
 		Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings(),
 	}
 	var addr string
@@ -51,6 +51,7 @@ func (a *app) devCommand() *cobra.Command {
 
   Order API     http://%s
   Temporal UI   %s
+  Temporal      TEMPORAL_ADDRESS=%s
 
 Try:
   curl -i http://%s/orders -H 'Content-Type: application/json' \
@@ -58,7 +59,7 @@ Try:
   ltp orientation hold --why 'see what happens'    then the same with "id":"A2"
   ltp inspect A2
   ltp orientation release --why done
-`, a.stateDir, c.Listen.Addr(), t.ui, c.Listen.Addr())
+`, a.stateDir, c.Listen.Addr(), t.ui, t.address, c.Listen.Addr())
 			return t.waitFor(cmd.Context(), n)
 		},
 	}
@@ -66,6 +67,8 @@ Try:
 	a.ordersDBFlag(cmd, &c)
 	apiFlag(cmd, &addr)
 	cmd.Flags().IntVar(&uiPort, "ui-port", 8233, "where Temporal UI listens on 127.0.0.1")
+	executionFlags(cmd, &c.Execution)
+	backstopFlags(cmd, &c.Backstop)
 	policyFlags(cmd, &c.Policy)
 	settingsFlags(cmd, &c.Settings)
 	return cmd

@@ -82,7 +82,7 @@ Without an address they use what ltp demo and ltp dev keep in the state director
 	cmd.AddCommand(
 		a.demoCommand(), a.devCommand(),
 		a.setupCommand(), a.workerCommand(), a.apiCommand(), a.observeCommand(),
-		a.inspectCommand(), a.traceCommand(), a.orientationCommand(), a.ordersCommand(),
+		a.inspectCommand(), a.traceCommand(), a.orientationCommand(), a.ordersCommand(), a.replayCommand(),
 		a.auditCommand(), a.reportCommand(),
 	)
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -17,14 +18,15 @@ import (
 )
 
 func (a *app) ordersCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "orders", Short: "Submit, look up, list and cancel orders"}
-	cmd.AddCommand(a.ordersSubmit(), a.ordersGet(), a.ordersList(), a.ordersCancel())
+	cmd := &cobra.Command{Use: "orders", Short: "Submit, look up, list, cancel and expedite orders"}
+	cmd.AddCommand(a.ordersSubmit(), a.ordersGet(), a.ordersList(), a.ordersCancel(), a.ordersExpedite())
 	return cmd
 }
 
 func (a *app) ordersSubmit() *cobra.Command {
 	var file string
 	var wait time.Duration
+	var by ltp.Execution
 	cmd := &cobra.Command{
 		Use:   "submit",
 		Short: "Submit one order, as JSON from a file or standard input",
@@ -51,11 +53,12 @@ func (a *app) ordersSubmit() *cobra.Command {
 					return err
 				}
 				return printJSON(cmd.OutOrStdout(), st)
-			})
+			}, starter.WithExecution(by))
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "the order as JSON; - is standard input")
 	cmd.Flags().DurationVar(&wait, "wait", time.Second, "how long to wait for a decision")
+	executionFlags(cmd, &by)
 	return cmd
 }
 
@@ -111,7 +114,7 @@ func (a *app) ordersList() *cobra.Command {
 				filter := starter.Filter{State: ltp.OrderState(state), Size: min(limit, starter.MaxPage)}
 				table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 				if !asJSON {
-					fmt.Fprintln(table, "ORDER\tSTATE\tREASON\tWAITS FOR\tACCEPTED\tENDED")
+					fmt.Fprintln(table, "ORDER\tSTATE\tREASON\tWAITS FOR\tPRIORITY\tACCEPTED\tENDED")
 				}
 				for left := limit; left > 0; {
 					page, err := s.List(cmd.Context(), filter)
@@ -126,7 +129,7 @@ func (a *app) ordersList() *cobra.Command {
 							}
 							continue
 						}
-						fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", st.OrderID, st.State, st.Reason, st.Component, clock(st.AcceptedAt), clock(st.EndedAt))
+						fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", st.OrderID, st.State, st.Reason, waitsFor(st), class(st), clock(st.AcceptedAt), clock(st.EndedAt))
 					}
 					if filter.PageToken = page.NextPageToken; len(filter.PageToken) == 0 {
 						break
@@ -142,31 +145,33 @@ func (a *app) ordersList() *cobra.Command {
 	return cmd
 }
 
-func (a *app) ordersCancel() *cobra.Command {
-	return &cobra.Command{
-		Use:   "cancel ORDER",
-		Short: "Cancel an order that still waits",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withStarter(cmd, func(s *starter.Starter) error {
-				if err := s.Cancel(cmd.Context(), args[0]); err != nil {
-					return err
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "Cancellation of %s requested. ltp orders get %s tells how it ended.\n", args[0], args[0])
-				return nil
-			})
-		},
-	}
-}
-
 // withStarter runs f on a connection that lasts as long as f.
-func (a *app) withStarter(cmd *cobra.Command, f func(*starter.Starter) error) error {
+func (a *app) withStarter(cmd *cobra.Command, f func(*starter.Starter) error, options ...starter.Option) error {
 	t, err := a.connect(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer t.stop()
-	return f(starter.New(t.Client))
+	return f(starter.New(t.Client, options...))
+}
+
+// waitsFor is what keeps an order, for a table.
+func waitsFor(st starter.Status) string {
+	if st.Reason == ltp.ReasonAwaitsTurn {
+		return "its turn"
+	}
+	return st.Component
+}
+
+// class is an order's priority where it is not the usual one.
+func class(st starter.Status) string {
+	switch {
+	case st.Expedited:
+		return "first"
+	case st.Priority != 0:
+		return strconv.Itoa(st.Priority)
+	}
+	return "-"
 }
 
 func printJSON(w io.Writer, v any) error {

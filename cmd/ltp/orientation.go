@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
@@ -43,7 +41,10 @@ func (a *app) orientationGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printJSON(cmd.OutOrStdout(), r.Orientation)
+			return printJSON(cmd.OutOrStdout(), struct {
+				ltp.Orientation
+				Steering ltp.Steering `json:"steering,omitzero"`
+			}{r.Orientation, r.Steering})
 		},
 	}
 }
@@ -90,8 +91,18 @@ func whoAndWhy(cmd *cobra.Command, component, by, why *string) {
 	cmd.Flags().StringVar(why, "why", "", "why (required)")
 }
 
-// update sends an operator's word. It is kept in history; it needs a worker.
+// update says an operator's word and shows what holds since. It is kept in history; it
+// needs a worker.
 func (a *app) update(cmd *cobra.Command, component, name string, word any, by, why string) error {
+	var now ltp.Orientation
+	if err := a.tell(cmd.Context(), component, name, word, by, why, &now); err != nil {
+		return err
+	}
+	return printJSON(cmd.OutOrStdout(), now)
+}
+
+// tell says an operator's word, whose answer is decoded into answer.
+func (a *app) tell(ctx context.Context, component, name string, word any, by, why string, answer any) error {
 	switch {
 	case why == "":
 		return errors.New("say why with --why: it is kept in the history for whoever asks later")
@@ -101,27 +112,15 @@ func (a *app) update(cmd *cobra.Command, component, name string, word any, by, w
 	if err := ltp.ValidComponent(component); err != nil {
 		return err
 	}
-	t, err := a.connect(cmd.Context())
+	t, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer t.stop()
-	ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	handle, err := t.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ltp.OrientationWorkflowID(component), UpdateName: name, Args: []any{word},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	var now ltp.Orientation
-	if err == nil {
-		err = handle.Get(ctx, &now)
-	}
-	switch {
-	case err == nil:
-		return printJSON(cmd.OutOrStdout(), now)
-	case errors.As(err, new(*serviceerror.NotFound)):
-		return fmt.Errorf("%w: %s", board.ErrNoComponent, component)
-	case ctx.Err() != nil:
+	err = board.Tell(ctx, t, component, name, word, answer)
+	if ctx.Err() != nil {
 		return fmt.Errorf("no worker took the word within 15 s: start ltp worker or ltp dev and say it again (%s of %s)", name, component)
 	}
 	return err

@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/api"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -45,7 +45,7 @@ func (a *app) setupCommand() *cobra.Command {
 }
 
 func (a *app) workerCommand() *cobra.Command {
-	c := node.Config{Worker: true, Policy: ltp.DefaultPolicy(), Pace: activities.DefaultPace()}
+	c := node.Config{Worker: true, Policy: ltp.DefaultPolicy(), Pace: pace.Default()}
 	var l listeners
 	cmd := &cobra.Command{
 		Use:   "worker",
@@ -56,6 +56,7 @@ func (a *app) workerCommand() *cobra.Command {
 	a.componentsFlag(cmd, &c)
 	a.ordersDBFlag(cmd, &c)
 	policyFlags(cmd, &c.Policy)
+	backstopFlags(cmd, &c.Backstop)
 	metricsFlag(cmd, &l)
 	return cmd
 }
@@ -71,6 +72,7 @@ func (a *app) apiCommand() *cobra.Command {
 	}
 	a.componentsFlag(cmd, &c)
 	apiFlag(cmd, &l.api)
+	executionFlags(cmd, &c.Execution)
 	return cmd
 }
 
@@ -171,8 +173,37 @@ func flagged(err error) error {
 		"slow latency", "--slow-latency", "slow exit", "--slow-exit",
 		"fall ", "--fall ", "rise ", "--rise ",
 		"flap window", "--flap-window", "window", "--window",
+		"max backstop", "--max-backstop", "the backstop", "--backstop", "backstop", "--backstop",
 		"max dwell", "--max-dwell", "dwell", "--dwell", "grace", "--grace",
 	).Replace(err.Error()))
+}
+
+// backstopFlags say when an order that no signal reaches looks again by itself.
+func backstopFlags(cmd *cobra.Command, b *ltp.Backstop) {
+	*b = ltp.DefaultBackstop()
+	cmd.Flags().DurationVar(&b.First, "backstop", b.First, "how long a deferred order waits for a signal until it looks again by itself")
+	cmd.Flags().DurationVar(&b.Most, "max-backstop", b.Most, "the longest such wait; it doubles each time it was needed")
+	before(cmd, func() error {
+		if *b == (ltp.Backstop{}) {
+			return errors.New("--backstop 0s is too short: use at least " + ltp.MinBackstop.String())
+		}
+		return flagged(b.Validate())
+	})
+}
+
+// executionFlags name the activity that executes the orders accepted here.
+func executionFlags(cmd *cobra.Command, e *ltp.Execution) {
+	f := cmd.Flags()
+	f.StringVar(&e.Activity, "execute-activity", "", "the name of an activity of yours that executes the orders accepted here, in place of the order database's; an order keeps it")
+	f.StringVar(&e.TaskQueue, "execute-task-queue", "", "the task queue on which your workers have that activity")
+	f.DurationVar(&e.Timeout, "execute-timeout", 0, "how long one attempt of that activity may take (default "+ltp.DefaultExecuteTimeout.String()+")")
+	before(cmd, func() error {
+		var invalid *ltp.InvalidError
+		if errors.As(e.Validate(), &invalid) {
+			return fmt.Errorf("--%s: %s", strings.ReplaceAll(invalid.Field, " ", "-"), invalid.Hint)
+		}
+		return nil
+	})
 }
 
 func settingsFlags(cmd *cobra.Command, s *observer.Settings) {

@@ -1,0 +1,47 @@
+package ltp
+
+import (
+	"fmt"
+	"time"
+)
+
+// Backstop is how long a deferred order waits for a signal until it looks again by
+// itself: First, doubling each time it was needed up to Most, spread by a quarter to
+// both sides. The zero value is DefaultBackstop.
+type Backstop struct {
+	First time.Duration `json:"first"`
+	Most  time.Duration `json:"most"`
+}
+
+// DefaultBackstop is 2 minutes, doubling to 30.
+func DefaultBackstop() Backstop { return Backstop{First: 2 * time.Minute, Most: 30 * time.Minute} }
+
+// Bounds of a backstop. A shorter one would be a poll; a longer one would leave an
+// order that no signal reached waiting for days.
+const (
+	MinBackstop = time.Second
+	MaxBackstop = 24 * time.Hour
+)
+
+// Validate says what is wrong with a backstop.
+func (b Backstop) Validate() error {
+	switch {
+	case b == Backstop{}:
+		return nil
+	case b.First < MinBackstop:
+		return fmt.Errorf("backstop %s is too short: use at least %s", b.First, MinBackstop)
+	case b.Most < b.First:
+		return fmt.Errorf("max backstop %s is shorter than the backstop %s", b.Most, b.First)
+	case b.Most > MaxBackstop:
+		return fmt.Errorf("max backstop %s is too long: use at most %s", b.Most, MaxBackstop)
+	}
+	return nil
+}
+
+// OrDefault is b, or DefaultBackstop for the zero value.
+func (b Backstop) OrDefault() Backstop {
+	if b == (Backstop{}) {
+		return DefaultBackstop()
+	}
+	return b
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestBenchmarksSayWhatTheyCount runs all of them at a small size and holds what they
+// count, and never how long anything took, against what is known of it.
+func TestBenchmarksSayWhatTheyCount(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes more than a minute")
+	}
+	dir := t.TempDir()
+	written := "# Benchmarks\n\nWritten by people.\n\n" + beginMark + "\nold\n" + endMark + "\n\n## What was found\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(written), 0o644))
+	o, err := parse([]string{"--quick", "--out", dir})
+	require.NoError(t, err)
+	require.NoError(t, run(t.Context(), o, testWriter{t}))
+
+	content, err := os.ReadFile(filepath.Join(dir, "benchmarks.json"))
+	require.NoError(t, err)
+	var p page
+	require.NoError(t, json.Unmarshal(content, &p))
+	require.Len(t, p.Results, len(benchmarks))
+	for i, r := range p.Results {
+		assert.Equal(t, i+1, r.Number)
+		assert.Equal(t, benchmarks[i].name, r.Name)
+		assert.NotEmpty(t, r.Commit)
+		require.NotEmpty(t, r.Rounds, r.Name)
+		for _, side := range r.Rounds[0].Order {
+			assert.NotEmpty(t, r.Rounds[0].Sides[side], "%s, %s", r.Name, side)
+			for key, v := range r.Rounds[0].Sides[side] {
+				assert.Falsef(t, math.IsNaN(v) || math.IsInf(v, 0) || v < 0, "%s, %s, %s: %v", r.Name, side, key, v)
+			}
+		}
+	}
+	t.Run("an order stays within its budget", func(t *testing.T) {
+		stable, drain := p.Results[0], p.Results[1]
+		assert.LessOrEqual(t, stable.median("product", "events"), 12.0)
+		assert.Equal(t, 11.0, stable.median("bare", "events"))
+		assert.LessOrEqual(t, drain.median("product", "events"), 18.0)
+		assert.Greater(t, drain.median("bare", "events"), 11.0, "the signal is an event, too")
+	})
+	t.Run("rates are those of the orders that were run", func(t *testing.T) {
+		for _, side := range []string{respondAsync, "bare", defaultWait} {
+			assert.Positive(t, p.Results[2].median(side, "rate"), side)
+		}
+	})
+	t.Run("the gate begins no write when the outage is known", func(t *testing.T) {
+		outage := p.Results[3]
+		assert.Zero(t, outage.median(withGate, "knowingly"))
+		for _, side := range outageSides {
+			assert.Equal(t, float64(quickSizes.outageOrders), outage.median(side, "executed"), side)
+			assert.Zero(t, outage.median(side, "errors"), side)
+		}
+		for _, side := range []string{retriesCapped, retriesDefaults} {
+			assert.GreaterOrEqual(t, outage.median(side, "attempts"), 1.0, side)
+			assert.Greater(t, outage.median(side, "attempts"), outage.median(withGate, "attempts"), "%s: retries hammer", side)
+		}
+	})
+	t.Run("the server is asked what it must be asked", func(t *testing.T) {
+		for _, side := range []string{"product", "bare"} {
+			f := p.Results[5].Rounds[0].Sides[side]
+			assert.InDelta(t, 1, f["frontend SignalWorkflowExecution"], 0.2, side)
+			assert.GreaterOrEqual(t, f["store"], 4.0, side)
+		}
+	})
+	t.Run("the page keeps what people wrote, and has every table", func(t *testing.T) {
+		page, err := os.ReadFile(filepath.Join(dir, "benchmarks.md"))
+		require.NoError(t, err)
+		assert.Contains(t, string(page), "Written by people.")
+		assert.Contains(t, string(page), "## What was found")
+		assert.NotContains(t, string(page), "old")
+		for _, bm := range benchmarks {
+			assert.Contains(t, string(page), ". "+bm.title+"\n")
+		}
+		assert.NotContains(t, string(page), "NaN")
+	})
+	t.Run("the picture is one", func(t *testing.T) {
+		svg, err := os.ReadFile(filepath.Join(dir, "images", "benchmarks.svg"))
+		require.NoError(t, err)
+		wellFormed(t, svg)
+		assert.Equal(t, 7, bytes.Count(svg, []byte(`class="good"`)), "one bar for each ratio")
+	})
+}
+
+func wellFormed(t *testing.T, document []byte) {
+	t.Helper()
+	for d := xml.NewDecoder(bytes.NewReader(document)); ; {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+	}
+}
+
+// result is one with these figures of rate, a pair for each round.
+func result(pairs ...[2]float64) Result {
+	r := Result{Number: 1}
+	for _, p := range pairs {
+		r.Rounds = append(r.Rounds, Round{Sides: map[string]Figures{"product": {"rate": p[0]}, "bare": {"rate": p[1]}}})
+	}
+	return r
+}
+
+func TestRatiosAreOfRounds(t *testing.T) {
+	rate := measure{key: "rate", label: "orders/s", more: true}
+	r := result([2]float64{50, 100}, [2]float64{300, 300}, [2]float64{90, 100})
+	assert.Equal(t, 90.0, r.median("product", "rate"))
+	assert.Equal(t, []float64{0.5, 1, 0.9}, r.ratios(rate, "product", "bare"))
+	assert.True(t, r.atLeast(rate, "product", "bare", 0.9).Held)
+	assert.False(t, r.atLeast(rate, "product", "bare", 0.95).Held)
+	less := rate
+	less.more = false
+	assert.Equal(t, []float64{2, 1, 100.0 / 90}, r.ratios(less, "product", "bare"), "less is better: above 1 is still better")
+	assert.Equal(t, "UNKNOWN", Result{Number: 1}.atLeast(rate, "product", "bare", 1).word())
+	r.Quick = true
+	assert.Equal(t, "UNKNOWN", r.atLeast(rate, "product", "bare", 0.5).word(), "a quick run reaches nothing")
+}
+
+func TestMedianAndPercentile(t *testing.T) {
+	assert.True(t, math.IsNaN(median(nil)))
+	assert.Equal(t, 2.0, median([]float64{3, 1, 2}))
+	assert.Equal(t, 2.5, median([]float64{4, 1, 2, 3}))
+	took := []time.Duration{3 * time.Millisecond, time.Millisecond, 2 * time.Millisecond}
+	assert.Equal(t, 3.0, percentileMs(took, 0.99))
+	assert.Equal(t, 2.0, percentileMs(took, 0.5))
+	assert.Equal(t, 1.0, percentileMs(took, 0.01))
+}
+
+func TestPageKeepsOtherBenchmarks(t *testing.T) {
+	p := &page{}
+	p.put(Result{Number: 3, Command: "old"})
+	p.put(Result{Number: 1})
+	p.put(Result{Number: 3, Command: "new"})
+	require.Len(t, p.Results, 2)
+	assert.Equal(t, "new", p.Results[1].Command)
+}
+
+func TestNumbersAreReadable(t *testing.T) {
+	for want, v := range map[string]float64{"0": 0, "999": 999, "1,500": 1500, "24,000": 24000, "1,234,567": 1234567, "-1,500": -1500, "": math.NaN()} {
+		assert.Equal(t, want, number(v, 0))
+	}
+	assert.Equal(t, "1,500.25", number(1500.25, 2))
+}
+
+func TestLabelsOfMetrics(t *testing.T) {
+	const labels = `namespace="default",operation="SignalWorkflowExecution",service_name="frontend"`
+	assert.Equal(t, "SignalWorkflowExecution", label(labels, "operation"))
+	assert.Equal(t, "frontend", label(labels, "service_name"))
+	assert.Equal(t, "default", label(labels, "namespace"))
+	assert.Empty(t, label(labels, "name"))
+}
+
+func TestFlagsAreChecked(t *testing.T) {
+	for _, args := range [][]string{{"--only", "7"}, {"--only", "x"}, {"--rounds", "0"}, {"more"}} {
+		_, err := parse(args)
+		assert.Error(t, err, strings.Join(args, " "))
+	}
+	o, err := parse([]string{"--only", "1,3"})
+	require.NoError(t, err)
+	assert.Equal(t, []int{1, 3}, o.only)
+	assert.Equal(t, 5, o.rounds)
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}

@@ -1,0 +1,169 @@
+// Command bench measures what the gate costs and what it saves, against bare Temporal
+// on the same server in the same run, and writes docs/benchmarks.md.
+//
+// What is compared ran a moment apart on one machine, so that the ratios mean
+// something where the figures themselves do not. Sides take turns at being first.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	o, err := parse(os.Args[1:])
+	if err == nil {
+		err = run(ctx, o, os.Stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags, checked.
+type options struct {
+	only    []int // numbers of benchmarks; empty is all
+	rounds  int
+	quick   bool
+	durable bool
+	out     string // directory of the page; empty writes nothing
+	profile string // directory of profiles; empty takes none
+	serve   []string
+	command string
+}
+
+func parse(args []string) (options, error) {
+	o := options{command: strings.Join(append([]string{"go run ./bench"}, args...), " ")}
+	var only string
+	f := flag.NewFlagSet("bench", flag.ExitOnError)
+	f.StringVar(&only, "only", "", "run these benchmarks alone, such as 1,3; the page keeps the others")
+	f.IntVar(&o.rounds, "rounds", 5, "how often each pair is measured")
+	f.BoolVar(&o.quick, "quick", false, "one round of a few orders each: tells whether it works, not how fast")
+	f.BoolVar(&o.durable, "durable", false, "have Temporal's SQLite sync every commit, as ltp dev does (default: as ltp demo)")
+	f.StringVar(&o.out, "out", "docs", "where benchmarks.md, benchmarks.json and images/benchmarks.svg go; empty for nowhere")
+	f.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides of a drain to this directory")
+	f.Func("server-arg", "further argument of the embedded server (repeatable)", func(s string) error {
+		o.serve = append(o.serve, s)
+		return nil
+	})
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	for s := range strings.SplitSeq(only, ",") {
+		if only == "" {
+			break
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(s))
+		if err != nil || n < 1 || n > len(benchmarks) {
+			return o, fmt.Errorf("--only %s: use numbers from 1 to %d", only, len(benchmarks))
+		}
+		o.only = append(o.only, n)
+	}
+	if o.quick {
+		o.rounds = 1
+	}
+	if o.rounds < 1 {
+		return o, fmt.Errorf("--rounds %d: use 1 or more", o.rounds)
+	}
+	return o, nil
+}
+
+// benchmark is one question and how it is answered. Its number is its place.
+type benchmark struct {
+	name, title string
+	// sides are what is compared, as columns of the table; ratio is of the first to the
+	// second, where it is set.
+	sides    []string
+	ratio    bool
+	measures []measure
+	// aims holds the figures against what was aimed at.
+	aims func(Result) []Aim
+	// run measures, and tells say what comes out as it goes.
+	run func(ctx context.Context, b *bench) ([]Round, error)
+	// setting says what was run.
+	setting func(sizes) string
+}
+
+var benchmarks = []benchmark{stableBenchmark, drainBenchmark, admissionBenchmark, outageBenchmark, growthBenchmark, serverBenchmark}
+
+// bench is a run under way.
+type bench struct {
+	options
+	sizes
+	progress io.Writer
+	began    time.Time
+	doing    string
+}
+
+// say tells of progress.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "%5.0fs  %s: %s\n", time.Since(b.began).Seconds(), b.doing, fmt.Sprintf(format, args...))
+}
+
+// run runs the benchmarks. Each result is on the page as soon as it is there.
+func run(ctx context.Context, o options, progress io.Writer) error {
+	b := &bench{options: o, sizes: fullSizes, progress: progress, began: time.Now()}
+	if o.quick {
+		b.sizes = quickSizes
+	}
+	page, err := openPage(o.out)
+	if err != nil {
+		return err
+	}
+	for i, bm := range benchmarks {
+		number := i + 1
+		if len(o.only) > 0 && !slices.Contains(o.only, number) {
+			continue
+		}
+		b.doing = fmt.Sprintf("%d %s", number, bm.name)
+		b.say("%s", bm.setting(b.sizes))
+		begun := time.Now()
+		rounds, err := bm.run(ctx, b)
+		if err != nil {
+			return fmt.Errorf("benchmark %d (%s): %w", number, bm.name, err)
+		}
+		page.put(Result{
+			Number: number, Name: bm.name, Setting: bm.setting(b.sizes), Quick: o.quick,
+			At: begun.UTC().Truncate(time.Second), Seconds: time.Since(begun).Seconds(),
+			Command: o.command, Commit: commit(ctx), Machine: machine(), Rounds: rounds,
+		})
+		if err := page.save(); err != nil {
+			return err
+		}
+	}
+	summarise(progress, page.Results, o.only)
+	if o.out != "" {
+		fmt.Fprintf(progress, "\nThe page: %s\n", page.path("benchmarks.md"))
+	}
+	return nil
+}
+
+// summarise says what came out and which aims were reached.
+func summarise(w io.Writer, results []Result, only []int) {
+	fmt.Fprintln(w)
+	for _, r := range results {
+		if len(only) > 0 && !slices.Contains(only, r.Number) {
+			continue
+		}
+		bm := benchmarks[r.Number-1]
+		fmt.Fprintf(w, "%d %s\n", r.Number, bm.title)
+		for _, a := range bm.aims(r) {
+			fmt.Fprintf(w, "    %-7s %s\n", a.word(), a.Text)
+		}
+	}
+}

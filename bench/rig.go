@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// rig is an order node and bare workflows beside it, on one Temporal server that is
+// new, with one order database and in this one process.
+type rig struct {
+	round     int
+	dir       string
+	ordersURL string
+	server    *embedded.Server
+	client    client.Client
+	node      *node.Node
+	meter     *meter
+	bare      *bare
+	start     *starter.Starter
+	reader    *trace.Reader
+	http      *http.Client
+	url       string // of the order API
+	sequence  atomic.Int64
+}
+
+// meter is an activities.Meter that counts at the door, and keeps what Door does not.
+type meter struct {
+	*demo.Door
+	deferred atomic.Int64 // routings that deferred
+	executed atomic.Int64
+	last     atomic.Int64 // when an order was last written, in Unix nanoseconds
+
+	mu       sync.Mutex
+	attempts []attempt // kept while keep is set
+	keep     atomic.Bool
+}
+
+// Routed implements activities.Meter.
+func (m *meter) Routed(r ltp.Routing, took time.Duration) {
+	if !r.Decision.Admissible() {
+		m.deferred.Add(1)
+	}
+	m.Door.Routed(r, took)
+}
+
+// Wrote implements activities.Meter.
+func (m *meter) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
+	now := time.Now()
+	if err == nil {
+		m.executed.Add(1)
+		m.last.Store(now.UnixNano())
+	}
+	if m.keep.Load() {
+		m.mu.Lock()
+		m.attempts = append(m.attempts, attempt{begun: begun, ended: now, failed: err != nil})
+		m.mu.Unlock()
+	}
+	m.Door.Wrote(fence, begun, took, err)
+}
+
+// open starts a rig and returns when the state is STABLE. An empty ordersURL is an
+// SQLite file of its own.
+func (b *bench) open(ctx context.Context, ordersURL string, args ...string) (_ *rig, err error) {
+	r := &rig{meter: &meter{Door: &demo.Door{}}, http: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 512, MaxIdleConns: 512}, Timeout: time.Minute,
+	}}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if r.dir, err = os.MkdirTemp("", "ltp-bench-"); err != nil {
+		return nil, err
+	}
+	if ordersURL == "" {
+		ordersURL = filepath.Join(r.dir, "orders.db")
+	}
+	r.ordersURL = ordersURL
+	if !b.durable {
+		args = append(args, "--sqlite-pragma", "synchronous=normal")
+	}
+	silent := slog.New(slog.DiscardHandler)
+	r.server, err = embedded.Start(ctx, embedded.Options{
+		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(), ExtraArgs: append(args, b.serve...),
+		Progress: embedded.PrintProgress(b.progress),
+		Client:   client.Options{Logger: log.NewStructuredLogger(silent)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.client = r.server.Client()
+	r.start, r.reader = starter.New(r.client), trace.NewReader(r.client, r.server.Namespace())
+	listen, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.url = "http://" + listen.Addr().String()
+	policy := ltp.DefaultPolicy()
+	policy.Dwell = 500 * time.Millisecond // it comes before what is measured
+	r.node, err = node.Start(ctx, node.Config{
+		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
+		OrdersURL: ordersURL, Policy: policy,
+		Worker: true, Pace: pace.Default(), Meter: r.meter,
+		Observe: true, Settings: observer.DefaultSettings(),
+		Listen: listen, Log: silent,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.bare, err = newBare(ctx, r.client, ordersURL); err != nil {
+		return nil, err
+	}
+	return r, r.until(ctx, ltp.Stable)
+}
+
+// close ends everything and removes the data.
+func (r *rig) close() {
+	if r.bare != nil {
+		r.bare.close()
+	}
+	if r.node != nil {
+		r.node.Stop()
+	}
+	if r.server != nil {
+		_ = r.server.Stop()
+	}
+	if r.dir != "" {
+		_ = os.RemoveAll(r.dir)
+	}
+}
+
+// patience is for how long a step may take; nothing here takes half as long.
+const patience = 10 * time.Minute
+
+// errPatience says that a step has not come to its end.
+var errPatience = errors.New("it has not come to its end: is the machine busy?")
+
+// await polls until done says so.
+func await(ctx context.Context, what string, done func() bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// until waits for a state that was published.
+func (r *rig) until(ctx context.Context, s ltp.State) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	_, err := r.node.Board.Wait(ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.State == s && !now.Blind })
+	if err != nil {
+		return fmt.Errorf("waiting for %s: %w", s, context.Cause(ctx))
+	}
+	return nil
+}
+
+// hold makes the component UNSTABLE by an operator's word.
+func (r *rig) hold(ctx context.Context) error {
+	if err := r.operator(ctx, ltp.HoldUpdate, ltp.Hold{By: "bench", Why: "to let orders wait"}); err != nil {
+		return err
+	}
+	return r.until(ctx, ltp.Unstable)
+}
+
+// unhold ends the hold. RECOVERING follows after the dwell.
+func (r *rig) unhold(ctx context.Context) error {
+	return r.operator(ctx, ltp.ReleaseUpdate, ltp.Release{By: "bench", Why: "to have them released"})
+}
+
+func (r *rig) operator(ctx context.Context, update string, word any) error {
+	handle, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{word},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", update, err)
+	}
+	return nil
+}
+
+// published is when the state was published for the first time since a moment, by
+// history.
+func (r *rig) published(ctx context.Context, s ltp.State, since time.Time) (time.Time, error) {
+	timeline, err := demo.Timeline(ctx, r.reader, since)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, t := range timeline {
+		if t.State == s && !t.At.Before(since) {
+			return t.At.Time, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("no %s was published", s)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// replayView shows the status of a replay: once, or again and again in place.
+type replayView struct {
+	w        io.Writer
+	terminal bool
+	json     bool
+	lines    int // that the last picture took
+}
+
+func (v *replayView) show(s replayStatus, again bool) error {
+	switch {
+	case v.json && again:
+		return json.NewEncoder(v.w).Encode(s)
+	case v.json:
+		return printJSON(v.w, s)
+	}
+	picture := s.lines()
+	if v.terminal {
+		if again { // a line that wraps could not be painted over
+			for i, line := range picture {
+				picture[i] = cut(line, look(v.w).Width)
+			}
+		}
+		if look(v.w).Color {
+			picture[0] = strings.Replace(picture[0], string(s.State), colourOf(s.State)+" "+string(s.State)+" \x1b[0m", 1)
+		}
+		if v.lines > 0 {
+			fmt.Fprintf(v.w, "\x1b[%dA\x1b[J", v.lines)
+		}
+		v.lines = len(picture)
+	}
+	_, err := fmt.Fprintln(v.w, strings.Join(picture, "\n"))
+	return err
+}
+
+// lines tell the status to people.
+func (s replayStatus) lines() []string {
+	head := fmt.Sprintf("%s  %s  epoch %d", s.Component, s.State, s.Epoch)
+	if !s.Since.IsZero() && !s.Blind {
+		head += ", since " + s.ago(s.Since)
+	}
+	if s.Reason != "" {
+		head += ": " + s.Reason
+	}
+	all := []string{head}
+	if s.Replay != nil {
+		all = append(all, s.replaying()...)
+	} else {
+		all = append(all, s.waiting()...)
+	}
+	return append(all, s.steered()...)
+}
+
+// replaying tells of a release under way.
+func (s replayStatus) replaying() (all []string) {
+	say := func(format string, args ...any) { all = append(all, "  "+fmt.Sprintf(format, args...)) }
+	r := s.Replay.Report
+	if r == nil {
+		say("%s begins: no word of it yet", s.Replay.WorkflowID)
+	} else {
+		total := int64(r.Released) + r.Remaining
+		say("%-8s %s  %s of %s released, %s left", r.Phase, bar(r.Released, int(max(total, 1)), 30),
+			trace.Count(r.Released), trace.Count(int(total)), trace.Count(int(r.Remaining)))
+		rate := fmt.Sprintf("%.0f orders/s", r.Rate)
+		if r.Ceiling > 0 {
+			rate += fmt.Sprintf(", at most %.0f now", r.Ceiling)
+		}
+		say("rate     %s; %s", rate, s.left())
+		if !r.Oldest.IsZero() && r.Remaining > 0 {
+			say("oldest   accepted %s", s.ago(r.Oldest))
+		}
+		say("so far   %s and %s since %s", plurally(r.Passes, "sweep"), plurally(r.Setbacks, "setback"), s.ago(r.BegunAt))
+		if silent := s.At.Sub(r.At); silent > 10*time.Second && !r.At.IsZero() {
+			say("silent   nothing heard of it for %s: is a worker up?", trace.Lasted(silent.Round(time.Second)))
+		}
+	}
+	if s.Replay.Settling {
+		say("%s has drained the backlog, and looks for what shows up late", s.Replay.WorkflowID)
+	}
+	if s.Replay.Attempt > 1 {
+		say("attempt  %d; the one before ended: %s", s.Replay.Attempt, s.Replay.LastError)
+	}
+	return all
+}
+
+// left is about how long the rest takes.
+func (s replayStatus) left() string {
+	switch r := s.Replay; {
+	case r.Report.Phase == replay.PhasePaused:
+		return "paused: the rest waits"
+	case r.LeftSeconds > 0:
+		left := time.Duration(r.LeftSeconds * float64(time.Second))
+		return fmt.Sprintf("about %s left, until %s UTC", trace.Lasted(left.Round(time.Second)), s.At.Add(left).Format(time.TimeOnly))
+	}
+	return "no estimate yet"
+}
+
+// waiting tells what waits when nothing is replayed, and what for.
+func (s replayStatus) waiting() (all []string) {
+	if s.Waiting == 0 {
+		return []string{"  Nothing is replayed, and no order waits."}
+	}
+	var why []string
+	for _, reason := range slices.SortedFunc(maps.Keys(s.Reasons), func(a, b ltp.Reason) int {
+		return cmp.Or(cmp.Compare(s.Reasons[b], s.Reasons[a]), cmp.Compare(a, b))
+	}) {
+		why = append(why, fmt.Sprintf("%s %s", trace.Count(int(s.Reasons[reason])), reason))
+	}
+	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", plurally(int(s.Waiting), "order"), strings.Join(why, ", ")))
+	if s.Next != nil {
+		all = append(all, fmt.Sprintf("  First in turn: %s, accepted %s.", s.Next.OrderID, s.ago(s.Next.AcceptedAt)))
+	}
+	switch {
+	case s.State == ltp.Recovering:
+		all = append(all, "  No release runs: is a worker up? Each order also looks by itself, at its backstop.")
+	case s.State.Fit():
+		all = append(all, "  They look by themselves, each at its backstop.")
+	default:
+		all = append(all, "  They are released when the state is RECOVERING: ltp replay plan tells how.")
+	}
+	return all
+}
+
+// steered tells what an operator said last.
+func (s replayStatus) steered() (all []string) {
+	w := s.Steering
+	if !w.Paused && w.Rate == 0 {
+		return nil
+	}
+	var what []string
+	if w.Paused {
+		what = append(what, "PAUSED")
+	}
+	if w.Rate > 0 {
+		what = append(what, fmt.Sprintf("at most %v orders/s", w.Rate))
+	}
+	return []string{fmt.Sprintf("  %s, by %s, %s: %s", strings.Join(what, ", "), w.By, s.ago(w.Since), w.Why)}
+}
+
+// ago is a moment, and how long before this status that was.
+func (s replayStatus) ago(t time.Time) string {
+	when := "just now"
+	if past := s.At.Sub(t).Round(time.Second); past > 0 {
+		when = trace.Lasted(past) + " ago"
+	}
+	return fmt.Sprintf("%s UTC (%s)", t.UTC().Format(time.TimeOnly), when)
+}
+
+// cut is a line that fits, with room for the colour of a state.
+func cut(line string, width int) string {
+	if letters := []rune(line); len(letters) > width-3 && width > 3 {
+		return string(letters[:width-4]) + "…"
+	}
+	return line
+}
+
+func plurally(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return trace.Count(n) + " " + thing
+}

@@ -1,0 +1,271 @@
+package replay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay"
+)
+
+func TestCanariesGoFirstAndTheRestFollowsWhenTheyHaveEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(50, func(_ int, w *waiting) { w.works = 2 * time.Second })
+		began := time.Now()
+		p := oneByOne()
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.Equal(t, n.oldestFirst(), n.released())
+		for i, signal := range n.signals {
+			if i < p.Canary {
+				assert.Equal(t, began, signal.at)
+			} else {
+				assert.GreaterOrEqual(t, signal.at.Sub(began), 2*time.Second)
+				assert.Less(t, signal.at.Sub(began), p.CanaryWait)
+			}
+		}
+	})
+}
+
+// TestTheReleaseStaysAtCanariesUntilTheyCommit: some more are tried after a pause, for
+// as long as the component counts as fit.
+func TestTheReleaseStaysAtCanariesUntilTheyCommit(t *testing.T) {
+	for name, bad := range map[string]func(*waiting){
+		"they hang":               func(w *waiting) { w.stuck = true },
+		"they are deferred again": func(w *waiting) { w.fails = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+				p := oneByOne()
+				n.add(100, func(i int, w *waiting) {
+					if i < 2*p.Canary {
+						bad(w)
+					}
+				})
+				began := time.Now()
+				report, err := release(t, engine(n, s, p), drain)
+				require.NoError(t, err)
+				assert.Equal(t, n.oldestFirst(), n.released())
+				assert.Equal(t, 2*p.Canary, report.Setbacks)
+				at := func(i int) time.Duration { return n.signals[i].at.Sub(began) }
+				assert.Zero(t, at(p.Canary-1))
+				assert.GreaterOrEqual(t, at(p.Canary), p.CanaryWait)
+				assert.Equal(t, at(p.Canary), at(2*p.Canary-1))
+				assert.GreaterOrEqual(t, at(2*p.Canary), 2*p.CanaryWait)
+				assert.Equal(t, at(2*p.Canary), at(3*p.Canary-1), "canaries once more")
+				assert.Less(t, at(3*p.Canary), at(3*p.Canary-1)+100*time.Millisecond, "which commit")
+			})
+		})
+	}
+}
+
+// TestOneBadOrderAmongTheCanariesDoesNotHoldTheRest: it may be the order's own fault.
+func TestOneBadOrderAmongTheCanariesDoesNotHoldTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(50, func(i int, w *waiting) { w.fails = i == 3 })
+		began := time.Now()
+		p := oneByOne()
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		require.Len(t, n.signals, 50)
+		assert.Less(t, n.signals[49].at.Sub(began), p.CanaryWait)
+	})
+}
+
+// TestCanariesThatSayNothingAreFollowedByOthers: what the order database refuses says
+// nothing of it, and what has ended before says nothing at all.
+func TestCanariesThatSayNothingAreFollowedByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		p := oneByOne()
+		n.add(100, func(i int, w *waiting) {
+			switch {
+			case i < 2*p.Canary:
+				w.state = ltp.Rejected
+			case i < 3*p.Canary:
+				w.ends, w.lag = time.Now(), time.Minute
+			case i < 4*p.Canary:
+				w.works = 2 * time.Second // the first whose end counts
+			}
+		})
+		began := time.Now()
+		report, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.Zero(t, report.Setbacks)
+		at := func(i int) time.Duration { return n.signals[i].at.Sub(began) }
+		assert.Less(t, at(3*p.Canary-1), time.Second)
+		assert.GreaterOrEqual(t, at(3*p.Canary), 2*time.Second)
+	})
+}
+
+// TestCanariesThatStandInLineDoNotHoldTheRest: they wait for other orders, not for the
+// component.
+func TestCanariesThatStandInLineDoNotHoldTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(100, func(i int, w *waiting) { w.inLine = i < 20 })
+		began := time.Now()
+		p := oneByOne()
+		report, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.Zero(t, report.Setbacks)
+		require.Len(t, n.signals, 100)
+		assert.Less(t, n.signals[99].at.Sub(began), 2*p.CanaryWait)
+	})
+}
+
+func TestNothingFollowsTheCanariesWhenTheyMakeTheComponentUnfit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(20, func(_ int, w *waiting) { w.stuck = true })
+		p := oneByOne()
+		time.AfterFunc(p.CanaryWait/2, func() { s.sees(ltp.Unstable, 6) })
+		report, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.Equal(t, replay.ReleaseReport{Released: p.Canary, Passes: 1, MovedOn: true}, report)
+		assert.Len(t, n.signals, p.Canary)
+	})
+}
+
+// TestTheRampBeginsAfterTheCanaries and not while they are waited for: a component
+// that let them wait is not given full speed next.
+func TestTheRampBeginsAfterTheCanaries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		p := oneByOne()
+		p.Start, p.Floor, p.Ceiling, p.Double, p.PilotEvery = 10, 5, 40, 2*time.Second, 1
+		n.add(300, func(i int, w *waiting) {
+			if i < p.Canary {
+				w.works, w.write = 4*time.Second, time.Millisecond
+			}
+		})
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		require.Len(t, n.signals, 300)
+		began := n.signals[p.Canary].at
+		var perSecond [6]int
+		for _, signal := range n.signals[p.Canary:] {
+			if second := int(signal.at.Sub(began) / time.Second); second < len(perSecond) {
+				perSecond[second]++
+			}
+		}
+		for second, limit := range []int{12, 17, 24, 34, 40, 40} {
+			assert.InDelta(t, limit, perSecond[second], 3, "in second %d", second)
+		}
+	})
+}
+
+// TestOrdersThatDoNotEndSlowTheReleaseDown: what is released and has not ended stays
+// below a bound, however fast the ramp.
+func TestOrdersThatDoNotEndSlowTheReleaseDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		p := pace.Default()
+		n.add(1000, func(i int, w *waiting) { w.stuck = i >= p.Canary })
+		p.Start, p.Ceiling = 10_000, 10_000
+		time.AfterFunc(p.CanaryWait-time.Second, func() { s.sees(ltp.Unstable, 6) })
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.LessOrEqual(t, len(n.signals), p.Canary+p.InFlight())
+		assert.Greater(t, len(n.signals), p.Canary+p.PilotEvery)
+	})
+}
+
+func TestSlowPilotsShrinkTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		p := pace.Default()
+		n.add(3000, func(i int, w *waiting) {
+			if i >= 1000 {
+				w.works = 2 * p.SlowWrite
+			}
+		})
+		var before, after float64
+		n.signalling = func(nth int) {
+			beat := n.beat()
+			n.change(func() {
+				switch {
+				case nth < 1000:
+					before = max(before, beat.Ceiling)
+				case nth > 1500:
+					after = beat.Ceiling
+				}
+			})
+		}
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		require.Len(t, n.signals, 3000)
+		assert.Greater(t, before, 2*p.Start)
+		assert.Less(t, after, p.Start)
+	})
+}
+
+// TestPilotsThatAllFailBringTheCanariesBack in place of orders by the hundred.
+func TestPilotsThatAllFailBringTheCanariesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		p := pace.Default()
+		n.add(5000, func(i int, w *waiting) { w.fails = i >= 200 })
+		phases := map[string]bool{}
+		n.signalling = func(nth int) {
+			if phase := n.beat().Phase; nth > 400 {
+				n.change(func() { phases[phase] = true })
+			}
+		}
+		time.AfterFunc(time.Minute, func() { s.sees(ltp.Unstable, 6) })
+		report, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		assert.True(t, phases[replay.PhaseCanary])
+		assert.Less(t, report.Released, 1000, "in a minute in which nothing commits")
+	})
+}
+
+func TestOrdersThatNeverEndDoNotStopTheRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(100, func(_ int, w *waiting) { w.stuck = true })
+		report, err := release(t, engine(n, s, pace.Default()), drain)
+		require.NoError(t, err)
+		assert.Equal(t, 100, report.Released)
+	})
+}
+
+func TestOrdersThatEndAreReleasedAtTheSpeedOfTheRamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(1500, func(_ int, w *waiting) { w.works = 20 * time.Millisecond })
+		p := pace.Default()
+		began := time.Now()
+		_, err := release(t, engine(n, s, p), drain)
+		require.NoError(t, err)
+		atFullSpeed := time.Duration(1500 / p.Ceiling * float64(time.Second))
+		assert.Less(t, n.signals[1499].at.Sub(began), atFullSpeed+4*p.Double)
+	})
+}
+
+// TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly the next time.
+func TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		n.add(3000)
+		e := engine(n, s, pace.Default())
+		time.AfterFunc(2*time.Second, func() { s.sees(ltp.Unstable, 6) })
+		first, err := release(t, e, drain)
+		require.NoError(t, err)
+		require.True(t, first.MovedOn)
+
+		s.sees(ltp.Recovering, 7)
+		time.AfterFunc(2*time.Second, func() { s.sees(ltp.Unstable, 8) })
+		second, err := release(t, e, replay.ReleaseInput{Component: db, Epoch: 7})
+		require.NoError(t, err)
+		assert.Less(t, second.Released, first.Released*3/4)
+	})
+}

@@ -1,0 +1,117 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// slowest is the longest pause between sweeps of a drain that find nothing new.
+	slowest = 2 * time.Second
+	// unseen is how many times Patience a drain waits for a visibility store that does
+	// not answer.
+	unseen = 4
+	// ebbs is how often orders are counted while they become fewer, before they are
+	// listed again.
+	ebbs = 8
+)
+
+// drain sweeps until nothing deferred under an earlier epoch is left, as far as the
+// visibility store can be believed. A component must not stay RECOVERING, and defer
+// whatever is new, because that store shows orders which have long ended, counts what it
+// does not list, or does not answer: once all was seen, patience is for how long nothing
+// new may be found. What comes to light after that is released while it is STABLE.
+func (r *release) drain(ctx context.Context) error {
+	for wait := r.Pace.Pass; ; {
+		before := r.progress.report().Released
+		left, err := r.sweepAndCount(ctx)
+		switch idle := r.idle(); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && left == 0:
+			return r.serving(ctx)
+		case err == nil && r.swept && idle > r.Pace.Patience:
+			r.Log.Warn("released orders have not ended; recovery goes on without them", "component", r.in.Component, "orders", left)
+			return r.serving(ctx)
+		case err != nil && idle > unseen*r.Pace.Patience:
+			r.Log.Warn("the backlog cannot be seen; recovery goes on without it", "component", r.in.Component, "error", err)
+			return r.serving(ctx)
+		case err != nil:
+			r.Log.Warn("the backlog cannot be seen, trying again", "component", r.in.Component, "error", err)
+		}
+		r.progress.stage(r.looking())
+		if wait = min(2*wait, max(slowest, r.Pace.Pass)); r.progress.report().Released > before {
+			wait = r.Pace.Pass
+		}
+		if left, err = r.ebb(ctx, left, wait); err != nil {
+			return err
+		}
+		if left == 0 {
+			return r.serving(ctx)
+		}
+	}
+}
+
+// sweepAndCount sweeps, and then counts what is left.
+func (r *release) sweepAndCount(ctx context.Context) (int64, error) {
+	if err := r.sweep(ctx); err != nil && !errors.Is(err, errIdle) {
+		return unknown, err
+	}
+	return r.count(ctx)
+}
+
+// unknown is how many are left when nobody can tell.
+const unknown = -1
+
+// ebb waits, and goes on waiting while the backlog shrinks by itself, since orders that
+// were released are listed until they have ended, and counting is cheaper than listing.
+func (r *release) ebb(ctx context.Context, left int64, wait time.Duration) (int64, error) {
+	for range ebbs {
+		if err := sleep(ctx, wait); err != nil {
+			return left, err
+		}
+		if err := r.serving(ctx); err != nil {
+			return left, err
+		}
+		now, err := r.count(ctx)
+		if err != nil {
+			return unknown, ctx.Err()
+		}
+		if now == 0 || now >= left {
+			return now, nil
+		}
+		left = now
+	}
+	return left, nil
+}
+
+// settle sweeps at growing intervals until nothing was released for long enough. A store
+// that does not answer, and an order that could not be signalled, are not nothing.
+func (r *release) settle(ctx context.Context) error {
+	quiet, wait := time.Now(), r.Pace.Pass
+	for {
+		released, missed := r.progress.report().Released, r.missed.Load()
+		err := r.sweep(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			r.Log.Warn("the backlog cannot be seen, trying again", "component", r.in.Component, "error", err)
+			quiet = time.Now()
+		case r.progress.report().Released > released || r.missed.Load() > missed:
+			quiet, wait = time.Now(), r.Pace.Pass
+		}
+		if time.Since(quiet) >= r.Pace.Settle {
+			return nil
+		}
+		r.progress.stage(r.looking())
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		if err := r.serving(ctx); err != nil {
+			return err
+		}
+		wait = min(2*wait, r.Pace.Settle/3)
+	}
+}

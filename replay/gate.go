@@ -1,0 +1,85 @@
+package replay
+
+import (
+	"context"
+
+	"github.com/ltp-node/ltp/board"
+)
+
+// movedOn reports whether the orientation is no longer the one that this release serves.
+// A board that is behind, or blind, has yet to tell.
+func (r *release) movedOn(now board.Reading) bool {
+	return now.Epoch > r.in.Epoch || (now.Epoch == r.in.Epoch && !now.Blind && !now.State.Fit())
+}
+
+// serves reports whether now is the orientation that this release serves.
+func (r *release) serves(now board.Reading) bool {
+	return now.Epoch == r.in.Epoch && !now.Blind && now.State.Fit()
+}
+
+// sighted reports whether this release is certain of what it serves, and that it is the
+// one to serve it.
+func (r *release) sighted(now board.Reading) bool { return r.serves(now) && r.lease.held() }
+
+// open reports whether an order may be released at this moment.
+func (r *release) open(now board.Reading) bool { return r.sighted(now) && !now.Steering.Paused }
+
+func (r *release) reading() board.Reading { return r.Board.Orientation(r.in.Component) }
+
+// heed stops the release when the orientation moves on: whatever it waits for just then,
+// its turn, a signal that is slow, or the visibility store, ends at once.
+func (r *release) heed(ctx context.Context, stop context.CancelCauseFunc) {
+	if _, err := r.Board.Wait(ctx, r.in.Component, r.movedOn); err == nil {
+		stop(errMovedOn)
+	}
+}
+
+// serving returns once this release is certain of what it serves.
+func (r *release) serving(ctx context.Context) error {
+	_, err := r.await(ctx, r.sighted)
+	return err
+}
+
+// admitted returns the orientation under which an order may be released, as soon as one
+// may.
+func (r *release) admitted(ctx context.Context) (board.Reading, error) {
+	now := r.reading()
+	if !r.open(now) {
+		if now.Steering.Paused {
+			r.paused.Store(true)
+		}
+		var err error
+		if now, err = r.await(ctx, r.open); err != nil {
+			return now, err
+		}
+		r.news()
+	}
+	r.resume()
+	return now, nil
+}
+
+// resume goes on where a pause has ended: with the ramp from its beginning, and without
+// the memory of who has the signal, since an order that was routed meanwhile was told to
+// wait on.
+func (r *release) resume() {
+	if r.reading().Steering.Paused || !r.paused.CompareAndSwap(true, false) {
+		return
+	}
+	r.news()
+	r.pacer.again()
+	r.mu.Lock()
+	r.sent.forget()
+	r.mu.Unlock()
+	r.resumes.Add(1)
+}
+
+// await returns the first reading that fits, and errMovedOn when none will.
+func (r *release) await(ctx context.Context, fits func(board.Reading) bool) (board.Reading, error) {
+	now, err := r.Board.Wait(ctx, r.in.Component, func(now board.Reading) bool {
+		return r.movedOn(now) || fits(now)
+	})
+	if err == nil && r.movedOn(now) {
+		err = errMovedOn
+	}
+	return now, err
+}

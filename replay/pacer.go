@@ -1,0 +1,134 @@
+package replay
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/pace"
+)
+
+// peakFor is for how long the fastest second is remembered: an outage is noticed some
+// seconds after what it came of.
+const peakFor = 15 * time.Second
+
+// pacer gives out turns to release an order. It is safe for concurrent use.
+type pacer struct {
+	settings pace.Settings
+
+	mu       sync.Mutex
+	control  *pace.Controller
+	steering ltp.Steering
+	fastest  float64
+	fastAt   time.Time
+}
+
+// newPacer paces a release of a component that fell at a rate in the one before; 0 is
+// none known.
+func newPacer(s pace.Settings, fell float64) *pacer {
+	p := &pacer{settings: s, control: pace.NewController(s, time.Now())}
+	if fell > 0 {
+		p.control.Fell(fell)
+	}
+	return p
+}
+
+// again begins the ramp anew, as after a pause.
+func (p *pacer) again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.control = pace.NewController(p.settings, time.Now())
+	p.control.Limit(p.steering.Rate)
+}
+
+// steer puts an operator's limit in force.
+func (p *pacer) steer(s ltp.Steering) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.Rate != p.steering.Rate {
+		p.control.Limit(s.Rate)
+	}
+	p.steering = s
+}
+
+// take takes a turn and returns how long to wait for it.
+func (p *pacer) take() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	wait := p.control.Next(now)
+	if used := p.control.Used(now); used >= p.fastest || now.Sub(p.fastAt) > peakFor {
+		p.fastest, p.fastAt = used, now
+	}
+	return wait
+}
+
+func (p *pacer) report(result pace.Result) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.control.Report(time.Now(), result)
+}
+
+// rates are how many orders were released in the last second, about, and how many may
+// be.
+func (p *pacer) rates() (used, allowed float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	return p.control.Used(now), p.control.Rate(now)
+}
+
+// peak is the rate of the fastest second of late, and 0 if that was below the rate that
+// a release begins with: a component that falls then does not fall under it.
+func (p *pacer) peak() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fastest < p.settings.Start || time.Since(p.fastAt) > peakFor {
+		return 0
+	}
+	return p.fastest
+}
+
+// turn waits for the turn of an order: until a release may go on, and then until the
+// pace lets it. What an operator says meanwhile counts within a board refresh.
+func (r *release) turn(ctx context.Context) error {
+	now, err := r.admitted(ctx)
+	if err != nil {
+		return err
+	}
+	r.pacer.steer(now.Steering)
+	wait := r.pacer.take()
+	for wait > 0 {
+		step := min(wait, board.Refresh)
+		if err := sleep(ctx, step); err != nil {
+			return err
+		}
+		wait -= step
+		if wait <= 0 {
+			break
+		}
+		_, before := r.pacer.rates()
+		if now, err = r.admitted(ctx); err != nil {
+			return err
+		}
+		r.pacer.steer(now.Steering)
+		if _, after := r.pacer.rates(); after != before && after > 0 {
+			wait = time.Duration(float64(wait) * before / after)
+		}
+	}
+	return nil
+}
+
+// sleep returns after d, or with the error of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

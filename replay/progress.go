@@ -1,0 +1,142 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// progress is how far a release is. It is safe for concurrent use.
+type progress struct {
+	mu  sync.Mutex
+	now ReleaseReport
+	// counted is how many orders were left when signalled had been signalled.
+	counted, signalled int64
+}
+
+// update changes what is reported.
+func (p *progress) update(change func(*ReleaseReport)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.now)
+}
+
+// report is what is known at this moment.
+func (p *progress) report() ReleaseReport {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now
+}
+
+// stage is what the release does now, where nothing keeps it from that.
+func (p *progress) stage(phase string) {
+	p.update(func(r *ReleaseReport) { r.Phase = phase })
+}
+
+// left takes a count of the orders that are left. What was signalled since is taken off.
+func (p *progress) left(n int64, signalled int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.counted, p.signalled = n, signalled
+	if n == 0 {
+		p.now.Oldest = time.Time{}
+	}
+}
+
+func (p *progress) remaining(signalled int64) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.counted-(signalled-p.signalled), 0)
+}
+
+// report is how far the release is at this moment.
+func (r *release) report() ReleaseReport {
+	report := r.progress.report()
+	report.At = time.Now().UTC()
+	report.Remaining = r.progress.remaining(r.signalled.Load())
+	report.Rate, report.Ceiling = r.pacer.rates()
+	report.Warm = r.warm.Load()
+	switch now := r.reading(); {
+	case !r.serves(now) || r.lease.lost():
+		report.Phase, report.Ceiling = PhaseBlind, 0
+	case now.Steering.Paused:
+		report.Phase, report.Ceiling = PhasePaused, 0
+	}
+	return report
+}
+
+// beat renews the lease and says how far the release is, until ctx ends. The heartbeat
+// by the SDK is what hears of a cancellation.
+func (r *release) beat(ctx, heard context.Context, stop context.CancelCauseFunc) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		report := r.report()
+		if err := r.lease.renew(ctx, r.Client, r.token, report); err != nil {
+			stop(err)
+			return
+		}
+		activity.RecordHeartbeat(heard, report)
+		if r.Meter != nil {
+			r.Meter.Replaying(r.in.Component, report)
+		}
+	}
+}
+
+const (
+	// surveyEvery is the least time between two counts of what is left, and surveyPaused
+	// during a pause; surveyShare is how many times as long as a count took it is at least:
+	// one of millions is dear.
+	surveyEvery  = 2 * time.Second
+	surveyPaused = 5 * time.Second
+	surveyShare  = 20
+)
+
+// survey counts what is left, so that the report is true also while nothing is released.
+func (r *release) survey(ctx context.Context) {
+	for r.serving(ctx) == nil {
+		begun, every := time.Now(), surveyEvery
+		if r.reading().Steering.Paused {
+			every = surveyPaused
+			r.paused.Store(true)
+			r.look(ctx)
+		}
+		_, _ = r.count(ctx)
+		if sleep(ctx, max(every, surveyShare*time.Since(begun))) != nil {
+			return
+		}
+	}
+}
+
+// count counts the orders that are left.
+func (r *release) count(ctx context.Context) (int64, error) {
+	signalled := r.signalled.Load()
+	n, err := r.backlog.count(ctx)
+	if err == nil {
+		r.progress.left(n, signalled)
+	}
+	return n, err
+}
+
+// errEnough ends a walk that has shown what was looked for.
+var errEnough = errors.New("enough")
+
+// look looks up the oldest order that is left. What cannot be seen stays as it was seen
+// last.
+func (r *release) look(ctx context.Context) {
+	_ = r.backlog.walk(ctx, everything, time.Time{}, func(p page) error {
+		if len(p.orders) == 0 {
+			return nil
+		}
+		r.progress.update(func(report *ReleaseReport) { report.Oldest = p.orders[0].started })
+		return errEnough
+	})
+}

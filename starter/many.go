@@ -1,0 +1,325 @@
+package starter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/ltp-node/ltp"
+)
+
+// Which orders are meant: those that wait, all conditions together.
+type Which struct {
+	// Query is a Temporal visibility query, such as
+	// "LtpReason='SYSTEM_UNSTABLE' AND StartTime > '2030-01-31T00:00:00Z'".
+	Query string
+	// State is ltp.Accepted or ltp.Deferred; empty is both.
+	State ltp.OrderState
+	// Component is what deferred orders wait for.
+	Component string
+	// Before leaves out what was accepted later; zero leaves nothing out.
+	Before time.Time
+}
+
+// query is the visibility query that finds the orders. The user's comes last and in
+// parentheses, which checkQuery has seen cannot be left.
+func (w Which) query() (string, error) {
+	all := []string{fmt.Sprintf("WorkflowType='%s'", ltp.OrderWorkflow), "ExecutionStatus='Running'"}
+	switch w.State {
+	case "":
+	case ltp.Accepted:
+		all = append(all, ltp.StateAttribute+" IS NULL")
+	case ltp.Deferred:
+		all = append(all, fmt.Sprintf("%s='%s'", ltp.StateAttribute, w.State))
+	default:
+		return "", &ltp.InvalidError{Field: "state", Hint: "only orders that are ACCEPTED or DEFERRED wait"}
+	}
+	if w.Component != "" {
+		if err := ltp.ValidComponent(w.Component); err != nil {
+			return "", err
+		}
+		all = append(all, fmt.Sprintf("%s='%s'", ltp.ComponentAttribute, w.Component))
+	}
+	if !w.Before.IsZero() {
+		all = append(all, fmt.Sprintf("StartTime <= '%s'", w.Before.UTC().Format(time.RFC3339Nano)))
+	}
+	if q := strings.TrimSpace(w.Query); q != "" {
+		if err := checkQuery(q); err != nil {
+			return "", err
+		}
+		all = append(all, "("+q+")")
+	}
+	return strings.Join(all, " AND "), nil
+}
+
+// checkQuery returns an *ltp.InvalidError for a query that would not stay within
+// parentheses: with OR, it would then mean orders that do not wait, and workflows that
+// are no orders.
+func checkQuery(q string) error {
+	invalid := func(hint string) error { return &ltp.InvalidError{Field: "query", Hint: hint} }
+	depth, quote := 0, byte(0)
+	for i := 0; i < len(q); i++ {
+		c := q[i]
+		switch {
+		case c == '\\': // not every reader of a query takes it for the same
+			return invalid("leave backslashes out")
+		case quote != 0:
+			if c == quote { // doubled, it opens again at once
+				quote = 0
+			}
+		case c == '\'' || c == '"' || c == '`':
+			quote = c
+		case c == '(':
+			depth++
+		case c == ')':
+			if depth--; depth < 0 {
+				return invalid("a parenthesis is closed that was never opened")
+			}
+		case c == ';', c == '#', strings.HasPrefix(q[i:], "--"), strings.HasPrefix(q[i:], "/*"):
+			return invalid("leave comments and semicolons out")
+		}
+	}
+	switch {
+	case quote != 0:
+		return invalid("a quotation mark is never closed")
+	case depth != 0:
+		return invalid("a parenthesis is never closed")
+	}
+	return nil
+}
+
+// CountWaiting counts the orders that are meant, as the visibility store shows them.
+func (s *Starter) CountWaiting(ctx context.Context, w Which) (int, error) {
+	query, err := w.query()
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
+	if err != nil {
+		return 0, queried(err)
+	}
+	return int(min(r.GetCount(), math.MaxInt32)), nil
+}
+
+// Waiting lists at most n of the orders that are meant, newest first.
+func (s *Starter) Waiting(ctx context.Context, w Which, n int) ([]Status, error) {
+	query, err := w.query()
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.list(ctx, query, n, nil)
+	if err != nil {
+		return nil, err
+	}
+	var all []Status
+	for _, info := range found.GetExecutions() {
+		st, err := listed(info)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, st)
+	}
+	return all, nil
+}
+
+func (s *Starter) list(ctx context.Context, query string, size int, token []byte) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	found, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		Query: query, PageSize: int32(min(size, MaxPage)), NextPageToken: token,
+	})
+	if err != nil {
+		return nil, queried(err)
+	}
+	return found, nil
+}
+
+// queried tells what Temporal says of a query to the person who wrote it.
+func queried(err error) error {
+	var invalid *serviceerror.InvalidArgument
+	if errors.As(err, &invalid) {
+		return &ltp.InvalidError{Field: "query", Hint: invalid.Error()}
+	}
+	return unreachable("list orders", err)
+}
+
+// Expedite asks for a deferred order to be released before all others. It returns when
+// Temporal has the request, and ErrEnded for an order that has ended.
+func (s *Starter) Expedite(ctx context.Context, orderID string) error {
+	if err := ltp.ValidID(orderID); err != nil {
+		return err
+	}
+	err := s.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(orderID), "", ltp.ExpediteSignal, nil)
+	return s.asked(ctx, "expedite", orderID, err)
+}
+
+// asked is the error of something that was asked of an order, which Temporal does not
+// find when it has ended.
+func (s *Starter) asked(ctx context.Context, what, orderID string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, new(*serviceerror.NotFound)):
+		return unreachable(what+" order "+orderID, err)
+	}
+	if _, err := s.describe(ctx, orderID); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrEnded, orderID)
+}
+
+// Tally is how far an action on many orders has come.
+type Tally struct {
+	// Asked are all that were found; of these it was Done for some, others had Ended
+	// already, and for others it Failed.
+	Asked, Done, Ended, Failed int
+	// Failures are the first of those that failed, with why.
+	Failures []string
+}
+
+// ErrMore: more orders are meant than the limit says. Those within it were asked.
+var ErrMore = errors.New("more orders match")
+
+const (
+	// atOnce is how many orders are asked at a time: what a server bears without
+	// slowing down what else it does.
+	atOnce = 32
+	// sweepPage is how many orders are listed at a time, sweepPause the time between two
+	// sweeps, and emptySweeps how many in a row must find nothing new: listings are late.
+	sweepPage, sweepPause, emptySweeps = 500, 500 * time.Millisecond, 3
+	// toldFailures is how many failures are kept.
+	toldFailures = 10
+)
+
+// CancelMany asks all orders that are meant to end without acting: see Cancel and many.
+func (s *Starter) CancelMany(ctx context.Context, w Which, limit int, told func(Tally)) (Tally, error) {
+	return s.many(ctx, w, limit, told, func(ctx context.Context, id string) error {
+		err := s.client.CancelWorkflow(ctx, ltp.OrderWorkflowID(id), "")
+		return s.asked(ctx, "cancel", id, err)
+	})
+}
+
+// ExpediteMany asks for all deferred orders that are meant to be released before all
+// others: see many.
+func (s *Starter) ExpediteMany(ctx context.Context, w Which, limit int, told func(Tally)) (Tally, error) {
+	w.State = ltp.Deferred
+	return s.many(ctx, w, limit, told, s.Expedite)
+}
+
+// many does something for every order that is meant, each once, some at a time. It
+// sweeps until sweeps find nothing new, since the visibility store shows late what was
+// accepted and deferred, and stops with ErrMore at the limit. When ctx ends it stops,
+// and says how far it came. It may be run again: asking an order twice does no harm.
+//
+// told is called after every page, and may be nil. The tally is right also with an
+// error.
+func (s *Starter) many(ctx context.Context, w Which, limit int, told func(Tally), do func(context.Context, string) error) (t Tally, err error) {
+	query, err := w.query()
+	if err != nil {
+		return t, err
+	}
+	seen := map[string]struct{}{}
+	for empty := 0; empty < emptySweeps; {
+		before := t.Asked
+		if err := s.sweep(ctx, query, limit, seen, &t, told, do); err != nil {
+			return t, err
+		}
+		if empty++; t.Asked > before {
+			empty = 0
+		}
+		select {
+		case <-ctx.Done():
+			return t, ctx.Err()
+		case <-time.After(sweepPause):
+		}
+	}
+	return t, nil
+}
+
+// sweep goes through the listing once.
+func (s *Starter) sweep(ctx context.Context, query string, limit int, seen map[string]struct{}, t *Tally, told func(Tally), do func(context.Context, string) error) error {
+	var token []byte
+	for {
+		found, err := s.list(ctx, query, sweepPage, token)
+		if err != nil {
+			return err
+		}
+		ids, more := unseen(found.GetExecutions(), seen, limit-t.Asked)
+		t.each(ctx, ids, do)
+		if told != nil && len(ids) > 0 {
+			told(*t)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case more:
+			return ErrMore
+		case len(found.GetNextPageToken()) == 0:
+			return nil
+		}
+		token = found.GetNextPageToken()
+	}
+}
+
+// unseen are the orders of a page that were not seen before, at most n; more says that
+// there are others.
+func unseen(page []*workflowpb.WorkflowExecutionInfo, seen map[string]struct{}, n int) (ids []string, more bool) {
+	for _, info := range page {
+		id, ok := ltp.OrderID(info.GetExecution().GetWorkflowId())
+		if _, known := seen[id]; !ok || known {
+			continue
+		}
+		if len(ids) >= n {
+			return ids, true
+		}
+		seen[id] = struct{}{}
+		ids = append(ids, id)
+	}
+	return ids, false
+}
+
+// each asks orders, some at a time. Those that were not asked when ctx ended do not count.
+func (t *Tally) each(ctx context.Context, ids []string, do func(context.Context, string) error) {
+	var (
+		mu    sync.Mutex
+		wg    sync.WaitGroup
+		slots = make(chan struct{}, atOnce)
+	)
+	for _, id := range ids {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			err := do(ctx, id)
+			if err != nil && ctx.Err() != nil {
+				return // nobody knows whether it was asked
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			t.add(err)
+		})
+	}
+	wg.Wait()
+}
+
+func (t *Tally) add(err error) {
+	t.Asked++
+	switch {
+	case err == nil:
+		t.Done++
+	case errors.Is(err, ErrEnded), errors.Is(err, ErrNotFound):
+		t.Ended++
+	default:
+		if t.Failed++; len(t.Failures) < toldFailures {
+			t.Failures = append(t.Failures, err.Error())
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package ltp_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"pgregory.net/rapid"
+
+	"github.com/ltp-node/ltp"
+)
+
+// TestAPauseDefersTheReplaysOfARecoveryAndNothingElse is the row of the decision table
+// that an operator's pause changes.
+func TestAPauseDefersTheReplaysOfARecoveryAndNothingElse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := ltp.Orientation{
+			Component: "orders-db", Epoch: 7,
+			State: rapid.SampledFrom([]ltp.State{ltp.Stable, ltp.Degraded, ltp.Recovering, ltp.Unstable, ltp.Unknown, ""}).Draw(t, "state"),
+			Hold:  rapid.SampledFrom([]*ltp.Hold{nil, {By: "ann"}, {By: "ann", Freeze: true}}).Draw(t, "hold"),
+		}
+		r := ltp.Request{
+			Replay: rapid.Bool().Draw(t, "replay"), HighRisk: rapid.Bool().Draw(t, "risk"), Failed: rapid.Bool().Draw(t, "failed"),
+			FailedUnder: "orders-db", FailedEpoch: rapid.Int64Range(6, 7).Draw(t, "failed under"),
+		}
+		s := ltp.Steering{Paused: rapid.Bool().Draw(t, "paused"), Rate: rapid.Float64Range(0, 1000).Draw(t, "rate")}
+		decision, reason := ltp.Decide(o, r)
+		steered, why := s.Decide(o, r)
+		if s.Paused && reason == ltp.ReasonRecoveryConfirmed {
+			assert.Equal(t, ltp.Defer, steered)
+			assert.Equal(t, ltp.ReasonReplayPaused, why)
+			return
+		}
+		assert.Equal(t, decision, steered)
+		assert.Equal(t, reason, why)
+	})
+}
+
+// TestWhatAWordDoesNotNameStays: of two operators, none undoes what the other said.
+func TestWhatAWordDoesNotNameStays(t *testing.T) {
+	now := time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
+	s := ltp.Steering{}.Next(ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"}, now)
+	s = s.Next(ltp.Steer{Paused: new(true), By: "ann", Why: "cold cache"}, now.Add(time.Second))
+	assert.Equal(t, ltp.Steering{Paused: true, Rate: 50, By: "ann", Why: "cold cache", Since: now.Add(time.Second)}, s)
+	s = s.Next(ltp.Steer{Rate: new(0.0), By: "bob", Why: "warm"}, now)
+	assert.True(t, s.Paused)
+	assert.Zero(t, s.Rate)
+}
+
+func TestAWordOnTheReplayMustBeSensible(t *testing.T) {
+	for name, c := range map[string]struct {
+		word ltp.Steer
+		now  ltp.Steering
+		ok   bool
+	}{
+		"pause":                   {ltp.Steer{Paused: new(true), By: "a", Why: "b"}, ltp.Steering{}, true},
+		"pause again":             {ltp.Steer{Paused: new(true), By: "a", Why: "b"}, ltp.Steering{Paused: true}, true},
+		"resume":                  {ltp.Steer{Paused: new(false), By: "a", Why: "b"}, ltp.Steering{Paused: true}, true},
+		"resume what is released": {ltp.Steer{Paused: new(false), By: "a", Why: "b"}, ltp.Steering{}, false},
+		"slow":                    {ltp.Steer{Rate: new(ltp.MinRate), By: "a", Why: "b"}, ltp.Steering{}, true},
+		"too slow":                {ltp.Steer{Rate: new(ltp.MinRate / 2), By: "a", Why: "b"}, ltp.Steering{}, false},
+		"no limit":                {ltp.Steer{Rate: new(0.0), By: "a", Why: "b"}, ltp.Steering{Rate: 5}, true},
+		"less than nothing":       {ltp.Steer{Rate: new(-1.0), By: "a", Why: "b"}, ltp.Steering{}, false},
+		"no number":               {ltp.Steer{Rate: new(math.NaN()), By: "a", Why: "b"}, ltp.Steering{}, false},
+		"without end":             {ltp.Steer{Rate: new(math.Inf(1)), By: "a", Why: "b"}, ltp.Steering{}, false},
+		"nobody":                  {ltp.Steer{Paused: new(true), Why: "b"}, ltp.Steering{}, false},
+		"no reason":               {ltp.Steer{Paused: new(true), By: "a"}, ltp.Steering{}, false},
+		"nothing":                 {ltp.Steer{By: "a", Why: "b"}, ltp.Steering{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.word.Validate(c.now)
+			assert.Equal(t, c.ok, err == nil, "%v", err)
+		})
+	}
+}
+
+// TestThePausedReplayWakesWhatItsPauseDeferred: its signal is of the very epoch.
+func TestThePausedReplayWakesWhatItsPauseDeferred(t *testing.T) {
+	deferred := func(why ltp.Reason) ltp.Routing {
+		return ltp.Routing{Decision: ltp.Defer, Reason: why, Component: "orders-db", Epoch: 5}
+	}
+	s := ltp.Stability{Component: "orders-db", State: ltp.Recovering, Epoch: 5}
+	assert.True(t, s.News(deferred(ltp.ReasonReplayPaused)))
+	assert.False(t, s.News(deferred(ltp.ReasonRecovering)))
+	s.Epoch = 4
+	assert.False(t, s.News(deferred(ltp.ReasonReplayPaused)), "a replay that is over says nothing")
+}

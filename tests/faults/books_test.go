@@ -1,0 +1,276 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// books are kept of every order: what its customer was told, and what became of it.
+type books struct {
+	*rig
+	url      string // of the order API, whichever process it is
+	customer sync.WaitGroup
+	stop     context.CancelFunc
+	ctx      context.Context
+
+	mu      sync.Mutex
+	entries map[string]*entry
+}
+
+// entry is one order.
+type entry struct {
+	promised  bool           // the customer has read that it is accepted
+	cancelled bool           // the customer has read that it is cancelled
+	ended     ltp.OrderState // as first seen; it must stay so
+	traced    bool
+}
+
+func (r *rig) books(url string) *books {
+	ctx, stop := context.WithCancel(r.ctx)
+	b := &books{rig: r, url: url, ctx: ctx, stop: stop, entries: map[string]*entry{}}
+	r.t.Cleanup(func() { stop(); b.customer.Wait() })
+	return b
+}
+
+// wish is what a customer wants.
+type wish struct {
+	id     string
+	body   string
+	cancel bool
+}
+
+// refusedSKU is an article that the order database refuses for good.
+const refusedSKU = "anvil"
+
+// wishes makes n orders: some of high risk, some with a deadline or a priority, some
+// that their customers cancel, some that the order database refuses.
+func wishes(random *rand.Rand, prefix string, n int) (all []wish) {
+	for i := range n {
+		w := wish{id: fmt.Sprintf("%s-%03d", prefix, i), cancel: random.IntN(8) == 0}
+		line := map[string]any{"sku": "book", "quantity": 1 + random.IntN(3), "unit_amount_minor": 100 * random.IntN(50)}
+		o := map[string]any{"id": w.id, "customer": fmt.Sprintf("c-%d", random.IntN(20)), "currency": "USD", "lines": []any{line}}
+		if random.IntN(12) == 0 {
+			line["sku"] = refusedSKU
+		}
+		if random.IntN(6) == 0 {
+			o["risk"] = ltp.HighRisk
+		}
+		if random.IntN(6) == 0 {
+			o["deadline"] = time.Now().Add(time.Duration(1+random.IntN(20)) * time.Second).UTC().Format(time.RFC3339Nano)
+		}
+		if random.IntN(4) == 0 {
+			o["ordering_key"] = fmt.Sprintf("key-%d", random.IntN(5))
+		}
+		if random.IntN(3) == 0 {
+			o["priority"] = 1 + random.IntN(ltp.LastPriority)
+		}
+		data, err := json.Marshal(o)
+		if err != nil {
+			panic(err)
+		}
+		w.body = string(data)
+		all = append(all, w)
+	}
+	return all
+}
+
+// submit has each order sent by a customer of its own, who asks again until there is
+// an answer, however long the order node is away.
+func (b *books) submit(all []wish) {
+	for _, w := range all {
+		b.mu.Lock()
+		b.entries[w.id] = &entry{}
+		b.mu.Unlock()
+		b.customer.Go(func() { b.attend(w) })
+	}
+}
+
+func (b *books) attend(w wish) {
+	a, ok := b.insist(w.id, http.MethodPost, b.url+"/orders", w.body)
+	if !ok {
+		return
+	}
+	switch a.status {
+	case http.StatusCreated, http.StatusAccepted, http.StatusConflict, http.StatusUnprocessableEntity:
+		if a.ID != w.id || strings.HasSuffix(a.Type, "/order-conflict") {
+			b.t.Errorf("%s was answered %+v", w.id, a)
+		}
+		b.note(w.id, func(e *entry) { e.promised = true })
+	default:
+		b.t.Errorf("%s was answered %+v", w.id, a)
+		return
+	}
+	if !w.cancel {
+		return
+	}
+	if a, ok = b.insist(w.id, http.MethodDelete, b.url+"/orders/"+w.id, ""); ok && a.State == ltp.Cancelled {
+		b.note(w.id, func(e *entry) { e.cancelled = true })
+	}
+}
+
+// insist asks until there is an answer that says what became of it, and false when the
+// test has ended first.
+func (b *books) insist(id, method, url, body string) (answer, bool) {
+	const pause = 100 * time.Millisecond // a customer's finger on the key
+	for {
+		a, err := ask(b.ctx, method, url, body, nil)
+		if err == nil && a.status < 500 {
+			return a, true
+		}
+		select {
+		case <-b.ctx.Done():
+			return answer{}, false
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (b *books) note(id string, change func(*entry)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(b.entries[id])
+}
+
+// promised are the orders that were promised, and those of them not known to have
+// ended.
+func (b *books) promised() (all, open []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, e := range b.entries {
+		if !e.promised {
+			continue
+		}
+		all = append(all, id)
+		if e.ended == "" {
+			open = append(open, id)
+		}
+	}
+	return all, open
+}
+
+// settled waits until everything that was promised has ended.
+func (b *books) settled() {
+	b.t.Helper()
+	b.eventually("all orders have ended", func() bool {
+		b.count()
+		_, open := b.promised()
+		return len(open) == 0
+	})
+}
+
+// count looks where every promised order is: each is in one of the states that there
+// are, and stays in it once it has ended.
+func (b *books) count() (are map[ltp.OrderState]int) {
+	b.t.Helper()
+	all, open := b.promised()
+	are = map[ltp.OrderState]int{}
+	for _, id := range open {
+		st, err := b.start.Get(b.rig.ctx, id)
+		require.NoErrorf(b.t, err, "%s was promised", id)
+		switch st.State {
+		case ltp.Accepted, ltp.Deferred:
+			are[st.State]++
+		case ltp.Executed, ltp.Rejected, ltp.Cancelled, ltp.Expired:
+			b.note(id, func(e *entry) { e.ended = st.State })
+		default:
+			assert.Failf(b.t, "an order was ended by force", "%s is %s", id, st.State)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range all {
+		if e := b.entries[id]; e.ended != "" {
+			are[e.ended]++
+			assert.False(b.t, e.cancelled && e.ended != ltp.Cancelled, "%s was told as cancelled, and is %s", id, e.ended)
+		}
+	}
+	total := 0
+	for _, n := range are {
+		total += n
+	}
+	assert.Len(b.t, all, total, "accepted = executed + rejected + cancelled + expired + pending: %v", are)
+	return are
+}
+
+// check holds the promises: what was accepted is executed, rejected, cancelled,
+// expired or pending; the rows are those of executed orders, each once, besides those
+// whose write is in doubt; no write was begun while unfit.
+func (b *books) check() {
+	b.t.Helper()
+	are := b.count()
+	executed := map[string]bool{} // before the rows are read
+	b.mu.Lock()
+	for id, e := range b.entries {
+		executed[id] = e.ended == ltp.Executed
+	}
+	b.mu.Unlock()
+	rows := b.rows()
+	inDoubt := 0
+	for id, outbox := range rows {
+		assert.Equal(b.t, 1, outbox, "%s in the outbox", id)
+		known, sent := executed[id]
+		switch {
+		case !sent:
+			assert.Failf(b.t, "nobody ordered it", "%s is in the order database", id)
+		case !known && b.inDoubt(id):
+			inDoubt++
+		}
+	}
+	for id, was := range executed {
+		if _, there := rows[id]; was {
+			assert.True(b.t, there, "%s is executed, and not in the order database", id)
+		}
+	}
+	for _, breach := range breaches(b.unfit(), b.stories()) {
+		assert.Fail(b.t, breach)
+	}
+	b.t.Logf("  %v, %d rows, %d of them in doubt", are, len(rows), inDoubt)
+}
+
+// inDoubt judges a row whose order was not known to be executed: it is by now, or its
+// write has had no answer yet.
+func (b *books) inDoubt(id string) bool {
+	b.t.Helper()
+	story, err := b.reader().Order(b.rig.ctx, id)
+	require.NoError(b.t, err)
+	state, doubt := story.State(), false
+	for _, x := range story.Executions {
+		doubt = doubt || x.Done() || x.EndedAt.IsZero() || x.Error == trace.OutcomeUnknown || x.Error == trace.Lost
+	}
+	assert.Truef(b.t, state == ltp.Executed || !state.Final() && doubt, "%s is in the order database, and %s", id, state)
+	return !state.Final()
+}
+
+// stories are the traces of the orders that have ended since the last time.
+func (b *books) stories() (all []trace.OrderTrace) {
+	b.t.Helper()
+	b.mu.Lock()
+	var ids []string
+	for id, e := range b.entries {
+		if e.ended != "" && !e.traced {
+			e.traced = true
+			ids = append(ids, id)
+		}
+	}
+	b.mu.Unlock()
+	for _, id := range ids {
+		story, err := b.reader().Order(b.rig.ctx, id)
+		if err != nil {
+			require.NoErrorf(b.t, err, "the trace of %s\n%s", id, b.history(ltp.OrderWorkflowID(id)))
+		}
+		all = append(all, story)
+	}
+	return all
+}

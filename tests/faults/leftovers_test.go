@@ -1,0 +1,62 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+)
+
+// victim says that this program is the run that a test kills, and binary which ltp it
+// starts.
+const victim, binary = "LTP_FAULTS_VICTIM", "LTP_FAULTS_BINARY"
+
+// TestVictim is the run that is killed: it has a server, a frozen worker, a locked
+// order database and, where that can be, a small disk.
+func TestVictim(t *testing.T) {
+	if os.Getenv(victim) == "" {
+		t.Skip("it is run by TestNothingRemainsOfARunThatIsKilled")
+	}
+	r := newRig(t, "")
+	observer := r.observer(r.orders)
+	w := r.worker(r.address)
+	r.until(ltp.Stable)
+	r.freeze(w)
+	r.outage()
+	all := []int{r.server.PID(), observer.cmd.Process.Pid, w.cmd.Process.Pid}
+	if os.Getuid() == 0 {
+		all = append(all, newDisk(t, 1).keeper.cmd.Process.Pid)
+	}
+	fmt.Println("victim", os.Getenv("TMPDIR"), strings.Trim(fmt.Sprint(all), "[]"), "ready")
+	<-t.Context().Done()
+}
+
+// TestNothingRemainsOfARunThatIsKilled: neither a process, not even a frozen one, nor a
+// mount, nor a directory.
+func TestNothingRemainsOfARunThatIsKilled(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux ends a process with the one that started it")
+	}
+	run := launch(t, environment(t, victim+"=1", binary+"="+built), os.Args[0], "-test.run=^TestVictim$")
+	said := run.says(&run.stdout, `victim (\S+) ([\d ]+) ready`)
+	run.kill()
+	require.Eventually(t, func() bool {
+		for _, pid := range strings.Fields(said[2]) {
+			if n, _ := strconv.Atoi(pid); state(n) != "" && state(n) != "Z" {
+				return false
+			}
+		}
+		_, err := os.Stat(said[1])
+		return os.IsNotExist(err)
+	}, patience, look, "%s and the processes %s are gone", said[1], said[2])
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	require.NoError(t, err)
+	require.NotContains(t, string(mounts), said[1])
+}

@@ -1,0 +1,88 @@
+package faults
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/link"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
+)
+
+// TestTwoObserversThatDisagree: one sees the database, and the other sees it over a
+// link that is cut. The one that is active is believed, and what it cannot see is
+// unfit; the other changes nothing, frozen, thawed or standing by.
+func TestTwoObserversThatDisagree(t *testing.T) {
+	t.Parallel()
+	pair := pgtest.StartPair(t)
+	cable, err := link.New(pair.Leader().Host())
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, cable.Close()) })
+	over, err := url.Parse(pair.Leader().URL("postgres"))
+	require.NoError(t, err)
+	over.Host = cable.Address()
+
+	r := newRig(t, pair.URL("postgres"))
+	r.worker(r.address)
+	short := r.observer(over.String())
+	r.until(ltp.Stable)
+	sound := r.observer(r.orders)
+	r.awaitObserver(short)
+
+	cable.Cut()
+	down := r.until(ltp.Unstable)
+	assert.Contains(t, down.Observer, fmt.Sprint(short.cmd.Process.Pid))
+	ids := r.defers("disagree", 10)
+	assert.Empty(t, r.rows(), "nothing is written into what nobody sees")
+
+	short.freeze()
+	r.awaitObserver(sound)
+	up := r.until(ltp.Stable)
+	assert.Greater(t, up.Epoch, down.Epoch)
+	short.thaw()
+	r.submit("disagree-thawed")
+	ids = append(ids, "disagree-thawed")
+	require.Equal(t, ltp.Executed, r.ended("disagree-thawed").State)
+	assert.Equal(t, up.Epoch, r.until(ltp.Stable).Epoch, "what it says is not believed")
+
+	sound.interrupt() // it hands over to the one that cannot see
+	r.awaitObserver(short)
+	r.until(ltp.Unstable)
+	ids = append(ids, r.defers("disagree-again", 5)...)
+	cable.Mend()
+	r.executedOnce(ids)
+}
+
+// awaitObserver waits until an observer is the active one.
+func (r *rig) awaitObserver(o *process) {
+	r.t.Helper()
+	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
+		var beat activities.Beat
+		err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat)
+		return err == nil && strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.cmd.Process.Pid))
+	})
+}
+
+// told reports whether that is what observers have said last, read or not.
+func (r *rig) told(v ltp.Verdict) bool {
+	r.t.Helper()
+	var last ltp.Observation
+	events := r.client.GetWorkflowHistory(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		e, err := events.Next()
+		require.NoError(r.t, err)
+		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s.GetSignalName() == ltp.ObservationSignal {
+			require.NoError(r.t, converter.GetDefaultDataConverter().FromPayloads(s.GetInput(), &last))
+		}
+	}
+	return last.Verdict == v
+}

@@ -1,0 +1,217 @@
+package faults
+
+import (
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+)
+
+// TestRandomWalk breaks and mends the order node at random while customers order,
+// cancel and repeat themselves, and checks after every step that the promises of
+// ARCHITECTURE.md hold. In the end everything is mended, everything drains, the audit
+// of every incident holds and its export is verified.
+//
+// FAULTS_SEED chooses the walk, FAULTS_STEPS its length, FAULTS_ORDERS how many orders
+// come with every step. The same seed takes the same steps; how they meet is up to the
+// machine.
+func TestRandomWalk(t *testing.T) {
+	t.Parallel()
+	seed, steps, orders := setting("FAULTS_SEED", 20251117), setting("FAULTS_STEPS", 12), setting("FAULTS_ORDERS", 8)
+	w := newWalk(t, seed)
+	taken := 0
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("It failed at step %d. To see it again:\nFAULTS_SEED=%d FAULTS_STEPS=%d FAULTS_ORDERS=%d go test ./tests/faults -run '^TestRandomWalk$' -count=1 -v",
+				taken, seed, min(taken, steps), orders)
+		}
+	})
+	for taken = 1; taken <= steps && !t.Failed(); taken++ {
+		s := w.choose()
+		t.Logf("step %d: %s", taken, s.name)
+		w.submit(wishes(w.random, fmt.Sprintf("w-%03d", taken), orders))
+		s.do()
+		w.settle()
+	}
+	if !t.Failed() {
+		w.mend()
+	}
+}
+
+// walk is an order node and what is wrong with it.
+type walk struct {
+	*books
+	random *rand.Rand
+	units  []*unit
+
+	down   bool   // Temporal is away
+	unlock func() // ends an outage of the order database; nil when it is fit
+	held   bool
+	paused bool
+	x      *exchange // between the workers and Temporal
+	store  *visibility
+}
+
+// unit is one process of the node.
+type unit struct {
+	kind   string
+	start  func() *process
+	p      *process // nil while it is down
+	frozen bool
+}
+
+func (u *unit) works() bool { return u.p != nil && !u.frozen }
+
+func newWalk(t *testing.T, seed int) *walk {
+	t.Helper()
+	r := newRig(t, "")
+	r.refuses(refusedSKU)
+	w := &walk{random: rand.New(rand.NewPCG(uint64(seed), 1)), x: newExchange(t, r.address), store: &visibility{}}
+	w.x.on(w.store.handle)
+	listen := freeAddress(t)
+	w.books = r.books("http://" + listen)
+	worker := func() *process { return r.worker(w.x.address) }
+	observer := func() *process { return r.observer(r.orders) }
+	api := func() *process {
+		p, _ := r.api(r.address, listen)
+		return p
+	}
+	w.units = []*unit{{kind: "worker", start: worker}, {kind: "worker", start: worker},
+		{kind: "observer", start: observer}, {kind: "observer", start: observer}, {kind: "API", start: api}}
+	for _, u := range w.units {
+		u.p = u.start()
+	}
+	r.until(ltp.Stable)
+	return w
+}
+
+// refuses has the order database refuse an article for good.
+func (r *rig) refuses(sku string) {
+	r.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.t, err)
+	defer db.Close()
+	_, err = db.ExecContext(r.ctx, "CREATE TRIGGER refuses BEFORE INSERT ON orders WHEN NEW.body LIKE '%"+sku+"%' BEGIN SELECT RAISE(ABORT, 'not sold'); END")
+	require.NoError(r.t, err)
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+// freeze freezes a unit.
+func (w *walk) freeze(u *unit) {
+	w.t.Helper()
+	if u.frozen = true; w.unlock != nil {
+		u.p.freeze()
+		return
+	}
+	w.rig.freeze(u.p)
+}
+
+// working is how many units of a kind work.
+func (w *walk) working(kind string) (n int) {
+	for _, u := range w.units {
+		if u.kind == kind && u.works() {
+			n++
+		}
+	}
+	return n
+}
+
+// settle gives the node the time that it needs to show what it must, by what is wrong
+// with it, and checks the promises.
+func (w *walk) settle() {
+	w.t.Helper()
+	drain := w.random.IntN(2) == 0 // drawn in any case, so that the walk stays the same
+	if w.down {
+		return // nobody can look
+	}
+	fit := w.unlock == nil && !w.held
+	switch observed := w.working("observer") > 0; {
+	case w.working("worker") == 0: // the state is nobody's
+	case w.held, observed && !fit:
+		w.until(ltp.Unstable)
+	case !observed:
+		w.untilFits("UNKNOWN", func(now board.Reading) bool { return now.State == ltp.Unknown })
+	case w.store.sick() || w.paused:
+		w.untilFits("a fit state", func(now board.Reading) bool { return now.State.Fit() && !now.Blind })
+	default:
+		w.until(ltp.Stable)
+		if drain {
+			w.settled()
+		}
+	}
+	w.check()
+}
+
+// mend repairs everything, and holds what there is in the end against every promise.
+func (w *walk) mend() {
+	w.t.Helper()
+	w.t.Log("everything is mended")
+	if w.down {
+		w.serve()
+		w.down = false
+	}
+	w.store.set("", 0)
+	for _, u := range w.units {
+		switch {
+		case u.p == nil:
+			u.p = u.start()
+		case u.frozen:
+			u.p.thaw()
+			u.frozen = false
+		}
+	}
+	if w.unlock != nil {
+		w.unlock()
+		w.unlock = nil
+	}
+	if w.held {
+		w.release()
+		w.held = false
+	}
+	if w.paused {
+		w.resume()
+	}
+	w.customer.Wait() // everybody has an answer
+	w.until(ltp.Stable)
+	w.settled()
+	w.check()
+	for id, e := range w.entries {
+		require.Truef(w.t, e.promised && e.ended != "", "%s: %+v", id, e)
+	}
+	w.until(ltp.Stable)
+	w.audited()
+	w.verified()
+}
+
+// storm sends orders words that were true once: of recoveries that are over, and of the
+// one that goes on, again and again. False ones the audit would rightly call so.
+func (w *walk) storm() {
+	w.t.Helper()
+	o, err := w.reader().Orientation(w.rig.ctx, ltp.DefaultComponent)
+	require.NoError(w.t, err)
+	var words []ltp.Stability
+	for _, f := range o.Frames {
+		if said := f.Orientation; said.State.Fit() {
+			words = append(words, ltp.Stability{Component: said.Component, State: said.State, Epoch: said.Epoch})
+		}
+	}
+	_, open := w.promised()
+	for i := range min(1000, 20*len(open)) {
+		id := ltp.OrderWorkflowID(open[i%len(open)])
+		// An order that has ended meanwhile takes none.
+		_ = w.client.SignalWorkflow(w.rig.ctx, id, "", ltp.StabilitySignal, words[i%len(words)])
+	}
+}

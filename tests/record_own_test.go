@@ -1,0 +1,93 @@
+package tests
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// recordOwnActivity has an activity of the user's execute orders, as one in another
+// language would: it knows nothing of receipts.
+func recordOwnActivity(t *testing.T) {
+	r := newRig(t, anonymous)
+	r.start = starter.New(r.client, starter.WithExecution(fulfil))
+	n := r.up(r.config())
+	shop := func() worker.Worker {
+		w := worker.New(r.client, fulfil.TaskQueue, worker.Options{DisableWorkflowWorker: true})
+		tried := 0
+		w.RegisterActivityWithOptions(func(_ context.Context, job ltp.Job) (map[string]string, error) {
+			if tried++; job.Order.ID == "R3" && tried%2 == 1 {
+				return nil, temporal.NewApplicationError("the till is closed", activities.Unavailable)
+			}
+			return map[string]string{"invoice": "I-" + job.Order.ID}, nil
+		}, activity.RegisterOptions{Name: fulfil.Activity})
+		require.NoError(t, w.Start())
+		return w
+	}
+	open := shop()
+	r.until(n, ltp.Stable)
+	r.submit(order("R1"))
+	r.ended("R1")
+	r.save("order-own-activity", ltp.OrderWorkflowID("R1"), "")
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	r.decided(r.submit(order("R2")))
+	end()
+	r.ended("R2")
+	r.save("order-own-activity-replayed", ltp.OrderWorkflowID("R2"), "")
+	r.until(n, ltp.Stable)
+	open.Stop()
+	r.submit(order("R3"))
+	require.Eventually(t, func() bool {
+		st, err := r.start.Get(r.ctx, "R3")
+		require.NoError(t, err)
+		return st.Reason == ltp.ReasonExecuteUnavailable
+	}, patience, 50*time.Millisecond)
+	open = shop()
+	defer open.Stop()
+	r.ended("R3")
+	r.save("order-own-activity-not-taken", ltp.OrderWorkflowID("R3"), "")
+}
+
+// recordSetAside lets an order fail until it is set aside.
+func recordSetAside(t *testing.T) {
+	r := newRig(t, anonymous)
+	r.exec(`CREATE TRIGGER poison BEFORE INSERT ON orders WHEN NEW.id = 'R1' BEGIN SELECT json_extract('{', '$.a'); END`)
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: 20 * time.Second, Most: time.Minute}
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	r.submit(order("R1"))
+	r.setAside("R1")
+	r.save("order-set-aside", ltp.OrderWorkflowID("R1"), "")
+}
+
+// recordFailingBefore lets an order fail under the earlier build, which sets nothing aside,
+// more often than today's would let it.
+func recordFailingBefore(t *testing.T) {
+	d := newDeployment(t)
+	d.exec(`CREATE TRIGGER poison BEFORE INSERT ON orders WHEN NEW.id = 'R1' BEGIN SELECT json_extract('{', '$.a'); END`)
+	d.earlier()
+	d.untilOn(d.watch(), ltp.Stable)
+	d.submit(order("R1"))
+	require.Eventually(t, func() bool {
+		failed := 0
+		for _, e := range d.history(ltp.OrderWorkflowID("R1")).GetEvents() {
+			if e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED {
+				failed++
+			}
+		}
+		return failed > ltp.MaxAttempts+1
+	}, 20*time.Minute, 5*time.Second)
+	d.save("order-failing-under-an-earlier-build", ltp.OrderWorkflowID("R1"), "")
+}

@@ -1,0 +1,54 @@
+package tests
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// recordSteering pauses a replay before it begins, has an order woken by its backstop
+// meanwhile, and resumes it at a rate; and has a steered Orientation continue as new.
+func recordSteering(t *testing.T) {
+	r := newRig(t, anonymous)
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: 3 * time.Second, Most: time.Minute}
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	r.decided(r.submit(order("R1")))
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
+	end()
+	recovery := r.until(n, ltp.Recovering).Epoch
+	r.awaitEvent(ltp.OrderWorkflowID("R1"), func(e *historypb.HistoryEvent) bool {
+		asked, ok, err := trace.Routing(e)
+		require.NoError(t, err)
+		return ok && asked.Reason == ltp.ReasonReplayPaused
+	})
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), Rate: new(50.0), By: "bob", Why: "it is warm"}))
+	r.ended("R1")
+	r.save("order-deferred-by-a-pause", ltp.OrderWorkflowID("R1"), "")
+	r.until(n, ltp.Stable)
+	r.replayed(recovery)
+	r.save("orientation-steered", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
+}
+
+// recordSteeredLongLife has a paused Orientation continue as new, and resumes it then.
+func recordSteeredLongLife(t *testing.T) {
+	r := newRig(t, anonymous, shortHistories)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	id, first := ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun()
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
+	for r.orientationRun() == first {
+		require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"}))
+	}
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "it is warm"}))
+	r.save("orientation-steered-continues-as-new", id, first)
+	r.save("orientation-steered-continued", id, r.orientationRun())
+}

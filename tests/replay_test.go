@@ -1,0 +1,55 @@
+package tests
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/replay"
+)
+
+// TestARecoveryGoesByClassAndThenByAge: a plan says in which order, and it comes to pass.
+func TestARecoveryGoesByClassAndThenByAge(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	c.Pace.Parallel = 1 // each signal after the one before
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a look at the classes"}))
+	r.until(n, ltp.Unstable)
+	for _, o := range []struct {
+		id       string
+		priority int
+	}{{"class-usual-1", 0}, {"class-last", 5}, {"class-second", 2}, {"class-usual-2", 0}, {"class-fourth", 4}, {"class-first", 1}} {
+		placed := order(o.id)
+		placed.Priority = o.priority
+		assert.Equal(t, ltp.Deferred, r.decided(r.submit(placed)).State)
+	}
+	wanted := []string{"class-first", "class-second", "class-usual-1", "class-usual-2", "class-fourth", "class-last"}
+	epoch := n.Board.Orientation(ltp.DefaultComponent).Epoch
+	require.EventuallyWithT(t, func(t *assert.CollectT) { // the visibility store lags
+		var planned []string
+		err := replay.Plan(r.ctx, r.client, ltp.DefaultComponent, epoch+1, func(o replay.PlannedOrder) error {
+			planned = append(planned, o.OrderID)
+			return nil
+		})
+		assert.NoError(t, err)
+		assert.Equal(t, wanted, planned)
+	}, patience, 100*time.Millisecond)
+
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "seen"}))
+	var last time.Time
+	for _, id := range wanted {
+		assert.Equal(t, ltp.Executed, r.ended(id).State)
+		told := r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+			return e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
+		}).GetEventTime().AsTime()
+		assert.False(t, told.Before(last), id)
+		last = told
+	}
+}

@@ -1,0 +1,290 @@
+package tests
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/ledger"
+	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/sequence"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// cutOff is a connection over which no order is put in line.
+type cutOff struct{ client.Client }
+
+func (cutOff) SignalWithStartWorkflow(context.Context, string, string, any, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+	return nil, errors.New("cut off")
+}
+
+// of is an order of an ordering key.
+func of(key, id string) ltp.Order {
+	o := order(id)
+	o.OrderingKey = key
+	return o
+}
+
+func lineID(key string, n int) string { return fmt.Sprintf("%s-%d", key, n) }
+
+// TestSequenceOutlivesItsRun: orders that stand in line when their sequence begins a new
+// run keep their places, while further ones join.
+func TestSequenceOutlivesItsRun(t *testing.T) {
+	const orders = 60
+	r := newRig(t, shortHistories)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	r.until(n, ltp.Unstable)
+	r.longLine("c-17", orders)
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	var want []string
+	for i := range orders {
+		want = append(want, lineID("c-17", i))
+		assert.Equal(t, ltp.Executed, r.ended(want[i]).State)
+	}
+	assert.Equal(t, want, r.rowsInTurn("c-17-"))
+}
+
+// apart starts a node that accepts and observes, and one that works, so that the worker
+// can be restarted by itself.
+func (r *rig) apart() (door *node.Node, api string, work func() *node.Node) {
+	c := r.config()
+	c.Worker = false
+	api = r.listen(&c)
+	return r.up(c), api, func() *node.Node {
+		w := r.config()
+		w.Observe = false
+		return r.up(w)
+	}
+}
+
+// rowsInTurn are the ids in the order database that begin so, in the order in which they
+// were written.
+func (r *rig) rowsInTurn(prefix string) (ids []string) {
+	r.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.t, err)
+	defer db.Close()
+	rows, err := db.QueryContext(r.ctx, "SELECT id FROM orders WHERE id LIKE ? || '%' ORDER BY created_at, rowid", prefix)
+	require.NoError(r.t, err)
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		require.NoError(r.t, rows.Scan(&id))
+		ids = append(ids, id)
+	}
+	require.NoError(r.t, rows.Err())
+	return ids
+}
+
+// TestOrdersOfOneKeyNeverOvertakeEachOther: 20 customers send 10 orders each, one after
+// the other, while the component is fit, while it is not and while it recovers, and the
+// worker is restarted in each of these. Some are cancelled while they wait.
+func TestOrdersOfOneKeyNeverOvertakeEachOther(t *testing.T) {
+	const keys, each = 20, 10
+	r := newRig(t)
+	door, api, work := r.apart()
+	worker := work()
+	r.until(door, ltp.Stable)
+	id := func(key, n int) string { return lineID(fmt.Sprintf("k%02d", key), n) }
+	post := func(key, n int) {
+		body := strings.TrimSuffix(orderJSON(id(key, n)), "}") + fmt.Sprintf(`,"ordering_key":"customer-%d"}`, key)
+		response, answer := do(t, "POST", api+"/orders", body, map[string]string{"Prefer": "respond-async"})
+		assert.Equal(t, http.StatusAccepted, response.StatusCode, "%v", answer)
+	}
+	send := func(from, to int, meanwhile func()) {
+		var customers sync.WaitGroup
+		for key := range keys {
+			customers.Go(func() {
+				for n := from; n < to; n++ {
+					post(key, n)
+				}
+			})
+		}
+		meanwhile()
+		customers.Wait()
+	}
+	restart := func() {
+		worker.Stop()
+		worker = work()
+	}
+
+	send(0, 4, restart)
+	end := r.outage()
+	r.until(door, ltp.Unstable)
+	send(4, 7, restart)
+	cancelled := map[string]bool{}
+	for key := range 3 {
+		cancelled[id(key, 5)] = true
+		require.NoError(t, r.start.Cancel(r.ctx, id(key, 5)))
+		assert.Equal(t, ltp.Cancelled, r.ended(id(key, 5)).State)
+	}
+	end()
+	r.until(door, ltp.Recovering)
+	send(7, each, restart)
+
+	for key := range keys {
+		var want []string
+		for n := range each {
+			state := ltp.Executed
+			if cancelled[id(key, n)] {
+				state = ltp.Cancelled
+			} else {
+				want = append(want, id(key, n))
+			}
+			assert.Equal(t, state, r.ended(id(key, n)).State, id(key, n))
+		}
+		assert.Equal(t, want, r.rowsInTurn(fmt.Sprintf("k%02d-", key)), "in the order in which they were acknowledged")
+	}
+	r.until(door, ltp.Stable)
+	for key := range keys {
+		require.Eventually(t, func() bool {
+			seen, err := sequence.Look(r.ctx, r.client, fmt.Sprintf("customer-%d", key))
+			return err == nil && !seen.Running
+		}, patience, 50*time.Millisecond, "a sequence ends when nobody stands in line")
+	}
+	worker.Stop()
+	door.Stop()
+
+	a := r.audited(0, "--orders-db", r.orders)
+	assert.Equal(t, audit.Held, a.Verdict)
+	first := a.Claim(audit.FirstFirst)
+	assert.EqualValues(t, keys, first.Figures["ordering_keys"])
+	assert.Positive(t, a.Claim(audit.SafeMode).Figures["in_line"])
+	file := filepath.Join(t.TempDir(), "incident.jsonl")
+	status, said := r.command("trace", "export", "-o", file, "--state-dir", r.dir)
+	require.Zero(t, status, said)
+	status, said = r.command("trace", "verify", file, "--key", filepath.Join(r.dir, ledger.PublicKeyFile))
+	require.Zero(t, status, said)
+	assert.Contains(t, said, "is whole")
+}
+
+// TestOrderThatWaitsForItsTurnSaysSo without a worker, and a customer who waits for the
+// answer is not told off for a turn that comes at once.
+func TestOrderThatWaitsForItsTurnSaysSo(t *testing.T) {
+	r := newRig(t)
+	door, api, work := r.apart()
+	worker := work()
+	r.until(door, ltp.Stable)
+	body := strings.TrimSuffix(orderJSON("T0"), "}") + `,"ordering_key":"c-17","priority":2}`
+	response, answer := do(t, "POST", api+"/orders", body, map[string]string{"Prefer": "wait=30"})
+	assert.Equal(t, http.StatusCreated, response.StatusCode, "%v", answer)
+	assert.EqualValues(t, 2, answer["priority"])
+
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	r.until(door, ltp.Unstable)
+	assert.Equal(t, ltp.ReasonUnstable, r.decided(r.submit(of("c-17", "T1"))).Reason)
+	assert.Equal(t, ltp.ReasonUnstable, r.decided(r.submit(of("c-17", "T2"))).Reason, "it defers as usual")
+	// T1 ends by force while no worker could hear of it.
+	require.NoError(t, r.client.CancelWorkflow(r.ctx, ltp.SequenceWorkflowID("c-17"), "")) // without effect
+	worker.Stop()
+	require.NoError(t, r.client.TerminateWorkflow(r.ctx, ltp.OrderWorkflowID("T1"), "", "by hand"))
+	worker = work()
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.until(door, ltp.Stable)
+	require.Eventually(t, func() bool {
+		st, err := r.start.Get(r.ctx, "T2")
+		return err == nil && st.Reason == ltp.ReasonAwaitsTurn
+	}, patience, 50*time.Millisecond)
+	worker.Stop()
+
+	st, err := r.start.Get(r.ctx, "T2")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Deferred, st.State)
+	assert.Equal(t, ltp.TurnCommitment, st.Commitment)
+	assert.Empty(t, st.Component, "it waits for no component, and no replay waits for it")
+	assert.Zero(t, st.Epoch)
+	status, said := r.command("orders", "list", "--state", "DEFERRED")
+	assert.Zero(t, status)
+	assert.Contains(t, said, "its turn")
+
+	work()
+	assert.Equal(t, ltp.Executed, r.ended("T2").State, "the line goes on behind an order that cannot say that it ended")
+	story, err := r.reader().Order(r.ctx, "T2")
+	require.NoError(t, err)
+	last := story.Frames[len(story.Frames)-2]
+	assert.Equal(t, ltp.WokenByTurn, last.Request.Woken)
+}
+
+// TestOrderWhoseAcceptanceWasCutOff: whoever accepts it dies before it stands in line. It
+// is sent again, as nobody has promised anything, and goes behind what was acknowledged
+// meanwhile; one that is not sent again finds its place by itself.
+func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	cut := starter.New(cutOff{r.client})
+	for _, id := range []string{"A1", "A2"} {
+		_, err := cut.Submit(r.ctx, of("c-17", id))
+		require.Error(t, err)
+	}
+	r.submit(of("c-17", "B1"))
+	sub := r.submit(of("c-17", "A1"))
+	assert.True(t, sub.Repeated)
+	end()
+	for _, id := range []string{"A1", "A2", "B1"} {
+		assert.Equal(t, ltp.Executed, r.ended(id).State, id)
+	}
+	assert.Equal(t, []string{"B1", "A1"}, append(r.rowsInTurn("B"), r.rowsInTurn("A1")...))
+	var b1, a1 time.Time
+	for id, at := range map[string]*time.Time{"B1": &b1, "A1": &a1} {
+		story, err := r.reader().Order(r.ctx, id)
+		require.NoError(t, err)
+		*at = story.Executions[0].ScheduledAt
+		if id == "B1" {
+			*at = story.EndedAt
+		}
+	}
+	assert.False(t, a1.Before(b1), "A1 was acknowledged after B1")
+}
+
+// TestCostOfAnOrderingKey counts what a key adds: orders without one pay nothing, which
+// the other tests of this kind hold to.
+func TestCostOfAnOrderingKey(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	var alone, behind []string
+	for i := range 5 {
+		id := fmt.Sprintf("alone-%d", i)
+		r.submit(of(id, id))
+		r.ended(id)
+		alone = append(alone, id)
+	}
+	r.withinBudget(alone, cost{events: 21, transitions: 14})
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	for i := range 5 {
+		id := fmt.Sprintf("behind-%d", i)
+		r.decided(r.submit(of("c-17", id)))
+		behind = append(behind, id)
+	}
+	end()
+	r.withinBudget(behind, cost{events: 30, transitions: 20})
+	for _, key := range []string{"alone-0", "c-17"} {
+		d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.SequenceWorkflowID(key), "")
+		require.NoError(t, err)
+		t.Logf("the sequence of %s: %d events", key, d.GetWorkflowExecutionInfo().GetHistoryLength())
+		_ = r.client.GetWorkflow(r.ctx, ltp.SequenceWorkflowID(key), "").Get(r.ctx, nil)
+		assert.NotEqual(t, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, d.GetWorkflowExecutionInfo().GetStatus())
+	}
+}

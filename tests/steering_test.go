@@ -1,0 +1,117 @@
+package tests
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/ledger"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// TestAPausedReplayReleasesNothingUntilItIsResumed: an operator pauses during the
+// outage. After recovery nothing is released, and what its backstop wakes goes on
+// waiting; the commands tell so without a worker's help. Resumed, every order is executed
+// once, and the incident proves itself with the pause in it.
+func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: time.Second, Most: 2 * time.Second}
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	cli := newTerminal(t)
+	cli.env = environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	assert.Contains(t, cli.run("replay", "status"), "no order waits")
+	assert.Contains(t, cli.run("replay", "plan"), "No order waits")
+	assert.Contains(t, cli.refused("replay", "resume", "--why", "x"), "the replay is not paused")
+	assert.Contains(t, cli.refused("replay", "rate", "0.01", "--why", "x"), "pause the replay instead")
+	assert.Contains(t, cli.refused("replay", "rate", "NaN", "--why", "x"), "is none")
+	assert.Contains(t, cli.refused("replay", "pause"), "--why")
+
+	end := r.outage()
+	fell := r.until(n, ltp.Unstable).Epoch
+	var ids []string
+	for i := range 12 {
+		ids = append(ids, fmt.Sprintf("paused-%02d", i))
+		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(ids[i]))).State)
+	}
+	require.Eventually(t, func() bool { return strings.Contains(cli.run("replay", "status"), "Waiting: 12 orders") }, patience, time.Second)
+	assert.Contains(t, cli.run("replay", "status"), "First in turn: paused-00")
+	var said ltp.Steering
+	require.NoError(t, json.Unmarshal([]byte(cli.run("replay", "pause", "--by", "ann", "--why", "the cache is cold")), &said))
+	assert.True(t, said.Paused)
+	assert.Equal(t, ids, planned(cli), "the plan for when it recovers, in turn")
+
+	end()
+	recovering := r.until(n, ltp.Recovering)
+	for _, id := range ids {
+		r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+			asked, ok, err := trace.Routing(e)
+			require.NoError(t, err)
+			return ok && asked.Reason == ltp.ReasonReplayPaused && asked.Epoch == recovering.Epoch
+		})
+		st, err := r.start.Get(r.ctx, id)
+		require.NoError(t, err)
+		assert.Equal(t, ltp.Deferred, st.State)
+		assert.Equal(t, fell, st.Epoch, "under which the replay looks for it")
+	}
+	shows := func(s string) func() bool {
+		return func() bool { return strings.Contains(cli.run("replay", "status"), s) }
+	}
+	require.Eventually(t, shows("0 of 12 released, 12 left"), patience, time.Second)
+	assert.Contains(t, cli.run("replay", "status"), "PAUSED, by ann")
+	assert.Contains(t, cli.run("orientation", "get"), `"paused": true`)
+	assert.Equal(t, ids, planned(cli))
+	assert.Equal(t, recovering.Epoch, r.until(n, ltp.Recovering).Epoch, "a pause changes no epoch")
+
+	cli.run("replay", "resume", "--rate", "50", "--by", "bob", "--why", "the cache is warm")
+	r.executedOnce("paused-", ids)
+	r.until(n, ltp.Stable)
+	r.replayed(recovering.Epoch)
+	n.Stop()
+	assert.Contains(t, cli.run("replay", "status"), "at most 50 orders/s, by bob")
+
+	told := cli.run("inspect")
+	for _, note := range []string{"ann paused the replay: the cache is cold", "bob resumed the replay, at most 50 orders/s: the cache is warm", "REPLAY_PAUSED"} {
+		assert.Contains(t, told, note)
+	}
+	file := filepath.Join(t.TempDir(), "incident.jsonl")
+	cli.run("trace", "export", "-o", file)
+	public, err := os.ReadFile(filepath.Join(cli.stateDir, ledger.PublicKeyFile))
+	require.NoError(t, err)
+	assert.Contains(t, cli.run("trace", "verify", file, "--key", strings.TrimSpace(string(public))), "is whole")
+	status, printed := r.command("audit", "--orders-db", r.orders)
+	assert.Zero(t, status, printed)
+}
+
+// planned are the orders of a plan, in turn.
+func planned(cli *terminal) (ids []string) {
+	cli.t.Helper()
+	lines := bufio.NewScanner(strings.NewReader(cli.run("replay", "plan", "--all", "--json")))
+	for n := 1; lines.Scan(); n++ {
+		var o struct {
+			No      int    `json:"no"`
+			OrderID string `json:"order_id"`
+		}
+		require.NoError(cli.t, json.Unmarshal(lines.Bytes(), &o))
+		assert.Equal(cli.t, n, o.No)
+		ids = append(ids, o.OrderID)
+	}
+	return ids
+}
+
+// replayed waits for the end of a replay.
+func (r *rig) replayed(epoch int64) {
+	r.t.Helper()
+	require.NoError(r.t, r.client.GetWorkflow(r.ctx, ltp.ReplayWorkflowID(ltp.DefaultComponent, epoch), "").Get(r.ctx, nil))
+}

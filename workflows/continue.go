@@ -1,0 +1,87 @@
+package workflows
+
+import (
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/ltp-node/ltp"
+)
+
+// continueAsNew begins a new run with everything that this one knows. What was said
+// meanwhile is applied first, so that nothing is lost: applying may take a while in
+// which more is said, and no handler may be left in the middle. What arrives after that
+// fails this workflow task, and the next one begins here with it.
+func (o *orientation) continueAsNew(ctx workflow.Context) error {
+	if o.observingEnd != nil {
+		o.observingEnd()
+	}
+	for more := true; more; {
+		if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+			return err
+		}
+		var err error
+		if more, err = o.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	next := o.in
+	next.Continued, next.Term, next.Steering, next.Words = &o.condition, o.term, o.steering, o.words
+	return workflow.NewContinueAsNewError(ctx, Orientation, next)
+}
+
+// catchUp applies the signals that have arrived, and reports whether there were any.
+func (o *orientation) catchUp(ctx workflow.Context) (some bool, err error) {
+	for {
+		var seen ltp.Observation
+		if !o.observations.ReceiveAsync(&seen) {
+			break
+		}
+		some = true
+		if err := o.observed(ctx, seen); err != nil {
+			return some, err
+		}
+	}
+	for {
+		var epoch int64
+		if !o.drained.ReceiveAsync(&epoch) {
+			return some, nil
+		}
+		some = true
+		if _, err := o.apply(ctx, ltp.Input{Drained: epoch}); err != nil {
+			return some, err
+		}
+	}
+}
+
+// maxWords is how many words are remembered: more than Temporal has under way at once
+// for one workflow.
+const maxWords = 32
+
+// handle has the words of operators under a name carried out, if they may be said. A
+// word that the run before carried out in the very workflow task in which it continued as
+// new is given to this run again, by Temporal itself: it is answered with what holds, and
+// not carried out twice.
+func handle[Word, Answer any](ctx workflow.Context, o *orientation, name string,
+	carryOut func(workflow.Context, Word) (Answer, error), may func(Word) error, now func() Answer) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, name,
+		func(ctx workflow.Context, w Word) (Answer, error) {
+			if o.repeated(ctx) {
+				return now(), nil
+			}
+			o.words = append(o.words, workflow.GetCurrentUpdateInfo(ctx).ID)
+			o.words = o.words[max(0, len(o.words)-maxWords):]
+			return carryOut(ctx, w)
+		},
+		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, w Word) error {
+			if o.repeated(ctx) {
+				return nil
+			}
+			return may(w)
+		}})
+}
+
+// repeated reports whether an earlier run has carried out the word.
+func (o *orientation) repeated(ctx workflow.Context) bool {
+	return slices.Contains(o.in.Words, workflow.GetCurrentUpdateInfo(ctx).ID)
+}

@@ -1,0 +1,231 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/workflows"
+)
+
+// answer is what became of an operator's word.
+type answer struct {
+	refused, failed error
+	taken           bool
+}
+
+// operator says a word after a time, from within the workflow's clock.
+func (e *orientationTest) operator(after time.Duration, update string, word any) *answer {
+	a := new(answer)
+	e.RegisterDelayedCallback(func() { e.say(a, update, word) }, after)
+	return a
+}
+
+func (e *orientationTest) say(a *answer, update string, word any) { e.sayAs("", a, update, word) }
+
+// sayAs says a word under an id; without one it has an id of its own.
+func (e *orientationTest) sayAs(id string, a *answer, update string, word any) {
+	e.UpdateWorkflow(update, id, &testsuite.TestUpdateCallback{
+		OnAccept:   func() {},
+		OnReject:   func(err error) { a.refused = err },
+		OnComplete: func(_ any, err error) { a.taken, a.failed = err == nil, err },
+	}, word)
+}
+
+func pause(by string) ltp.Steer { return ltp.Steer{Paused: new(true), By: by, Why: "as the test says"} }
+func resume(by string) ltp.Steer {
+	return ltp.Steer{Paused: new(false), By: by, Why: "as the test says"}
+}
+func limit(by string, rate float64) ltp.Steer {
+	return ltp.Steer{Rate: new(rate), By: by, Why: "as the test says"}
+}
+
+// TestSteeringChangesNeitherStateNorEpoch: it stands beside the orientation until
+// another word is said, and what a word does not name stays.
+func TestSteeringChangesNeitherStateNorEpoch(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	words := []*answer{
+		e.operator(10*time.Second, ltp.SteerUpdate, pause("ann")),
+		e.operator(20*time.Second, ltp.SteerUpdate, limit("bob", 50)),
+		e.operator(40*time.Second, ltp.SteerUpdate, resume("ann")),
+		e.operator(50*time.Second, ltp.SteerUpdate, limit("bob", 0)),
+	}
+	e.sees(30*time.Second, ltp.Unhealthy, "sick")
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Unstable}, e.play(time.Hour))
+	for _, w := range words {
+		assert.True(t, w.taken, "%+v", w)
+	}
+	require.Len(t, e.steered, 4)
+	for i, want := range []ltp.Steering{
+		{Paused: true, By: "ann"}, {Paused: true, Rate: 50, By: "bob"}, {Rate: 50, By: "ann"}, {By: "bob"},
+	} {
+		want.Why, want.Since = "as the test says", e.steered[i].Since
+		assert.Equal(t, want, e.steered[i])
+	}
+	assert.Equal(t, 10*time.Second, e.steered[1].Since.Sub(e.steered[0].Since))
+}
+
+// TestOnlyASensibleWordSteers: what is refused leaves nothing behind.
+func TestOnlyASensibleWordSteers(t *testing.T) {
+	for name, c := range map[string]struct {
+		word ltp.Steer
+		says string
+	}{
+		"nobody says it":       {ltp.Steer{Paused: new(true), Why: "x"}, "who"},
+		"nobody says why":      {ltp.Steer{Paused: new(true), By: "ann"}, "why"},
+		"it says nothing":      {ltp.Steer{By: "ann", Why: "x"}, "what is to change"},
+		"nothing is paused":    {resume("ann"), "not paused"},
+		"a negative rate":      {limit("ann", -1), "rate"},
+		"slower than a crawl":  {limit("ann", ltp.MinRate/2), "pause the replay instead"},
+		"resumed at no rate":   {ltp.Steer{Paused: new(true), Rate: new(-0.5), By: "ann", Why: "x"}, "rate"},
+		"resumed, none paused": {ltp.Steer{Paused: new(false), Rate: new(100.0), By: "ann", Why: "x"}, "not paused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newOrientationTest(t)
+			e.observedBy()
+			a := e.operator(time.Second, ltp.SteerUpdate, c.word)
+			e.play(time.Minute)
+			assert.ErrorContains(t, a.refused, c.says)
+			assert.Empty(t, e.steered)
+		})
+	}
+}
+
+// TestContinuingAsNewKeepsTheSteering: a pause goes on in the next run, which knows of
+// it: it can be resumed, and the rate that stood beside it stays.
+func TestContinuingAsNewKeepsTheSteering(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.operator(time.Second, ltp.SteerUpdate, limit("bob", 50))
+	e.operator(2*time.Second, ltp.SteerUpdate, pause("ann"))
+	// Nothing but a word wakes the workflow when it is time to continue as new.
+	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, time.Minute)
+	last := e.operator(2*time.Minute, ltp.SteerUpdate, limit("bob", 60))
+	began := e.Now()
+	in := e.continued()
+	assert.Less(t, e.Now().Sub(began), time.Hour, "the word woke it")
+	assert.True(t, last.taken)
+	assert.Equal(t, ltp.Steering{Paused: true, Rate: 60, By: "bob", Why: "as the test says", Since: in.Steering.Since}, in.Steering)
+
+	e = newOrientationTest(t)
+	e.input = in
+	e.observedBy()
+	resumed := e.operator(time.Second, ltp.SteerUpdate, resume("ann"))
+	e.play(time.Minute)
+	require.NoError(t, resumed.refused)
+	require.Len(t, e.steered, 1)
+	assert.False(t, e.steered[0].Paused)
+	assert.EqualValues(t, 60, e.steered[0].Rate)
+}
+
+// TestContinuingAsNewLeavesNoWordHalfDone: a release that has a replay to start is
+// finished first, and so is what is said while it does.
+func TestContinuingAsNewLeavesNoWordHalfDone(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	e.drained(2*time.Second, 2)
+	e.operator(3*time.Second, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "x"})
+	words := make([]*answer, 0, 3)
+	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, time.Minute)
+	words = append(words,
+		e.operator(time.Minute+1, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"}),
+		e.operator(time.Minute+1, ltp.SteerUpdate, pause("bob")),
+		e.operator(time.Minute+1, ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "y"}))
+	in := e.continued()
+	for _, w := range words {
+		assert.True(t, w.taken, "%+v", w)
+	}
+	assert.True(t, in.Steering.Paused)
+	assert.EqualValues(t, 6, in.Continued.Orientation.Epoch)
+	require.NotNil(t, in.Continued.Orientation.Hold)
+	assert.Equal(t, "bob", in.Continued.Orientation.Hold.By)
+	assert.Len(t, e.replays, 2)
+}
+
+// TestContinuingAsNewHearsWhatIsSaidWhileItCatchesUp: what has been signalled starts a
+// replay, and while that starts an operator says a word that starts another.
+func TestContinuingAsNewHearsWhatIsSaidWhileItCatchesUp(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	e.drained(2*time.Second, 2)
+	e.RegisterDelayedCallback(func() {
+		e.SetContinueAsNewSuggested(true)
+		for _, v := range []ltp.Verdict{ltp.Slow, ltp.Healthy} { // the first is the main loop's, the second is caught up with
+			e.SignalWorkflow(ltp.ObservationSignal, ltp.Observation{Component: ltp.DefaultComponent, Verdict: v, Reason: "as the test says", Observer: "test"})
+		}
+	}, time.Minute)
+	held, released := new(answer), new(answer)
+	e.SetOnChildWorkflowStartedListener(func(*workflow.Info, workflow.Context, converter.EncodedValues) {
+		if len(e.published) > 0 && e.published[len(e.published)-1].Epoch == 5 && !held.taken {
+			e.say(held, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "x"})
+			e.say(released, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"})
+		}
+	})
+	in := e.continued()
+	assert.True(t, held.taken)
+	assert.True(t, released.taken, "%+v", released)
+	assert.Equal(t, ltp.Recovering, in.Continued.Orientation.State)
+	assert.EqualValues(t, 7, in.Continued.Orientation.Epoch)
+}
+
+// TestAWordThatTemporalSaysToTheNextRunAgainIsCarriedOutOnce: as it does with one that
+// was carried out in the workflow task that continued as new.
+func TestAWordThatTemporalSaysToTheNextRunAgainIsCarriedOutOnce(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Unhealthy, "sick")
+	hold, release := ltp.Hold{By: "ann", Why: "x"}, ltp.Release{By: "ann", Why: "x"}
+	e.RegisterDelayedCallback(func() { e.sayAs("first", new(answer), ltp.HoldUpdate, hold) }, 2*time.Second)
+	e.RegisterDelayedCallback(func() {
+		e.SetContinueAsNewSuggested(true)
+		e.sayAs("second", new(answer), ltp.ReleaseUpdate, release)
+	}, 3*time.Second)
+	in := e.continued()
+	require.Nil(t, in.Continued.Orientation.Hold)
+
+	e = newOrientationTest(t)
+	e.input = in
+	e.observedBy()
+	again, anew := new(answer), new(answer)
+	e.RegisterDelayedCallback(func() {
+		e.sayAs("second", again, ltp.ReleaseUpdate, release)
+		e.sayAs("third", anew, ltp.ReleaseUpdate, release)
+	}, time.Second)
+	e.play(time.Minute)
+	assert.True(t, again.taken, "%+v", again)
+	assert.ErrorContains(t, anew.refused, "not held")
+	assert.Empty(t, e.published, "and nothing came of it")
+}
+
+// TestOnlyTheLatestWordsAreRemembered, so that what a run hands on stays small.
+func TestOnlyTheLatestWordsAreRemembered(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	for i := range 100 {
+		e.operator(time.Duration(i)*time.Second, ltp.SteerUpdate, limit("ann", float64(1+i)))
+	}
+	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, 90*time.Second+1)
+	in := e.continued()
+	assert.Len(t, in.Words, 32)
+	assert.EqualValues(t, 92, in.Steering.Rate)
+}
+
+// continued plays until the workflow continues as new, and returns with what.
+func (e *orientationTest) continued() (in workflows.OrientationInput) {
+	e.t.Helper()
+	e.ExecuteWorkflow(workflows.Orientation, e.input)
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(e.t, e.GetWorkflowError(), &next)
+	require.NoError(e.t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+	return in
+}
