@@ -41,10 +41,14 @@ var admissionBenchmark = benchmark{
 			return f, err
 		}, func() (*rig, error) {
 			r, err := b.open(ctx, "")
-			if err == nil {
-				err = r.hold(ctx)
+			if err != nil {
+				return nil, err
 			}
-			return r, err
+			if err := r.hold(ctx); err != nil {
+				r.close()
+				return nil, err
+			}
+			return r, nil
 		})
 	},
 }

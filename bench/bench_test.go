@@ -151,6 +151,13 @@ func TestPageKeepsOtherBenchmarks(t *testing.T) {
 	assert.Equal(t, "new", p.Results[1].Command)
 }
 
+func TestPageKeepsWhatPeopleWrote(t *testing.T) {
+	assert.Equal(t, "# Benchmarks\n\n"+beginMark+"\nnew\n"+endMark+"\n", merge("", "new\n"), "a page that is not there")
+	once := merge("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n", "new\n")
+	assert.Equal(t, "before\n"+beginMark+"\nnew\n"+endMark+"\nafter\n", once)
+	assert.Equal(t, once, merge(once, "new\n"))
+}
+
 func TestNumbersAreReadable(t *testing.T) {
 	for want, v := range map[string]float64{"0": 0, "999": 999, "1,500": 1500, "24,000": 24000, "1,234,567": 1234567, "-1,500": -1500, "": math.NaN()} {
 		assert.Equal(t, want, number(v, 0))

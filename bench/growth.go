@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -20,7 +19,7 @@ var growthBenchmark = benchmark{
 			if i > 0 {
 				sizes += "; "
 			}
-			sizes += fmt.Sprintf("%s, %d rounds", orderCount(g.orders), g.rounds)
+			sizes += fmt.Sprintf("%s, %s", orderCount(g.orders), rounds(g.rounds))
 		}
 		return "deferred, then drained, each time on a new server: " + sizes
 	},
@@ -35,7 +34,7 @@ var growthBenchmark = benchmark{
 				if i >= g.rounds {
 					continue
 				}
-				side := strconv.Itoa(g.orders)
+				side := orderCount(g.orders)
 				f, err := b.grow(ctx, g.orders)
 				if err != nil {
 					return rounds, fmt.Errorf("round %d, %s: %w", i+1, orderCount(g.orders), err)

@@ -46,7 +46,7 @@ var outageBenchmark = benchmark{
 		return aims
 	},
 	setting: func(s sizes) string {
-		return fmt.Sprintf("%s a side arrive evenly in an outage of %s, all three sides at once, on the same order database and server; a Postgres server that turns read-only (where there is no Postgres: an SQLite file that is locked); %d rounds", orderCount(s.outageOrders), s.outage, s.outageRounds)
+		return fmt.Sprintf("%s a side arrive evenly in an outage of %s, all three sides at once, on the same order database and server; a Postgres server that turns read-only (where there is no Postgres: an SQLite file that is locked); %s", orderCount(s.outageOrders), s.outage, rounds(s.outageRounds))
 	},
 	run: func(ctx context.Context, b *bench) (rounds []Round, err error) {
 		for i := range b.outageRounds {

@@ -251,11 +251,11 @@ func TestOrdersThatEndAreReleasedAtTheSpeedOfTheRamp(t *testing.T) {
 	})
 }
 
-// TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly the next time.
+// TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly when it is fit again.
 func TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-		n.add(3000)
+		n.add(10_000)
 		e := engine(n, s, pace.Default())
 		time.AfterFunc(2*time.Second, func() { s.sees(ltp.Unstable, 6) })
 		first, err := release(t, e, drain)

@@ -19,7 +19,8 @@ import (
 
 // asking is a command that asks something of one order or of many.
 type asking struct {
-	// verb is what is asked, and ask says it after a count: "Cancel 12 orders".
+	// verb is what is asked, and ask begins the sentence that says so: "Cancellation of
+	// 12 orders requested".
 	verb, ask string
 	which     starter.Which
 	yes       int
@@ -45,7 +46,7 @@ write may have happened already is finished, and ends EXECUTED.
 }
 
 func (a *app) ordersExpedite() *cobra.Command {
-	ask := &asking{verb: "expedite", ask: "Expedition", one: (*starter.Starter).Expedite, many: (*starter.Starter).ExpediteMany}
+	ask := &asking{verb: "expedite", ask: "Expediting", one: (*starter.Starter).Expedite, many: (*starter.Starter).ExpediteMany}
 	ask.which.State = ltp.Deferred
 	return a.many(&cobra.Command{
 		Use:   "expedite ORDER... | --query QUERY",
@@ -60,10 +61,10 @@ finds. It overrides neither the state of the component nor an ordering key.
 }
 
 const manyHelp = `A query is one of Temporal's visibility store. It is asked among waiting orders only,
-which are those of a running Order workflow; LtpState, LtpReason, LtpComponent, LtpEpoch
-and StartTime are what there is to ask for. How many they are is told before anything is
-done, and must be typed, or given with --yes. Orders that are accepted after that are left
-alone. It may be interrupted and run again.`
+which are those of a running Order workflow; LtpState, LtpReason, LtpComponent, LtpEpoch,
+LtpPriority and StartTime are what there is to ask for. How many they are is told before
+anything is done, and must be typed, or given with --yes. Orders that are accepted after
+that are left alone. It may be interrupted and run again.`
 
 // many completes a command that asks something of orders.
 func (a *app) many(cmd *cobra.Command, ask *asking) *cobra.Command {

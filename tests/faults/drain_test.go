@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,44 +14,25 @@ import (
 // Faults in the middle of a drain: a turnstile stops the release of orders where the
 // test wants it, and lets what it held up through when that is out of date.
 
-// through has the releases of an exchange go through a turnstile.
-func (x *exchange) through(s *turnstile) {
+// engine is a worker with a turnstile before what it releases.
+type engine struct{ *process }
+
+func (r *rig) engine(gate *turnstile) *engine {
+	r.t.Helper()
+	x, e := newExchange(r.t, r.address), &engine{}
 	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
 		if c, ok := call.(*workflowservice.SignalWorkflowExecutionRequest); ok && c.GetSignalName() == ltp.StabilitySignal {
-			if err := s.enter(ctx); err != nil {
+			if err := gate.enter(ctx, e); err != nil {
 				return nil, err
 			}
 		}
 		return pass()
 	})
+	e.process = r.worker(x.address)
+	return e
 }
 
-// engine is a worker with a turnstile before what it releases.
-type engine struct {
-	*process
-	gate *turnstile
-}
-
-func (r *rig) engine() engine {
-	r.t.Helper()
-	x, gate := newExchange(r.t, r.address), newTurnstile()
-	x.through(gate)
-	return engine{r.worker(x.address), gate}
-}
-
-// releasing waits until one of the engines holds up releases, and returns it.
-func releasing(r *rig, engines []engine) (which int) {
-	r.t.Helper()
-	r.eventually("an engine releases", func() bool {
-		which = slices.IndexFunc(engines, func(e engine) bool {
-			e.gate.mu.Lock()
-			defer e.gate.mu.Unlock()
-			return e.gate.held > 0
-		})
-		return which >= 0
-	})
-	return which
-}
+func anyone(*engine) bool { return true }
 
 const (
 	backlog = 60 // orders that wait
@@ -61,21 +41,20 @@ const (
 )
 
 // midDrain brings two engines into the middle of a drain, and returns the orders, the
-// engine that releases and the one that does not.
-func (r *rig) midDrain(prefix string) (ids []string, active, other engine) {
+// turnstile, and the engine that releases.
+func (r *rig) midDrain(prefix string) (ids []string, gate *turnstile, active *engine) {
 	r.t.Helper()
 	r.observer(r.orders)
-	engines := []engine{r.engine(), r.engine()}
+	gate = newTurnstile()
+	r.engine(gate)
+	r.engine(gate)
 	r.until(ltp.Stable)
 	end := r.outage()
 	r.until(ltp.Unstable)
 	ids = r.defers(prefix, backlog)
+	gate.allow(part)
 	end()
-	which := releasing(r, engines)
-	active, other = engines[which], engines[1-which]
-	active.gate.allow(part)
-	active.gate.await(r.t, part, 1)
-	return ids, active, other
+	return ids, gate, gate.await(r.t, part, anyone)
 }
 
 // TestEngineKilledInTheMiddleOfAPage: some orders have the signal, some have it
@@ -83,9 +62,9 @@ func (r *rig) midDrain(prefix string) (ids []string, active, other engine) {
 func TestEngineKilledInTheMiddleOfAPage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	ids, active, other := r.midDrain("killed")
+	ids, gate, active := r.midDrain("killed")
 	active.kill()
-	other.gate.open()
+	gate.open()
 	r.executedOnce(ids)
 }
 
@@ -94,14 +73,15 @@ func TestEngineKilledInTheMiddleOfAPage(t *testing.T) {
 func TestEngineFrozenInTheMiddleOfAPage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	ids, active, other := r.midDrain("frozen")
+	ids, gate, active := r.midDrain("frozen")
 	r.freeze(active.process)
-	active.gate.open() // what it had asked for is done while it is frozen
-	other.gate.await(t, 0, 1)
-	other.gate.allow(part)
-	other.gate.await(t, part, 0)
+	gate.let(active) // what it had asked for is done while it is frozen
+	other := func(e *engine) bool { return e != active }
+	gate.await(t, part, other)
+	gate.allow(part / 2)
+	gate.await(t, part+part/2, other)
 	active.thaw()
-	other.gate.open()
+	gate.open()
 	r.executedOnce(ids)
 }
 
@@ -110,18 +90,15 @@ func TestEngineFrozenInTheMiddleOfAPage(t *testing.T) {
 func TestTemporalKilledInTheMiddleOfTheDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	ids, active, other := r.midDrain("temporal")
+	ids, gate, active := r.midDrain("temporal")
 	r.killServer()
-	active.gate.open()
-	other.gate.open()
+	gate.open()
 	r.serve()
 	r.executedOnce(ids)
-	for _, p := range []*process{active.process, other.process} {
-		select {
-		case <-p.ended:
-			assert.Failf(t, "it ended", "%s", p)
-		default:
-		}
+	select {
+	case <-active.ended:
+		assert.Failf(t, "it ended", "%s", active)
+	default:
 	}
 }
 
@@ -132,14 +109,15 @@ func TestStateFlipsTenTimesInTheMiddleOfTheDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.orders)
-	e := r.engine()
+	gate := newTurnstile()
+	r.engine(gate)
 	r.until(ltp.Stable)
 	end := r.outage()
 	r.until(ltp.Unstable)
 	ids := r.defers("flip", backlog)
 	end()
 	for flip := range 10 {
-		e.gate.await(t, 0, 1)
+		gate.await(t, 0, anyone)
 		down := r.until(ltp.Recovering).Epoch
 		mend := r.release
 		if flip%2 == 0 {
@@ -148,11 +126,11 @@ func TestStateFlipsTenTimesInTheMiddleOfTheDrain(t *testing.T) {
 			mend = r.outage()
 		}
 		down = max(down, r.until(ltp.Unstable).Epoch)
-		e.gate.allow(4) // the word of a recovery that is over
+		gate.allow(4) // the word of a recovery that is over
 		mend()
 		require.Greater(t, r.until(ltp.Recovering).Epoch, down)
 	}
-	e.gate.open()
+	gate.open()
 	r.executedOnce(ids)
 	recovered := 0
 	o, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
@@ -174,19 +152,18 @@ func TestManyWaitAndTheEngineDies(t *testing.T) {
 	}
 	r := newRig(t, "")
 	r.observer(r.orders)
-	engines := []engine{r.engine(), r.engine()}
+	gate := newTurnstile()
+	r.engine(gate)
+	r.engine(gate)
 	r.until(ltp.Stable)
 	r.hold("to have many wait")
 	r.until(ltp.Unstable)
 	ids := r.defers("many", orders)
+	gate.allow(orders / 2)
 	r.release()
-	which := releasing(r, engines)
-	engines[which].gate.allow(orders / 2)
-	engines[which].gate.await(t, orders/2, 1)
-	engines[which].kill()
-	engines[1-which].gate.open()
+	gate.await(t, orders/2, anyone).kill()
+	gate.open()
 	r.executedOnce(ids)
-
 }
 
 // TestVisibilityThatLagsFailsAndRepeatsItself: the store shows nothing of the backlog

@@ -122,23 +122,30 @@ func (m *moment) await(t *testing.T) {
 	}
 }
 
-// turnstile lets so many releases of orders through, and holds up the others.
+// turnstile lets so many releases of orders through, and holds up the others. Several
+// engines go through one, since any of them may be the one that releases next.
 type turnstile struct {
 	mu      sync.Mutex
 	left    int
-	opened  bool
 	passed  int
-	held    int
+	opened  bool
+	free    map[*engine]bool // who need not wait
+	held    map[*engine]int  // how many releases of whom are held up
 	changed chan struct{}
 }
 
-func newTurnstile() *turnstile { return &turnstile{changed: make(chan struct{})} }
+func newTurnstile() *turnstile {
+	return &turnstile{free: map[*engine]bool{}, held: map[*engine]int{}, changed: make(chan struct{})}
+}
 
 // allow lets n more through.
 func (s *turnstile) allow(n int) { s.set(func() { s.left += n }) }
 
 // open lets all through.
 func (s *turnstile) open() { s.set(func() { s.opened = true }) }
+
+// let lets all of one engine through.
+func (s *turnstile) let(e *engine) { s.set(func() { s.free[e] = true }) }
 
 func (s *turnstile) set(change func()) {
 	s.mu.Lock()
@@ -149,19 +156,19 @@ func (s *turnstile) set(change func()) {
 }
 
 // enter waits for its turn, or until ctx ends.
-func (s *turnstile) enter(ctx context.Context) error {
-	s.set(func() { s.held++ })
-	defer s.set(func() { s.held-- })
+func (s *turnstile) enter(ctx context.Context, e *engine) error {
+	s.set(func() { s.held[e]++ })
+	defer s.set(func() { s.held[e]-- })
 	for {
 		s.mu.Lock()
-		if s.opened || s.left > 0 {
-			s.left--
-			s.passed++
-			s.mu.Unlock()
+		pass, changed := s.opened || s.free[e] || s.left > 0, s.changed
+		if pass && !s.free[e] {
+			s.left, s.passed = s.left-1, s.passed+1
+		}
+		s.mu.Unlock()
+		if pass {
 			return nil
 		}
-		changed := s.changed
-		s.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -170,21 +177,27 @@ func (s *turnstile) enter(ctx context.Context) error {
 	}
 }
 
-// await waits until so many have passed, and so many at least are held up.
-func (s *turnstile) await(t *testing.T, passed, held int) {
+// await waits until so many have passed and somebody who fits is held up, and returns
+// who.
+func (s *turnstile) await(t *testing.T, passed int, fits func(*engine) bool) (who *engine) {
 	t.Helper()
 	timeout := time.After(patience)
 	for {
 		s.mu.Lock()
-		done, now, changed := s.passed >= passed && s.held >= held, [2]int{s.passed, s.held}, s.changed
+		for e, n := range s.held {
+			if n > 0 && s.passed >= passed && fits(e) {
+				who = e
+			}
+		}
+		now, changed := s.passed, s.changed
 		s.mu.Unlock()
-		if done {
-			return
+		if who != nil {
+			return who
 		}
 		select {
 		case <-changed:
 		case <-timeout:
-			require.FailNowf(t, "nobody comes", "%d have passed and %d are held up, not %d and %d", now[0], now[1], passed, held)
+			require.FailNowf(t, "nobody comes", "%d have passed, and %d should", now, passed)
 		}
 	}
 }
