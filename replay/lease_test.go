@@ -38,13 +38,13 @@ func TestAnAttemptThatWasFrozenAndReplacedReleasesNothingWhenItThaws(t *testing.
 					if nth != 100 {
 						return
 					}
+					thawed = time.Now().Add(30 * time.Second)
 					n.change(func() {
 						n.beating = func() error { // the whole process stands still, and its heartbeats too
 							time.Sleep(time.Until(thawed))
 							return answer
 						}
 					})
-					thawed = time.Now().Add(30 * time.Second)
 					time.Sleep(30 * time.Second)
 					s.sees(ltp.Recovering, 5)
 				}

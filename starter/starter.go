@@ -140,10 +140,14 @@ func (s *Starter) join(ctx context.Context, o ltp.Order) error {
 	if o.OrderingKey == "" {
 		return nil
 	}
-	if err := sequence.Join(ctx, s.client, o.OrderingKey, o.ID); err != nil {
-		return unreachable("accept order "+o.ID, err)
+	err := sequence.Join(ctx, s.client, o.OrderingKey, o.ID)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*serviceerror.InvalidArgument)): // more joins at once than Temporal takes for one workflow
+		return fmt.Errorf("accept order %s: %w: %w", o.ID, ErrUnreachable, err)
 	}
-	return nil
+	return unreachable("accept order "+o.ID, err)
 }
 
 // intake is what is known of a component at the door.

@@ -35,8 +35,8 @@ type Deps struct {
 	Log     *slog.Logger
 }
 
-// Worker runs orders on one task queue, and Orientation and Replay on another, so
-// that news of a component never queues behind orders.
+// Worker runs orders and their sequences on one task queue, and Orientation and Replay on
+// another, so that news of a component never queues behind orders.
 type Worker struct{ orders, control worker.Worker }
 
 // OrderOptions are those of the worker that runs orders, for who wants to compare.

@@ -1,4 +1,4 @@
-// Package workflows holds the deterministic code: Order, Orientation and Replay.
+// Package workflows holds the deterministic code: Order, Orientation, Replay and Sequence.
 //
 // Orders wait for days across deployments. A change to what these functions do,
 // and in which order, must be gated with workflow.GetVersion, and every recorded
