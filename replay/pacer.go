@@ -80,12 +80,12 @@ func (p *pacer) rates() (used, allowed float64) {
 	return p.control.Used(now), p.control.Rate(now)
 }
 
-// peak is the rate of the fastest second of late, and 0 if that was below the rate that
-// a release begins with: a component that falls then does not fall under it.
+// peak is the rate of the fastest second of late, and 0 if that was next to nothing: a
+// component that falls then does not fall under it.
 func (p *pacer) peak() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fastest < p.settings.Start || time.Since(p.fastAt) > peakFor {
+	if p.fastest < 2*p.settings.Floor || time.Since(p.fastAt) > peakFor {
 		return 0
 	}
 	return p.fastest

@@ -111,9 +111,11 @@ func (o *orderReader) failed(e *historypb.HistoryEvent, scheduled int64, failure
 	x.Error, x.Message = ExecutionError(app.GetType()), failure.GetMessage()
 	defer func() { o.count(*x) }()
 	switch {
-	case failure.GetFailureInfo() == nil, app != nil && x.Error == "" && !o.By.Own():
+	case failure.GetFailureInfo() == nil:
 		return errors.New("the failure does not say of what kind it is")
-	case app == nil: // Temporal gave it up, as it does when a workflow is reset
+	case app == nil, x.Error == "" && !o.By.Own():
+		// Temporal gave it up, as it does when a workflow is reset; or the SDK did, as it
+		// does with a result that comes when its worker has ended.
 		x.Error = Lost
 		return nil
 	case o.By.Own():

@@ -160,6 +160,15 @@ func paths() map[string]struct {
 		`A2/3 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under RECOVERING@5", "EXECUTED")
 
+	// The SDK answers for an Execute that ends after its worker: it does not know how.
+	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+	o.activityFailed(o.executes(), "", "worker is now shutdown", nil)
+	o.work()
+	o.deferred(ltp.WokenByFailure, ltp.ReasonUnstable, ltp.Unstable, 4)
+	tell("ended after its worker", o,
+		"A2/1 EXECUTE OK STABLE@3", "LOST (begun: false): worker is now shutdown",
+		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "", by FAILURE`, "now DEFERRED")
+
 	// What the word does not admit, the board decides: the marker is the routing.
 	high := ltp.Order{ID: "A2", Customer: "c", Currency: "USD", Risk: ltp.HighRisk, Lines: []ltp.Line{{SKU: "a", Quantity: 1}}}
 	o = startOrder(high, day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)

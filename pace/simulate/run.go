@@ -261,7 +261,7 @@ func (s *simulation) input(in ltp.Input) {
 func (s *simulation) overtaken() {
 	if s.current != nil {
 		s.fell = s.current.peak.rate
-		if s.fell < s.Pace.Start || s.now-s.current.peak.at > peakFor {
+		if s.fell < 2*s.Pace.Floor || s.now-s.current.peak.at > peakFor {
 			s.fell = 0 // it did not fall under the release
 		}
 	}
