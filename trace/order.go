@@ -71,6 +71,12 @@ type orderReader struct {
 	task int64
 	// unread are the signals that the order has received and not yet looked at.
 	unread []signal
+	// heard is set when something has come for the order since its last workflow task.
+	// Where a timer or its turn was the first, the order wakes for that alone: kept is
+	// how many signals were there before it, and those that follow are still unread
+	// when it has routed. It is -1 where a signal was the first.
+	heard bool
+	kept  int
 	// deferred is why the order was last deferred.
 	deferred ltp.Reason
 	// running are the executions under way, by the event that scheduled them.
@@ -102,10 +108,11 @@ func (o *orderReader) read(e *historypb.HistoryEvent) error {
 		}
 		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
-		o.due, o.did = o.owes(), e.GetEventId()
+		o.due, o.did, o.heard = o.owes(), e.GetEventId(), false
 		return nil
 	case enumspb.EVENT_TYPE_TIMER_FIRED:
 		o.rang = o.waits()
+		o.hears(o.rang)
 		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
 		return o.accept(e)
@@ -236,17 +243,32 @@ func (o *orderReader) marker(e *historypb.HistoryEvent) error {
 	case !ok:
 		return fmt.Errorf("marker %q is none that an order records", e.GetMarkerRecordedEventAttributes().GetMarkerName())
 	}
-	if r.Woken == ltp.WokenBySignal || r.Woken == ltp.WokenByTimer || r.Woken == ltp.WokenByTurn {
-		o.unread = nil // an order that wakes has looked at all its signals
+	switch {
+	case r.Woken == ltp.WokenBySignal, r.Woken != ltp.WokenByFailure && o.kept < 0:
+		o.unread = nil // it has looked at all its signals
+	case r.Woken == ltp.WokenByTimer, r.Woken == ltp.WokenByTurn:
+		o.unread = o.unread[min(o.kept, len(o.unread)):]
 	}
+	o.kept = -1
 	o.task = e.GetMarkerRecordedEventAttributes().GetWorkflowTaskCompletedEventId()
 	return o.route(e, r)
+}
+
+// hears keeps whether the first thing that came for a waiting order wakes it at once,
+// without a look at its signals.
+func (o *orderReader) hears(wakes bool) {
+	if !o.heard {
+		if o.heard, o.kept = true, -1; wakes {
+			o.kept = len(o.unread)
+		}
+	}
 }
 
 // signalled keeps a stability signal for when the order looks at it. What an order
 // cannot read it drops, and other signals it does not listen for.
 func (o *orderReader) signalled(e *historypb.HistoryEvent) {
 	a := e.GetWorkflowExecutionSignaledEventAttributes()
+	o.hears(a.GetSignalName() == ltp.TurnSignal && o.awaitsTurn())
 	switch a.GetSignalName() {
 	case ltp.StabilitySignal:
 	case ltp.TurnSignal:

@@ -169,6 +169,20 @@ func paths() map[string]struct {
 		"A2/1 EXECUTE OK STABLE@3", "LOST (begun: false): worker is now shutdown",
 		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "", by FAILURE`, "now DEFERRED")
 
+	// The timer rings and the word comes before a worker looks: the order looks for
+	// itself first, and takes the word when it waits again.
+	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+	o.after(2 * time.Minute).fires()
+	o.told(ltp.Recovering, 5).work()
+	o.deferred(ltp.WokenByTimer, ltp.ReasonUnstable, ltp.Unstable, 4)
+	o.attempt++
+	o.done(ltp.Recovering, 5, time.Millisecond)
+	tell("woken by its timer, and told before it could look", o,
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "SYSTEM_UNSTABLE", by TIMER`,
+		`A2/3 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		"executed under RECOVERING@5", "EXECUTED")
+
 	// What the word does not admit, the board decides: the marker is the routing.
 	high := ltp.Order{ID: "A2", Customer: "c", Currency: "USD", Risk: ltp.HighRisk, Lines: []ltp.Line{{SKU: "a", Quantity: 1}}}
 	o = startOrder(high, day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
