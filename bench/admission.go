@@ -40,7 +40,7 @@ var admissionBenchmark = benchmark{
 			}
 			return f, err
 		}, func() (*rig, error) {
-			r, err := b.open(ctx, "")
+			r, err := b.open(ctx)
 			if err != nil {
 				return nil, err
 			}

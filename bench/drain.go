@@ -34,7 +34,7 @@ var drainBenchmark = benchmark{
 				b.say("round %d of %d, %s: %.2f s, CPU of the server %.2f ms/order", r.round, b.rounds, side, f["seconds"], f["server"])
 			}
 			return f, err
-		}, func() (*rig, error) { return b.open(ctx, "") })
+		}, func() (*rig, error) { return b.open(ctx) })
 	},
 }
 

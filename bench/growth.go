@@ -64,7 +64,7 @@ var growthMeasures = []measure{
 
 // grow has n orders deferred and drained on a new server.
 func (b *bench) grow(ctx context.Context, n int) (Figures, error) {
-	r, err := b.open(ctx, "")
+	r, err := b.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -38,9 +38,9 @@ type options struct {
 	rounds  int
 	quick   bool
 	durable bool
-	out     string // directory of the page; empty writes nothing
-	profile string // directory of profiles; empty takes none
-	serve   []string
+	out     string   // directory of the page; empty writes nothing
+	profile string   // directory of profiles; empty takes none
+	serve   []string // further arguments of the server
 	command string
 }
 
@@ -93,7 +93,7 @@ type benchmark struct {
 	measures []measure
 	// aims holds the figures against what was aimed at.
 	aims func(Result) []Aim
-	// run measures, and tells say what comes out as it goes.
+	// run measures, and says what comes out as it goes.
 	run func(ctx context.Context, b *bench) ([]Round, error)
 	// setting says what was run.
 	setting func(sizes) string

@@ -74,7 +74,7 @@ func (b *bench) suffer(ctx context.Context) (round Round, err error) {
 		return round, err
 	}
 	defer remove()
-	r, err := b.open(ctx, url)
+	r, err := b.openOn(ctx, url, ltp.DefaultPolicy())
 	if err != nil {
 		return round, err
 	}

@@ -36,7 +36,7 @@ var serverBenchmark = benchmark{
 		if err != nil {
 			return nil, err
 		}
-		r, err := b.open(ctx, "", args...)
+		r, err := b.open(ctx, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -34,7 +34,7 @@ var stableBenchmark = benchmark{
 				b.say("round %d of %d, %s: %.0f orders/s, p50 %.1f ms, p99 %.1f ms", r.round, b.rounds, side, f["rate"], f["p50"], f["p99"])
 			}
 			return f, err
-		}, func() (*rig, error) { return b.open(ctx, "") })
+		}, func() (*rig, error) { return b.open(ctx) })
 	},
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/longpoll"
 	"github.com/ltp-node/ltp/pace"
 )
 
@@ -52,7 +53,9 @@ func (r *release) fate(ctx context.Context, o waiting, at time.Time) (verdict, p
 func (r *release) outcome(ctx context.Context, o waiting, wait time.Duration) (outcome ltp.Outcome, ended bool) {
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	err := r.Client.GetWorkflow(waiting, o.id, "").Get(waiting, &outcome)
+	polling, stop := longpoll.Patient(waiting)
+	defer stop()
+	err := r.Client.GetWorkflow(polling, o.id, "").Get(polling, &outcome)
 	return outcome, err == nil || waiting.Err() == nil
 }
 

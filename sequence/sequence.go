@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/longpoll"
 )
 
 // Temporal is what this package needs of a client.Client.
@@ -130,7 +131,9 @@ func Lead(ctx context.Context, c Temporal, orderID string, turn *ltp.Turn, watch
 func awaitClose(ctx context.Context, c Temporal, id string, most time.Duration) error {
 	watching, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	for events := c.GetWorkflowHistory(watching, id, "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT); events.HasNext(); {
+	polling, stop := longpoll.Patient(watching)
+	defer stop()
+	for events := c.GetWorkflowHistory(polling, id, "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT); events.HasNext(); {
 		if _, err := events.Next(); err != nil {
 			if watching.Err() != nil || errors.As(err, new(*serviceerror.NotFound)) {
 				return ctx.Err()

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/longpoll"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -110,7 +111,9 @@ func (s *Starter) follow(ctx context.Context, sub Submission, st *Status) error 
 // read reads a history as it grows, until the order is deferred or has ended, which
 // it reports, or until enough says so.
 func (s *Starter) read(ctx context.Context, sub Submission, filter enumspb.HistoryEventFilterType, st *Status, enough func() bool) (done bool, err error) {
-	events := s.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID(sub.OrderID), sub.RunID, true, filter)
+	polling, stop := longpoll.Patient(ctx)
+	defer stop()
+	events := s.client.GetWorkflowHistory(polling, ltp.OrderWorkflowID(sub.OrderID), sub.RunID, true, filter)
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {

@@ -42,7 +42,8 @@ type Worker struct{ orders, control worker.Worker }
 // OrderOptions are those of the worker that runs orders, for who wants to compare.
 func OrderOptions() worker.Options {
 	return worker.Options{
-		MaxConcurrentWorkflowTaskPollers: 8,
+		// A task that finds no poll waiting is written down first, and read again.
+		MaxConcurrentWorkflowTaskPollers: 16,
 		MaxConcurrentActivityTaskPollers: 4,
 		WorkerStopTimeout:                workerStopTimeout,
 	}
