@@ -146,7 +146,7 @@ func (r *rig) until(n *node.Node, s ltp.State) board.Reading {
 // merely concluded from not seeing anything.
 func (r *rig) untilOn(b *board.Board, s ltp.State) board.Reading {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(r.ctx, 5*time.Minute)
 	defer cancel()
 	now, err := b.Wait(ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.State == s && !now.Blind })
 	require.NoErrorf(r.t, err, "waiting for %s: it is %+v", s, b.Orientation(ltp.DefaultComponent))

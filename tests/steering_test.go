@@ -31,7 +31,7 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	r.until(n, ltp.Stable)
 	cli := newTerminal(t)
 	cli.env = environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
-	assert.Contains(t, cli.run("replay", "status"), "no order waits")
+	require.Eventually(t, func() bool { return strings.Contains(cli.run("replay", "status"), "no order waits") }, patience, time.Second)
 	assert.Contains(t, cli.run("replay", "plan"), "No order waits")
 	assert.Contains(t, cli.refused("replay", "resume", "--why", "x"), "the replay is not paused")
 	assert.Contains(t, cli.refused("replay", "rate", "0.01", "--why", "x"), "pause the replay instead")
