@@ -17,6 +17,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // earlierBuild is the source of an earlier worker, all of it, with a main of its own:
@@ -74,9 +75,9 @@ func newDeployment(t *testing.T) *deployment {
 // earlier and today start a worker of a build.
 func (d *deployment) earlier() {
 	d.t.Helper()
-	env := environment(d.t, "TEMPORAL_ADDRESS="+d.server.Address(), "TEMPORAL_NAMESPACE="+d.server.Namespace())
+	env := child.Environment(d.t, "TEMPORAL_ADDRESS="+d.server.Address(), "TEMPORAL_NAMESPACE="+d.server.Namespace())
 	p := launch(d.t, env, d.binary, d.orders)
-	p.says(&p.stderr, `runs on Temporal namespace`)
+	p.Says(&p.Stderr, `runs on Temporal namespace`)
 	d.workers = append(d.workers, p)
 }
 
@@ -85,7 +86,7 @@ func (d *deployment) today() { d.workers = append(d.workers, d.worker()) }
 // stop stops the workers that run.
 func (d *deployment) stop() {
 	for _, p := range d.workers {
-		p.interrupt()
+		p.Interrupt()
 		d.calm(p)
 	}
 	d.workers = nil
@@ -94,7 +95,7 @@ func (d *deployment) stop() {
 // calm checks that a worker has met no workflow that it could not go on with.
 func (d *deployment) calm(p *process) {
 	for _, bad := range []string{"TMPRL1100", "nondeterminis", "panic"} {
-		assert.NotContains(d.t, strings.ToLower(p.stderr.String()), strings.ToLower(bad), "%s", p)
+		assert.NotContains(d.t, strings.ToLower(p.Stderr.String()), strings.ToLower(bad), "%s", p)
 	}
 }
 

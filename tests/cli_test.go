@@ -16,6 +16,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // terminal is where somebody types ltp commands: one state directory.
@@ -26,7 +27,7 @@ type terminal struct {
 }
 
 func newTerminal(t *testing.T) *terminal {
-	return &terminal{t: t, stateDir: filepath.Join(t.TempDir(), "state"), env: environment(t)}
+	return &terminal{t: t, stateDir: filepath.Join(t.TempDir(), "state"), env: child.Environment(t)}
 }
 
 func (c *terminal) start(args ...string) *process {
@@ -38,17 +39,17 @@ func (c *terminal) start(args ...string) *process {
 func (c *terminal) run(args ...string) string {
 	c.t.Helper()
 	p := c.start(args...)
-	require.Zerof(c.t, p.wait(), "%s\n%s", p, p.stderr.String())
-	return p.stdout.String()
+	require.Zerof(c.t, p.Wait(), "%s\n%s", p, p.Stderr.String())
+	return p.Stdout.String()
 }
 
 // refused runs a command that must fail, and returns what it says to a person.
 func (c *terminal) refused(args ...string) string {
 	c.t.Helper()
 	p := c.start(args...)
-	assert.Equal(c.t, 1, p.wait(), p)
-	assert.Empty(c.t, p.stdout.String(), p)
-	said := p.stderr.String()
+	assert.Equal(c.t, 1, p.Wait(), p)
+	assert.Empty(c.t, p.Stdout.String(), p)
+	said := p.Stderr.String()
 	assert.Regexp(c.t, `(?m)^ltp: .+$`, said, p)
 	assert.NotContains(c.t, said, "goroutine ", p)
 	assert.NotContains(c.t, said, "Usage:", p)
@@ -94,9 +95,9 @@ func TestCommandLine(t *testing.T) {
 	assert.Contains(t, c.refused("orders", "get", "A1"), "ltp dev", "there is nothing yet, and it says what to do")
 
 	dev := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0", "--dwell", "300ms")
-	api := dev.says(&dev.stdout, `Order API\s+(http://\S+)`)[1]
-	ui := dev.says(&dev.stdout, `Temporal UI\s+(http://\S+)`)[1]
-	dev.says(&dev.stdout, `release --why`)
+	api := dev.Says(&dev.Stdout, `Order API\s+(http://\S+)`)[1]
+	ui := dev.Says(&dev.Stdout, `Temporal UI\s+(http://\S+)`)[1]
+	dev.Says(&dev.Stdout, `release --why`)
 	page, err := http.Get(ui)
 	require.NoError(t, err)
 	require.NoError(t, page.Body.Close())
@@ -151,8 +152,8 @@ func TestCommandLine(t *testing.T) {
 	assert.Contains(t, c.run("orders", "list"), "A2")
 	during := c.looksBack()
 
-	dev.interrupt()
-	assert.Zero(t, dev.cmd.ProcessState.ExitCode(), "Ctrl-C is a good end: %s", dev.stderr.String())
+	dev.Interrupt()
+	assert.Zero(t, dev.Cmd.ProcessState.ExitCode(), "Ctrl-C is a good end: %s", dev.Stderr.String())
 	c.deserted()
 
 	// Afterwards everything is still there; whoever looks starts the server on the
@@ -201,13 +202,13 @@ func (c *terminal) looksBack() (frames string) {
 func TestKilledDevLeavesItsDataInOrder(t *testing.T) {
 	c := newTerminal(t)
 	dev := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0")
-	dev.says(&dev.stdout, `release --why`)
+	dev.Says(&dev.Stdout, `release --why`)
 	c.status("orders", "submit", "-f", c.file("K1"))
-	dev.kill()
+	dev.Kill()
 	assert.Equal(t, "K1", c.status("orders", "get", "K1").OrderID)
 	c.deserted()
 	again := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0")
-	again.says(&again.stdout, `release --why`)
+	again.Says(&again.Stdout, `release --why`)
 	require.Eventually(t, func() bool { return c.status("orders", "get", "K1").State == ltp.Executed }, patience, 100*time.Millisecond)
 }
 
@@ -216,9 +217,9 @@ func TestKilledDevLeavesItsDataInOrder(t *testing.T) {
 func TestDemoReport(t *testing.T) {
 	c := newTerminal(t)
 	demo := c.start("demo", "--json", "--exit", "--orders", "60", "--outage", "9s", "--ui-port", "0")
-	assert.Zero(t, demo.wait(), demo.stderr.String())
+	assert.Zero(t, demo.Wait(), demo.Stderr.String())
 
-	out := json.NewDecoder(strings.NewReader(demo.stdout.String()))
+	out := json.NewDecoder(strings.NewReader(demo.Stdout.String()))
 	var report map[string]any
 	require.NoError(t, out.Decode(&report))
 	require.ErrorIs(t, out.Decode(&struct{}{}), io.EOF, "exactly one JSON object")

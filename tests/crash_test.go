@@ -18,6 +18,7 @@ import (
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // TestDeferredOrderSurvivesWorkerCrash: every worker is killed in the middle of an
@@ -37,7 +38,7 @@ func TestDeferredOrderSurvivesWorkerCrash(t *testing.T) {
 		ids = append(ids, id)
 	}
 	for _, w := range workers {
-		w.kill()
+		w.Kill()
 	}
 	for i := range 5 {
 		id := fmt.Sprintf("crash-late-%d", i)
@@ -76,7 +77,7 @@ func TestReplaySurvivesWorkerCrash(t *testing.T) {
 		require.NoError(t, err)
 		return tally.Orders > int64(pace.Default().Canary)
 	}, patience, 5*time.Millisecond)
-	w.kill()
+	w.Kill()
 	tally, err := db.Tally(r.ctx, "replay-")
 	require.NoError(t, err)
 	t.Logf("killed after %d of %d orders", tally.Orders, len(ids))
@@ -100,7 +101,7 @@ func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 	end := r.outage()
 	r.submit(order("hang-2"))
 	r.awaitActivity(ltp.OrderWorkflowID("hang-2"), executing)
-	w.kill()
+	w.Kill()
 	r.worker()
 	r.untilOn(seen, ltp.Unstable)
 	end()
@@ -117,11 +118,11 @@ func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
 	r := newRig(t)
 	seen := r.watch()
-	dying := launch(t, environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
+	dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
 	r.observer()
 	r.untilOn(seen, ltp.Stable)
 	r.submit(order("told-1"))
-	dying.wait()
+	dying.Wait()
 	_, err := r.openDB().Row(r.ctx, "told-1")
 	require.NoError(t, err, "it was written")
 	st, err := r.start.Get(r.ctx, "told-1")

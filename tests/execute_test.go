@@ -14,6 +14,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 var fulfil = ltp.Execution{Activity: "Fulfil", TaskQueue: "shop"}
@@ -34,9 +35,9 @@ func newShop(r *rig) *shop {
 
 func (s *shop) open() *process {
 	s.t.Helper()
-	env := environment(s.t, "TEMPORAL_ADDRESS="+s.server.Address(), "TEMPORAL_NAMESPACE="+s.server.Namespace())
+	env := child.Environment(s.t, "TEMPORAL_ADDRESS="+s.server.Address(), "TEMPORAL_NAMESPACE="+s.server.Namespace())
 	p := launch(s.t, env, s.binary, "-db", s.file)
-	p.says(&p.stdout, "waits for orders")
+	p.Says(&p.Stdout, "waits for orders")
 	return p
 }
 
@@ -112,7 +113,7 @@ func TestActivityOfTheUsersExecutesOrdersOnce(t *testing.T) {
 	s.executed(ids)
 	r.until(n, ltp.Stable)
 
-	running.interrupt()
+	running.Interrupt()
 	r.submit(order("own-21"))
 	require.Eventually(t, func() bool {
 		st, err := r.start.Get(r.ctx, "own-21")

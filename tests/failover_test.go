@@ -29,7 +29,7 @@ func TestObserverFailover(t *testing.T) {
 	active := r.active(observers)
 	other := observers[1-active]
 
-	observers[active].kill()
+	observers[active].Kill()
 	r.awaitObserver(other)
 	r.submit(order("failover-1"))
 	r.executedOnce("failover-", []string{"failover-1"})
@@ -40,7 +40,7 @@ func TestObserverFailover(t *testing.T) {
 	// The one that took over sees an outage as the first one would have.
 	end := r.outage()
 	r.until(n, ltp.Unstable)
-	assert.Contains(t, n.Board.Orientation(ltp.DefaultComponent).Observer, fmt.Sprint(other.cmd.Process.Pid))
+	assert.Contains(t, n.Board.Orientation(ltp.DefaultComponent).Observer, fmt.Sprint(other.Cmd.Process.Pid))
 	end()
 	r.until(n, ltp.Stable)
 }
@@ -53,7 +53,7 @@ func TestNothingIsKnownOfAComponentThatNobodyObserves(t *testing.T) {
 	last := r.observer()
 	r.until(n, ltp.Stable)
 
-	last.kill()
+	last.Kill()
 	r.until(n, ltp.Unknown)
 	st := r.decided(r.submit(order("unobserved-1")))
 	assert.Equal(t, ltp.Deferred, st.State)
@@ -78,7 +78,7 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("dark-1"))).State)
 
 	active := r.active(observers)
-	observers[active].kill()
+	observers[active].Kill()
 	r.awaitObserver(observers[1-active])
 	assert.Equal(t, before.Epoch, r.until(n, ltp.Unstable).Epoch, "the state stood")
 	end()
@@ -124,7 +124,7 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	active := r.active(observers)
 	frozen, other := observers[active], observers[1-active]
 
-	frozen.freeze()
+	frozen.Freeze()
 	old := r.term()
 	r.awaitObserver(other)
 	assert.Equal(t, old+1, r.term())
@@ -136,9 +136,9 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	// It missed the beginning of an outage, and looks again before the end.
 	end := r.outage()
 	down := r.until(n, ltp.Unstable)
-	assert.Contains(t, down.Observer, fmt.Sprint(other.cmd.Process.Pid))
+	assert.Contains(t, down.Observer, fmt.Sprint(other.Cmd.Process.Pid))
 	r.ignores(old, ltp.Healthy)
-	frozen.thaw()
+	frozen.Thaw()
 	r.ignores(old, ltp.Healthy)
 	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("frozen-2"))).State)
 	end()
@@ -146,7 +146,7 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	r.until(n, ltp.Stable)
 
 	// It is as good as new, under a term of its own.
-	other.interrupt()
+	other.Interrupt()
 	r.awaitObserver(frozen)
 	assert.Equal(t, old+2, r.term())
 	r.ignores(old, ltp.Unhealthy)
@@ -163,11 +163,11 @@ func TestObserverThatNobodyReplacedReturnsWithARecovery(t *testing.T) {
 	only := r.observer()
 	r.until(n, ltp.Stable)
 	old := r.term()
-	only.freeze()
+	only.Freeze()
 	r.until(n, ltp.Unknown)
 	r.ignores(old, ltp.Healthy)
 	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("alone-1"))).State)
-	only.thaw()
+	only.Thaw()
 	r.executedOnce("alone-", []string{"alone-1"})
 	r.until(n, ltp.Stable)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
@@ -187,7 +187,7 @@ func TestAllClearThatWasReadAfterItsObserverEndedIsNotBelieved(t *testing.T) {
 	r.until(n, ltp.Unstable)
 	n.Stop()
 	r.say(r.term(), ltp.Unhealthy)
-	last.kill()
+	last.Kill()
 	id := ltp.OrientationWorkflowID(ltp.DefaultComponent)
 	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT
@@ -282,5 +282,5 @@ func beats(a *workflowpb.PendingActivityInfo, o *process) bool {
 	if err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat); err != nil {
 		return false
 	}
-	return strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.cmd.Process.Pid))
+	return strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.Cmd.Process.Pid))
 }

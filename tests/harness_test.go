@@ -262,14 +262,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 func operator(r *rig, update string, word any) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	handle, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{word},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	if err != nil {
-		return err
-	}
-	return handle.Get(ctx, nil)
+	return board.Tell(ctx, r.client, ltp.DefaultComponent, update, word, nil)
 }
 
 // exec runs a statement in the order database.

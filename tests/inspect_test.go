@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/trace"
 )
 
 // inspect starts ltp inspect against the rig's Temporal.
 func (r *rig) inspect(args ...string) *process {
 	r.t.Helper()
-	env := environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	return launch(r.t, env, ltpBinary(r.t), append([]string{"inspect"}, args...)...)
 }
 
@@ -25,17 +26,17 @@ func (r *rig) inspect(args ...string) *process {
 func (r *rig) shows(args ...string) string {
 	r.t.Helper()
 	p := r.inspect(args...)
-	require.Zerof(r.t, p.wait(), "%s\n%s", p, p.stderr.String())
-	return p.stdout.String()
+	require.Zerof(r.t, p.Wait(), "%s\n%s", p, p.Stderr.String())
+	return p.Stdout.String()
 }
 
 // refuses is what ltp inspect says when it cannot do what is asked.
 func (r *rig) refuses(args ...string) string {
 	r.t.Helper()
 	p := r.inspect(args...)
-	assert.Equal(r.t, 1, p.wait(), p)
-	assert.Empty(r.t, p.stdout.String(), p)
-	return p.stderr.String()
+	assert.Equal(r.t, 1, p.Wait(), p)
+	assert.Empty(r.t, p.Stdout.String(), p)
+	return p.Stderr.String()
 }
 
 // frames are the lines of JSON, which are numbered from 1 and in order of time.
@@ -62,34 +63,34 @@ func TestInspect(t *testing.T) {
 	n := r.up(r.config())
 	r.until(n, ltp.Stable)
 	live := r.inspect("--follow", "--all")
-	live.says(&live.stderr, `orders-db is STABLE.* Ctrl-C ends`)
+	live.Says(&live.Stderr, `orders-db is STABLE.* Ctrl-C ends`)
 	r.submit(order("A1"))
 	r.ended("A1")
-	live.says(&live.stdout, `order A1 [^\n]*\n[^\n]*EXECUTE OK(\n[^\n]*)+→ EXECUTED in`)
+	live.Says(&live.Stdout, `order A1 [^\n]*\n[^\n]*EXECUTE OK(\n[^\n]*)+→ EXECUTED in`)
 
 	end := r.outage()
 	r.until(n, ltp.Unstable)
-	live.says(&live.stdout, `STABLE ──▶ UNSTABLE`)
+	live.Says(&live.Stdout, `STABLE ──▶ UNSTABLE`)
 	r.decided(r.submit(order("A2")))
-	live.says(&live.stdout, `order A2 [^\n]*\n[^\n]*DEFER SYSTEM_UNSTABLE`)
+	live.Says(&live.Stdout, `order A2 [^\n]*\n[^\n]*DEFER SYSTEM_UNSTABLE`)
 	assert.Contains(t, r.shows(), "ONGOING")
 	ofOrder := r.inspect("A2", "--follow", "--format", "jsonl")
-	ofOrder.says(&ofOrder.stdout, `"decision":"DEFER"`)
+	ofOrder.Says(&ofOrder.Stdout, `"decision":"DEFER"`)
 	for i := range 20 {
 		r.decided(r.submit(order(fmt.Sprintf("B%02d", i))))
 	}
 	end()
 	r.ended("A2")
-	assert.Zero(t, ofOrder.wait(), "it ends with its order: %s", ofOrder.stderr.String())
-	assert.Contains(t, ofOrder.stdout.String(), `"decision":"EXECUTE"`)
+	assert.Zero(t, ofOrder.Wait(), "it ends with its order: %s", ofOrder.Stderr.String())
+	assert.Contains(t, ofOrder.Stdout.String(), `"decision":"EXECUTE"`)
 	for i := range 20 {
 		r.ended(fmt.Sprintf("B%02d", i))
 	}
-	live.says(&live.stdout, `order A2 [^\n]*\n[^\n]*replays #\d+ \(frame A2/1\)`)
+	live.Says(&live.Stdout, `order A2 [^\n]*\n[^\n]*replays #\d+ \(frame A2/1\)`)
 	r.until(n, ltp.Stable)
-	live.says(&live.stdout, `RECOVERING ──▶ STABLE`)
-	live.interrupt()
-	assert.Zero(t, live.cmd.ProcessState.ExitCode(), "Ctrl-C is a good end: %s", live.stderr.String())
+	live.Says(&live.Stdout, `RECOVERING ──▶ STABLE`)
+	live.Interrupt()
+	assert.Zero(t, live.Cmd.ProcessState.ExitCode(), "Ctrl-C is a good end: %s", live.Stderr.String())
 
 	n.Stop() // nobody works any more, and it is all there
 	r.listsIncidents()

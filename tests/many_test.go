@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // TestManyOrdersAreCancelledAndExpedited: an operator asks something of many orders at
@@ -104,8 +105,8 @@ func TestPendingCancellationIsShown(t *testing.T) {
 // types runs an ltp command to which somebody types.
 func (r *rig) types(typed string, args ...string) (status int, printed string) {
 	r.t.Helper()
-	env := environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	p := launchWith(r.t, strings.NewReader(typed), env, ltpBinary(r.t), args...)
-	status = p.wait()
-	return status, p.stdout.String() + p.stderr.String()
+	status = p.Wait()
+	return status, p.Stdout.String() + p.Stderr.String()
 }

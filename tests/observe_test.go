@@ -19,14 +19,15 @@ import (
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // alone runs an ltp command where no Temporal is, to its end.
 func alone(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	p := launch(t, environment(t, "TEMPORAL_ADDRESS=127.0.0.1:1"), ltpBinary(t), args...)
-	status = p.wait()
-	return status, p.stdout.String(), p.stderr.String()
+	p := launch(t, child.Environment(t, "TEMPORAL_ADDRESS=127.0.0.1:1"), ltpBinary(t), args...)
+	status = p.Wait()
+	return status, p.Stdout.String(), p.Stderr.String()
 }
 
 func migrated(t *testing.T, url string) {
@@ -93,12 +94,12 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 		"--interval", "50ms", "--dwell", "300ms", "--grace", "3s", "--log-level", "info", "--log-format", "json")
 	r.until(n, ltp.Stable)
 	r.paymentsAre(n, ltp.Stable)
-	p.says(&p.stderr, `payments  no verdict → HEALTHY .*leader pay-1`)
+	p.Says(&p.Stderr, `payments  no verdict → HEALTHY .*leader pay-1`)
 
 	down.Store(true)
 	assert.Equal(t, "Health endpoint says 503", r.paymentsAre(n, ltp.Unstable).Reason)
-	p.says(&p.stderr, `payments  HEALTHY → UNHEALTHY  Health endpoint says 503  \(\d+ ms, 1 sample, definite; .*answers 503`)
-	p.says(&p.stderr, `"msg":"verdict","component":"payments","from":"HEALTHY","to":"UNHEALTHY"`)
+	p.Says(&p.Stderr, `payments  HEALTHY → UNHEALTHY  Health endpoint says 503  \(\d+ ms, 1 sample, definite; .*answers 503`)
+	p.Says(&p.Stderr, `"msg":"verdict","component":"payments","from":"HEALTHY","to":"UNHEALTHY"`)
 	both := order("pay-2")
 	both.DependsOn = []string{ltp.DefaultComponent, payments}
 	assert.Equal(t, ltp.Deferred, r.decided(r.submit(both)).State)
@@ -112,7 +113,7 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 	r.paymentsAre(n, ltp.Stable)
 	r.executedOnce("pay-", []string{"pay-1", "pay-2"})
 
-	p.interrupt()
+	p.Interrupt()
 	status, stdout, stderr := alone(t, "observe", "--explain", "--component", payments, "--samples", recorded, "--dwell", "300ms", "--interval", "50ms")
 	assert.Equal(t, 0, status, stderr)
 	told := []string{

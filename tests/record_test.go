@@ -24,6 +24,7 @@ import (
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/worker"
 )
 
@@ -128,9 +129,9 @@ func recordLostWorker(t *testing.T) {
 	c := r.config()
 	c.Worker = false
 	r.up(c)
-	dying := launch(t, environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
+	dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
 	r.submit(order("R1"))
-	dying.wait()
+	dying.Wait()
 	require.NoError(t, r.start.Cancel(r.ctx, "R1"))
 	r.up(r.config())
 	r.ended("R1")

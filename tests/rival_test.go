@@ -24,9 +24,9 @@ func TestDemoOfALeaderElection(t *testing.T) {
 	pgtest.Needed(t)
 	c := newTerminal(t)
 	p := c.start("demo", "--orders-db", "postgres", "--fault", "readonly", "--compare", "--json", "--exit", "--orders", "100", "--outage", "10s", "--ui-port", "0")
-	require.Zero(t, p.wait(), p.stderr.String())
+	require.Zero(t, p.Wait(), p.Stderr.String())
 	var report demo.Report
-	require.NoError(t, json.Unmarshal([]byte(p.stdout.String()), &report))
+	require.NoError(t, json.Unmarshal([]byte(p.Stdout.String()), &report))
 	assert.True(t, report.Held())
 	assert.Equal(t, "readonly", report.Outage.Fault)
 	assert.Zero(t, report.Orders.Errors)
@@ -55,10 +55,10 @@ func TestDemoLeavesNoServerBehind(t *testing.T) {
 	bin := pgtest.Needed(t)
 	c := newTerminal(t)
 	p := c.start("demo", "--orders-db", "postgres", "--postgres-bin", bin, "--fault", "freeze", "--exit", "--orders", "60", "--ui-port", "0")
-	p.says(&p.stderr, "the leader is frozen for")
-	servers := postgresOf(t, p.cmd.Process.Pid)
+	p.Says(&p.Stderr, "the leader is frozen for")
+	servers := postgresOf(t, p.Cmd.Process.Pid)
 	assert.Len(t, servers, 2)
-	p.kill()
+	p.Kill()
 	require.Eventually(t, func() bool {
 		for _, pid := range servers {
 			if isPostgres(pid) {

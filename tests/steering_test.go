@@ -16,6 +16,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger"
+	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -30,7 +31,7 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	n := r.up(c)
 	r.until(n, ltp.Stable)
 	cli := newTerminal(t)
-	cli.env = environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	require.Eventually(t, func() bool { return strings.Contains(cli.run("replay", "status"), "no order waits") }, patience, time.Second)
 	assert.Contains(t, cli.run("replay", "plan"), "No order waits")
 	assert.Contains(t, cli.refused("replay", "resume", "--why", "x"), "the replay is not paused")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // TestAnIncidentIsExportedAndProvesWhatItSays plays a small outage, and then uses the
@@ -38,7 +39,7 @@ func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	n.Stop() // no worker is needed from here on
 
 	cli := newTerminal(t)
-	cli.env = environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	read := func(name string) []byte {
@@ -48,15 +49,15 @@ func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	}
 
 	first := cli.start("trace", "export", "-o", in("incident.jsonl"))
-	require.Zero(t, first.wait(), first.stderr.String())
-	assert.Contains(t, first.stderr.String(), "Made a key to sign with", "the key is made on first use, and that is said")
-	assert.Contains(t, first.stdout.String(), "25 orders")
+	require.Zero(t, first.Wait(), first.Stderr.String())
+	assert.Contains(t, first.Stderr.String(), "Made a key to sign with", "the key is made on first use, and that is said")
+	assert.Contains(t, first.Stdout.String(), "25 orders")
 	info, err := os.Stat(filepath.Join(cli.stateDir, ledger.KeyFile))
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 	again := cli.start("trace", "export", "-o", in("again.jsonl"))
-	require.Zero(t, again.wait(), again.stderr.String())
-	assert.Empty(t, again.stderr.String(), "the key is there")
+	require.Zero(t, again.Wait(), again.Stderr.String())
+	assert.Empty(t, again.Stderr.String(), "the key is there")
 	assert.Equal(t, string(read("incident.jsonl")), string(read("again.jsonl")), "the same history is the same bytes")
 	assert.Equal(t, string(read("incident.checkpoint")), string(read("again.checkpoint")))
 
@@ -77,8 +78,8 @@ func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	line := bytes.Count(tampered[:bytes.Index(tampered, []byte(`"SYSTEM_UNSTABLE"`))], []byte("\n")) + 1
 	require.NoError(t, os.WriteFile(in("tampered.jsonl"), tampered, 0o644))
 	p := elsewhere.start("trace", "verify", in("tampered.jsonl"), "--checkpoint", in("incident.checkpoint"), "--key", key)
-	assert.Equal(t, 1, p.wait())
-	assert.Contains(t, p.stdout.String(), fmt.Sprintf("BROKEN at line %d", line))
+	assert.Equal(t, 1, p.Wait())
+	assert.Contains(t, p.Stdout.String(), fmt.Sprintf("BROKEN at line %d", line))
 	assert.Contains(t, elsewhere.refused("trace", "verify", in("tampered.jsonl"), "--key", key), "there is no checkpoint at")
 	assert.Contains(t, elsewhere.refused("trace", "verify", in("incident.jsonl")), "whose signature should it be?")
 

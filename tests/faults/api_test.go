@@ -69,6 +69,6 @@ func (r *rig) apiDies(accepted bool, order string, header map[string]string) {
 		read <- err
 	}()
 	m.await(r.t)
-	p.kill()
+	p.Kill()
 	require.Error(r.t, <-read, "the customer reads nothing")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -149,12 +150,12 @@ func (r *rig) verified() {
 // command runs an ltp command to its end, and returns what it printed.
 func (r *rig) command(args ...string) string {
 	r.t.Helper()
-	env := environment(r.t, "TEMPORAL_ADDRESS="+r.address, "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+r.address, "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	p := launch(r.t, env, built, append(args, "--state-dir", r.dir)...)
-	if status := p.wait(); status != 0 {
-		r.t.Logf("%s: status %d\n%s", p, status, p.stderr.String())
+	if status := p.Wait(); status != 0 {
+		r.t.Logf("%s: status %d\n%s", p, status, p.Stderr.String())
 	}
-	return p.stdout.String()
+	return p.Stdout.String()
 }
 
 // history is what Temporal holds of a workflow, for whoever looks into a failure.

@@ -18,6 +18,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // disk is a small file system that only those see who are let into its mount namespace.
@@ -42,15 +43,15 @@ func newDisk(t *testing.T, megabytes int) *disk {
 		t.Skipf("no mount namespace can be made here: %v: %s", err, said)
 	}
 	d.keeper = launch(t, os.Environ(), "unshare", "-m", "sh", "-c", script, "keeper", d.dir, strconv.Itoa(megabytes))
-	d.keeper.says(&d.keeper.stdout, "mounted")
-	d.seen = filepath.Join("/proc", strconv.Itoa(d.keeper.cmd.Process.Pid), "root", d.dir)
+	d.keeper.Says(&d.keeper.Stdout, "mounted")
+	d.seen = filepath.Join("/proc", strconv.Itoa(d.keeper.Cmd.Process.Pid), "root", d.dir)
 	return d
 }
 
 // run starts a program that sees the disk.
 func (d *disk) run(env []string, program string, args ...string) *process {
 	d.t.Helper()
-	enter := []string{"-t", strconv.Itoa(d.keeper.cmd.Process.Pid), "-m", program}
+	enter := []string{"-t", strconv.Itoa(d.keeper.Cmd.Process.Pid), "-m", program}
 	return launch(d.t, env, "nsenter", append(enter, args...)...)
 }
 
@@ -83,7 +84,7 @@ type devNode struct {
 func (n *devNode) start() {
 	n.t.Helper()
 	n.process = n.run(n.env, built, "dev", "--state-dir", n.dir, "--api", "127.0.0.1:0", "--ui-port", "0", "--dwell", "300ms")
-	n.url = n.process.says(&n.process.stdout, `Order API\s+(http://\S+)`)[1]
+	n.url = n.process.Says(&n.process.Stdout, `Order API\s+(http://\S+)`)[1]
 }
 
 // orders has n customers order at once, each once, and returns how many of them were
@@ -134,7 +135,7 @@ func TestDiskFullForTheStateDirectory(t *testing.T) {
 	d := newDisk(t, 48)
 	server, err := embedded.Binary(t.Context(), nil)
 	require.NoError(t, err)
-	n := &devNode{disk: d, env: environment(t, embedded.BinaryEnv+"="+server)}
+	n := &devNode{disk: d, env: child.Environment(t, embedded.BinaryEnv+"="+server)}
 	n.start()
 	assert.Zero(t, n.orders("room", 10))
 	for _, killed := range []bool{false, true} {
@@ -145,7 +146,7 @@ func TestDiskFullForTheStateDirectory(t *testing.T) {
 		}
 		t.Logf("killed: %t; %d orders were promised and %d refused", killed, len(n.promised), refused)
 		if killed {
-			n.process.kill()
+			n.process.Kill()
 		}
 		empty()
 		if killed {
@@ -157,7 +158,7 @@ func TestDiskFullForTheStateDirectory(t *testing.T) {
 		require.Less(t, mustPost(t, n.url, body(id), nil).status, 300)
 	}
 	n.executed(n.sent)
-	n.process.interrupt()
+	n.process.Interrupt()
 	tally := d.tally("orders.db")
 	assert.EqualValues(t, len(n.sent), tally.Orders)
 	assert.EqualValues(t, len(n.sent), tally.Outbox)

@@ -63,7 +63,7 @@ func TestEngineKilledInTheMiddleOfAPage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	ids, gate, active := r.midDrain("killed")
-	active.kill()
+	active.Kill()
 	gate.open()
 	r.executedOnce(ids)
 }
@@ -80,7 +80,7 @@ func TestEngineFrozenInTheMiddleOfAPage(t *testing.T) {
 	gate.await(t, part, other)
 	gate.allow(part / 2)
 	gate.await(t, part+part/2, other)
-	active.thaw()
+	active.Thaw()
 	gate.open()
 	r.executedOnce(ids)
 }
@@ -96,7 +96,7 @@ func TestTemporalKilledInTheMiddleOfTheDrain(t *testing.T) {
 	r.serve()
 	r.executedOnce(ids)
 	select {
-	case <-active.ended:
+	case <-active.Ended:
 		assert.Failf(t, "it ended", "%s", active)
 	default:
 	}
@@ -161,7 +161,7 @@ func TestManyWaitAndTheEngineDies(t *testing.T) {
 	ids := r.defers("many", orders)
 	gate.allow(orders / 2)
 	r.release()
-	gate.await(t, orders/2, anyone).kill()
+	gate.await(t, orders/2, anyone).Kill()
 	gate.open()
 	r.executedOnce(ids)
 }

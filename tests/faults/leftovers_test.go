@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/tests/child"
 )
 
 // victim says that this program is the run that a test kills, and binary which ltp it
@@ -29,9 +30,9 @@ func TestVictim(t *testing.T) {
 	r.until(ltp.Stable)
 	r.freeze(w)
 	r.outage()
-	all := []int{r.server.PID(), observer.cmd.Process.Pid, w.cmd.Process.Pid}
+	all := []int{r.server.PID(), observer.Cmd.Process.Pid, w.Cmd.Process.Pid}
 	if os.Getuid() == 0 {
-		all = append(all, newDisk(t, 1).keeper.cmd.Process.Pid)
+		all = append(all, newDisk(t, 1).keeper.Cmd.Process.Pid)
 	}
 	fmt.Println("victim", os.Getenv("TMPDIR"), strings.Trim(fmt.Sprint(all), "[]"), "ready")
 	<-t.Context().Done()
@@ -44,12 +45,12 @@ func TestNothingRemainsOfARunThatIsKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends a process with the one that started it")
 	}
-	run := launch(t, environment(t, victim+"=1", binary+"="+built), os.Args[0], "-test.run=^TestVictim$")
-	said := run.says(&run.stdout, `victim (\S+) ([\d ]+) ready`)
-	run.kill()
+	run := launch(t, child.Environment(t, victim+"=1", binary+"="+built), os.Args[0], "-test.run=^TestVictim$")
+	said := run.Says(&run.Stdout, `victim (\S+) ([\d ]+) ready`)
+	run.Kill()
 	require.Eventually(t, func() bool {
 		for _, pid := range strings.Fields(said[2]) {
-			if n, _ := strconv.Atoi(pid); state(n) != "" && state(n) != "Z" {
+			if n, _ := strconv.Atoi(pid); child.State(n) != "" && child.State(n) != "Z" {
 				return false
 			}
 		}

@@ -40,21 +40,21 @@ func TestTwoObserversThatDisagree(t *testing.T) {
 
 	cable.Cut()
 	down := r.until(ltp.Unstable)
-	assert.Contains(t, down.Observer, fmt.Sprint(short.cmd.Process.Pid))
+	assert.Contains(t, down.Observer, fmt.Sprint(short.Cmd.Process.Pid))
 	ids := r.defers("disagree", 10)
 	assert.Empty(t, r.rows(), "nothing is written into what nobody sees")
 
-	short.freeze()
+	short.Freeze()
 	r.awaitObserver(sound)
 	up := r.until(ltp.Stable)
 	assert.Greater(t, up.Epoch, down.Epoch)
-	short.thaw()
+	short.Thaw()
 	r.submit("disagree-thawed")
 	ids = append(ids, "disagree-thawed")
 	require.Equal(t, ltp.Executed, r.ended("disagree-thawed").State)
 	assert.Equal(t, up.Epoch, r.until(ltp.Stable).Epoch, "what it says is not believed")
 
-	sound.interrupt() // it hands over to the one that cannot see
+	sound.Interrupt() // it hands over to the one that cannot see
 	r.awaitObserver(short)
 	r.until(ltp.Unstable)
 	ids = append(ids, r.defers("disagree-again", 5)...)
@@ -68,7 +68,7 @@ func (r *rig) awaitObserver(o *process) {
 	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
 		var beat activities.Beat
 		err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat)
-		return err == nil && strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.cmd.Process.Pid))
+		return err == nil && strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.Cmd.Process.Pid))
 	})
 }
 

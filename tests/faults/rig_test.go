@@ -31,6 +31,7 @@ import (
 	"github.com/ltp-node/ltp/embedded"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -105,9 +106,9 @@ func (r *rig) killServer() {
 // ltp starts an ltp command against a Temporal, and waits until it runs.
 func (r *rig) ltp(address string, args ...string) *process {
 	r.t.Helper()
-	env := environment(r.t, "TEMPORAL_ADDRESS="+address, "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+address, "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	p := launch(r.t, env, built, args...)
-	p.says(&p.stderr, `runs on Temporal namespace`)
+	p.Says(&p.Stderr, `runs on Temporal namespace`)
 	return p
 }
 
@@ -134,7 +135,7 @@ func (r *rig) observer(orders string) *process {
 func (r *rig) api(temporal, listen string) (p *process, url string) {
 	r.t.Helper()
 	p = r.ltp(temporal, "api", "--api", listen)
-	return p, p.says(&p.stderr, `Order API: (http://\S+)`)[1]
+	return p, p.Says(&p.Stderr, `Order API: (http://\S+)`)[1]
 }
 
 // until waits for a state that was published, and not merely concluded from not
@@ -178,21 +179,14 @@ func (r *rig) freeze(p *process) {
 	r.t.Helper()
 	end := r.outage()
 	defer end()
-	p.freeze()
+	p.Freeze()
 }
 
 // operator says a word of an operator.
 func (r *rig) operator(update string, word any) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	handle, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{word},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	if err != nil {
-		return err
-	}
-	return handle.Get(ctx, nil)
+	return board.Tell(ctx, r.client, ltp.DefaultComponent, update, word, nil)
 }
 
 func (r *rig) hold(why string) {

@@ -103,7 +103,7 @@ func TestWorkerKilledAtEveryStage(t *testing.T) {
 	r.observer(r.orders)
 	first := r.worker(r.address)
 	r.until(ltp.Stable)
-	first.kill()
+	first.Kill()
 	var ids []string
 	for i, s := range stages() {
 		id := fmt.Sprintf("stage-%d", i)
@@ -138,7 +138,7 @@ func (r *rig) diesAt(s stage, id string) {
 	if s.name == "before the write" {
 		r.awaitActivity(ltp.OrderWorkflowID(id), func(*workflowpb.PendingActivityInfo) bool { return true })
 	}
-	w.kill()
+	w.Kill()
 	if s.after != nil {
 		s.after(r, id)
 	}
@@ -155,7 +155,7 @@ func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 	workers := []*process{r.worker(r.address), r.worker(r.address)}
 	r.until(ltp.Stable)
 	for _, w := range workers {
-		w.kill()
+		w.Kill()
 	}
 	end := r.outage()
 	var ids []string
@@ -174,7 +174,7 @@ func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 	assert.Empty(t, r.rows())
 	r.worker(r.address)
 	r.executedOnce(ids)
-	api.interrupt()
+	api.Interrupt()
 }
 
 // TestWorkerReturnsToATimerAndASignal: while no worker was there, the backstop of an
@@ -189,7 +189,7 @@ func TestWorkerReturnsToATimerAndASignal(t *testing.T) {
 	r.hold("to have an order wait")
 	epoch := r.until(ltp.Unstable).Epoch
 	ids := r.defers("both", 1)
-	w.kill()
+	w.Kill()
 	id := ltp.OrderWorkflowID(ids[0])
 	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_FIRED)
 	word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}

@@ -30,9 +30,9 @@ func (w *walk) possible() (faults, repairs []step) {
 		case u.p == nil:
 			repair(name+" starts", func() { u.p = u.start() })
 		case u.frozen:
-			repair(name+" thaws", func() { u.p.thaw(); u.frozen = false })
+			repair(name+" thaws", func() { u.p.Thaw(); u.frozen = false })
 		default:
-			fault(name+" is killed", func() { u.p.kill(); u.p = nil })
+			fault(name+" is killed", func() { u.p.Kill(); u.p = nil })
 			fault(name+" freezes", func() { w.freeze(u) })
 		}
 	}

@@ -113,7 +113,7 @@ func freeAddress(t *testing.T) string {
 func (w *walk) freeze(u *unit) {
 	w.t.Helper()
 	if u.frozen = true; w.unlock != nil {
-		u.p.freeze()
+		u.p.Freeze()
 		return
 	}
 	w.rig.freeze(u.p)
@@ -169,7 +169,7 @@ func (w *walk) mend() {
 		case u.p == nil:
 			u.p = u.start()
 		case u.frozen:
-			u.p.thaw()
+			u.p.Thaw()
 			u.frozen = false
 		}
 	}
