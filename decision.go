@@ -30,6 +30,7 @@ const (
 	ReasonFrozen             Reason = "INTAKE_FROZEN"
 	ReasonReplayPaused       Reason = "REPLAY_PAUSED" // an operator paused the replay: see [Steering.Decide]
 	ReasonAwaitsTurn         Reason = "AWAITS_TURN"   // earlier orders of its ordering key have not ended
+	ReasonAwaitsReplay       Reason = "AWAITS_REPLAY" // its backstop rang while the replay releases the backlog
 )
 
 // Commitment is what we promise with a DEFER.
@@ -46,6 +47,10 @@ func (r Reason) Commitment() string {
 	return Commitment
 }
 
+// OfReplay reports whether the order was deferred to the replay that is under way, which
+// finds it under the epoch that it was deferred under before.
+func (r Reason) OfReplay() bool { return r == ReasonReplayPaused || r == ReasonAwaitsReplay }
+
 // Request is what is known of an order when it asks to be routed.
 type Request struct {
 	// HighRisk orders do not act while a component is DEGRADED.
@@ -60,6 +65,9 @@ type Request struct {
 	FailedEpoch int64
 	// InLine is set when the order carries an ordering key and its turn has not come.
 	InLine bool `json:",omitempty"`
+	// Listed is set when its backstop woke an order that the replay engine finds: while
+	// the component recovers, it leaves itself to the engine's order and pace.
+	Listed bool `json:",omitempty"`
 }
 
 // Decide is the decision table. It is total: a state that is not known decides
@@ -67,8 +75,12 @@ type Request struct {
 // nothing: see [Steering.Decide].
 func Decide(o Orientation, r Request) (Decision, Reason) {
 	decision, reason := decide(o, r)
-	if decision.Admissible() && r.InLine {
+	switch {
+	case !decision.Admissible():
+	case r.InLine:
 		return Defer, ReasonAwaitsTurn
+	case r.Listed && o.State == Recovering:
+		return Defer, ReasonAwaitsReplay
 	}
 	return decision, reason
 }

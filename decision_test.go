@@ -15,6 +15,7 @@ func TestDecisionTable(t *testing.T) {
 	risky, riskyReplay := ltp.Request{HighRisk: true}, ltp.Request{HighRisk: true, Replay: true}
 	failed := ltp.Request{Replay: true, Failed: true, FailedUnder: "orders-db", FailedEpoch: 7}
 	failedEarlier := ltp.Request{Replay: true, Failed: true, FailedUnder: "orders-db", FailedEpoch: 6}
+	listed, inLine := ltp.Request{Replay: true, Listed: true}, ltp.Request{Replay: true, Listed: true, InLine: true}
 	failedElsewhere := ltp.Request{Failed: true, FailedUnder: "payments", FailedEpoch: 7}
 	rows := []struct {
 		name     string
@@ -35,6 +36,11 @@ func TestDecisionTable(t *testing.T) {
 		{"recovering, new", ltp.Recovering, fresh, ltp.Defer, ltp.ReasonRecovering},
 		{"recovering, replay", ltp.Recovering, replay, ltp.Execute, ltp.ReasonRecoveryConfirmed},
 		{"recovering, high risk replay", ltp.Recovering, riskyReplay, ltp.Execute, ltp.ReasonRecoveryConfirmed},
+		{"recovering, woken by its backstop", ltp.Recovering, listed, ltp.Defer, ltp.ReasonAwaitsReplay},
+		{"recovering, and its turn has not come", ltp.Recovering, inLine, ltp.Defer, ltp.ReasonAwaitsTurn},
+		{"stable, woken by its backstop", ltp.Stable, listed, ltp.Execute, ltp.ReasonOK},
+		{"degraded, woken by its backstop", ltp.Degraded, listed, ltp.Execute, ltp.ReasonOK},
+		{"unstable, woken by its backstop", ltp.Unstable, listed, ltp.Defer, ltp.ReasonUnstable},
 		{"unknown, new", ltp.Unknown, fresh, ltp.Defer, ltp.ReasonUnknown},
 		{"unknown, replay", ltp.Unknown, replay, ltp.Defer, ltp.ReasonUnknown},
 		{"no state at all", "", fresh, ltp.Defer, ltp.ReasonUnknown},
@@ -102,6 +108,7 @@ func TestNeverExecuteWhileAnyComponentIsUnfit(t *testing.T) {
 		request := ltp.Request{
 			HighRisk: rapid.Bool().Draw(t, "risk"), Replay: rapid.Bool().Draw(t, "replay"),
 			Failed: rapid.Bool().Draw(t, "failed"), FailedUnder: "a", FailedEpoch: rapid.Int64Range(1, 5).Draw(t, "failed epoch"),
+			Listed: rapid.Bool().Draw(t, "listed"), InLine: rapid.Bool().Draw(t, "in line"),
 		}
 		_, decision, _ := ltp.Route(os, request)
 		if (unfit || len(os) == 0) && decision.Admissible() {

@@ -55,13 +55,13 @@ type Stability struct {
 
 // News reports whether s is worth waking an order that was deferred by r: what is
 // said under the epoch that it was deferred under, or an earlier one, is not. To an
-// order that the pause of a replay deferred, the signal of this very replay is. An order
-// that awaits its turn waits for no component.
+// order that was deferred until a replay, or because that is paused, the signal of this
+// very replay is. An order that awaits its turn waits for no component.
 func (s Stability) News(r Routing) bool {
 	if r.Reason == ReasonAwaitsTurn {
 		return false
 	}
-	return s.Component != r.Component || s.Epoch > r.Epoch || s.Epoch == r.Epoch && r.Reason == ReasonReplayPaused
+	return s.Component != r.Component || s.Epoch > r.Epoch || s.Epoch == r.Epoch && r.Reason.OfReplay()
 }
 
 // Route answers a route request on the word of s alone, and reports whether that

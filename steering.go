@@ -68,7 +68,8 @@ func (s Steering) Next(w Steer, now time.Time) Steering {
 // not ask it, since what is released goes on; nor does the fence.
 func (s Steering) Decide(o Orientation, r Request) (Decision, Reason) {
 	decision, reason := Decide(o, r)
-	if s.Paused && o.State == Recovering && r.Replay && decision == Execute {
+	replay := decision == Execute || reason == ReasonAwaitsReplay
+	if s.Paused && o.State == Recovering && r.Replay && replay {
 		return Defer, ReasonReplayPaused
 	}
 	return decision, reason

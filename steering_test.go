@@ -23,11 +23,12 @@ func TestAPauseDefersTheReplaysOfARecoveryAndNothingElse(t *testing.T) {
 		r := ltp.Request{
 			Replay: rapid.Bool().Draw(t, "replay"), HighRisk: rapid.Bool().Draw(t, "risk"), Failed: rapid.Bool().Draw(t, "failed"),
 			FailedUnder: "orders-db", FailedEpoch: rapid.Int64Range(6, 7).Draw(t, "failed under"),
+			Listed: rapid.Bool().Draw(t, "listed"),
 		}
 		s := ltp.Steering{Paused: rapid.Bool().Draw(t, "paused"), Rate: rapid.Float64Range(0, 1000).Draw(t, "rate")}
 		decision, reason := ltp.Decide(o, r)
 		steered, why := s.Decide(o, r)
-		if s.Paused && reason == ltp.ReasonRecoveryConfirmed {
+		if s.Paused && (reason == ltp.ReasonRecoveryConfirmed || r.Replay && reason == ltp.ReasonAwaitsReplay) {
 			assert.Equal(t, ltp.Defer, steered)
 			assert.Equal(t, ltp.ReasonReplayPaused, why)
 			return
@@ -82,6 +83,7 @@ func TestThePausedReplayWakesWhatItsPauseDeferred(t *testing.T) {
 	}
 	s := ltp.Stability{Component: "orders-db", State: ltp.Recovering, Epoch: 5}
 	assert.True(t, s.News(deferred(ltp.ReasonReplayPaused)))
+	assert.True(t, s.News(deferred(ltp.ReasonAwaitsReplay)))
 	assert.False(t, s.News(deferred(ltp.ReasonRecovering)))
 	s.Epoch = 4
 	assert.False(t, s.News(deferred(ltp.ReasonReplayPaused)), "a replay that is over says nothing")

@@ -192,6 +192,11 @@ func TestEveryClaimCanBreak(t *testing.T) {
 			routed(&o, 51_000, "", ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
 			return o
 		}), SafeMode, "B1/1/response", "DEFER SYSTEM_RECOVERING"},
+		"a new order left to the replay": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 51_000)
+			routed(&o, 51_000, "", ltp.Defer, ltp.ReasonAwaitsReplay, ltp.Recovering, 5)
+			return o
+		}), SafeMode, "B1/1/response", "DEFER SYSTEM_RECOVERING"},
 		"a freeze that nobody ordered": {one(func(o *trace.OrderTrace) {
 			a := o.Frames[1].Response
 			a.Decision, a.Reason = ltp.Freeze, ltp.ReasonFrozen
@@ -263,6 +268,14 @@ func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
 			o := placed("B1", 100)
 			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
 			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonReplayPaused, ltp.Recovering, 5)
+			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
+			return ended(&o, 50_521, ltp.Executed)
+		},
+		"left to the replay by its backstop": func() trace.OrderTrace {
+			o := placed("B1", 100)
+			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonAwaitsReplay, ltp.Recovering, 5)
 			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
 			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
 			return ended(&o, 50_521, ltp.Executed)

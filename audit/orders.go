@@ -154,6 +154,7 @@ func (r *routes) judge(f ltp.Frame, o ltp.Order, q ltp.RouteRequest, a ltp.Route
 		r.c.breach(f.ID, "admissible is %t, and the decision %s", a.Admissible, a.Decision)
 	}
 	request := ltp.Request{HighRisk: o.Risk == ltp.HighRisk, Replay: q.Attempt > 1, InLine: q.InLine}
+	request.Listed = q.Woken == ltp.WokenByTimer && a.Reason == ltp.ReasonAwaitsReplay
 	if q.Woken == ltp.WokenByFailure && before != nil {
 		request.Failed, request.FailedUnder, request.FailedEpoch = true, before.Component, before.Epoch
 	}

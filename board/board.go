@@ -200,16 +200,16 @@ func (b *Board) Orientation(component string) Reading {
 }
 
 // Route asks the decision table about an order that depends on the components, and
-// of what it admits, whether an operator paused the replay of one of them. The Reading
+// of what it admits or leaves to a replay, whether an operator paused that. The Reading
 // is the one that decided.
 func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision, ltp.Reason) {
 	worst, decision, reason := b.route(components, r)
-	if !decision.Admissible() {
+	if !decision.Admissible() && reason != ltp.ReasonAwaitsReplay {
 		return worst, decision, reason
 	}
 	for _, c := range components {
 		now := b.Orientation(c)
-		if d, why := now.Steering.Decide(now.Orientation, r); !d.Admissible() {
+		if d, why := now.Steering.Decide(now.Orientation, r); why == ltp.ReasonReplayPaused {
 			return now, d, why
 		}
 	}

@@ -29,6 +29,8 @@ func TestAPausedReplayDefersWhatTheBackstopWakes(t *testing.T) {
 	}{
 		{"recovering", seen(ltp.Recovering, 5).paused(), replay, ltp.Defer, ltp.ReasonReplayPaused},
 		{"recovering, not paused", seen(ltp.Recovering, 5), replay, ltp.Execute, ltp.ReasonRecoveryConfirmed},
+		{"recovering, woken by its backstop", seen(ltp.Recovering, 5).paused(), ltp.Request{Replay: true, Listed: true}, ltp.Defer, ltp.ReasonReplayPaused},
+		{"recovering, not paused, woken by its backstop", seen(ltp.Recovering, 5), ltp.Request{Replay: true, Listed: true}, ltp.Defer, ltp.ReasonAwaitsReplay},
 		{"recovering, new", seen(ltp.Recovering, 5).paused(), ltp.Request{}, ltp.Defer, ltp.ReasonRecovering},
 		{"stable", seen(ltp.Stable, 6).paused(), replay, ltp.Execute, ltp.ReasonOK},
 		{"degraded", seen(ltp.Degraded, 6).paused(), replay, ltp.Execute, ltp.ReasonOK},

@@ -17,8 +17,9 @@ type ordered struct {
 	notes    int
 	last     *Response // the latest answer, nil while the latest request has none
 	deferred ltp.Reason
-	inLine   bool // the latest request awaits its turn
-	used     bool // the latest answer has led to an execution
+	inLine   bool     // the latest request awaits its turn
+	woken    ltp.Wake // what woke the order for it
+	used     bool     // the latest answer has led to an execution
 	running  bool
 	final    trace.ExecutionError // how the latest execution ended
 	done     bool                 // it was executed
@@ -71,7 +72,7 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 	if f := o.replay(p); f != nil {
 		return f
 	}
-	o.about, o.attempt, o.inLine = p.Order, p.Attempt, p.InLine
+	o.about, o.attempt, o.inLine, o.woken = p.Order, p.Attempt, p.InLine, p.Woken
 	return named(f.ID, want)
 }
 
@@ -139,6 +140,7 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 // under checks what an answer is based on. The answer before is still the last.
 func (o *ordered) under(r *rules, p *Response) *fault {
 	q := ltp.Request{HighRisk: o.about.Risk == ltp.HighRisk, Replay: o.attempt > 1, InLine: o.inLine}
+	q.Listed = o.woken == ltp.WokenByTimer && p.Reason == ltp.ReasonAwaitsReplay
 	if o.attempt > 1 && o.last.Admissible {
 		q.Failed, q.FailedUnder, q.FailedEpoch = true, o.last.Component, o.last.Epoch
 	}

@@ -27,7 +27,8 @@ func asks(t *trace.OrderTrace, at time.Time, why ltp.Reason, s ltp.State, epoch 
 		}})
 }
 
-// TestAPauseIsALawfulAnswerToTheReplaysOfARecovery, and to nothing else.
+// TestAPauseIsALawfulAnswerToTheReplaysOfARecovery, and to nothing else; nor is it one
+// to be left to the replay.
 func TestAPauseIsALawfulAnswerToTheReplaysOfARecovery(t *testing.T) {
 	for name, c := range map[string]struct {
 		path  []ltp.Reason // of the answers, under the states
@@ -37,6 +38,9 @@ func TestAPauseIsALawfulAnswerToTheReplaysOfARecovery(t *testing.T) {
 		"paused while it recovers":     {[]ltp.Reason{ltp.ReasonUnstable, ltp.ReasonReplayPaused}, []int64{4, 5}, ""},
 		"and asked twice":              {[]ltp.Reason{ltp.ReasonUnstable, ltp.ReasonReplayPaused, ltp.ReasonReplayPaused}, []int64{4, 5, 5}, ""},
 		"came while it recovered":      {[]ltp.Reason{ltp.ReasonRecovering, ltp.ReasonReplayPaused}, []int64{5, 5}, ""},
+		"left to the replay":           {[]ltp.Reason{ltp.ReasonUnstable, ltp.ReasonAwaitsReplay, ltp.ReasonReplayPaused}, []int64{4, 5, 5}, ""},
+		"left to none":                 {[]ltp.Reason{ltp.ReasonUnstable, ltp.ReasonAwaitsReplay}, []int64{4, 6}, "B1/2/response"},
+		"new, and left to the replay":  {[]ltp.Reason{ltp.ReasonAwaitsReplay}, []int64{5}, "B1/1/response"},
 		"a new order":                  {[]ltp.Reason{ltp.ReasonReplayPaused}, []int64{5}, "B1/1/response"},
 		"while it is unfit":            {[]ltp.Reason{ltp.ReasonUnstable, ltp.ReasonReplayPaused}, []int64{4, 4}, "B1/2/response"},
 		"after it has recovered":       {[]ltp.Reason{ltp.ReasonUnstable, ltp.ReasonReplayPaused}, []int64{4, 6}, "B1/2/response"},

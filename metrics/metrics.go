@@ -185,8 +185,8 @@ func (m *Metrics) begin() {
 		ltp.ReasonOK: ltp.Execute, ltp.ReasonRecoveryConfirmed: ltp.Execute,
 		ltp.ReasonDegraded: ltp.Defer, ltp.ReasonUnstable: ltp.Defer, ltp.ReasonRecovering: ltp.Defer,
 		ltp.ReasonUnknown: ltp.Defer, ltp.ReasonExecuteUnavailable: ltp.Defer, ltp.ReasonReplayPaused: ltp.Defer,
-		ltp.ReasonAwaitsTurn: ltp.Defer,
-		ltp.ReasonFrozen:     ltp.Freeze,
+		ltp.ReasonAwaitsTurn: ltp.Defer, ltp.ReasonAwaitsReplay: ltp.Defer,
+		ltp.ReasonFrozen: ltp.Freeze,
 	} {
 		m.routings.WithLabelValues(string(decision), string(reason))
 	}

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -36,6 +37,31 @@ func recordSteering(t *testing.T) {
 	r.until(n, ltp.Stable)
 	r.replayed(recovery)
 	r.save("orientation-steered", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
+}
+
+// recordLeft has the backstop of an order ring while the replay goes slowly.
+func recordLeft(t *testing.T) {
+	r := newRig(t, anonymous)
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: 3 * time.Second, Most: time.Minute}
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	for i := range 12 {
+		r.decided(r.submit(order(fmt.Sprintf("R%02d", i))))
+	}
+	end()
+	last := ltp.OrderWorkflowID("R11")
+	r.awaitEvent(last, func(e *historypb.HistoryEvent) bool {
+		asked, ok, err := trace.Routing(e)
+		require.NoError(t, err)
+		return ok && asked.Reason == ltp.ReasonAwaitsReplay
+	})
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "it is warm"}))
+	r.ended("R11")
+	r.save("order-left-to-the-replay", last, "")
 }
 
 // recordSteeredLongLife has a paused Orientation continue as new, and resumes it then.

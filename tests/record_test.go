@@ -48,6 +48,7 @@ func TestRecordHistories(t *testing.T) {
 	t.Run("an activity of the user's", recordOwnActivity)
 	t.Run("a bad order", recordSetAside)
 	t.Run("a steered replay", recordSteering)
+	t.Run("a slow replay", recordLeft)
 	t.Run("a long life, steered", recordSteeredLongLife)
 	t.Run("a bad order of before", recordFailingBefore)
 	t.Run("orders in line", recordLine)

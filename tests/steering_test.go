@@ -15,6 +15,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/trace"
@@ -93,6 +94,57 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	assert.Contains(t, cli.run("trace", "verify", file, "--key", strings.TrimSpace(string(public))), "is whole")
 	status, printed := r.command("audit", "--orders-db", r.orders)
 	assert.Zero(t, status, printed)
+}
+
+// TestBackstopsDoNotOvertakeTheReplay: they ring while an operator has the backlog go
+// slowly, and the orders wait on, for the engine's turn and signal.
+func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
+	const orders = 14 // nine of which go at once
+	r := newRig(t)
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: time.Second, Most: 10 * time.Minute}
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
+	end := r.outage()
+	fell := r.until(n, ltp.Unstable).Epoch
+	var ids []string
+	for i := range orders {
+		ids = append(ids, fmt.Sprintf("left-%02d", i))
+		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(ids[i]))).State)
+	}
+	end()
+	recovering := r.until(n, ltp.Recovering)
+	last := ids[orders-1]
+	r.awaitEvent(ltp.OrderWorkflowID(last), func(e *historypb.HistoryEvent) bool {
+		asked, ok, err := trace.Routing(e)
+		require.NoError(t, err)
+		return ok && asked.Reason == ltp.ReasonAwaitsReplay && asked.Epoch == recovering.Epoch
+	})
+	st, err := r.start.Get(r.ctx, last)
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Deferred, st.State)
+	assert.Equal(t, fell, st.Epoch, "under which the replay looks for it")
+
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "the cache is warm"}))
+	r.executedOnce("left-", ids)
+	r.until(n, ltp.Stable)
+	r.replayed(recovering.Epoch)
+	n.Stop()
+	for _, id := range ids {
+		story, err := r.reader().Order(r.ctx, id)
+		require.NoError(t, err)
+		request := story.Frames[len(story.Frames)-2].Request
+		require.NotNil(t, request, id)
+		assert.Equal(t, ltp.WokenBySignal, request.Woken, id)
+	}
+	file := filepath.Join(t.TempDir(), "incident.jsonl")
+	status, said := r.command("trace", "export", "-o", file, "--state-dir", r.dir)
+	require.Zero(t, status, said)
+	status, said = r.command("trace", "verify", file, "--key", filepath.Join(r.dir, ledger.PublicKeyFile))
+	require.Zero(t, status, said)
+	assert.Contains(t, said, "is whole")
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
 }
 
 // planned are the orders of a plan, in turn.

@@ -56,6 +56,7 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 		"order-failing-under-an-earlier-build": {"/24 DEFER EXECUTE_UNAVAILABLE", "now DEFERRED"},
 		"order-set-aside":                      {"Unavailable (begun: true)", "DEFER EXECUTE_UNAVAILABLE", "REJECTED set aside after"},
 		"order-deferred-by-a-pause":            {"/2 DEFER REPLAY_PAUSED RECOVERING", "/3 EXECUTE RECOVERY_CONFIRMED", "by SIGNAL", "EXECUTED"},
+		"order-left-to-the-replay":             {"/2 DEFER AWAITS_REPLAY RECOVERING", "EXECUTE RECOVERY_CONFIRMED", "by SIGNAL", "EXECUTED"},
 		"orientation-through-an-incident":      {"UNSTABLE", "HOLD: ann", "RELEASE: bob", "STABLE"},
 		"orientation-steered":                  {"STEER: ann paused the replay: the cache is cold", "STEER: bob resumed the replay, at most 50 orders/s: it is warm"},
 		"orientation-steered-continues-as-new": {"STEER: ann paused the replay"},

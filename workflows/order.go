@@ -130,7 +130,7 @@ func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
 		}
 		told, woken = o.wait(ctx)
 		o.rejoin(ctx, woken)
-		request = ltp.Request{HighRisk: request.HighRisk, Replay: true}
+		request = ltp.Request{HighRisk: request.HighRisk, Replay: true, Listed: woken == ltp.WokenByTimer && o.listed()}
 	}
 }
 
@@ -183,7 +183,7 @@ func checkOrientation(ctx workflow.Context, in activities.RouteInput) (routing l
 // execute writes the order. Its outcome is final, or empty when the order is to be
 // routed again.
 func (o *order) execute(ctx workflow.Context, request ltp.Request) (ltp.Outcome, error) {
-	request.Failed = false // the fence asks of this moment only
+	request.Failed, request.Listed = false, false // the fence asks of this moment only
 	switch {
 	case o.confirming:
 		return o.confirm(ctx, request)
@@ -208,7 +208,10 @@ func (o *order) execute(ctx workflow.Context, request ltp.Request) (ltp.Outcome,
 // mark shows the deferral in the search attributes, where it is news.
 func (o *order) mark(ctx workflow.Context) error {
 	r := o.last
-	if r.Reason == ltp.ReasonReplayPaused {
+	if r.Reason == ltp.ReasonAwaitsReplay && o.marked.Component == r.Component {
+		return nil // it waits as before, and an event is saved
+	}
+	if r.Reason.OfReplay() {
 		r.Epoch = o.releasedFrom(r)
 	}
 	if r.Reason == ltp.ReasonAwaitsTurn {
@@ -221,13 +224,24 @@ func (o *order) mark(ctx workflow.Context) error {
 	return workflow.UpsertTypedSearchAttributes(ctx, o.marks(r)...)
 }
 
-// releasedFrom is the epoch under which the replay that is paused looks for the order:
-// the one that it was deferred under, and never that of the replay itself.
-func (o *order) releasedFrom(paused ltp.Routing) int64 {
-	if o.marked.Decision != "" && o.marked.Component == paused.Component {
+// releasedFrom is the epoch under which the replay looks for an order that is left to
+// it: the one that it was deferred under, and never that of the replay itself.
+func (o *order) releasedFrom(r ltp.Routing) int64 {
+	if o.marked.Decision != "" && o.marked.Component == r.Component {
 		return o.marked.Epoch
 	}
-	return paused.Epoch - 1
+	return r.Epoch - 1
+}
+
+// listed reports whether an order whose backstop rang may leave itself to a replay that
+// is under way. One that waits for something of its own is not found by it; and no replay
+// is trusted for longer than until the backstop has grown to its most.
+func (o *order) listed() bool {
+	if o.last.Blind || o.awaitsTurn() || o.last.Reason == ltp.ReasonExecuteUnavailable {
+		return false
+	}
+	b := o.backstop.OrDefault()
+	return o.last.Reason != ltp.ReasonAwaitsReplay || grown(b.First, b.Most, o.wakes) < b.Most
 }
 
 // wait returns when the order should be routed again, with the news that woke it.

@@ -139,7 +139,7 @@ var errEnough = errors.New("enough")
 // waits are the reasons for which orders wait.
 var waits = []ltp.Reason{
 	ltp.ReasonUnstable, ltp.ReasonRecovering, ltp.ReasonReplayPaused, ltp.ReasonDegraded, ltp.ReasonUnknown,
-	ltp.ReasonExecuteUnavailable, ltp.ReasonFrozen,
+	ltp.ReasonExecuteUnavailable, ltp.ReasonFrozen, ltp.ReasonAwaitsReplay,
 }
 
 func countOrders(ctx context.Context, c client.Client, query string) (int64, error) {
