@@ -17,17 +17,18 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// sqliteDB writes over one connection, so that while one write waits for the
-// database the next has not begun, and reads over others, which a write does not
-// hold up.
+// sqliteDB writes over one connection, one transaction at a time, so that while one
+// waits for the database the next has not begun, and reads over others, which a write
+// does not hold up.
 type sqliteDB struct {
 	path    string
+	door    *door
 	writer  *sql.DB
 	readers *sql.DB
 }
 
 func openSQLite(path string) *sqliteDB {
-	return &sqliteDB{path: path, writer: sqliteHandle(path, "rw", 1), readers: sqliteHandle(path, "rw", 4)}
+	return &sqliteDB{path: path, door: newDoor(), writer: sqliteHandle(path, "rw", 1), readers: sqliteHandle(path, "rw", 4)}
 }
 
 // sqliteHandle opens no file yet. In mode "rw" a file that is not there is an error,
@@ -96,55 +97,13 @@ func (s *sqliteDB) Put(ctx context.Context, o ltp.Order, admit func() error) (re
 	if err != nil {
 		return false, rejected(err, "the order cannot be written as JSON")
 	}
-	conn, err := connect(ctx, s.writer)
-	if err != nil {
-		return false, unavailable(err)
-	}
-	if admit != nil {
-		if err := admit(); err != nil {
-			_ = conn.Close()
-			return false, unavailable(err)
-		}
-	}
-	// What hangs in the operating system, on a disk that does not answer, cannot be
-	// interrupted. It is left behind with the connection, so that nothing is begun
-	// after it.
-	done := make(chan func() (bool, error), 1)
-	go func() {
-		repeated, err := transact(ctx, conn, o, string(body))
-		_ = conn.Close()
-		done <- func() (bool, error) { return repeated, err }
-	}()
-	select {
-	case end := <-done:
-		return end()
-	case <-ctx.Done():
-	}
-	select {
-	case end := <-done:
-		return end()
-	case <-time.After(interruptWithin):
-		return false, unknown(context.Cause(ctx))
-	}
+	w := &write{ctx: ctx, order: o, body: string(body), admit: admit, ended: make(chan end, 1)}
+	return s.door.pass(w, s.transact)
 }
 
 // interruptWithin is how long SQLite may take to notice that a context has ended,
 // where nothing is wrong with the disk.
 const interruptWithin = 500 * time.Millisecond
-
-func transact(ctx context.Context, conn *sql.Conn, o ltp.Order, body string) (repeated bool, err error) {
-	if err := begin(ctx, conn); err != nil {
-		return false, unavailable(err)
-	}
-	repeated, err = putInto(ctx, conn, o, body)
-	if err == nil && !repeated {
-		err = commit(ctx, conn)
-	}
-	if err != nil || repeated {
-		rollback(ctx, conn)
-	}
-	return repeated, err
-}
 
 func begin(ctx context.Context, conn *sql.Conn) error {
 	return awaitLock(ctx, func() error {
