@@ -291,17 +291,9 @@ func (c *Claim) withGaps(gaps []trace.Gap) {
 	}
 	why := fmt.Sprintf("%s: %s", gaps[0].What, gaps[0].Why)
 	if n := len(gaps) - 1; n > 0 {
-		why += fmt.Sprintf(", and %s", plural(n, "more gap"))
+		why += fmt.Sprintf(", and %s", trace.Plural(n, "more gap"))
 	}
 	c.unchecked("histories are missing or damaged (%s)", why)
-}
-
-// plural is "1 order", "1,500 orders".
-func plural[N int | int64](n N, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return trace.Count(int(n)) + " " + thing
 }
 
 // some joins counts of things of which there are any; none is what is said of none.

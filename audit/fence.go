@@ -132,7 +132,7 @@ func outcome(x trace.Execution) string {
 
 func (f *fence) claim() Claim {
 	c := f.c
-	c.tell("%s: %s after an unfit state was published that their fence could have known of", plural(f.writes, "write")+" begun",
+	c.tell("%s: %s after an unfit state was published that their fence could have known of", trace.Plural(f.writes, "write")+" begun",
 		trace.Count(c.Broken))
 	if n := f.underWay + f.past; n > 0 {
 		said := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", trace.Count(int(f.underWay)))
@@ -153,7 +153,7 @@ func (f *fence) claim() Claim {
 		}[what]] = n
 	}
 	if f.untold > 0 {
-		c.unchecked("nobody knows when, or whether, %s began to write: lost with a worker, or still under way", plural(f.untold, "execution"))
+		c.unchecked("nobody knows when, or whether, %s began to write: lost with a worker, or still under way", trace.Plural(f.untold, "execution"))
 	}
 	return c
 }

@@ -31,7 +31,7 @@ func (l *lost) see(t trace.OrderTrace) {
 
 func (l *lost) claim() Claim {
 	c := l.c
-	c.tell("%s = %s", plural(l.total, "order"), some("none",
+	c.tell("%s = %s", trace.Plural(l.total, "order"), some("none",
 		part{l.are[ltp.Executed], "executed"}, part{l.are[ltp.Rejected], "rejected"}, part{l.are[ltp.Cancelled], "cancelled"},
 		part{l.are[ltp.Expired], "expired"}, part{l.are[ltp.Deferred], "deferred"},
 		part{l.are[ltp.Accepted], "accepted and not yet done"}, part{l.are[ltp.Terminated], "ended by force"}))
@@ -95,9 +95,9 @@ func (o *once) see(t trace.OrderTrace) {
 func (o *once) claim() Claim {
 	c := o.c
 	c.tell("%s by %s, of which %s ended without a write and %s without an answer",
-		plural(o.executed, "order")+" executed", plural(o.executions, "execution"), trace.Count(int(o.failed)), trace.Count(int(o.unknown)))
+		trace.Plural(o.executed, "order")+" executed", trace.Plural(o.executions, "execution"), trace.Count(int(o.failed)), trace.Count(int(o.unknown)))
 	if o.repeated > 0 {
-		c.tell("%s put again after an unknown outcome and found there already: one effect each", plural(o.repeated, "order"))
+		c.tell("%s put again after an unknown outcome and found there already: one effect each", trace.Plural(o.repeated, "order"))
 	}
 	if o.unexplained > 0 {
 		c.tell("%s of them found there at the first attempt: written before what Temporal still has", trace.Count(int(o.unexplained)))
@@ -203,11 +203,11 @@ func (r *routes) table(a ltp.RouteResponse, q ltp.Request) (want string, ok bool
 
 func (r *routes) claim() Claim {
 	c := r.c
-	c.tell("the decision table, asked again for %s, gives the same answers", plural(r.routings, "routing"))
+	c.tell("the decision table, asked again for %s, gives the same answers", trace.Plural(r.routings, "routing"))
 	if c.Verdict == Broken {
-		c.Evidence[0] = "the decision table was asked again for " + plural(r.routings, "routing")
+		c.Evidence[0] = "the decision table was asked again for " + trace.Plural(r.routings, "routing")
 	}
-	said := plural(r.unfit, "order") + " asked under an unfit state"
+	said := trace.Plural(r.unfit, "order") + " asked under an unfit state"
 	switch {
 	case r.unfit > 0 && c.Verdict == Held && r.frozen > 0:
 		said += ": none was admitted, " + trace.Count(int(r.frozen)) + " by an operator's freeze"
@@ -216,19 +216,19 @@ func (r *routes) claim() Claim {
 	}
 	c.tell("%s", said)
 	if r.deferred > 0 {
-		c.tell("%s deferred under a fit state, as the table has it for the backlog, for high risk or after a failure", plural(r.deferred, "request"))
+		c.tell("%s deferred under a fit state, as the table has it for the backlog, for high risk or after a failure", trace.Plural(r.deferred, "request"))
 	}
 	if r.inLine > 0 {
 		c.Figures["in_line"] = r.inLine
-		c.tell("%s deferred until the turn of the order came", plural(r.inLine, "request"))
+		c.tell("%s deferred until the turn of the order came", trace.Plural(r.inLine, "request"))
 	}
 	if r.late > 0 {
-		c.tell("%s admitted on a reading from before the state was published, the latest %d ms after it; the fence has the last word", plural(r.late, "request"), r.latest.Milliseconds())
+		c.tell("%s admitted on a reading from before the state was published, the latest %d ms after it; the fence has the last word", trace.Plural(r.late, "request"), r.latest.Milliseconds())
 	}
 	c.Figures["routings"], c.Figures["unfit"], c.Figures["frozen"] = r.routings, r.unfit, r.frozen
 	c.Figures["deferred_while_fit"], c.Figures["admitted_on_an_old_reading"], c.Figures["oldest_reading_ms"] = r.deferred, r.late, r.latest.Milliseconds()
 	if r.missing > 0 {
-		c.unchecked("%s on epochs that Temporal no longer has", plural(r.missing, "answer")+" rest")
+		c.unchecked("%s on epochs that Temporal no longer has", trace.Plural(r.missing, "answer")+" rest")
 	}
 	return c
 }
@@ -270,11 +270,11 @@ func (s *turns) claim() Claim {
 		return c
 	}
 	if most == 0 {
-		c.tell("%s released, each in its turn", plural(released, "order"))
+		c.tell("%s released, each in its turn", trace.Plural(released, "order"))
 		return c
 	}
 	c.tell("%s released in the order of acceptance: none went more than %s before its turn (a page of the listing is %d)",
-		plural(released, "order"), plural(most, "place"), page)
+		trace.Plural(released, "order"), trace.Plural(most, "place"), page)
 	if most > page {
 		c.breach("overtaking", "an order was released %d places before its turn", most)
 	}

@@ -15,7 +15,6 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/ltp-node/ltp"
 	engine "github.com/ltp-node/ltp/replay"
@@ -30,11 +29,7 @@ func Replay(events []*historypb.HistoryEvent) error {
 	if !begun(events) {
 		return nil
 	}
-	r := worker.NewWorkflowReplayer() // one a history: it remembers every result
-	r.RegisterWorkflowWithOptions(workflows.Order, workflow.RegisterOptions{Name: ltp.OrderWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.Orientation, workflow.RegisterOptions{Name: ltp.OrientationWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.Sequence, workflow.RegisterOptions{Name: ltp.SequenceWorkflow})
+	r := workflows.Replayer()
 	if err := r.ReplayWorkflowHistory(quiet, &historypb.History{Events: events}); err != nil {
 		return err
 	}
@@ -178,7 +173,7 @@ func (r *replays) claim() Claim {
 			c.breach(h.what, "replayed, it decides otherwise: %s", r.messages[no])
 		}
 	}
-	c.tell("%s replayed through the workflow code, event by event: %s", plural(r.next, "history"),
+	c.tell("%s replayed through the workflow code, event by event: %s", trace.Plural(r.next, "history"),
 		some("none", part{r.counts["order"], "of orders"}, part{r.counts["orientation"], "of the orientation"}, part{r.counts["replay"], "of the replay engine"}))
 	c.Evidence[0] = strings.Replace(c.Evidence[0], "historys", "histories", 1)
 	switch {

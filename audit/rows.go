@@ -206,18 +206,18 @@ func differs(e orderdb.Entry, want content) string {
 func (r *rows) close() Claim {
 	c := r.c
 	c.tell("%s read: %s missing, %s too many, %s differing (content hash, body, customer, amount, outbox)",
-		plural(r.found, "row"), none(r.missing), none(r.extra), none(r.differing))
+		trace.Plural(r.found, "row"), none(r.missing), none(r.extra), none(r.differing))
 	if r.unconfirmed > 0 {
-		c.tell("%s of orders whose write had no answer and that are pending: told when they are put again", plural(r.unconfirmed, "row"))
+		c.tell("%s of orders whose write had no answer and that are pending: told when they are put again", trace.Plural(r.unconfirmed, "row"))
 	}
 	c.Figures["rows"], c.Figures["missing"], c.Figures["extra"], c.Figures["differing"] = r.found, r.missing, r.extra, r.differing
 	c.Figures["unconfirmed"] = r.unconfirmed
 	if r.elsewhere > 0 {
 		c.Figures["elsewhere"] = r.elsewhere
-		c.unchecked("%s by activities of your own, and what they wrote is not read", plural(r.elsewhere, "order")+" executed")
+		c.unchecked("%s by activities of your own, and what they wrote is not read", trace.Plural(r.elsewhere, "order")+" executed")
 	}
 	if r.unexplained > 0 {
-		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", plural(r.unexplained, "row"))
+		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", trace.Plural(r.unexplained, "row"))
 	}
 	return c
 }

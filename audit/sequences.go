@@ -46,6 +46,6 @@ func (s *sequences) judge(c *Claim) {
 	}
 	c.Figures["in_sequence"], c.Figures["ordering_keys"] = int64(orders), int64(len(s.keys))
 	if c.Verdict != Broken {
-		c.tell("%s of %s acted one after the other", plural(orders, "order"), plural(len(s.keys), "ordering key"))
+		c.tell("%s of %s acted one after the other", trace.Plural(orders, "order"), trace.Plural(len(s.keys), "ordering key"))
 	}
 }

@@ -151,7 +151,7 @@ func (c *incident) instability() Claim {
 	if len(c.unfit()) == 0 {
 		cl.tell("it was fit throughout")
 	}
-	cl.tell("%s, each timed by the Temporal server", plural(len(in.Frames), "orientation frame"))
+	cl.tell("%s, each timed by the Temporal server", trace.Plural(len(in.Frames), "orientation frame"))
 	if cl.Verdict == Held {
 		cl.Evidence[len(cl.Evidence)-1] += "; epochs grow by one, and every change is one that the state machine has"
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/loopback"
 )
 
 var serverBenchmark = benchmark{
@@ -27,7 +28,7 @@ var serverBenchmark = benchmark{
 		return fmt.Sprintf("%s a side, from the release until the server is quiet; requests are those that the server counts itself", orderCount(s.counted))
 	},
 	run: func(ctx context.Context, b *bench) ([]Round, error) {
-		port, err := freePort()
+		port, err := loopback.Port(0)
 		if err != nil {
 			return nil, err
 		}
@@ -163,11 +164,11 @@ func (b *bench) profiles(args []string) (profiles, []string, error) {
 	if b.profile == "" {
 		return profiles{}, args, nil
 	}
-	port, err := freePort()
+	port, err := loopback.Port(0)
 	if err != nil {
 		return profiles{}, args, err
 	}
-	p := profiles{dir: b.profile, server: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	p := profiles{dir: b.profile, server: net.JoinHostPort(loopback.Address, strconv.Itoa(port))}
 	return p, append(args, "--pprof", p.server), os.MkdirAll(p.dir, 0o755)
 }
 
@@ -219,13 +220,4 @@ func download(ctx context.Context, url, path string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// freePort finds a port for the server.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp/loopback"
 )
 
 // startTimeout bounds a start by a context without a deadline. It does not count
@@ -89,18 +91,18 @@ func start(ctx context.Context, o Options, dir *stateDir) (_ *Server, err error)
 		defer cancel()
 	}
 	for _, port := range []*int{&o.Port, &o.UIPort} {
-		if *port, err = freePort(*port); err != nil {
+		if *port, err = loopback.Port(*port); err != nil {
 			return nil, err
 		}
 	}
 	o.Namespace = cmp.Or(o.Namespace, client.DefaultNamespace)
 	info := serverInfo{
-		Address:   net.JoinHostPort(loopback, strconv.Itoa(o.Port)),
+		Address:   net.JoinHostPort(loopback.Address, strconv.Itoa(o.Port)),
 		Namespace: o.Namespace,
 		Owner:     os.Getpid(),
 	}
 	if o.UI {
-		info.UI = "http://" + net.JoinHostPort(loopback, strconv.Itoa(o.UIPort))
+		info.UI = "http://" + net.JoinHostPort(loopback.Address, strconv.Itoa(o.UIPort))
 	}
 
 	p, err := startProcess(binary, arguments(o, isCLI(binary), dir), o.Log, dir)
@@ -136,7 +138,7 @@ func start(ctx context.Context, o Options, dir *stateDir) (_ *Server, err error)
 func arguments(o Options, cli bool, dir *stateDir) []string {
 	args := []string{
 		"server", "start-dev",
-		"--ip", loopback, "--port", strconv.Itoa(o.Port),
+		"--ip", loopback.Address, "--port", strconv.Itoa(o.Port),
 		"--namespace", o.Namespace,
 	}
 	if o.UI {
@@ -154,30 +156,4 @@ func arguments(o Options, cli bool, dir *stateDir) []string {
 		args = append(args, fmt.Sprintf("--exit-with-parent=%d", os.Getpid()))
 	}
 	return append(args, o.ExtraArgs...)
-}
-
-const loopback = "127.0.0.1"
-
-// freePort checks that nobody listens on the port, or finds one for 0. The server
-// would find out as well, but by then we might have connected to whoever is there,
-// and taken it for ours.
-//
-// The port is used once before it is given back: Linux then hands it out to nobody
-// for a while, and still lets us have it.
-func freePort(port int) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
-	if err != nil {
-		return 0, fmt.Errorf("cannot listen on port %d: stop what uses it or choose another port (%w)", port, err)
-	}
-	defer l.Close()
-	out, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		return 0, err
-	}
-	defer out.Close()
-	in, err := l.Accept()
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, in.Close()
 }

@@ -37,16 +37,7 @@ type Entry struct {
 }
 
 // OpenLedger opens the order database that the URL names, as Open does.
-func OpenLedger(ctx context.Context, url string) (Ledger, error) {
-	kind, where, err := parse(url)
-	if err != nil {
-		return nil, err
-	}
-	if kind == postgres {
-		return openPostgres(ctx, where)
-	}
-	return openSQLite(where), nil
-}
+func OpenLedger(ctx context.Context, url string) (Ledger, error) { return open(ctx, url) }
 
 // ledgerPage is how many rows are read at once.
 const ledgerPage = 500

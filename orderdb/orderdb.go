@@ -89,7 +89,15 @@ var ErrNotFound = errors.New("no order with this id is in the order database")
 // them, a leader that is frozen, not dead, holds every connection attempt up for as
 // long as it is frozen. Of several hosts, a former leader that does not know that it
 // is one is passed over, too, as far as another tells its timeline.
-func Open(ctx context.Context, url string) (DB, error) {
+func Open(ctx context.Context, url string) (DB, error) { return open(ctx, url) }
+
+// database is what each of the two is.
+type database interface {
+	DB
+	Ledger
+}
+
+func open(ctx context.Context, url string) (database, error) {
 	kind, where, err := parse(url)
 	if err != nil {
 		return nil, err

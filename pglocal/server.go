@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/ltp-node/ltp/link"
+	"github.com/ltp-node/ltp/loopback"
 )
 
 // Server is one Postgres server. It is safe for concurrent use.
@@ -78,7 +79,7 @@ func prepare(o Options) (*Server, error) {
 }
 
 func (s *Server) own() (err error) {
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = loopback.Port(0); err != nil {
 		return err
 	}
 	if s.options.Links {
@@ -344,13 +345,4 @@ func ordinaryUser() (*syscall.Credential, error) {
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
 	return nil, errors.New("no user postgres or nobody is there to run Postgres as: it refuses to run as root")
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }

@@ -228,7 +228,7 @@ func (r Report) arrivals() chart {
 	}
 	c.times(c.height - labels)
 	desc := fmt.Sprintf("%s accepted over %s, at most %.1f a second. %s of them were deferred when they came.",
-		plural(total, "order"), trace.Lasted(s.To.Sub(s.From)), most, trace.Count(deferred))
+		trace.Plural(total, "order"), trace.Lasted(s.To.Sub(s.From)), most, trace.Count(deferred))
 	return chart{
 		ID: "arrivals", Title: "Orders kept coming, under every state", Desc: desc, SVG: c.svg("arrivals", "Orders accepted per second, and the state", desc),
 		Legend: append([]legend{{"one", "admitted when they came"}, {"two", "deferred when they came"}}, r.bandLegend()...),
@@ -251,7 +251,7 @@ func (r Report) backlog() chart {
 	fmt.Fprintf(area, "L%.1f %.1fZ", float64(width)-right, p.bottom)
 	c.put(`<path class="area" d="%s"/>`, area)
 	c.times(c.height - labels)
-	desc := fmt.Sprintf("At most %s waited at a time.", plural(int(most), "order"))
+	desc := fmt.Sprintf("At most %s waited at a time.", trace.Plural(int(most), "order"))
 	if r.Waits.Pending > 0 {
 		desc += fmt.Sprintf(" %s still waiting.", are(r.Waits.Pending))
 	}
@@ -288,7 +288,7 @@ func (r Report) executions() chart {
 		c.put(`<rect class="two" x="%.1f" y="%.1f" width="%.1f" height="3"/>`, x-half, q.y(float64(b.Median))-1.5, 2*half)
 	}
 	c.times(c.height - labels)
-	desc := fmt.Sprintf("%s executed, at most %.1f a second. The slowest write that was acknowledged took %s ms.", plural(total, "order"), most, trace.Count(int(slowest)))
+	desc := fmt.Sprintf("%s executed, at most %.1f a second. The slowest write that was acknowledged took %s ms.", trace.Plural(total, "order"), most, trace.Count(int(slowest)))
 	return chart{
 		ID: "executions", Title: "Executions, and how long their writes took", Desc: desc, SVG: c.svg("executions", "Orders executed per second, and write latency", desc),
 		Legend: append([]legend{{"one", "executed"}, {"two", "median write"}, {"range", "up to the slowest"}}, r.bandLegend()...),
@@ -325,7 +325,7 @@ func (r Report) waitsChart() chart {
 		t.Rows = append(t.Rows, []string{between(from, to), trace.Count(n)})
 	}
 	c.put(`<line class="base" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), p.bottom, p.bottom)
-	desc := fmt.Sprintf("Half of %s waited up to %s, 99 percent up to %s, the longest %s.", plural(w.Orders, "order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max))
+	desc := fmt.Sprintf("Half of %s waited up to %s, 99 percent up to %s, the longest %s.", trace.Plural(w.Orders, "order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max))
 	return chart{ID: "waits", Title: "How long a confirmation took", Desc: desc, SVG: c.svg("waits", "Waiting times of deferred orders", desc),
 		Legend: []legend{{"one", "orders, by the time from deferral to commit"}}, Table: t}
 }

@@ -165,7 +165,7 @@ func (r Report) became() string {
 	if t.Total == 0 {
 		return "No order came."
 	}
-	said := fmt.Sprintf("%s came around it", plural(t.Total, "order"))
+	said := fmt.Sprintf("%s came around it", trace.Plural(t.Total, "order"))
 	if t.Deferred == 0 {
 		return said + "; none of them had to wait."
 	}
@@ -333,7 +333,7 @@ func (r Report) engineer() section {
 	s.table(t)
 	f := r.Audit.Claim(audit.Once).Figures
 	list := []string{fmt.Sprintf("%s, of which %s stopped before or during the write, %s had no answer and %s found the order written already.",
-		plural(int(f["executions"]), "execution"), trace.Count(int(f["not_written"])), trace.Count(int(f["outcome_unknown"])), trace.Count(int(f["repeated"])))}
+		trace.Plural(int(f["executions"]), "execution"), trace.Count(int(f["not_written"])), trace.Count(int(f["outcome_unknown"])), trace.Count(int(f["repeated"])))}
 	for _, e := range r.Audit.Claim(audit.FirstFirst).Evidence {
 		list = append(list, e+".")
 	}
@@ -376,7 +376,7 @@ func (r Report) business() section {
 	}
 	kept := func(m Money) Sum { return m.Kept }
 	if r.Tally.ExecutedLater > 0 {
-		s.say("%s kept that could not be executed when they came: %s.", plural(r.Tally.ExecutedLater, "order"), r.money(kept))
+		s.say("%s kept that could not be executed when they came: %s.", trace.Plural(r.Tally.ExecutedLater, "order"), r.money(kept))
 	}
 	t := table{Head: []string{"", "orders", "worth"}, Right: 2}
 	for _, m := range r.Money {
@@ -393,10 +393,10 @@ func (r Report) business() section {
 	if w := r.Waits; w.Orders > 0 || w.Pending > 0 {
 		t := table{Head: []string{"waiting for a confirmation", "p50", "p99", "longest"}, Right: 3}
 		if w.Orders > 0 {
-			t.Rows = append(t.Rows, []string{plural(w.Orders, "confirmed order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max)})
+			t.Rows = append(t.Rows, []string{trace.Plural(w.Orders, "confirmed order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max)})
 		}
 		if w.Pending > 0 {
-			t.Rows = append(t.Rows, []string{plural(w.Pending, "order") + " still waiting", "", "", trace.Lasted(w.Longest)})
+			t.Rows = append(t.Rows, []string{trace.Plural(w.Pending, "order") + " still waiting", "", "", trace.Lasted(w.Longest)})
 		}
 		s.table(t)
 	}

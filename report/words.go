@@ -17,15 +17,6 @@ const (
 	day   = "2006-01-02"
 )
 
-func plural(n int, thing string) string { return trace.Count(n) + " " + noun(n, thing) }
-
-func noun(n int, thing string) string {
-	if n == 1 {
-		return thing
-	}
-	return thing + "s"
-}
-
 // are is "1 order is", "3 orders are".
 func are(n int) string {
 	if n == 1 {
@@ -107,7 +98,7 @@ type part struct {
 }
 
 func counts(c trace.Counts) string {
-	parts := []part{{c.Requests, noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"}}
+	parts := []part{{c.Requests, trace.Noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"}}
 	reasons := slices.SortedFunc(maps.Keys(c.Deferred), func(a, b ltp.Reason) int {
 		return cmp.Or(cmp.Compare(c.Deferred[b], c.Deferred[a]), cmp.Compare(a, b))
 	})
@@ -116,7 +107,7 @@ func counts(c trace.Counts) string {
 	}
 	said := some(append(parts,
 		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
-		part{c.Rejected, "rejected"}, part{c.Failed, noun(c.Failed, "execution") + " without a write"}, part{c.Cancelled, "cancelled"},
+		part{c.Rejected, "rejected"}, part{c.Failed, trace.Noun(c.Failed, "execution") + " without a write"}, part{c.Cancelled, "cancelled"},
 		part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
 	if len(said) == 0 {
 		return "No orders."
@@ -134,7 +125,7 @@ func evidence(o ltp.Orientation) string {
 		said = append(said, fmt.Sprintf("%d ms", e.LatencyMs))
 	}
 	if e.Samples > 0 {
-		said = append(said, plural(e.Samples, "sample"))
+		said = append(said, trace.Plural(e.Samples, "sample"))
 	}
 	if e.Error != "" {
 		said = append(said, e.Error)

@@ -14,8 +14,6 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
-	"go.temporal.io/sdk/worker"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/workflows"
@@ -29,16 +27,6 @@ const nondeterministic = "[TMPRL1100]"
 const anotherEnd = "replay workflow doesn't return the same result as the last event"
 
 var quiet = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
-
-// replayer has the workflows under the names under which orders wait for days.
-func replayer() worker.WorkflowReplayer {
-	r := worker.NewWorkflowReplayer()
-	r.RegisterWorkflowWithOptions(workflows.Order, workflow.RegisterOptions{Name: ltp.OrderWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.Orientation, workflow.RegisterOptions{Name: ltp.OrientationWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
-	r.RegisterWorkflowWithOptions(workflows.Sequence, workflow.RegisterOptions{Name: ltp.SequenceWorkflow})
-	return r
-}
 
 // recorded are the histories of real runs: see TestRecordHistories in tests.
 func recorded(t *testing.T) []string {
@@ -64,7 +52,7 @@ func load(t *testing.T, file string) *historypb.History {
 func TestRecordedHistoriesReplay(t *testing.T) {
 	for _, file := range recorded(t) {
 		t.Run(name(file), func(t *testing.T) {
-			assert.NoError(t, replayer().ReplayWorkflowHistoryFromJSONFile(quiet, file))
+			assert.NoError(t, workflows.Replayer().ReplayWorkflowHistoryFromJSONFile(quiet, file))
 		})
 	}
 }
@@ -95,7 +83,7 @@ func TestChangedHistoriesDoNotReplay(t *testing.T) {
 				h := load(t, file)
 				change, _ := changes(h.Events[i])
 				change()
-				err := replayer().ReplayWorkflowHistory(quiet, h)
+				err := workflows.Replayer().ReplayWorkflowHistory(quiet, h)
 				require.Error(t, err)
 				if !strings.Contains(err.Error(), anotherEnd) { // it waits for its last local activity
 					assert.ErrorContains(t, err, nondeterministic)

@@ -185,7 +185,7 @@ func (p plan) write(w io.Writer, now time.Time, shown bool) error {
 		}
 	}
 	say("")
-	say("%s is %s, epoch %d. %s would be released, of these:", p.Component, p.State, p.Epoch, plurally(p.Orders, "order"))
+	say("%s is %s, epoch %d. %s would be released, of these:", p.Component, p.State, p.Epoch, trace.Plural(p.Orders, "order"))
 	for _, class := range slices.Sorted(maps.Keys(p.Classes)) {
 		say("  %-9s  %9s", className(class), trace.Count(p.Classes[class]))
 	}

@@ -85,7 +85,7 @@ func (s replayStatus) replaying() (all []string) {
 		if !r.Oldest.IsZero() && r.Remaining > 0 {
 			say("oldest   accepted %s", s.ago(r.Oldest))
 		}
-		say("so far   %s and %s since %s", plurally(r.Passes, "sweep"), plurally(r.Setbacks, "setback"), s.ago(r.BegunAt))
+		say("so far   %s and %s since %s", trace.Plural(r.Passes, "sweep"), trace.Plural(r.Setbacks, "setback"), s.ago(r.BegunAt))
 		if silent := s.At.Sub(r.At); silent > 10*time.Second && !r.At.IsZero() {
 			say("silent   nothing heard of it for %s: is a worker up?", trace.Lasted(silent.Round(time.Second)))
 		}
@@ -122,7 +122,7 @@ func (s replayStatus) waiting() (all []string) {
 	}) {
 		why = append(why, fmt.Sprintf("%s %s", trace.Count(int(s.Reasons[reason])), reason))
 	}
-	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", plurally(int(s.Waiting), "order"), strings.Join(why, ", ")))
+	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", trace.Plural(int(s.Waiting), "order"), strings.Join(why, ", ")))
 	if s.Next != nil {
 		all = append(all, fmt.Sprintf("  First in turn: %s, accepted %s.", s.Next.OrderID, s.ago(s.Next.AcceptedAt)))
 	}
@@ -168,11 +168,4 @@ func cut(line string, width int) string {
 		return string(letters[:width-4]) + "…"
 	}
 	return line
-}
-
-func plurally(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return trace.Count(n) + " " + thing
 }
