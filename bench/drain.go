@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -14,6 +15,7 @@ var drainBenchmark = benchmark{
 	sides: []string{"product", "bare"}, ratio: true,
 	measures: []measure{
 		{key: "seconds", label: "from RECOVERING, or from the first signal, to the last commit, s", decimals: 2},
+		{key: "ended", label: "to the end of the last workflow, s", decimals: 2},
 		{key: "server", label: "CPU of the server, ms/order", decimals: 2},
 		{key: "here", label: "CPU of worker and engine, ms/order", decimals: 2},
 		{key: "events", label: "history events, from start to end", decimals: 1, count: true},
@@ -42,9 +44,7 @@ var drainBenchmark = benchmark{
 func (b *bench) drain(ctx context.Context, r *rig, side string, n int) (Figures, error) {
 	var orders []ltp.Order
 	var err error
-	id := bareID
 	if side == "product" {
-		id = ltp.OrderWorkflowID
 		orders, err = b.backlog(ctx, r, n)
 	} else {
 		orders, err = b.bareBacklog(ctx, r, n)
@@ -52,7 +52,7 @@ func (b *bench) drain(ctx context.Context, r *rig, side string, n int) (Figures,
 	if err != nil {
 		return nil, err
 	}
-	return b.goOn(ctx, r, side, orders, id)
+	return b.goOn(ctx, r, side, orders)
 }
 
 // backlog makes n deferred orders of the product.
@@ -89,21 +89,26 @@ func (b *bench) bareBacklog(ctx context.Context, r *rig, n int) ([]ltp.Order, er
 }
 
 // goOn releases a backlog, measures until its last commit, and looks at what it cost.
-func (b *bench) goOn(ctx context.Context, r *rig, side string, orders []ltp.Order, id func(string) string) (Figures, error) {
-	drained, err := b.letGo(ctx, r, side, orders)
+func (b *bench) goOn(ctx context.Context, r *rig, side string, orders []ltp.Order) (Figures, error) {
+	drained, from, err := b.letGo(ctx, r, side, orders)
 	if err != nil {
 		return nil, err
 	}
-	f, err := r.cost(ctx, orders, id)
+	f, err := r.cost(ctx, orders, workflowID(side))
 	if err != nil {
 		return nil, err
 	}
+	ended, err := r.lastEnd(ctx, orders, workflowID(side))
+	if err != nil {
+		return nil, err
+	}
+	f["ended"] = ended.Sub(from).Seconds()
 	maps.Copy(f, drained)
 	return f, r.allWritten(ctx, orders)
 }
 
-// letGo releases a backlog and measures until its last commit.
-func (b *bench) letGo(ctx context.Context, r *rig, side string, orders []ltp.Order) (Figures, error) {
+// letGo releases a backlog and measures until its last commit. It returns when that began.
+func (b *bench) letGo(ctx context.Context, r *rig, side string, orders []ltp.Order) (f Figures, from time.Time, err error) {
 	before, since := r.cpu(), time.Now()
 	release := r.releaseBare
 	if side == "product" {
@@ -111,24 +116,53 @@ func (b *bench) letGo(ctx context.Context, r *rig, side string, orders []ltp.Ord
 	}
 	from, last, err := release(ctx, orders, b.clients)
 	if err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	if err := r.settle(ctx); err != nil {
-		return nil, err
+		return nil, from, err
 	}
 	after := r.cpu()
 	if side == "product" {
 		if from, err = r.published(ctx, ltp.Recovering, since); err != nil {
-			return nil, err
+			return nil, from, err
 		}
 		if err := r.until(ctx, ltp.Stable); err != nil {
-			return nil, err
+			return nil, from, err
 		}
 	}
-	f := Figures{"seconds": last.Sub(from).Seconds()}
+	f = Figures{"seconds": last.Sub(from).Seconds()}
 	f["server"], f["here"] = after.since(before, len(orders))
-	return f, nil
+	return f, from, nil
 }
+
+// workflowID is how a side names the workflow of an order.
+func workflowID(side string) func(order string) string {
+	if side == "product" {
+		return ltp.OrderWorkflowID
+	}
+	return bareID
+}
+
+// lastEnd is when the last of the workflows ended.
+func (r *rig) lastEnd(ctx context.Context, orders []ltp.Order, id func(string) string) (last time.Time, err error) {
+	var mu sync.Mutex
+	_, _, err = each(ctx, orders, lookers, func(ctx context.Context, o ltp.Order) error {
+		d, err := r.client.DescribeWorkflowExecution(ctx, id(o.ID), "")
+		if err != nil {
+			return fmt.Errorf("look up order %s: %w", o.ID, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if at := d.GetWorkflowExecutionInfo().GetCloseTime().AsTime(); at.After(last) {
+			last = at
+		}
+		return nil
+	})
+	return last, err
+}
+
+// lookers are how many look up workflows at once.
+const lookers = 8
 
 // release has the product replay what waits; when it began is in history.
 func (r *rig) release(ctx context.Context, orders []ltp.Order, _ int) (from, last time.Time, err error) {

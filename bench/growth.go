@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/ltp-node/ltp"
 )
 
 var growthBenchmark = benchmark{
@@ -83,7 +81,7 @@ func (b *bench) grow(ctx context.Context, n int) (Figures, error) {
 	waiting := r.cpu()
 	begun := time.Now()
 	b.say("%s wait", orderCount(n))
-	f, err := b.goOn(ctx, r, "product", orders, ltp.OrderWorkflowID)
+	f, err := b.goOn(ctx, r, "product", orders)
 	if err != nil {
 		return nil, fmt.Errorf("%s after the release: %w", time.Since(begun).Round(time.Second), err)
 	}

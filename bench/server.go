@@ -75,7 +75,7 @@ func (b *bench) requests(ctx context.Context, r *rig, side, metrics string, take
 	if err != nil {
 		return nil, err
 	}
-	spent, err := b.letGo(ctx, r, side, orders)
+	spent, _, err := b.letGo(ctx, r, side, orders)
 	if err != nil {
 		return nil, err
 	}
