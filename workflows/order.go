@@ -235,13 +235,13 @@ func (o *order) releasedFrom(r ltp.Routing) int64 {
 
 // listed reports whether an order whose backstop rang may leave itself to a replay that
 // is under way. One that waits for something of its own is not found by it; and no replay
-// is trusted for longer than until the backstop has grown to its most.
+// is trusted twice.
 func (o *order) listed() bool {
-	if o.last.Blind || o.awaitsTurn() || o.last.Reason == ltp.ReasonExecuteUnavailable {
+	switch o.last.Reason {
+	case ltp.ReasonAwaitsReplay, ltp.ReasonAwaitsTurn, ltp.ReasonExecuteUnavailable:
 		return false
 	}
-	b := o.backstop.OrDefault()
-	return o.last.Reason != ltp.ReasonAwaitsReplay || grown(b.First, b.Most, o.wakes) < b.Most
+	return !o.last.Blind
 }
 
 // wait returns when the order should be routed again, with the news that woke it.
@@ -294,10 +294,13 @@ func (o *order) newest(ctx workflow.Context) *ltp.Stability {
 func (o *order) setTimer(ctx workflow.Context) {
 	var d time.Duration
 	b := o.backstop.OrDefault()
-	if o.last.Blind || o.last.Reason == ltp.ReasonExecuteUnavailable {
+	switch {
+	case o.last.Blind, o.last.Reason == ltp.ReasonExecuteUnavailable:
 		d = grown(firstPause, min(maxPause, b.First), o.pauses)
 		o.pauses++
-	} else {
+	case o.last.Reason == ltp.ReasonAwaitsReplay:
+		d = b.Most // each wake is work for the server that the replay needs
+	default:
 		d = grown(b.First, b.Most, o.wakes)
 		o.wakes++
 	}
