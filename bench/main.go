@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ltp-node/ltp"
 )
 
 func main() {
@@ -108,6 +110,8 @@ type bench struct {
 	progress io.Writer
 	began    time.Time
 	doing    string
+	// backstop is that of the worker; zero is the default.
+	backstop ltp.Backstop
 }
 
 // say tells of progress.

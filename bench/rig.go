@@ -127,7 +127,7 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 	r.node, err = node.Start(ctx, node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
 		OrdersURL: ordersURL, Policy: policy,
-		Worker: true, Pace: pace.Default(), Meter: r.meter,
+		Worker: true, Pace: pace.Default(), Meter: r.meter, Backstop: b.backstop,
 		Observe: true, Settings: observer.DefaultSettings(),
 		Listen: listen, Log: silent,
 	})
