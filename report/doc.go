@@ -307,7 +307,7 @@ func (r Report) users() section {
 	row(t.ExecutedLater, ltp.MessagePending, "then "+ltp.MessageConfirmed)
 	row(t.Waiting, ltp.MessagePending, "and still does")
 	row(t.Accepted, ltp.MessagePending, "accepted and not yet done")
-	row(t.Rejected, ltp.MessageRejected, "refused by the order database")
+	row(t.Rejected, ltp.MessageRejected, "refused by the order database, or set aside after attempts that failed")
 	row(t.Cancelled, ltp.MessageCancelled, "by the customer")
 	row(t.Expired, ltp.MessageExpired, "its deadline passed")
 	row(t.Terminated, ltp.MessageTerminated, "ended by force in Temporal")
