@@ -101,6 +101,12 @@ func dynamicConfig(o options) dynamicconfig.StaticClient {
 		dynamicconfig.HistoryRPS.Key():                                          20_000,
 		// Open workflows kept in memory, at some 10 KB each.
 		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 10_000,
+		// How often the server puts away the tasks that it has done. Until then it goes
+		// over them again for each that is new: at some hundred workflows a second, half
+		// a minute of them cost more than the work itself.
+		dynamicconfig.TransferProcessorUpdateAckInterval.Key():   time.Second,
+		dynamicconfig.TimerProcessorUpdateAckInterval.Key():      time.Second,
+		dynamicconfig.VisibilityProcessorUpdateAckInterval.Key(): time.Second,
 		// It would ask the internet for news of the server.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 	}
