@@ -107,6 +107,8 @@ func dynamicConfig(o options) dynamicconfig.StaticClient {
 		dynamicconfig.TransferProcessorUpdateAckInterval.Key():   time.Second,
 		dynamicconfig.TimerProcessorUpdateAckInterval.Key():      time.Second,
 		dynamicconfig.VisibilityProcessorUpdateAckInterval.Key(): time.Second,
+		// Each batch of timers is looked for from the oldest that is not put away yet.
+		dynamicconfig.TimerTaskBatchSize.Key(): 1_000,
 		// It would ask the internet for news of the server.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 	}
