@@ -49,6 +49,11 @@ func (w *walk) possible() (faults, repairs []step) {
 		}
 		return faults, repairs
 	}
+	if w.stray == nil {
+		fault("an observer that sees nothing joins", w.strays)
+	} else {
+		repair("the observer that sees nothing leaves", w.leaves)
+	}
 	fault("Temporal is killed", func() { w.killServer(); w.down = true })
 	fault("Temporal is stopped and comes back", func() { _ = w.server.Stop(); w.serve() })
 	fault("old and false signals", w.storm)

@@ -54,6 +54,7 @@ type walk struct {
 	unlock func() // ends an outage of the order database; nil when it is fit
 	held   bool
 	paused bool
+	stray  *process  // an observer of an order database that is not there; nil is none
 	x      *exchange // between the workers and Temporal
 	store  *visibility
 }
@@ -140,6 +141,7 @@ func (w *walk) settle() {
 	fit := w.unlock == nil && !w.held
 	switch observed := w.working("observer") > 0; {
 	case w.working("worker") == 0: // the state is nobody's
+	case w.stray != nil: // of observers that disagree, the one that is active is believed
 	case w.held, observed && !fit:
 		w.until(ltp.Unstable)
 	case !observed:
@@ -164,6 +166,9 @@ func (w *walk) mend() {
 		w.down = false
 	}
 	w.store.set("", 0)
+	if w.stray != nil {
+		w.leaves()
+	}
 	for _, u := range w.units {
 		switch {
 		case u.p == nil:
@@ -194,6 +199,15 @@ func (w *walk) mend() {
 	w.until(ltp.Stable)
 	w.audited()
 	w.verified()
+}
+
+// strays has an observer join that sees no order database, whatever the others see.
+func (w *walk) strays() { w.stray = w.observer(w.rig.orders + ".elsewhere") }
+
+// leaves has it go; what it observed, another takes over.
+func (w *walk) leaves() {
+	w.stray.Interrupt()
+	w.stray = nil
 }
 
 // storm sends orders words that were true once: of recoveries that are over, and of the
