@@ -52,7 +52,13 @@ func (b *bench) drain(ctx context.Context, r *rig, side string, n int) (Figures,
 	if err != nil {
 		return nil, err
 	}
-	return b.goOn(ctx, r, side, orders)
+	f, from, err := b.goOn(ctx, r, side, orders)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := r.lastEnd(ctx, orders, workflowID(side))
+	f["ended"] = ended.Sub(from).Seconds()
+	return f, err
 }
 
 // backlog makes n deferred orders of the product.
@@ -88,23 +94,18 @@ func (b *bench) bareBacklog(ctx context.Context, r *rig, n int) ([]ltp.Order, er
 	return orders, r.settle(ctx)
 }
 
-// goOn releases a backlog, measures until its last commit, and looks at what it cost.
-func (b *bench) goOn(ctx context.Context, r *rig, side string, orders []ltp.Order) (Figures, error) {
+// goOn releases a backlog, measures until its last commit, and looks at what it cost. It
+// returns when that began.
+func (b *bench) goOn(ctx context.Context, r *rig, side string, orders []ltp.Order) (f Figures, from time.Time, err error) {
 	drained, from, err := b.letGo(ctx, r, side, orders)
 	if err != nil {
-		return nil, err
+		return nil, from, err
 	}
-	f, err := r.cost(ctx, orders, workflowID(side))
-	if err != nil {
-		return nil, err
+	if f, err = r.cost(ctx, orders, workflowID(side)); err != nil {
+		return nil, from, err
 	}
-	ended, err := r.lastEnd(ctx, orders, workflowID(side))
-	if err != nil {
-		return nil, err
-	}
-	f["ended"] = ended.Sub(from).Seconds()
 	maps.Copy(f, drained)
-	return f, r.allWritten(ctx, orders)
+	return f, from, r.allWritten(ctx, orders)
 }
 
 // letGo releases a backlog and measures until its last commit. It returns when that began.

@@ -88,7 +88,7 @@ func (b *bench) grow(ctx context.Context, n int) (Figures, error) {
 	waiting := r.cpu()
 	begun := time.Now()
 	b.say("%s wait", orderCount(n))
-	f, err := b.goOn(ctx, r, "product", orders)
+	f, _, err := b.goOn(ctx, r, "product", orders)
 	if err != nil {
 		return nil, fmt.Errorf("%s after the release: %w", time.Since(begun).Round(time.Second), err)
 	}

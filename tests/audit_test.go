@@ -12,6 +12,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/tests/child"
 )
 
@@ -48,6 +49,17 @@ func (r *rig) auditedButLost(args ...string) (a audit.Audit) {
 		assert.Equal(r.t, audit.Held, c.Verdict, "%s\n%s", c.Says, printed)
 	}
 	return a
+}
+
+// verified exports the latest incident and has the file verified.
+func (r *rig) verified() {
+	r.t.Helper()
+	file := filepath.Join(r.t.TempDir(), "incident.jsonl")
+	status, said := r.command("trace", "export", "-o", file, "--state-dir", r.dir)
+	require.Zero(r.t, status, said)
+	status, said = r.command("trace", "verify", file, "--key", filepath.Join(r.dir, ledger.PublicKeyFile))
+	require.Zero(r.t, status, said)
+	assert.Contains(r.t, said, "is whole")
 }
 
 // TestAuditAndReportOfAnIncident: an outage is audited and told with every worker down;

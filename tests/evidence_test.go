@@ -57,6 +57,17 @@ func (r *rig) run(workflowID, runID string) *historypb.History {
 	return h
 }
 
+// awaitRouting waits until an order was routed for a reason, under an epoch where one is
+// given.
+func (r *rig) awaitRouting(id string, why ltp.Reason, epoch int64) {
+	r.t.Helper()
+	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+		asked, ok, err := trace.Routing(e)
+		require.NoError(r.t, err)
+		return ok && asked.Reason == why && (epoch == 0 || asked.Epoch == epoch)
+	})
+}
+
 // awaitEvent waits until a workflow's history holds an event that fits.
 func (r *rig) awaitEvent(workflowID string, fits func(*historypb.HistoryEvent) bool) *historypb.HistoryEvent {
 	r.t.Helper()

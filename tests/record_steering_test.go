@@ -6,10 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // recordSteering pauses a replay before it begins, has an order woken by its backstop
@@ -26,11 +24,7 @@ func recordSteering(t *testing.T) {
 	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
 	end()
 	recovery := r.until(n, ltp.Recovering).Epoch
-	r.awaitEvent(ltp.OrderWorkflowID("R1"), func(e *historypb.HistoryEvent) bool {
-		asked, ok, err := trace.Routing(e)
-		require.NoError(t, err)
-		return ok && asked.Reason == ltp.ReasonReplayPaused
-	})
+	r.awaitRouting("R1", ltp.ReasonReplayPaused, 0)
 	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), Rate: new(50.0), By: "bob", Why: "it is warm"}))
 	r.ended("R1")
 	r.save("order-deferred-by-a-pause", ltp.OrderWorkflowID("R1"), "")
@@ -53,15 +47,10 @@ func recordLeft(t *testing.T) {
 		r.decided(r.submit(order(fmt.Sprintf("R%02d", i))))
 	}
 	end()
-	last := ltp.OrderWorkflowID("R11")
-	r.awaitEvent(last, func(e *historypb.HistoryEvent) bool {
-		asked, ok, err := trace.Routing(e)
-		require.NoError(t, err)
-		return ok && asked.Reason == ltp.ReasonAwaitsReplay
-	})
+	r.awaitRouting("R11", ltp.ReasonAwaitsReplay, 0)
 	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "it is warm"}))
 	r.ended("R11")
-	r.save("order-left-to-the-replay", last, "")
+	r.save("order-left-to-the-replay", ltp.OrderWorkflowID("R11"), "")
 }
 
 // recordSteeredLongLife has a paused Orientation continue as new, and resumes it then.

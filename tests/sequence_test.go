@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +18,6 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
-	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/sequence"
 	"github.com/ltp-node/ltp/starter"
@@ -165,12 +163,7 @@ func TestOrdersOfOneKeyNeverOvertakeEachOther(t *testing.T) {
 	first := a.Claim(audit.FirstFirst)
 	assert.EqualValues(t, keys, first.Figures["ordering_keys"])
 	assert.Positive(t, a.Claim(audit.SafeMode).Figures["in_line"])
-	file := filepath.Join(t.TempDir(), "incident.jsonl")
-	status, said := r.command("trace", "export", "-o", file, "--state-dir", r.dir)
-	require.Zero(t, status, said)
-	status, said = r.command("trace", "verify", file, "--key", filepath.Join(r.dir, ledger.PublicKeyFile))
-	require.Zero(t, status, said)
-	assert.Contains(t, said, "is whole")
+	r.verified()
 }
 
 // TestOrderThatWaitsForItsTurnSaysSo without a worker, and a customer who waits for the

@@ -12,13 +12,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/tests/child"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // TestAPausedReplayReleasesNothingUntilItIsResumed: an operator pauses during the
@@ -57,11 +55,7 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	end()
 	recovering := r.until(n, ltp.Recovering)
 	for _, id := range ids {
-		r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
-			asked, ok, err := trace.Routing(e)
-			require.NoError(t, err)
-			return ok && asked.Reason == ltp.ReasonReplayPaused && asked.Epoch == recovering.Epoch
-		})
+		r.awaitRouting(id, ltp.ReasonReplayPaused, recovering.Epoch)
 		st, err := r.start.Get(r.ctx, id)
 		require.NoError(t, err)
 		assert.Equal(t, ltp.Deferred, st.State)
@@ -116,11 +110,7 @@ func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
 	end()
 	recovering := r.until(n, ltp.Recovering)
 	last := ids[orders-1]
-	r.awaitEvent(ltp.OrderWorkflowID(last), func(e *historypb.HistoryEvent) bool {
-		asked, ok, err := trace.Routing(e)
-		require.NoError(t, err)
-		return ok && asked.Reason == ltp.ReasonAwaitsReplay && asked.Epoch == recovering.Epoch
-	})
+	r.awaitRouting(last, ltp.ReasonAwaitsReplay, recovering.Epoch)
 	st, err := r.start.Get(r.ctx, last)
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
@@ -138,12 +128,7 @@ func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
 		require.NotNil(t, request, id)
 		assert.Equal(t, ltp.WokenBySignal, request.Woken, id)
 	}
-	file := filepath.Join(t.TempDir(), "incident.jsonl")
-	status, said := r.command("trace", "export", "-o", file, "--state-dir", r.dir)
-	require.Zero(t, status, said)
-	status, said = r.command("trace", "verify", file, "--key", filepath.Join(r.dir, ledger.PublicKeyFile))
-	require.Zero(t, status, said)
-	assert.Contains(t, said, "is whole")
+	r.verified()
 	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
 }
 

@@ -29,22 +29,6 @@ func TestAnOrderLeavesItselfToTheReplay(t *testing.T) {
 	assert.False(t, e.writes[0].Request.Listed, "the fence does not ask for that")
 }
 
-// TestAnOrderIsLeftToAReplayOfAnotherComponent where that finds it.
-func TestAnOrderIsLeftToAReplayOfAnotherComponent(t *testing.T) {
-	both := order
-	both.DependsOn = []string{ltp.DefaultComponent, "payments"}
-	other := left
-	other.Component = "payments"
-	e := newOrderTest(t, []ltp.Routing{unstable, other, {Decision: ltp.Execute, Reason: ltp.ReasonOK, State: ltp.Stable, Epoch: 6}})
-	outcome, err := e.run(both)
-	require.NoError(t, err)
-	assert.Equal(t, ltp.Executed, outcome.State)
-	assert.Equal(t, []mark{
-		{ltp.DefaultComponent, 4, string(ltp.ReasonUnstable)},
-		{"payments", 4, string(ltp.ReasonAwaitsReplay)},
-	}, e.marked)
-}
-
 // TestNoReplayIsTrustedTwice: if the engine does not come until the longest backstop, the
 // order acts by itself.
 func TestNoReplayIsTrustedTwice(t *testing.T) {

@@ -51,19 +51,22 @@ func TestAPausedReplayFindsAndWakesWhatTheBackstopWokeMeanwhile(t *testing.T) {
 	}, e.marked, "and once only")
 }
 
-// TestAPauseIsMarkedUnderAnEpochOfBefore where the order was not deferred by the
-// component before: the replay that is paused must find it, too.
-func TestAPauseIsMarkedUnderAnEpochOfBefore(t *testing.T) {
-	both := order
-	both.DependsOn = []string{ltp.DefaultComponent, "payments"}
-	other := paused
-	other.Component = "payments"
-	e := newOrderTest(t, []ltp.Routing{unstable, other, {Decision: ltp.Execute, Reason: ltp.ReasonOK, State: ltp.Stable, Epoch: 6}})
-	outcome, err := e.run(both)
-	require.NoError(t, err)
-	assert.Equal(t, ltp.Executed, outcome.State)
-	assert.Equal(t, []mark{
-		{ltp.DefaultComponent, 4, string(ltp.ReasonUnstable)},
-		{"payments", 4, string(ltp.ReasonReplayPaused)},
-	}, e.marked)
+// TestWhatIsLeftToAReplayIsMarkedUnderAnEpochOfBefore where the order was not deferred by
+// the component before: the replay must find it, paused or under way.
+func TestWhatIsLeftToAReplayIsMarkedUnderAnEpochOfBefore(t *testing.T) {
+	for _, other := range []ltp.Routing{paused, left} {
+		t.Run(string(other.Reason), func(t *testing.T) {
+			both := order
+			both.DependsOn = []string{ltp.DefaultComponent, "payments"}
+			other.Component = "payments"
+			e := newOrderTest(t, []ltp.Routing{unstable, other, {Decision: ltp.Execute, Reason: ltp.ReasonOK, State: ltp.Stable, Epoch: 6}})
+			outcome, err := e.run(both)
+			require.NoError(t, err)
+			assert.Equal(t, ltp.Executed, outcome.State)
+			assert.Equal(t, []mark{
+				{ltp.DefaultComponent, 4, string(ltp.ReasonUnstable)},
+				{"payments", 4, string(other.Reason)},
+			}, e.marked)
+		})
+	}
 }

@@ -122,7 +122,7 @@ func (s replayStatus) waiting() (all []string) {
 	}) {
 		why = append(why, fmt.Sprintf("%s %s", trace.Count(int(s.Reasons[reason])), reason))
 	}
-	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", trace.Plural(int(s.Waiting), "order"), strings.Join(why, ", ")))
+	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", trace.Plural(s.Waiting, "order"), strings.Join(why, ", ")))
 	if s.Next != nil {
 		all = append(all, fmt.Sprintf("  First in turn: %s, accepted %s.", s.Next.OrderID, s.ago(s.Next.AcceptedAt)))
 	}
