@@ -67,6 +67,8 @@ func TestWritesThatComeTogetherHaveTheirOwnEnds(t *testing.T) {
 	refusals := map[string]string{
 		"a statement is refused": `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
 			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`,
+		"its second statement is refused": `CREATE TRIGGER refuse BEFORE INSERT ON order_outbox WHEN NEW.order_id = 'C1'
+			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`,
 		"the transaction is ended": `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
 			BEGIN SELECT RAISE(ROLLBACK, 'banned does not order here'); END`,
 		"the commit is refused": `CREATE TABLE stock (sku TEXT PRIMARY KEY);
