@@ -11,7 +11,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
-	"github.com/ltp-node/ltp/pglocal"
+	"github.com/ltp-node/ltp/internal/pglocal"
 )
 
 // The sides of the outage benchmark.

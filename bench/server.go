@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/loopback"
+	"github.com/ltp-node/ltp/internal/loopback"
 )
 
 var serverBenchmark = benchmark{

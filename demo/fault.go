@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/ltp-node/ltp/pglocal"
+	"github.com/ltp-node/ltp/internal/pglocal"
 )
 
 // Fault is a way for the order database to stop taking writes, and to take them

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/canonical"
+	"github.com/ltp-node/ltp/ledger/canonical"
 	"github.com/ltp-node/ltp/trace"
 )
 

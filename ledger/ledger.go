@@ -17,7 +17,7 @@ import (
 	"strings"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/canonical"
+	"github.com/ltp-node/ltp/ledger/canonical"
 )
 
 const (

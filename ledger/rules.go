@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/canonical"
+	"github.com/ltp-node/ltp/ledger/canonical"
 )
 
 // rules checks that what a file tells follows the rules of the protocol, entry by entry.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/canonical"
 	"github.com/ltp-node/ltp/ledger"
+	"github.com/ltp-node/ltp/ledger/canonical"
 )
 
 // forger changes an export as somebody would who knows the format.

@@ -22,7 +22,7 @@ import (
 	"github.com/ltp-node/ltp/metrics"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/worker"
 )

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
-	"github.com/ltp-node/ltp/pglocal"
 )
 
 // BenchmarkPut writes orders into SQLite with every commit synced to the disk.

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
-	"github.com/ltp-node/ltp/pglocal"
 )
 
 // ownPair is an order database on a leader and a synchronous standby, which the test

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 func TestCanariesGoFirstAndTheRestFollowsWhenTheyHaveEnded(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // lease is half of the heartbeat timeout that a release has when it is told none.

@@ -10,8 +10,8 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/longpoll"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/internal/longpoll"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // firstLook is how long a pilot is waited for before it is looked up; twice as long

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // fault is something that goes wrong for a while.

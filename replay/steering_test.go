@@ -10,8 +10,8 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // TestAPauseReleasesNothingAndKeepsCounting, and the release resumes at once, at the

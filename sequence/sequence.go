@@ -15,7 +15,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/longpoll"
+	"github.com/ltp-node/ltp/internal/longpoll"
 )
 
 // Temporal is what this package needs of a client.Client.

@@ -10,10 +10,10 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
 )
 

@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/longpoll"
+	"github.com/ltp-node/ltp/internal/longpoll"
 	"github.com/ltp-node/ltp/trace"
 )
 

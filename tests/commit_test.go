@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/link"
+	"github.com/ltp-node/ltp/internal/link"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/trace"
 )

@@ -25,11 +25,11 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/demo"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
 )
 

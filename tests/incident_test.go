@@ -16,9 +16,9 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
-	"github.com/ltp-node/ltp/pglocal"
 )
 
 // incident is an order node on a leader and its synchronous standby, with orders

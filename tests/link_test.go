@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ltp-node/ltp/link"
+	"github.com/ltp-node/ltp/internal/link"
 )
 
 // newLink makes a link to an address, which the test can cut.

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 )
 

@@ -21,7 +21,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"

@@ -17,8 +17,8 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/workflows"
 )
 

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 )

@@ -16,12 +16,12 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/pace"
-	"github.com/ltp-node/ltp/pglocal"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // demoFlags are the flags of the demo.

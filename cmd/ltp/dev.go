@@ -8,10 +8,10 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/api"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 func (a *app) devCommand() *cobra.Command {

@@ -13,7 +13,7 @@ import (
 	"github.com/ltp-node/ltp/api"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/trace"
 )
 

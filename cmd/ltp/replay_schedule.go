@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // schedule gives the orders of a release their turns, as the pace would if every commit

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/ltp-node/ltp/pace/simulate"
+	"github.com/ltp-node/ltp/replay/pace/simulate"
 )
 
 func (a *app) replaySimulate() *cobra.Command {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/pace"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // TestAScheduleKeepsToTheLimits: of the operator, of the pace, and of what may be on its

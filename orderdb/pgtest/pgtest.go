@@ -18,7 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ltp-node/ltp/pglocal"
+	"github.com/ltp-node/ltp/internal/pglocal"
 )
 
 // options are those of every server. One password suits all, so that one URL may name

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/tests/child"
 )

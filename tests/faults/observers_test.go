@@ -14,7 +14,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
-	"github.com/ltp-node/ltp/link"
+	"github.com/ltp-node/ltp/internal/link"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 

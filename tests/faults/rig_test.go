@@ -28,7 +28,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/embedded"
+	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/loopback"
+	"github.com/ltp-node/ltp/internal/loopback"
 )
 
 // TestRandomWalk breaks and mends the order node at random while customers order,

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
-	"github.com/ltp-node/ltp/pglocal"
 )
 
 // abandoned has this program start a pair with a frozen leader, say so, and wait to be

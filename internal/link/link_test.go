@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ltp-node/ltp/link"
+	"github.com/ltp-node/ltp/internal/link"
 )
 
 // echo is a server that says what it hears.

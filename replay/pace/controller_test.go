@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 var noon = time.Date(2024, 5, 20, 12, 0, 0, 0, time.UTC)

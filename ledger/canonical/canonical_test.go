@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/ltp-node/ltp/canonical"
+	"github.com/ltp-node/ltp/ledger/canonical"
 )
 
 func TestOneFormOnly(t *testing.T) {

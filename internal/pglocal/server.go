@@ -22,8 +22,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/ltp-node/ltp/link"
-	"github.com/ltp-node/ltp/loopback"
+	"github.com/ltp-node/ltp/internal/link"
+	"github.com/ltp-node/ltp/internal/loopback"
 )
 
 // Server is one Postgres server. It is safe for concurrent use.

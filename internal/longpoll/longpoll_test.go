@@ -15,8 +15,8 @@ import (
 	"go.temporal.io/sdk/log"
 	"google.golang.org/grpc"
 
-	"github.com/ltp-node/ltp/embedded"
-	"github.com/ltp-node/ltp/longpoll"
+	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/longpoll"
 )
 
 // TestWaitOfLessThanASecondAsksOnce: a real server, a workflow that nobody runs, and

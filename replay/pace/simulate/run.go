@@ -9,7 +9,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // epoch0 is when every release begins: any time would do.

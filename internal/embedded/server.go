@@ -14,7 +14,7 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"github.com/ltp-node/ltp/loopback"
+	"github.com/ltp-node/ltp/internal/loopback"
 )
 
 // startTimeout bounds a start by a context without a deadline. It does not count

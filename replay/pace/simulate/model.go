@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // Policy is what holds a release back.

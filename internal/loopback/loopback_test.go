@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ltp-node/ltp/loopback"
+	"github.com/ltp-node/ltp/internal/loopback"
 )
 
 func TestAPortIsFreeAndStaysSo(t *testing.T) {

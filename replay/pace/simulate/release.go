@@ -3,7 +3,7 @@ package simulate
 import (
 	"time"
 
-	"github.com/ltp-node/ltp/pace"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // release is one run of the engine's Release: the same loop, written for a clock
