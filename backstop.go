@@ -2,6 +2,7 @@ package ltp
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 )
 
@@ -44,4 +45,22 @@ func (b Backstop) OrDefault() Backstop {
 		return DefaultBackstop()
 	}
 	return b
+}
+
+// Doubled is first doubled n times, and at most most.
+func Doubled(first, most time.Duration, n int) time.Duration {
+	d := first
+	for ; n > 0 && d < most; n-- {
+		d *= 2
+	}
+	return min(d, most)
+}
+
+// jittered spreads d by a quarter to both sides, the same way at every replay of the
+// history.
+func jittered(d time.Duration, orderID string, attempt int) time.Duration {
+	h := fnv.New32a()
+	h.Write([]byte(RequestFrameID(orderID, attempt)))
+	spread := int64(d) / 2
+	return d - time.Duration(spread/2) + time.Duration(spread*int64(h.Sum32()%1024)/1024)
 }

@@ -1,5 +1,7 @@
 package ltp
 
+import "slices"
+
 // Decision is the answer to a route request.
 type Decision string
 
@@ -28,9 +30,10 @@ const (
 	ReasonUnknown            Reason = "ORIENTATION_UNKNOWN"
 	ReasonExecuteUnavailable Reason = "EXECUTE_UNAVAILABLE"
 	ReasonFrozen             Reason = "INTAKE_FROZEN"
-	ReasonReplayPaused       Reason = "REPLAY_PAUSED" // an operator paused the replay: see [Steering.Decide]
+	ReasonReplayPaused       Reason = "REPLAY_PAUSED" // an operator paused the replay
 	ReasonAwaitsTurn         Reason = "AWAITS_TURN"   // earlier orders of its ordering key have not ended
-	ReasonAwaitsReplay       Reason = "AWAITS_REPLAY" // its backstop rang while the replay releases the backlog
+	ReasonAwaitsReplay       Reason = "AWAITS_REPLAY" // its backstop fired while the replay releases the backlog
+	ReasonAwaitsProof        Reason = "AWAITS_PROOF"  // its end was asked for, and whether it was written cannot be told yet
 )
 
 // Commitment is what we promise with a DEFER.
@@ -47,39 +50,44 @@ func (r Reason) Commitment() string {
 	return Commitment
 }
 
-// OfReplay reports whether the order was deferred to the replay that is under way, which
+// DefersToReplay reports whether the order was deferred to the replay that is under way, which
 // finds it under the epoch that it was deferred under before.
-func (r Reason) OfReplay() bool { return r == ReasonReplayPaused || r == ReasonAwaitsReplay }
+func (r Reason) DefersToReplay() bool { return r == ReasonReplayPaused || r == ReasonAwaitsReplay }
 
-// Request is what is known of an order when it asks to be routed.
+// Request is what is known of an order when it asks to be routed. It stands beside the
+// answer in every routing, so that an audit can ask again.
 type Request struct {
 	// HighRisk orders do not act while a component is DEGRADED.
-	HighRisk bool
+	HighRisk bool `json:"high_risk,omitempty"`
 	// Replay is set when the order was deferred before.
-	Replay bool
-	// Failed is set when the order was admitted and then found its component
-	// unavailable; FailedUnder and FailedEpoch name the orientation it was
-	// admitted under.
-	Failed      bool
-	FailedUnder string
-	FailedEpoch int64
+	Replay bool `json:"replay,omitempty"`
+	// Failed is set when the order was admitted and its execution failed; FailedUnder and
+	// FailedEpoch name the orientation that it was admitted under.
+	Failed      bool   `json:"failed,omitempty"`
+	FailedUnder string `json:"failed_under,omitempty"`
+	FailedEpoch int64  `json:"failed_epoch,omitempty"`
 	// InLine is set when the order carries an ordering key and its turn has not come.
-	InLine bool `json:",omitempty"`
-	// Listed is set when its backstop woke an order that the replay engine finds: while
-	// the component recovers, it leaves itself to the engine's order and pace.
-	Listed bool `json:",omitempty"`
+	InLine bool `json:"in_line,omitempty"`
+	// Listed is set when the backstop of an order fired that the replay engine finds:
+	// while the component recovers, it leaves itself to the engine's order and pace.
+	Listed bool `json:"listed,omitempty"`
+	// Paused are the components whose replay an operator has paused, as the router read.
+	// A release does not ask: what is released goes on.
+	Paused []string `json:"paused,omitempty"`
 }
 
 // Decide is the decision table. It is total: a state that is not known decides
-// like UNKNOWN, so that the system fails closed. Of an operator's pause it knows
-// nothing: see [Steering.Decide].
+// like UNKNOWN, so that the system fails closed.
 func Decide(o Orientation, r Request) (Decision, Reason) {
 	decision, reason := decide(o, r)
 	switch {
 	case !decision.Admissible():
 	case r.InLine:
 		return Defer, ReasonAwaitsTurn
-	case r.Listed && o.State == Recovering:
+	case o.State != Recovering:
+	case r.Replay && slices.Contains(r.Paused, o.Component):
+		return Defer, ReasonReplayPaused
+	case r.Listed:
 		return Defer, ReasonAwaitsReplay
 	}
 	return decision, reason

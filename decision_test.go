@@ -121,17 +121,3 @@ func TestNeverExecuteWhileAnyComponentIsUnfit(t *testing.T) {
 		}
 	})
 }
-
-// TestTheEnginesWordAdmitsNoMoreThanTheTable: what an order does on the word of a
-// signal is what the decision table says of it.
-func TestTheEnginesWordAdmitsNoMoreThanTheTable(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := ltp.Stability{Component: "a", State: rapid.SampledFrom(states).Draw(t, "state"), Epoch: 3}
-		request := ltp.Request{HighRisk: rapid.Bool().Draw(t, "risk"), Replay: true}
-		routing, admitted := s.Route(request, 2, "o/1")
-		want, reason := ltp.Decide(ltp.Orientation{Component: "a", State: s.State, Epoch: 3}, request)
-		if admitted != want.Admissible() || routing.Reason != reason || (admitted && !s.State.Fit()) {
-			t.Fatalf("%+v, table: %s %s", routing, want, reason)
-		}
-	})
-}

@@ -41,8 +41,17 @@ type Execution struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 }
 
-// Own reports whether orders go to an activity of the user's.
-func (e Execution) Own() bool { return e.Activity != "" }
+// External reports whether orders go to an activity of the user's.
+func (e Execution) External() bool { return e.Activity != "" }
+
+// Written is the component that an order is written to, whatever the order names; empty
+// where an activity of the user's writes, which nobody but the user knows.
+func (e Execution) Written() string {
+	if e.External() {
+		return ""
+	}
+	return DefaultComponent
+}
 
 // StartToClose is how long one attempt may take: never 0.
 func (e Execution) StartToClose() time.Duration {
@@ -118,4 +127,77 @@ func ReadDone(data []byte) (d Done, kept json.RawMessage) {
 		d.Fence = Fence{}
 	}
 	return d, kept
+}
+
+// ExternalFailure is how an activity of the user's failed, as Temporal tells.
+type ExternalFailure struct {
+	// Type is that of its Temporal application error, and empty for any other failure.
+	Type    string
+	Message string
+	// Told is what the error's details say, as [Guard] in package activities gives them;
+	// zero where it has none.
+	Told Attempted
+	// NotTaken says that no worker took the activity in time.
+	NotTaken bool
+}
+
+// Attempted is what an activity of the user's may say of a write that failed: the detail
+// of its application error.
+type Attempted struct {
+	// BegunAt is when the write began, and zero if it never did.
+	BegunAt time.Time `json:"begun_at,omitzero"`
+	EndedAt time.Time `json:"ended_at"`
+	Fence   Fence     `json:"fence,omitzero"`
+}
+
+// The types of the application errors of an activity of the user's.
+const (
+	RejectedError    = "Rejected"       // the order is refused; no state makes it right
+	UnavailableError = "Unavailable"    // nothing was written, and trying later may succeed
+	UnknownError     = "OutcomeUnknown" // only the same order ID tried again will tell
+)
+
+// Returned is the attempt of an activity of the user's that returned data, which may be
+// anything; begun and ended are the workflow's times.
+func (j Job) Returned(data []byte, begun, ended time.Time) Attempt {
+	done, kept := ReadDone(data)
+	r := Receipt{Attempt: j.Attempt, Repeated: done.Repeated, BegunAt: done.BegunAt, CommittedAt: done.CommittedAt, Fence: done.Fence, Result: kept}
+	if r.BegunAt.IsZero() {
+		r.BegunAt, r.CommittedAt = Stamped(begun), Stamped(ended)
+	}
+	if r.Fence == (Fence{}) {
+		r.Fence = j.Fence
+	}
+	return Attempt{Result: ResultExecuted, Fence: r.Fence, BegunAt: r.BegunAt, EndedAt: r.CommittedAt, Receipt: &r}
+}
+
+// Failed is the attempt of an activity of the user's that failed.
+func (j Job) Failed(f ExternalFailure, begun, ended time.Time) Attempt {
+	a := Attempt{Result: ResultUnknown, Fence: j.Fence, BegunAt: Stamped(begun), EndedAt: Stamped(ended), Error: f.Message}
+	told := !f.Told.EndedAt.IsZero()
+	if told {
+		a.BegunAt, a.EndedAt = f.Told.BegunAt, f.Told.EndedAt
+		if f.Told.Fence.State.Valid() {
+			a.Fence = f.Told.Fence
+		}
+	}
+	switch {
+	case f.NotTaken:
+		a.Result, a.BegunAt = ResultNotBegun, time.Time{}
+	case f.Type == RejectedError:
+		a.Result = ResultRefused
+	case f.Type == UnavailableError && told && a.BegunAt.IsZero():
+		a.Result = ResultNotBegun
+	case f.Type == UnavailableError:
+		a.Result = ResultUnavailable
+	}
+	return a
+}
+
+// Stamped is t as histories keep it: milliseconds, UTC; the zero time stays zero.
+func Stamped(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC().Truncate(time.Millisecond)
 }

@@ -20,8 +20,8 @@ func TestExecutionThatNoWorkerCouldTakeIsRefused(t *testing.T) {
 	for _, e := range []ltp.Execution{{}, good, slow} {
 		assert.NoError(t, e.Validate())
 	}
-	assert.False(t, ltp.Execution{}.Own())
-	assert.True(t, good.Own())
+	assert.False(t, ltp.Execution{}.External())
+	assert.True(t, good.External())
 	assert.Equal(t, ltp.DefaultExecuteTimeout, good.StartToClose())
 	assert.Equal(t, time.Minute, slow.StartToClose())
 	for field, bad := range map[string][]ltp.Execution{
@@ -62,28 +62,6 @@ func TestReadDoneBearsWhateverAnActivityReturns(t *testing.T) {
 	assert.True(t, done.Repeated)
 	assert.Equal(t, time.Second, done.CommittedAt.Sub(done.BegunAt))
 	assert.EqualValues(t, 3, done.Fence.Epoch)
-}
-
-func TestAttemptsCountInOneEpochOnly(t *testing.T) {
-	var a ltp.Attempts
-	at := time.Unix(0, 0)
-	fail := func(epoch int64, n int) {
-		for range n {
-			a.Routed("x", epoch)
-			a.Fail(at)
-			at = at.Add(20 * time.Second)
-			a.Routed("x", epoch)
-		}
-	}
-	fail(3, ltp.MaxAttempts-1)
-	assert.False(t, a.Spent(at))
-	fail(5, ltp.MaxAttempts-1)
-	assert.False(t, a.Spent(at), "the epoch moved on")
-	fail(5, 1)
-	assert.True(t, a.Spent(at))
-	assert.False(t, a.Spent(a.First.Add(ltp.MinFailing-time.Second)), "a minute of failures is no reason")
-	a.Routed("y", 5)
-	assert.Zero(t, a.Failed, "another component's")
 }
 
 func TestBackstopBounds(t *testing.T) {

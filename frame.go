@@ -49,8 +49,8 @@ type RouteRequest struct {
 	OriginalFrameID string `json:"original_frame_id,omitempty"`
 	DeferredReason  Reason `json:"deferred_reason,omitempty"`
 	Woken           Wake   `json:"woken,omitempty"`
-	// InLine says that the order's turn in the sequence of its ordering key had not come.
-	InLine bool `json:"in_line,omitempty"`
+	// Asked is the question as it was recorded: Decide answers it again.
+	Asked Request `json:"asked,omitzero"`
 }
 
 // RouteResponse answers a RouteRequest.
@@ -61,8 +61,11 @@ type RouteResponse struct {
 	Decision       Decision `json:"decision"`
 	Reason         Reason   `json:"reason"`
 	Commitment     string   `json:"commitment,omitempty"`
-	// Component, State and Epoch are what the answer is based on.
-	Component string `json:"component"`
-	State     State  `json:"state"`
-	Epoch     int64  `json:"epoch"`
+	// Component, State and Epoch are what the answer is based on, as read at ReadAt by
+	// the worker's clock; Blind says that the worker had no reading that it could trust.
+	Component string    `json:"component"`
+	State     State     `json:"state"`
+	Epoch     int64     `json:"epoch"`
+	ReadAt    time.Time `json:"read_at,omitzero"`
+	Blind     bool      `json:"blind,omitempty"`
 }

@@ -63,10 +63,11 @@ type Condition struct {
 	Falls []time.Time `json:"falls,omitempty"`
 }
 
-// NewCondition is a component that nobody has observed yet.
-func NewCondition(component string, now time.Time) Condition {
+// NewCondition is a component that nobody has observed yet. Epochs go on from the last one
+// that is remembered; as nobody knows whether that was fit, it counts as the last fit one.
+func NewCondition(component string, last int64, now time.Time) Condition {
 	return Condition{Orientation: Orientation{
-		Component: component, State: Unknown, Epoch: 1, Reason: "never observed", Since: now,
+		Component: component, State: Unknown, Epoch: last + 1, LastFit: last, Reason: "never observed", Since: now,
 	}}
 }
 
@@ -251,5 +252,8 @@ func (c *Condition) enter(s State, reason string, now time.Time) {
 	o := &c.Orientation
 	o.State, o.Reason, o.Since = s, reason, now
 	o.Epoch++
+	if s.Fit() {
+		o.LastFit = o.Epoch
+	}
 	o.Evidence, o.Observer = c.Last.Evidence, c.Last.Observer
 }

@@ -23,7 +23,7 @@ func saw(v ltp.Verdict) ltp.Input {
 // at returns a condition that has just entered a state.
 func at(t *testing.T, s ltp.State) ltp.Condition {
 	t.Helper()
-	c := ltp.NewCondition("orders-db", start)
+	c := ltp.NewCondition("orders-db", 0, start)
 	step := func(in ltp.Input, now time.Time) { c, _ = c.Next(in, policy(), now) }
 	if s != ltp.Unknown {
 		step(saw(ltp.Healthy), start)
@@ -163,7 +163,7 @@ func TestAClockThatWasSetBackHoldsNothingUp(t *testing.T) {
 func TestNoClockHoldsAComponentDown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, now := policy(), start
-		c := ltp.NewCondition("orders-db", now)
+		c := ltp.NewCondition("orders-db", 0, now)
 		year := int64(365 * 24 * time.Hour)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			jump := rapid.OneOf(rapid.Int64Range(0, int64(time.Minute)), rapid.Int64Range(-year, year)).Draw(t, "passed")
@@ -229,7 +229,7 @@ func TestDrainedWhileSlowIsDegraded(t *testing.T) {
 func TestStateMachineKeepsItsPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policy()
-		c := ltp.NewCondition("orders-db", start)
+		c := ltp.NewCondition("orders-db", 0, start)
 		now := start
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.Int64Range(-int64(time.Minute), int64(5*time.Minute)).Draw(t, "passed")))

@@ -48,7 +48,8 @@ func SequenceWorkflowID(key string) string { return "sequence/" + key }
 
 // The signals and updates, by their Temporal names.
 const (
-	StabilitySignal   = "stability"   // to an Order: route again
+	StabilityUpdate   = "stability"   // to an Order that waits: a Stability; answered by an Answer
+	StabilitySignal   = "stability"   // to an Order that waits: a Stability, without an answer
 	ObservationSignal = "observation" // to an Orientation: an observer's Observation
 	DrainedSignal     = "drained"     // to an Orientation: the epoch whose backlog is drained
 	HoldUpdate        = "hold"        // to an Orientation: an operator's Hold

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -73,12 +74,23 @@ type Line struct {
 	UnitAmountMinor int64  `json:"unit_amount_minor"`
 }
 
-// Components are the components that the order depends on: never none.
+// Components are the components that the order depends on by its own word: never none.
 func (o Order) Components() []string {
 	if len(o.DependsOn) == 0 {
 		return []string{DefaultComponent}
 	}
 	return o.DependsOn
+}
+
+// Gate are the components that must be fit before e executes the order: what the order
+// names and, where the order database executes it, what is written to.
+func (o Order) Gate(e Execution) []string {
+	written := e.Written()
+	all := o.Components()
+	if written == "" || slices.Contains(all, written) {
+		return all
+	}
+	return append([]string{written}, all...)
 }
 
 // AmountMinor is the sum of the lines in the minor unit of the currency. It is

@@ -106,14 +106,6 @@ func TestAmountIsTheSumOfTheLines(t *testing.T) {
 	assert.EqualValues(t, 12015, o.AmountMinor())
 }
 
-func TestOldNewsWakesNobody(t *testing.T) {
-	deferred := ltp.Routing{Component: "orders-db", Epoch: 5}
-	assert.False(t, ltp.Stability{Component: "orders-db", Epoch: 4}.News(deferred))
-	assert.False(t, ltp.Stability{Component: "orders-db", Epoch: 5}.News(deferred))
-	assert.True(t, ltp.Stability{Component: "orders-db", Epoch: 6}.News(deferred))
-	assert.True(t, ltp.Stability{Component: "other", Epoch: 1}.News(deferred))
-}
-
 func TestAmountsAreToldInTheUnitOfTheirCurrency(t *testing.T) {
 	for want, amount := range map[string]struct {
 		minor    int64

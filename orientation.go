@@ -39,6 +39,9 @@ type Orientation struct {
 	// Epoch grows by one at every change of State, so that two things said
 	// under the same epoch were said of the same state.
 	Epoch int64 `json:"epoch"`
+	// LastFit is the latest epoch in which the component was fit, which may be Epoch. An
+	// Orientation that remembers nothing names the epoch before its first.
+	LastFit int64 `json:"last_fit"`
 	// Reason is a sentence for people: "DB Write Latency > 5000ms".
 	Reason string `json:"reason"`
 	// Since is when State was entered, by the clock of the Temporal server.

@@ -6,32 +6,61 @@ import (
 	"time"
 )
 
-// Routing is one routing of an order: the request and the answer to it. It is
-// what CheckOrientation returns, so the marker event that Temporal keeps of that
-// local activity holds the route_request and the route_response frame.
+// RouteInput is one route request: the input of CheckOrientation, and part of that of
+// Execute.
+type RouteInput struct {
+	OrderID    string   `json:"order_id"`
+	Components []string `json:"components"`
+	// Written is the component that the order is written to; empty where an activity of
+	// the user's executes it.
+	Written string  `json:"written,omitempty"`
+	Request Request `json:"request"`
+	Attempt int     `json:"attempt"`
+	Woken   Wake    `json:"woken,omitempty"`
+}
+
+// Routing is one routing of an order: the request and the answer to it. CheckOrientation
+// returns one, and Execute returns one where its fence routed the order, so the marker
+// event that Temporal keeps of that local activity holds the route_request and the
+// route_response frame.
 type Routing struct {
 	// Attempt counts the routings of this order, from 1.
 	Attempt int `json:"attempt"`
-	// Replays is the frame ID of the request that this one replays; empty for a
-	// new order.
-	Replays string `json:"replays,omitempty"`
 	// Woken is what made a deferred order ask again.
-	Woken    Wake     `json:"woken,omitempty"`
+	Woken Wake `json:"woken,omitempty"`
+	// Request is what was asked; Decide answers it by the orientation that follows.
+	Request  Request  `json:"request,omitzero"`
 	Decision Decision `json:"decision"`
 	Reason   Reason   `json:"reason"`
-	// Component, State and Epoch are the orientation that decided, as read at
-	// ReadAt.
+	// Component, State and Epoch are the orientation that decided, as read at ReadAt.
 	Component string    `json:"component"`
 	State     State     `json:"state"`
 	Epoch     int64     `json:"epoch"`
 	ReadAt    time.Time `json:"read_at,omitzero"`
-	// Blind says that the worker that routed had no orientation it could trust,
-	// which is not news of the component.
+	// Written is the epoch of the component that the order is written to.
+	Written int64 `json:"written,omitempty"`
+	// Blind says that the worker that routed had no orientation it could trust, which is
+	// not news of the component.
 	Blind bool `json:"blind,omitempty"`
-	// InLine says that the order's turn had not come: see Request.
-	InLine bool `json:"in_line,omitempty"`
 	// Backstop is the worker's, where it is not DefaultBackstop.
 	Backstop Backstop `json:"backstop,omitzero"`
+}
+
+// Replays is the frame ID of the request that the nth routing of an order replays; empty
+// for the first.
+func Replays(orderID string, attempt int) string {
+	if attempt <= 1 {
+		return ""
+	}
+	return RequestFrameID(orderID, 1)
+}
+
+// NotRouted is the routing of a request that no worker answered: the order is deferred.
+func (in RouteInput) NotRouted() Routing {
+	return Routing{
+		Attempt: in.Attempt, Woken: in.Woken, Request: in.Request,
+		Decision: Defer, Reason: ReasonUnknown, Component: in.Components[0], State: Unknown, Blind: true,
+	}
 }
 
 // Wake is what made a deferred order ask again.
@@ -39,39 +68,64 @@ type Wake string
 
 // What wakes a deferred order.
 const (
-	WokenBySignal  Wake = "SIGNAL"  // the replay engine
+	WokenBySignal  Wake = "SIGNAL"  // the replay engine, or anyone who sent the stability signal
 	WokenByTimer   Wake = "TIMER"   // the backstop
-	WokenByFailure Wake = "FAILURE" // its own execution failed as unavailable
+	WokenByFailure Wake = "FAILURE" // its own execution failed
+	WokenByFence   Wake = "FENCE"   // it was admitted, and the fence before the write found another orientation
 	WokenByTurn    Wake = "TURN"    // the orders before it in the sequence of its ordering key have ended
 )
 
-// Stability tells a deferred order that a component may be fit again. It is the
-// payload of the stability signal.
+// Stability says that a component may be fit again. It is the payload of the stability
+// Update, by which the replay engine releases an order and learns what became of it, and
+// of the signal of that name, which does the same without an answer. The epoch that it
+// names is one that the order may be written under; the state is not believed.
 type Stability struct {
 	Component string `json:"component"`
 	State     State  `json:"state"`
 	Epoch     int64  `json:"epoch"`
 }
 
-// News reports whether s is worth waking an order that was deferred by r: what is
-// said under the epoch that it was deferred under, or an earlier one, is not. To an
-// order that was deferred until a replay, or because that is paused, the signal of this
-// very replay is. An order that awaits its turn waits for no component.
-func (s Stability) News(r Routing) bool {
-	if r.Reason == ReasonAwaitsTurn {
-		return false
-	}
-	return s.Component != r.Component || s.Epoch > r.Epoch || s.Epoch == r.Epoch && r.Reason.OfReplay()
+// Stamp is what the door read, before it accepted an order, of the component that the
+// order will be written to. The number counts, as a fencing token; the state is told to
+// people. No stamp counts as epoch 0.
+type Stamp struct {
+	Epoch int64 `json:"epoch,omitempty"`
+	State State `json:"state,omitempty"`
 }
 
-// Route answers a route request on the word of s alone, and reports whether that
-// word admits the order. What it does not admit, the board must decide.
-func (s Stability) Route(r Request, attempt int, replays string) (Routing, bool) {
-	decision, reason := Decide(Orientation{Component: s.Component, State: s.State, Epoch: s.Epoch}, r)
-	return Routing{
-		Attempt: attempt, Replays: replays, Woken: WokenBySignal,
-		Decision: decision, Reason: reason, Component: s.Component, State: s.State, Epoch: s.Epoch,
-	}, decision.Admissible()
+// Wait is what a deferred order waits for, and Mark tells of it in the search attributes.
+// An order that awaits its turn waits for no component.
+type Wait struct {
+	Component string `json:"component,omitempty"`
+	Epoch     int64  `json:"epoch,omitempty"`
+	Reason    Reason `json:"reason,omitempty"`
+}
+
+// Mark is what the search attributes say of an order. The zero Mark says nothing.
+type Mark struct {
+	Wait
+	// Priority is the order's class, 0 for an expedited one; DefaultPriority where the
+	// search attributes do not tell.
+	Priority int `json:"priority"`
+}
+
+// SupersededBy reports whether s is worth waking an order that waits for w: what is said
+// under the epoch that it was deferred under, or an earlier one, is not. To an order that
+// was left to a replay, the word of this very replay is.
+func (w Wait) SupersededBy(s Stability) bool {
+	switch {
+	case w.Reason == ReasonAwaitsTurn || s.Component == "":
+		return false
+	case s.Component != w.Component || s.Epoch > w.Epoch:
+		return true
+	}
+	return s.Epoch == w.Epoch && w.Reason.DefersToReplay()
+}
+
+// Ending is how an order is to end, or ended, without being executed.
+type Ending struct {
+	State  OrderState `json:"state"` // CANCELLED, EXPIRED or REJECTED
+	Reason string     `json:"reason,omitempty"`
 }
 
 // Outcome is how an order ended: the result of its workflow.
@@ -83,13 +137,18 @@ type Outcome struct {
 	Receipt *Receipt `json:"receipt,omitempty"`
 }
 
-// Receipt is what Execute returns of an order that is in the order database.
+// Receipt is of the write of an order. The order's row holds the same: attempt, epoch and
+// state of the fence, when it was read, when the write began, and who wrote.
 type Receipt struct {
-	// Repeated says that an earlier attempt, whose outcome was not known, had
-	// already written the order.
+	// Attempt is the frame ID of the route_request under which it was written.
+	Attempt string `json:"attempt,omitempty"`
+	// Worker is who wrote: host and process.
+	Worker string `json:"worker,omitempty"`
+	// Repeated says that an earlier attempt, whose outcome was not known, had already
+	// written the order: Attempt, Worker, Fence and BegunAt are of that one.
 	Repeated bool `json:"repeated,omitempty"`
-	// BegunAt and CommittedAt are when the write began and was acknowledged, by
-	// the worker's clock.
+	// BegunAt and CommittedAt are when the write began and was acknowledged, by the
+	// worker's clock; of a repeated one CommittedAt is when it was found.
 	BegunAt     time.Time `json:"begun_at"`
 	CommittedAt time.Time `json:"committed_at"`
 	// Fence is the orientation that the write began under.
@@ -98,14 +157,24 @@ type Receipt struct {
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
-// Fence is what was held true of the components at the moment a write began.
+// Fence is what was held true, at the moment a write began, of the component that was
+// written to.
 type Fence struct {
 	Component string `json:"component"`
 	State     State  `json:"state"`
 	Epoch     int64  `json:"epoch"`
+	// LastFit is the component's last fit epoch, which may be Epoch.
+	LastFit int64 `json:"last_fit,omitempty"`
 	// ReadAt is when that was asked of Temporal, by the worker's clock, in milliseconds:
 	// a state that was published before is one that the write knew of.
 	ReadAt time.Time `json:"read_at,omitzero"`
+}
+
+// Unwritten reports whether no write of an order with this stamp can have begun, now or
+// later, by a reading of the component that it is written to: the component is unfit, and
+// was in no fit epoch since the door stamped the order. A write would have needed one.
+func (f Fence) Unwritten(s Stamp) bool {
+	return !f.State.Fit() && f.State != "" && f.Epoch > 0 && s.Epoch > 0 && s.Epoch <= f.Epoch && f.LastFit < s.Epoch
 }
 
 // RequestFrameID names the route_request frame of an order's nth routing.

@@ -34,5 +34,5 @@ func TestOnlyWhoMayActAwaitsItsTurn(t *testing.T) {
 			assert.Equal(t, reason, why, "what keeps it from acting otherwise comes first")
 		}
 	}
-	assert.False(t, ltp.Stability{Component: "db", State: ltp.Stable, Epoch: 9}.News(ltp.Routing{Component: "db", Epoch: 3, Reason: ltp.ReasonAwaitsTurn}))
+	assert.False(t, ltp.Wait{Component: "db", Epoch: 3, Reason: ltp.ReasonAwaitsTurn}.SupersededBy(ltp.Stability{Component: "db", State: ltp.Stable, Epoch: 9}))
 }

@@ -63,18 +63,6 @@ func (s Steering) Next(w Steer, now time.Time) Steering {
 	return s
 }
 
-// Decide is the decision table as an operator steers it: a pause defers the replays
-// that RECOVERING would admit, and nothing else. The signal of the replay engine does
-// not ask it, since what is released goes on; nor does the fence.
-func (s Steering) Decide(o Orientation, r Request) (Decision, Reason) {
-	decision, reason := Decide(o, r)
-	replay := decision == Execute || reason == ReasonAwaitsReplay
-	if s.Paused && o.State == Recovering && r.Replay && replay {
-		return Defer, ReasonReplayPaused
-	}
-	return decision, reason
-}
-
 // String is what w does, as a clause for people: "paused the replay".
 func (w Steer) String() string {
 	rate := ""

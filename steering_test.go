@@ -27,7 +27,10 @@ func TestAPauseDefersTheReplaysOfARecoveryAndNothingElse(t *testing.T) {
 		}
 		s := ltp.Steering{Paused: rapid.Bool().Draw(t, "paused"), Rate: rapid.Float64Range(0, 1000).Draw(t, "rate")}
 		decision, reason := ltp.Decide(o, r)
-		steered, why := s.Decide(o, r)
+		if s.Paused {
+			r.Paused = []string{"orders-db"}
+		}
+		steered, why := ltp.Decide(o, r)
 		if s.Paused && (reason == ltp.ReasonRecoveryConfirmed || r.Replay && reason == ltp.ReasonAwaitsReplay) {
 			assert.Equal(t, ltp.Defer, steered)
 			assert.Equal(t, ltp.ReasonReplayPaused, why)
@@ -76,15 +79,13 @@ func TestAWordOnTheReplayMustBeSensible(t *testing.T) {
 	}
 }
 
-// TestThePausedReplayWakesWhatItsPauseDeferred: its signal is of the very epoch.
-func TestThePausedReplayWakesWhatItsPauseDeferred(t *testing.T) {
-	deferred := func(why ltp.Reason) ltp.Routing {
-		return ltp.Routing{Decision: ltp.Defer, Reason: why, Component: "orders-db", Epoch: 5}
-	}
+// TestThePausedReplayReleasesWhatItsPauseDeferred: its Update is of the very epoch.
+func TestThePausedReplayReleasesWhatItsPauseDeferred(t *testing.T) {
+	waits := func(why ltp.Reason) ltp.Wait { return ltp.Wait{Component: "orders-db", Epoch: 5, Reason: why} }
 	s := ltp.Stability{Component: "orders-db", State: ltp.Recovering, Epoch: 5}
-	assert.True(t, s.News(deferred(ltp.ReasonReplayPaused)))
-	assert.True(t, s.News(deferred(ltp.ReasonAwaitsReplay)))
-	assert.False(t, s.News(deferred(ltp.ReasonRecovering)))
+	assert.True(t, waits(ltp.ReasonReplayPaused).SupersededBy(s))
+	assert.True(t, waits(ltp.ReasonAwaitsReplay).SupersededBy(s))
+	assert.False(t, waits(ltp.ReasonRecovering).SupersededBy(s))
 	s.Epoch = 4
-	assert.False(t, s.News(deferred(ltp.ReasonReplayPaused)), "a replay that is over says nothing")
+	assert.False(t, waits(ltp.ReasonReplayPaused).SupersededBy(s), "a replay that is over releases nobody")
 }

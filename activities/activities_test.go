@@ -20,11 +20,11 @@ const db = ltp.DefaultComponent
 
 var silent = slog.New(slog.DiscardHandler)
 
-// newBoard is a board on which what a test puts stays true for half a second.
+// newBoard is a board on which what a test puts stays true for two seconds.
 func newBoard(components ...string) (b *board.Board) {
 	b = board.Of(func(_ context.Context, component string) (board.Reading, error) {
 		now := b.Orientation(component)
-		if time.Since(now.ReadAt) > time.Second/2 {
+		if time.Since(now.ReadAt) > 2*time.Second {
 			return now, errors.New("nobody answers")
 		}
 		now.ReadAt = time.Now()
@@ -65,4 +65,14 @@ func do[T any](t *testing.T, e *testsuite.TestActivityEnvironment, activity, in 
 		require.NoError(t, value.Get(&result))
 	}
 	return result, err
+}
+
+// local runs a local activity, which never fails, and returns its result as the workflow
+// gets it.
+func local[T any](t *testing.T, ctx context.Context, of, activity, in any) (result T) {
+	t.Helper()
+	value, err := environment(ctx, of).ExecuteLocalActivity(activity, in)
+	require.NoError(t, err)
+	require.NoError(t, value.Get(&result))
+	return result
 }

@@ -3,13 +3,15 @@ package activities_test
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/temporal"
+	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
@@ -17,135 +19,308 @@ import (
 	"github.com/ltp-node/ltp/orderdb"
 )
 
-// boardOf is a board that reads this state whenever the fence asks.
-func boardOf(s ltp.State) *board.Board {
-	return board.Of(func(context.Context, string) (board.Reading, error) {
-		return board.Reading{Orientation: ltp.Orientation{Component: ltp.DefaultComponent, State: s, Epoch: 7}, ReadAt: time.Now()}, nil
-	}, []string{ltp.DefaultComponent}, slog.New(slog.DiscardHandler))
-}
-
-var job = ltp.Job{Order: ltp.Order{ID: "A2", Customer: "c", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 1}}}, Attempt: "A2/1"}
-
-// kindOf is the type of an application error, and the attempt in its details.
-func kindOf(t *testing.T, err error) (string, activities.Attempt) {
-	t.Helper()
-	var failure *temporal.ApplicationError
-	require.ErrorAs(t, err, &failure)
-	assert.True(t, failure.NonRetryable(), "the workflow decides what follows")
-	var attempt activities.Attempt
-	require.NoError(t, failure.Details(&attempt))
-	assert.False(t, attempt.EndedAt.IsZero())
-	return failure.Type(), attempt
-}
-
-func TestFenceAnswersAsTheTableDoes(t *testing.T) {
-	for state, want := range map[ltp.State]ltp.Decision{
-		ltp.Stable: ltp.Execute, ltp.Degraded: ltp.Execute, ltp.Unstable: ltp.Defer, ltp.Unknown: ltp.Defer, ltp.Recovering: ltp.Defer,
+// TestAWriteBeginsOnlyUnderAnEpochThatItsTaskWasGiven: an attempt whose task is long lost
+// cannot write under a later one.
+func TestAWriteBeginsOnlyUnderAnEpochThatItsTaskWasGiven(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		state  ltp.State
+		in     ltp.ExecuteInput
+		result ltp.Result
+		routed bool // by the fence
+	}{
+		{"admitted and given", ltp.Stable, attempt(7), ltp.ResultExecuted, false},
+		{"admitted, one of several", ltp.Degraded, attempt(3, 7, 9), ltp.ResultExecuted, false},
+		{"admitted under an earlier epoch", ltp.Stable, attempt(3), ltp.ResultNotGiven, true},
+		{"admitted under a later epoch", ltp.Stable, attempt(8), ltp.ResultNotGiven, true},
+		{"nothing given", ltp.Stable, attempt(), ltp.ResultNotGiven, true},
+		{"no epoch given", ltp.Stable, attempt(0), ltp.ResultNotGiven, true},
+		{"given, and unfit", ltp.Unstable, attempt(7), ltp.ResultNotBegun, true},
+		{"not given, and unfit", ltp.Unstable, attempt(3), ltp.ResultNotBegun, true},
+		{"released under the epoch", ltp.Recovering, release(3, 7), ltp.ResultExecuted, true},
+		{"released under an earlier epoch", ltp.Stable, release(3, 6), ltp.ResultNotGiven, true},
+		{"released, and unfit", ltp.Unknown, release(7), ltp.ResultNotBegun, true},
 	} {
-		a := &activities.Orders{Board: boardOf(state)}
-		asked := time.Now().Truncate(time.Millisecond)
-		fenced, err := a.Fence(t.Context(), activities.FenceInput{OrderID: "A2", Components: []string{ltp.DefaultComponent}})
-		require.NoError(t, err)
-		assert.Equal(t, want, fenced.Decision, state)
-		assert.Equal(t, state, fenced.Fence.State)
-		assert.False(t, fenced.Fence.ReadAt.Before(asked), "it was read after it was asked")
-		assert.Equal(t, want == ltp.Execute, fenced.Why == "", fenced.Why)
+		t.Run(c.name, func(t *testing.T) {
+			b := newBoard(db)
+			b.Put(seen(c.state, 7))
+			written := 0
+			put := func(ctx context.Context, o ltp.Order, admit func() (ltp.Receipt, error)) (orderdb.Stored, error) {
+				receipt, err := admit()
+				if err != nil {
+					return orderdb.Stored{}, unavailable(err)
+				}
+				written++
+				return orderdb.Stored{Receipt: receipt}, nil
+			}
+			if !c.state.Fit() {
+				put = nil
+			}
+			got := execute(t, b, put, c.in)
+			assert.Equal(t, c.result, got.Result)
+			assert.Equal(t, c.result == ltp.ResultExecuted, written == 1, "nothing is written otherwise")
+			assert.Equal(t, c.result == ltp.ResultExecuted, !got.BegunAt.IsZero())
+			assertFence(t, ltp.Fence{Component: db, State: c.state, Epoch: 7}, got.Fence)
+			if !c.routed {
+				assert.Nil(t, got.Routing, "the routing before it stands")
+				assert.Equal(t, "A1/2", got.Receipt.Attempt)
+				return
+			}
+			require.NotNil(t, got.Routing)
+			decision, reason := ltp.Decide(ltp.Orientation{Component: db, State: c.state, Epoch: 7}, c.in.Route.Request)
+			assert.Equal(t, ltp.Routing{
+				Attempt: 3, Woken: c.in.Route.Woken, Request: c.in.Route.Request, Decision: decision, Reason: reason,
+				Component: db, State: c.state, Epoch: 7, ReadAt: got.Routing.ReadAt, Written: 7,
+			}, *got.Routing)
+			if got.Receipt != nil {
+				assert.Equal(t, "A1/3", got.Receipt.Attempt, "under the routing that the fence made")
+			}
+		})
 	}
-	replay, err := (&activities.Orders{Board: boardOf(ltp.Recovering)}).Fence(t.Context(), activities.FenceInput{
-		OrderID: "A2", Components: []string{ltp.DefaultComponent}, Request: ltp.Request{Replay: true},
+}
+
+// TestAnEpochThatIsOnlyNamedCountsOnceItHasBegun: whoever names one may name one that is yet
+// to come, and a task that is long lost must not wait for that.
+func TestAnEpochThatIsOnlyNamedCountsOnceItHasBegun(t *testing.T) {
+	task := time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name   string
+		given  []int64
+		named  int64
+		since  time.Time
+		result ltp.Result
+	}{
+		{"begun before the task", []int64{3, 7}, 7, task.Add(-time.Second), ltp.ResultExecuted},
+		{"begun with the task", []int64{3, 7}, 7, task, ltp.ResultExecuted},
+		{"begun after the task", []int64{3, 7}, 7, task.Add(time.Nanosecond), ltp.ResultNotGiven},
+		{"named by more than somebody's word", []int64{3, 7}, 0, task.Add(time.Minute), ltp.ResultExecuted},
+		{"another is named", []int64{7, 9}, 9, task.Add(time.Minute), ltp.ResultExecuted},
+		{"named, and not given", []int64{3}, 7, task.Add(-time.Second), ltp.ResultNotGiven},
+	} {
+		for kind, in := range map[string]ltp.ExecuteInput{"admitted": attempt(c.given...), "released": release(c.given...)} {
+			t.Run(c.name+", "+kind, func(t *testing.T) {
+				b := newBoard(db)
+				r := seen(ltp.Recovering, 7)
+				r.Since = c.since
+				b.Put(r)
+				in.Named, in.TaskAt, in.Route.Request = c.named, task, ltp.Request{Replay: true}
+				got := execute(t, b, writes(nil), in)
+				assert.Equal(t, c.result, got.Result)
+				assert.Equal(t, c.result == ltp.ResultExecuted, !got.BegunAt.IsZero())
+				if c.result == ltp.ResultNotGiven {
+					assert.EqualValues(t, 7, got.Routing.Written, "which gives it to the next task")
+				}
+			})
+		}
+	}
+}
+
+// TestTheFenceIsTheDecisionTable: it is as strict as routing was, row by row.
+func TestTheFenceIsTheDecisionTable(t *testing.T) {
+	for _, state := range []ltp.State{ltp.Stable, ltp.Degraded, ltp.Recovering, ltp.Unstable, ltp.Unknown} {
+		for _, request := range []ltp.Request{{}, {Replay: true}, {HighRisk: true}, {HighRisk: true, Replay: true}, {InLine: true, Replay: true}} {
+			t.Run(fmt.Sprintf("%s %+v", state, request), func(t *testing.T) {
+				b := newBoard(db)
+				b.Put(seen(state, 3))
+				decision, reason := ltp.Decide(b.Orientation(db).Orientation, request)
+				in := attempt(3)
+				in.Route.Request = request
+				put := writes(nil)
+				if !decision.Admissible() {
+					put = nil // of a component that is known to be unfit no connection is asked
+				}
+				got := execute(t, b, put, in)
+				assert.Equal(t, decision.Admissible(), got.Result == ltp.ResultExecuted)
+				if !decision.Admissible() {
+					assert.Equal(t, ltp.ResultNotBegun, got.Result)
+					assert.Equal(t, reason, got.Routing.Reason)
+				}
+			})
+		}
+	}
+}
+
+func TestTheFenceRefusesWhatBecameUnfitBetweenRoutingAndTheWrite(t *testing.T) {
+	b := newBoard(db)
+	a := &activities.Orders{Board: b}
+	b.Put(seen(ltp.Stable, 3))
+	routing, err := a.CheckOrientation(t.Context(), ltp.RouteInput{OrderID: "A1", Components: []string{db}, Written: db, Attempt: 1})
+	require.NoError(t, err)
+	require.Equal(t, ltp.Execute, routing.Decision)
+
+	b.Put(seen(ltp.Unstable, 4))
+	got := executeWith(t, t.Context(), a, nil, attempt(routing.Written))
+	assert.Equal(t, ltp.ResultNotBegun, got.Result)
+	assert.Zero(t, got.BegunAt)
+	assert.Equal(t, ltp.ReasonUnstable, got.Routing.Reason)
+	assertFence(t, ltp.Fence{Component: db, State: ltp.Unstable, Epoch: 4}, got.Fence)
+}
+
+// TestTheFenceIsOfWhatIsWrittenWhateverTheOrderNames: an order that names payments alone is
+// written to the order database all the same, and waits for that.
+func TestTheFenceIsOfWhatIsWrittenWhateverTheOrderNames(t *testing.T) {
+	other := order
+	other.DependsOn = []string{"payments"}
+	in := attempt(3)
+	in.Order, in.Route.Components = other, other.Gate(ltp.Execution{})
+	require.Equal(t, []string{db, "payments"}, in.Route.Components)
+
+	b := newBoard(db, "payments")
+	b.Put(seen(ltp.Stable, 3))
+	b.Put(seenOf("payments", ltp.Stable, 8))
+	got := execute(t, b, writes(nil), in)
+	require.Equal(t, ltp.ResultExecuted, got.Result)
+	assertFence(t, ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, got.Receipt.Fence)
+
+	held := seen(ltp.Unstable, 4)
+	held.Hold = &ltp.Hold{By: "ann", Why: "x", Freeze: true}
+	b.Put(held)
+	got = execute(t, b, nil, in)
+	assert.Equal(t, ltp.ResultNotBegun, got.Result)
+	assert.Equal(t, ltp.ReasonFrozen, got.Routing.Reason)
+	assert.Equal(t, db, got.Routing.Component)
+}
+
+// TestTheFenceLooksAtEveryComponentOfTheOrder, and says what is written to besides.
+func TestTheFenceLooksAtEveryComponentOfTheOrder(t *testing.T) {
+	b := newBoard(db, "payments")
+	b.Put(seen(ltp.Stable, 3))
+	b.Put(seenOf("payments", ltp.Unstable, 8))
+	in := attempt(3, 8)
+	in.Route.Components = []string{db, "payments"}
+	got := execute(t, b, nil, in)
+	assert.Equal(t, ltp.ResultNotBegun, got.Result)
+	assert.Equal(t, "payments", got.Routing.Component)
+	assert.EqualValues(t, 8, got.Routing.Epoch)
+	assertFence(t, ltp.Fence{Component: db, State: ltp.Stable, Epoch: 3}, got.Fence)
+}
+
+// TestTheWriteWaitsForAReadingThatWasAskedForInThisAttempt, however fresh the one at hand.
+func TestTheWriteWaitsForAReadingThatWasAskedForInThisAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		b := board.Of(func(context.Context, string) (board.Reading, error) {
+			asked++
+			r := seen(ltp.Recovering, 6)
+			time.Sleep(2 * time.Millisecond)
+			return r, nil
+		}, []string{db}, silent)
+		old := seen(ltp.Stable, 3)
+		old.ReadAt = old.ReadAt.Add(-time.Millisecond)
+		b.Put(old)
+		began := ltp.Stamped(time.Now())
+		got := execute(t, b, writes(nil), release(3, 6))
+		assert.Equal(t, ltp.ResultExecuted, got.Result)
+		assert.Equal(t, ltp.Fence{Component: db, State: ltp.Recovering, Epoch: 6, ReadAt: began}, got.Receipt.Fence)
+		assert.False(t, got.BegunAt.Before(began.Add(2*time.Millisecond)))
+		assert.Equal(t, 1, asked)
+		synctest.Wait()
 	})
-	require.NoError(t, err)
-	assert.Equal(t, ltp.Execute, replay.Decision)
 }
 
-func TestFenceThatCannotReadIsShut(t *testing.T) {
-	silent := board.Of(func(ctx context.Context, _ string) (board.Reading, error) {
-		return board.Reading{}, errors.New("temporal is away")
-	}, []string{ltp.DefaultComponent}, slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	fenced, err := (&activities.Orders{Board: silent}).Fence(ctx, activities.FenceInput{OrderID: "A2", Components: []string{ltp.DefaultComponent}})
-	require.NoError(t, err)
-	assert.Equal(t, ltp.Defer, fenced.Decision)
-	assert.NotEmpty(t, fenced.Why)
-}
-
-func TestGuardStandsDirectlyBeforeTheWrite(t *testing.T) {
-	written := 0
-	write := func(context.Context) (bool, error) { written++; return true, nil }
-	done, err := activities.Guard(t.Context(), boardOf(ltp.Stable), job, write)
-	require.NoError(t, err)
-	assert.True(t, done.Repeated)
-	assert.False(t, done.BegunAt.Before(done.Fence.ReadAt))
-	assert.False(t, done.CommittedAt.Before(done.BegunAt))
-	assert.Equal(t, 1, written)
-
-	_, err = activities.Guard(t.Context(), boardOf(ltp.Unstable), job, write)
-	kind, attempt := kindOf(t, err)
-	assert.Equal(t, activities.Unavailable, kind)
-	assert.Zero(t, attempt.BegunAt, "nothing was begun")
-	assert.Equal(t, 1, written)
-
-	for _, c := range []struct {
-		err  error
-		kind string
-	}{
-		{errors.New("the connection was lost"), activities.OutcomeUnknown},
-		{temporal.NewApplicationError("out of stock", activities.Rejected), activities.Rejected},
-		{temporal.NewApplicationError("try later", activities.Unavailable), activities.Unavailable},
-		{temporal.NewApplicationError("who knows", "Mine"), activities.OutcomeUnknown},
+// TestBeforeAnActivityOfTheUsersExecuteIsTheFenceAlone: nothing is written, and no epoch is
+// asked for, since nobody but the user knows what is written to.
+func TestBeforeAnActivityOfTheUsersExecuteIsTheFenceAlone(t *testing.T) {
+	for state, want := range map[ltp.State]ltp.Result{
+		ltp.Stable: ltp.ResultAdmitted, ltp.Degraded: ltp.ResultAdmitted, ltp.Recovering: ltp.ResultNotBegun,
+		ltp.Unstable: ltp.ResultNotBegun, ltp.Unknown: ltp.ResultNotBegun,
 	} {
-		_, err := activities.Guard(t.Context(), boardOf(ltp.Stable), job, func(context.Context) (bool, error) { return false, c.err })
-		kind, attempt := kindOf(t, err)
-		assert.Equal(t, c.kind, kind)
-		assert.NotZero(t, attempt.BegunAt)
-		assert.Equal(t, ltp.Stable, attempt.Fence.State)
+		t.Run(string(state), func(t *testing.T) {
+			b := newBoard(db)
+			b.Put(seen(state, 7))
+			in := attempt()
+			in.Route.Written = ""
+			asked := ltp.Stamped(time.Now())
+			got := execute(t, b, nil, in)
+			assert.Equal(t, want, got.Result)
+			assert.Zero(t, got.BegunAt)
+			assert.Equal(t, want != ltp.ResultAdmitted, got.Routing != nil)
+			assert.Equal(t, state, got.Fence.State)
+			if want == ltp.ResultAdmitted {
+				assert.False(t, got.Fence.ReadAt.Before(asked), "it was read after it was asked")
+			}
+		})
 	}
 }
 
-// rows is an order database that can be read.
-type rows struct {
-	activities.OrderWriter
-	row orderdb.Row
-	err error
+func TestAFenceThatCannotReadIsShut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		blind := board.Of(func(context.Context, string) (board.Reading, error) {
+			return board.Reading{}, errors.New("temporal is away")
+		}, []string{db}, silent)
+		for _, in := range []ltp.ExecuteInput{attempt(3), release(3)} {
+			own := in
+			own.Route.Written = ""
+			for _, in := range []ltp.ExecuteInput{in, own} {
+				put := never(t)
+				if in.Route.Written == "" {
+					put = nil
+				}
+				got := execute(t, blind, put, in)
+				assert.Equal(t, ltp.ResultNotBegun, got.Result)
+				assert.NotEmpty(t, got.Error)
+				assert.Zero(t, got.BegunAt)
+				if !in.Admitted {
+					require.NotNil(t, got.Routing)
+					assert.True(t, got.Routing.Blind)
+					assert.Equal(t, ltp.Defer, got.Routing.Decision)
+				}
+			}
+		}
+	})
 }
 
-func (r rows) Row(context.Context, string) (orderdb.Row, error) { return r.row, r.err }
-
-func TestConfirmLooksAndWritesNothing(t *testing.T) {
-	in := activities.ExecuteInput{Order: job.Order, Request: ltp.Request{Replay: true}}
-	at := time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
-	confirm := func(s ltp.State, db activities.OrderWriter) (activities.Confirmation, error) {
-		return (&activities.Orders{Board: boardOf(s), DB: db}).Confirm(t.Context(), in)
-	}
-	found, err := confirm(ltp.Stable, rows{row: orderdb.Row{Order: job.Order, CreatedAt: at}})
-	require.NoError(t, err)
-	require.NotNil(t, found.Receipt)
-	assert.True(t, found.Receipt.Repeated)
-	assert.Equal(t, at, found.Receipt.CommittedAt)
-	assert.Equal(t, ltp.Stable, found.Fence.State)
-
-	found, err = confirm(ltp.Recovering, rows{err: orderdb.ErrNotFound})
-	require.NoError(t, err)
-	assert.Nil(t, found.Receipt)
-
-	other := job.Order
-	other.Customer = "d"
-	_, err = confirm(ltp.Stable, rows{row: orderdb.Row{Order: other, CreatedAt: at}})
-	kind, _ := kindOf(t, err)
-	assert.Equal(t, activities.Rejected, kind)
-
-	for _, c := range []struct {
-		state ltp.State
-		db    activities.OrderWriter
-	}{
-		{ltp.Unstable, rows{err: orderdb.ErrNotFound}},
-		{ltp.Stable, rows{err: errors.New("no connection")}},
-		{ltp.Stable, struct{ activities.OrderWriter }{}},
-	} {
-		_, err := confirm(c.state, c.db)
-		kind, attempt := kindOf(t, err)
-		assert.Equal(t, activities.Unavailable, kind)
-		assert.Zero(t, attempt.BegunAt)
-	}
+// TestNoAttemptIsAnErrorNorWritesUnadmitted, whatever the board shows, whatever the order
+// database does and whatever is asked.
+func TestNoAttemptIsAnErrorNorWritesUnadmitted(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		components := []string{db, "payments"}
+		b := newBoard(components...)
+		states := []ltp.State{ltp.Stable, ltp.Degraded, ltp.Recovering, ltp.Unstable, ltp.Unknown, "SERENE"}
+		look := func() {
+			for _, c := range components {
+				r := seenOf(c, rapid.SampledFrom(states).Draw(rt, "state"), int64(rapid.IntRange(3, 6).Draw(rt, "epoch")))
+				r.Blind = r.State == ltp.Unknown && rapid.Bool().Draw(rt, "blind")
+				b.Put(r)
+			}
+		}
+		look()
+		in := attempt(rapid.SliceOfN(rapid.Int64Range(3, 6), 0, 3).Draw(rt, "given")...)
+		in.Admitted = rapid.Bool().Draw(rt, "admitted")
+		in.Route.Components = components[:rapid.IntRange(1, 2).Draw(rt, "components")]
+		in.Route.Request = ltp.Request{Replay: rapid.Bool().Draw(rt, "replay"), HighRisk: rapid.Bool().Draw(rt, "risk")}
+		if rapid.Bool().Draw(rt, "external") {
+			in.Route.Written = ""
+		}
+		changes := rapid.Bool().Draw(rt, "changes")
+		end := rapid.SampledFrom([]error{
+			nil, unavailable(errors.New("x")), errors.New("x"), &orderdb.Error{Class: orderdb.Unknown, Err: errors.New("x")},
+			&orderdb.Error{Class: orderdb.Rejected, Message: "x", Err: errors.New("x")},
+		}).Draw(rt, "end")
+		begun := false
+		a := &activities.Orders{Board: b, DB: orders{put: func(_ context.Context, _ ltp.Order, admit func() (ltp.Receipt, error)) (orderdb.Stored, error) {
+			if changes {
+				look()
+			}
+			receipt, err := admit()
+			if err != nil {
+				return orderdb.Stored{}, unavailable(err)
+			}
+			begun = true
+			f := receipt.Fence
+			assert.Equal(rt, db, f.Component)
+			assert.True(rt, f.State.Fit(), "%s", f.State)
+			assert.True(rt, slices.Contains(in.Given, f.Epoch), "epoch %d was not given", f.Epoch)
+			return orderdb.Stored{Receipt: receipt}, end
+		}}}
+		got, err := a.Execute(rt.Context(), in)
+		require.NoError(rt, err)
+		assert.True(rt, got.Result.Valid(), got.Result)
+		assert.Equal(rt, begun, !got.BegunAt.IsZero())
+		assert.Equal(rt, begun, slices.Contains([]ltp.Result{ltp.ResultExecuted, ltp.ResultRefused, ltp.ResultUnavailable, ltp.ResultUnknown}, got.Result))
+		if !in.Admitted || got.Result == ltp.ResultNotGiven {
+			require.NotNil(rt, got.Routing)
+			assert.Equal(rt, in.Route.Attempt, got.Routing.Attempt)
+		}
+	})
 }

@@ -14,21 +14,9 @@ import (
 )
 
 // Watch observes one component until ctx ends. It calls emit with its first
-// verdict and with every change of it, and beat several times a second with the
+// verdict and with every change of it, and heartbeat several times a second with the
 // newest sample. Both return quickly.
-type Watch func(ctx context.Context, emit func(ltp.Observation), beat func(Beat)) error
-
-// Beat is the newest thing seen of a component: what the Observe activity
-// heartbeats, and so what Temporal UI shows of it.
-type Beat struct {
-	At        time.Time   `json:"at"`
-	Verdict   ltp.Verdict `json:"verdict,omitempty"`
-	LatencyMs int64       `json:"latency_ms"`
-	// Leader and Timeline are who took the probe's write, where it can be told.
-	Leader   string `json:"leader,omitempty"`
-	Timeline string `json:"timeline,omitempty"`
-	Observer string `json:"observer"`
-}
+type Watch func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error
 
 // Observer is the activity of a process that observes a component.
 type Observer struct {
@@ -39,27 +27,11 @@ type Observer struct {
 	Log   *slog.Logger
 }
 
-// ObserveInput names the component to observe.
-type ObserveInput struct {
-	Component string `json:"component"`
-	// Term is carried by every observation, so that one which arrives after another
-	// observer has been asked to take over is told from the other's; see
-	// [ltp.Observation].
-	Term int64 `json:"term,omitempty"`
-}
-
-// Handover is how Observe ends in good order.
-type Handover struct {
-	Observer string    `json:"observer"`
-	Why      string    `json:"why"`
-	At       time.Time `json:"at"`
-}
-
 // Observe watches a component and signals what it sees to the component's
 // Orientation workflow. It runs until its worker stops, the workflow cancels it,
 // or it is taken for dead because its heartbeats stopped arriving; the workflow
 // then schedules it again, and whoever takes it is the active observer.
-func (o *Observer) Observe(ctx context.Context, in ObserveInput) (Handover, error) {
+func (o *Observer) Observe(ctx context.Context, in ltp.ObserveInput) (ltp.Handover, error) {
 	watching, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var stopping atomic.Bool
@@ -81,7 +53,7 @@ func (o *Observer) Observe(ctx context.Context, in ObserveInput) (Handover, erro
 	err := o.Watch(watching, func(seen ltp.Observation) {
 		seen.Component, seen.Observer, seen.Term = in.Component, o.Name, in.Term
 		news.put(seen)
-	}, func(b Beat) {
+	}, func(b ltp.Heartbeat) {
 		b.Observer = o.Name
 		activity.RecordHeartbeat(ctx, b)
 	})
@@ -96,9 +68,9 @@ func (o *Observer) Observe(ctx context.Context, in ObserveInput) (Handover, erro
 	case stopping.Load():
 		why = "its worker stopped"
 	case err != nil && !errors.Is(err, context.Canceled):
-		return Handover{}, err
+		return ltp.Handover{}, err
 	}
-	return Handover{Observer: o.Name, Why: why, At: stamp(time.Now())}, nil
+	return ltp.Handover{Observer: o.Name, Why: why, At: ltp.Stamped(time.Now())}, nil
 }
 
 // deliver signals the newest observation, again and again until Temporal has it.

@@ -68,18 +68,18 @@ func (i *orientationInbox) verdicts() []ltp.Verdict {
 	return all
 }
 
-// eyes are a watch that sees what a test tells it, until ctx or the test ends it.
+// eyes are a watch that sees what a test gives it, until ctx or the test ends it.
 type eyes struct {
-	seen  chan ltp.Verdict
-	beats chan activities.Beat
-	end   chan error
+	seen       chan ltp.Verdict
+	heartbeats chan ltp.Heartbeat
+	end        chan error
 }
 
 func newEyes() *eyes {
-	return &eyes{make(chan ltp.Verdict), make(chan activities.Beat), make(chan error)}
+	return &eyes{make(chan ltp.Verdict), make(chan ltp.Heartbeat), make(chan error)}
 }
 
-func (e *eyes) watch(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+func (e *eyes) watch(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -88,8 +88,8 @@ func (e *eyes) watch(ctx context.Context, emit func(ltp.Observation), beat func(
 			return err
 		case v := <-e.seen:
 			emit(ltp.Observation{Verdict: v, Reason: "as seen", Observer: "?", At: time.Now()})
-		case b := <-e.beats:
-			beat(b)
+		case b := <-e.heartbeats:
+			heartbeat(b)
 		}
 	}
 }
@@ -103,7 +103,7 @@ type watch struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 
-	handover activities.Handover // once it has ended
+	handover ltp.Handover // once it has ended
 	err      error
 }
 
@@ -119,7 +119,7 @@ func observe(t *testing.T, inbox *orientationInbox, prepare ...func(*testsuite.T
 	}
 	go func() {
 		defer close(w.ended)
-		w.handover, w.err = do[activities.Handover](t, w.env, o.Observe, activities.ObserveInput{Component: db, Term: 7})
+		w.handover, w.err = do[ltp.Handover](t, w.env, o.Observe, ltp.ObserveInput{Component: db, Term: 7})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -128,7 +128,7 @@ func observe(t *testing.T, inbox *orientationInbox, prepare ...func(*testsuite.T
 	return w
 }
 
-func TestTheFirstVerdictAndEveryChangeAreTold(t *testing.T) {
+func TestTheFirstVerdictAndEveryChangeAreSignalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := &orientationInbox{}
 		w := observe(t, inbox)
@@ -144,11 +144,11 @@ func TestTheFirstVerdictAndEveryChangeAreTold(t *testing.T) {
 		assert.Zero(t, time.Since(began), "news does not wait")
 
 		time.Sleep(time.Hour)
-		assert.Len(t, inbox.verdicts(), 3, "what was delivered is told once")
+		assert.Len(t, inbox.verdicts(), 3, "what was delivered is signalled once")
 	})
 }
 
-func TestNewsIsToldUntilItIsDelivered(t *testing.T) {
+func TestAnObservationIsSignalledUntilItIsDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := &orientationInbox{away: true}
 		w := observe(t, inbox)
@@ -178,7 +178,7 @@ func TestNewerNewsReplacesWhatCouldNotBeDelivered(t *testing.T) {
 	})
 }
 
-// TestNewsWaitsForNoRetry: that the component is unfit is told at once, although what
+// TestNewsWaitsForNoRetry: that the component is unfit is signalled at once, although what
 // came before it could not be delivered a moment ago.
 func TestNewsWaitsForNoRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -202,7 +202,7 @@ func TestSeeingNeverWaitsForTemporal(t *testing.T) {
 		for range 5 {
 			w.seen <- ltp.Healthy
 			w.seen <- ltp.Unhealthy
-			w.beats <- activities.Beat{}
+			w.heartbeats <- ltp.Heartbeat{}
 		}
 		assert.Zero(t, time.Since(began))
 		synctest.Wait()
@@ -215,23 +215,23 @@ func TestSeeingNeverWaitsForTemporal(t *testing.T) {
 func TestHeartbeatsShowWhatIsSeenAndByWhom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		var beats []activities.Beat
+		var all []ltp.Heartbeat
 		w := observe(t, &orientationInbox{}, func(e *testsuite.TestActivityEnvironment) {
 			e.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
-				var b activities.Beat
+				var b ltp.Heartbeat
 				assert.NoError(t, details.Get(&b))
 				mu.Lock()
 				defer mu.Unlock()
-				beats = append(beats, b)
+				all = append(all, b)
 			})
 		})
-		sample := activities.Beat{At: time.Now().UTC(), Verdict: ltp.Slow, LatencyMs: 700}
-		w.beats <- sample
+		sample := ltp.Heartbeat{At: time.Now().UTC(), Verdict: ltp.Slow, LatencyMs: 700}
+		w.heartbeats <- sample
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
 		sample.Observer = "eve"
-		assert.Equal(t, []activities.Beat{sample}, beats)
+		assert.Equal(t, []ltp.Heartbeat{sample}, all)
 	})
 }
 
@@ -242,11 +242,11 @@ func TestAnObserverHandsOverWhenItsWorkerStops(t *testing.T) {
 		close(w.stop)
 		<-w.ended
 		require.NoError(t, w.err)
-		assert.Equal(t, activities.Handover{Observer: "eve", Why: "its worker stopped", At: time.Now().UTC()}, w.handover)
+		assert.Equal(t, ltp.Handover{Observer: "eve", Why: "its worker stopped", At: time.Now().UTC()}, w.handover)
 	})
 }
 
-// TestAnObserverHandsOverAlthoughItsNewsCannotBeDelivered: the next one will tell.
+// TestAnObserverHandsOverAlthoughItsNewsCannotBeDelivered: the next one signals its own.
 func TestAnObserverHandsOverAlthoughItsNewsCannotBeDelivered(t *testing.T) {
 	for name, inbox := range map[string]func() *orientationInbox{
 		"Temporal is away": func() *orientationInbox { return &orientationInbox{away: true} },
@@ -298,6 +298,6 @@ func TestAWatchThatEndsByItselfIsAHandover(t *testing.T) {
 		w.end <- nil
 		<-w.ended
 		require.NoError(t, w.err)
-		assert.Equal(t, activities.Handover{Observer: "eve", Why: "its watch ended", At: time.Now().UTC()}, w.handover)
+		assert.Equal(t, ltp.Handover{Observer: "eve", Why: "its watch ended", At: time.Now().UTC()}, w.handover)
 	})
 }

@@ -1,12 +1,13 @@
-// Package activities carries out what workflows decide: it looks at the board,
-// writes orders into the order database, observes components and releases
-// deferred orders.
+// Package activities carries out what workflows decide: it asks the board, writes orders
+// into the order database behind a fence, withdraws those that are to end without being
+// written, and observes components.
 package activities
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -15,63 +16,39 @@ import (
 	"github.com/ltp-node/ltp/orderdb"
 )
 
-// The types of errors that Execute returns, by their Temporal names.
-const (
-	// Rejected: the order database refused the order; no state makes it right.
-	Rejected = "Rejected"
-	// Unavailable: nothing was written, and trying later may succeed.
-	Unavailable = "Unavailable"
-	// OutcomeUnknown: the order may or may not be written; only the same order ID
-	// tried again will tell.
-	OutcomeUnknown = "OutcomeUnknown"
-)
-
-// OrderWriter is what Execute needs of the order database: see orderdb.DB.
+// OrderWriter is what Execute and Withdraw need of the order database: see orderdb.DB.
 type OrderWriter interface {
-	Put(ctx context.Context, o ltp.Order, admit func() error) (repeated bool, err error)
+	Put(ctx context.Context, o ltp.Order, admit func() (ltp.Receipt, error)) (orderdb.Stored, error)
+	Withdraw(ctx context.Context, o ltp.Order, end ltp.Ending, admit func() error) (orderdb.Stored, error)
 }
 
-// Orders are the activities of an order. They are safe for concurrent use.
+// Orders are the activities of an order. All run as local activities, in the workflow
+// task that asks for them. They are safe for concurrent use.
 type Orders struct {
 	Board *board.Board
 	DB    OrderWriter
-	// Meter is told of every routing and every write; nil tells nobody.
+	// Meter measures routings and attempts; nil measures nothing.
 	Meter Meter
 	// Backstop is what deferred orders wait by; zero is ltp.DefaultBackstop.
 	Backstop ltp.Backstop
+	// Worker names this process in receipts; empty is host and process.
+	Worker string
 }
 
 // Meter measures. Its methods must return at once.
 type Meter interface {
-	// Routed is called for every routing that asked the board.
+	// Routed is called for every routing by the board.
 	Routed(r ltp.Routing, took time.Duration)
-	// Wrote is called after every Execute; begun is zero when the fence or the wait
-	// for a connection ended it before the write began.
-	Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error)
+	// Attempted is called after every Execute, also one that did not begin to write.
+	Attempted(a ltp.Attempt, took time.Duration)
 }
 
-// RouteInput is one route request.
-type RouteInput struct {
-	OrderID    string      `json:"order_id"`
-	Components []string    `json:"components"`
-	Request    ltp.Request `json:"request"`
-	Attempt    int         `json:"attempt"`
-	Replays    string      `json:"replays,omitempty"`
-	Woken      ltp.Wake    `json:"woken,omitempty"`
-}
-
-// CheckOrientation routes an order by the board. It runs as a local activity: no
-// network, and one event in history, which holds both frames of the routing. It
-// never fails; what cannot be known is deferred.
-func (a *Orders) CheckOrientation(_ context.Context, in RouteInput) (ltp.Routing, error) {
+// CheckOrientation routes an order by the board: no network, and one event in history,
+// which holds both frames of the routing. It never fails; what cannot be known is
+// deferred.
+func (a *Orders) CheckOrientation(_ context.Context, in ltp.RouteInput) (ltp.Routing, error) {
 	begun := time.Now()
-	reading, decision, reason := a.Board.Route(in.Components, in.Request)
-	r := ltp.Routing{
-		Attempt: in.Attempt, Replays: in.Replays, Woken: in.Woken,
-		Decision: decision, Reason: reason,
-		Component: reading.Component, State: reading.State, Epoch: reading.Epoch,
-		ReadAt: reading.ReadAt.UTC().Truncate(time.Millisecond), Blind: reading.Blind, InLine: in.Request.InLine,
-	}
+	r := a.Board.Route(in)
 	if a.Backstop != ltp.DefaultBackstop() {
 		r.Backstop = a.Backstop
 	}
@@ -81,116 +58,256 @@ func (a *Orders) CheckOrientation(_ context.Context, in RouteInput) (ltp.Routing
 	return r, nil
 }
 
-// ExecuteInput is an order and the request under which it was admitted.
-type ExecuteInput struct {
-	Order   ltp.Order   `json:"order"`
-	Request ltp.Request `json:"request"`
-}
-
-// Attempt is what is known of an Execute that failed: the detail of its error.
-type Attempt struct {
-	// BegunAt is when the write began, and zero if it never did.
-	BegunAt time.Time `json:"begun_at,omitzero"`
-	EndedAt time.Time `json:"ended_at"`
-	Fence   ltp.Fence `json:"fence,omitzero"`
-}
-
-// errFenced says that the state was no longer fit when the write was about to begin.
-type errFenced struct {
-	reading  board.Reading
-	decision ltp.Decision
-}
-
-func (e *errFenced) Error() string {
-	return fmt.Sprintf("not begun: %s is %s (epoch %d), which asks to %s", e.reading.Component, e.reading.State, e.reading.Epoch, e.decision)
-}
-
-// answerBefore is how long before Temporal gives an Execute up it ends by itself. What
+// answerBefore is how long before Temporal gives an attempt up it ends by itself. What
 // Temporal gives up has no answer: nobody would know that a write never began.
-const answerBefore = 2 * time.Second
+const answerBefore = 500 * time.Millisecond
 
-var errOutOfTime = errors.New("the time for one attempt is up")
+var (
+	errOutOfTime = errors.New("the time for one attempt is up")
+	// errBecameUnfit: the component became unfit while the write waited for a connection.
+	errBecameUnfit = errors.New("the component became unfit before the write began")
+	// errNotAdmitted: the fence did not let the write begin; its routing says why.
+	errNotAdmitted = errors.New("the fence does not admit the order")
+)
 
-// errBecameUnfit says that the news came while the write waited for a connection.
-var errBecameUnfit = errors.New("the component became unfit before the write began")
-
-// Execute writes the order into the order database, once. The fence asks the
-// decision table again immediately before the write begins, so an order that was
-// admitted a moment before an outage does not write into it; while it still waits
-// for a connection, news that the component is unfit ends the wait.
+// Execute writes the order into the order database, once. The fence asks the decision
+// table immediately before the write begins, on a reading that was asked for in this very
+// attempt, and lets it begin only under an epoch that the task was given: an attempt whose
+// task is long lost cannot write under a later one. While the write still waits for a
+// connection, news that the component is unfit ends the wait.
 //
-// Its errors are application errors of type Rejected, Unavailable or
-// OutcomeUnknown, with an Attempt as detail. The workflow decides what follows:
-// Temporal must not retry it by itself.
-func (a *Orders) Execute(ctx context.Context, in ExecuteInput) (ltp.Receipt, error) {
+// Everything that is foreseen is a Result, and no error. Of an order that an activity of
+// the user's executes, Execute is the fence alone.
+func (a *Orders) Execute(ctx context.Context, in ltp.ExecuteInput) (ltp.Attempt, error) {
 	entered := time.Now()
-	components := in.Order.Components()
+	x := &attempt{Orders: a, in: in}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if end, ok := ctx.Deadline(); ok {
-		var release context.CancelFunc
-		ctx, release = context.WithDeadlineCause(ctx, end.Add(-answerBefore), errOutOfTime)
-		defer release()
+	ctx, release := withinTime(ctx)
+	defer release()
+	result := x.run(ctx, cancel)
+	result.Worker, result.EndedAt = a.worker(), ltp.Stamped(time.Now())
+	if a.Meter != nil {
+		a.Meter.Attempted(result, time.Since(entered))
 	}
+	return result, nil
+}
 
-	// The write may begin while the news arrives: whichever comes first has the
-	// door, and a write that has begun is not cut off.
-	var door atomic.Bool
-	stop := a.Board.OnUnfit(components, func() {
-		if door.CompareAndSwap(false, true) {
+// withinTime ends ctx a moment before Temporal does.
+func withinTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadlineCause(ctx, end.Add(-answerBefore), errOutOfTime)
+}
+
+// attempt is one run of Execute.
+type attempt struct {
+	*Orders
+	in      ltp.ExecuteInput
+	routing *ltp.Routing // where the fence made one
+	fence   ltp.Fence
+	begun   time.Time
+	// decided is set by whichever comes first: the write begins, or the component is
+	// seen to be unfit. A write that has begun is not cut off.
+	decided atomic.Bool
+}
+
+func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.Attempt {
+	// Of a component that the board knows to be unfit no connection is asked.
+	if r, fence := x.Board.Held(x.in.Route); !r.Decision.Admissible() && !r.Blind {
+		x.routing, x.fence = &r, fence
+		return x.answer(ltp.ResultNotBegun, "")
+	}
+	if x.in.Route.Written == "" {
+		if err := x.admit(ctx); err != nil {
+			return x.refused(ctx, err)
+		}
+		return x.answer(ltp.ResultAdmitted, "")
+	}
+	stop := x.Board.OnUnfit(x.in.Route.Components, func() {
+		if x.decided.CompareAndSwap(false, true) {
 			cancel(errBecameUnfit)
 		}
 	})
 	defer stop()
-
-	var begun time.Time
-	var fence ltp.Fence
-	repeated, err := a.DB.Put(ctx, in.Order, func() error {
-		reading, decision, err := a.Board.Fence(ctx, components, in.Request)
-		if err != nil {
-			return err
+	stored, err := x.DB.Put(ctx, x.in.Order, func() (ltp.Receipt, error) {
+		if err := x.admit(ctx); err != nil {
+			return ltp.Receipt{}, err
 		}
-		fence = ltp.Fence{Component: reading.Component, State: reading.State, Epoch: reading.Epoch, ReadAt: stamp(reading.ReadAt)}
-		if !decision.Admissible() {
-			return &errFenced{reading, decision}
+		if !x.decided.CompareAndSwap(false, true) {
+			return ltp.Receipt{}, errBecameUnfit // not ctx's cause, which may be a moment late
 		}
-		if !door.CompareAndSwap(false, true) {
-			return errBecameUnfit // not ctx's cause, which may be a moment late
-		}
-		begun = time.Now()
-		return nil
+		x.begun = time.Now()
+		return x.receipt(), nil
 	})
-	ended := time.Now()
-	if a.Meter != nil {
-		a.Meter.Wrote(fence, begun, ended.Sub(entered), err)
-	}
-	if err != nil {
-		return ltp.Receipt{}, applicationError(ctx, err, Attempt{BegunAt: stamp(begun), EndedAt: stamp(ended), Fence: fence})
-	}
-	return ltp.Receipt{Repeated: repeated, BegunAt: stamp(begun), CommittedAt: stamp(ended), Fence: fence}, nil
-}
-
-// stamp is t as histories keep it: milliseconds, UTC.
-func stamp(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	return t.UTC().Truncate(time.Millisecond)
-}
-
-func applicationError(ctx context.Context, err error, attempt Attempt) error {
-	kind, message := OutcomeUnknown, err.Error()
-	var db *orderdb.Error
+	class, _ := orderdb.ClassOf(err)
 	switch {
-	case attempt.BegunAt.IsZero():
-		kind = Unavailable // whatever it says: the door was not passed
-		if cause := context.Cause(ctx); cause != nil && !errors.As(err, new(*errFenced)) {
-			message = cause.Error()
-		}
-	case errors.As(err, &db) && db.Class == orderdb.Rejected:
-		kind = Rejected
-	case errors.As(err, &db) && db.Class == orderdb.Unavailable:
-		kind = Unavailable
+	case err == nil && stored.Tombstone != nil:
+		result := x.answer(ltp.ResultWithdrawn, "")
+		result.Withdrawn = stored.Tombstone
+		return result
+	case err == nil:
+		result := x.answer(ltp.ResultExecuted, "")
+		result.Receipt = x.written(stored)
+		return result
+	case x.begun.IsZero():
+		return x.refused(ctx, err)
+	case class == orderdb.Rejected:
+		return x.answer(ltp.ResultRefused, err.Error())
+	case class == orderdb.Unavailable:
+		return x.answer(ltp.ResultUnavailable, err.Error())
 	}
-	return failure(kind, message, attempt)
+	return x.answer(ltp.ResultUnknown, err.Error())
 }
+
+// admit is the fence: it returns nil when the write may begin.
+func (x *attempt) admit(ctx context.Context) error {
+	r, fence, err := x.Board.Fence(ctx, x.in.Route)
+	if err != nil {
+		return err
+	}
+	x.fence = fence
+	given := x.in.Route.Written == "" || contains(x.in.Given, r.Written) && (r.Written != x.in.Named || x.hadBegun(r.Written))
+	if !x.in.Admitted || !given || !r.Decision.Admissible() {
+		x.routing = &r
+	}
+	if !given || !r.Decision.Admissible() {
+		return errNotAdmitted
+	}
+	return nil
+}
+
+// hadBegun reports whether an epoch of the written component is one that had begun when the
+// workflow task did.
+func (x *attempt) hadBegun(epoch int64) bool {
+	now := x.Board.Orientation(x.in.Route.Written)
+	return now.Epoch == epoch && !now.Since.After(x.in.TaskAt)
+}
+
+func contains(epochs []int64, epoch int64) bool {
+	for _, e := range epochs {
+		if e == epoch {
+			return true
+		}
+	}
+	return false
+}
+
+// refused is the answer of an attempt that did not begin to write.
+func (x *attempt) refused(ctx context.Context, err error) ltp.Attempt {
+	if x.routing == nil && !x.in.Admitted {
+		// No connection, or no reading, in time: the board says what it holds.
+		r, _ := x.Board.Held(x.in.Route)
+		x.routing = &r
+	}
+	if errors.Is(err, errNotAdmitted) {
+		if x.routing.Decision.Admissible() {
+			return x.answer(ltp.ResultNotGiven, "")
+		}
+		return x.answer(ltp.ResultNotBegun, "")
+	}
+	message := err.Error()
+	if cause := context.Cause(ctx); cause != nil {
+		message = cause.Error()
+	}
+	return x.answer(ltp.ResultNotBegun, "not begun: "+message)
+}
+
+func (x *attempt) answer(r ltp.Result, why string) ltp.Attempt {
+	return ltp.Attempt{Result: r, Routing: x.routing, Fence: x.fence, BegunAt: ltp.Stamped(x.begun), Error: why}
+}
+
+// receipt is what the order's row says of its write.
+func (x *attempt) receipt() ltp.Receipt {
+	n := x.in.Route.Attempt
+	if x.routing == nil {
+		n-- // the routing before admitted it
+	}
+	return ltp.Receipt{
+		Attempt: ltp.RequestFrameID(x.in.Order.ID, n), Worker: x.worker(), BegunAt: ltp.Stamped(x.begun), Fence: x.fence,
+	}
+}
+
+// written is the receipt of the write that happened.
+func (x *attempt) written(stored orderdb.Stored) *ltp.Receipt {
+	r := x.receipt()
+	if stored.Repeated {
+		r = stored.Receipt
+		r.Repeated = true
+	}
+	r.CommittedAt = ltp.Stamped(time.Now())
+	return &r
+}
+
+// Withdraw ends an order that is not to be executed. It ends at once where a reading that
+// was asked for in this very task shows that no write of it can have begun. Otherwise the
+// order database decides, while it is fit: a tombstone under the order's key means that
+// the order will never be written, and where the order stands there it was executed.
+//
+// It never fails; where nobody can tell yet, it finds nothing.
+func (a *Orders) Withdraw(ctx context.Context, in ltp.WithdrawInput) (ltp.Withdrawal, error) {
+	ctx, release := withinTime(ctx)
+	defer release()
+	w := a.withdraw(ctx, in)
+	w.Worker, w.EndedAt = a.worker(), ltp.Stamped(time.Now())
+	return w, nil
+}
+
+func (a *Orders) withdraw(ctx context.Context, in ltp.WithdrawInput) ltp.Withdrawal {
+	now, err := a.Board.Fresh(ctx, in.Written)
+	w := ltp.Withdrawal{Found: ltp.FoundNothing, Fence: now.Fence(), Blind: now.Blind}
+	switch {
+	case err != nil:
+		w.Blind, w.Error = true, err.Error()
+		return w
+	case now.Blind:
+		w.Error = now.Reason
+		return w
+	case w.Fence.Unwritten(in.Stamp):
+		w.Found = ltp.FoundUnwritten
+		return w
+	case !now.State.Fit():
+		return w
+	}
+	stored, err := a.DB.Withdraw(ctx, in.Order, in.End, func() error {
+		now, err := a.Board.Fresh(ctx, in.Written)
+		if err == nil && !now.State.Fit() {
+			err = errBecameUnfit
+		}
+		if err == nil {
+			w.Fence = now.Fence()
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, orderdb.ErrConflict): // another order holds the key: this one was never written
+		w.Found, w.Error = ltp.FoundUnwritten, err.Error()
+	case err != nil:
+		w.Error = err.Error()
+	case stored.Tombstone != nil:
+		w.Found, w.End = ltp.FoundTombstone, stored.Tombstone
+	default:
+		r := stored.Receipt
+		r.Repeated, r.CommittedAt = true, ltp.Stamped(time.Now())
+		w.Found, w.Receipt = ltp.FoundOrder, &r
+	}
+	return w
+}
+
+func (a *Orders) worker() string {
+	if a.Worker != "" {
+		return a.Worker
+	}
+	return processName
+}
+
+// processName is host and process.
+var processName = func() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}()

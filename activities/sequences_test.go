@@ -48,7 +48,7 @@ func TestOrderJoinsWhereItMayNotStandInLine(t *testing.T) {
 				Run(func(mock.Arguments) { joins++ }).Return(nil, nil)
 			s := &activities.Sequences{Client: &temporal}
 			for range 1000 {
-				got, err := s.Join(t.Context(), activities.PlaceInput{Key: "c-17", OrderID: "A2", Sequence: c.stands})
+				got, err := s.Join(t.Context(), ltp.JoinInput{Key: "c-17", OrderID: "A2", Sequence: c.stands})
 				require.NoError(t, err)
 				assert.Contains(t, []string{c.stands, "run-1"}, got)
 			}

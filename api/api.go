@@ -1,6 +1,6 @@
 // Package api is the HTTP order API over starter. It holds no state of its own:
-// what it promises is durable in Temporal before it answers, and what it tells is
-// read from there, so it works with every worker down.
+// what it promises is durable in Temporal before it answers, and what it says of orders
+// is read from there, so it works with every worker down.
 //
 //	POST   /orders                  accept an order
 //	GET    /orders/{id}             where an order is
@@ -26,13 +26,22 @@
 // milliseconds it took until the order was durable. By default the answer waits up
 // to a second for the order to be deferred or to end; "Prefer: wait=N" waits up to
 // N seconds (30 at most), "Prefer: respond-async" not at all (RFC 7240). With both,
-// wait=N holds.
+// wait=N holds. While a component is known to be unfit, the answer is DEFERRED at once.
+//
+// # Answers to DELETE /orders/{id}
+//
+//	200  CANCELLED            nobody has written the order, and nobody will
+//	202  ACCEPTED, DEFERRED   "cancel_requested": true; the order ends CANCELLED or, if the
+//	                          order database turns out to have it, EXECUTED
+//	409  EXECUTED, REJECTED, EXPIRED, TERMINATED   problem order-ended: it had ended
+//
+// The answer waits for the end of the order as that to POST /orders does.
 //
 // # Repeating a request safely
 //
 // The order's id makes a repeat safe. It is taken from the body, or else derived
 // from the Idempotency-Key header, or else made up; an order that sends neither
-// cannot be repeated safely unless the answer told its id. The same order under the
+// cannot be repeated safely unless the answer named its id. The same order under the
 // same id is the same order, answered with "Idempotency-Replayed: true"; another
 // one is a problem order-conflict. Keys are not scoped to a customer: two customers
 // who choose the same key conflict, and neither sees the other's order.
@@ -65,8 +74,7 @@ type Orders interface {
 	List(ctx context.Context, f starter.Filter) (starter.Page, error)
 }
 
-// Metrics is told what the API does: see metrics.Metrics. Its methods return at
-// once.
+// Metrics counts what the API does: see metrics.Metrics. Its methods return at once.
 type Metrics interface {
 	// Served is called after every request. route is the pattern that matched, and
 	// empty when none did.

@@ -36,6 +36,8 @@ type desk struct {
 	// cancelled is what becomes of an order that is cancelled.
 	cancelled starter.Status
 	page      starter.Page
+	// deferred is what the door says of new orders; nil leaves it to settle.
+	deferred *ltp.Wait
 }
 
 func newDesk() *desk {
@@ -74,11 +76,19 @@ func (d *desk) Submit(ctx context.Context, o ltp.Order) (starter.Submission, err
 	case !known:
 		d.put(o.ID, starter.Status{State: ltp.Accepted})
 	}
-	return starter.Submission{OrderID: o.ID, RunID: "run", Repeated: known}, ctx.Err()
+	sub := starter.Submission{OrderID: o.ID, RunID: "run", Repeated: known}
+	if !known {
+		sub.Deferred = d.deferred
+	}
+	return sub, ctx.Err()
 }
 
 func (d *desk) Await(ctx context.Context, sub starter.Submission) (starter.Status, error) {
-	if d.settle.State != "" {
+	if w := sub.Deferred; w != nil {
+		d.put(sub.OrderID, starter.Status{
+			State: ltp.Deferred, Decision: ltp.Defer, Reason: w.Reason, Commitment: w.Reason.Commitment(), Component: w.Component, Epoch: w.Epoch,
+		})
+	} else if d.settle.State != "" {
 		select {
 		case <-time.After(d.after):
 			d.put(sub.OrderID, d.settle)
@@ -135,7 +145,7 @@ func (d *desk) starts() int {
 func observed(state ltp.State) *board.Board {
 	b := board.New(nil, []string{"orders-db"}, slog.New(slog.DiscardHandler))
 	b.Put(board.Reading{
-		Orientation: ltp.Orientation{Component: "orders-db", State: state, Epoch: 3, Reason: "DB Write Latency > 5000ms", Since: acceptedAt},
+		Orientation: ltp.Orientation{Component: "orders-db", State: state, Epoch: 3, LastFit: 2, Reason: "DB Write Latency > 5000ms", Since: acceptedAt},
 		ReadAt:      time.Now().Add(-time.Millisecond),
 	})
 	return b

@@ -61,8 +61,8 @@ func (a *api) submit(w http.ResponseWriter, r *http.Request) *problem {
 func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submission, wait time.Duration) (starter.Status, error) {
 	st := starter.Status{OrderID: sub.OrderID, State: ltp.Accepted, Message: ltp.MessagePending}
 	if sub.Repeated {
-		// Await tells the order's story from its beginning; a repeat is answered by
-		// how it stands.
+		// Await follows the order from its beginning; a repeat is answered by where it
+		// is now.
 		ctx, cancel := reading(r)
 		known, err := a.orders.Get(ctx, sub.OrderID)
 		cancel()
@@ -71,7 +71,7 @@ func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submis
 		}
 		st = known
 	}
-	if wait <= 0 {
+	if wait <= 0 && sub.Deferred == nil { // what the door has deferred needs no waiting
 		return st, nil
 	}
 	ctx, cancel := waiting(w, r, wait)
@@ -142,8 +142,8 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) *problem {
 	return nil
 }
 
-// cancel asks an order to end without acting: DELETE /orders/{id}. An order whose
-// write may already have happened goes on.
+// cancel asks an order to end without acting: DELETE /orders/{id}. An order whose write
+// may have happened stays pending until the order database can say whether it did.
 func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 	id, p := pathID(r)
 	if p != nil {
@@ -168,6 +168,7 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 	case st.State == ltp.Cancelled:
 		reply(w, http.StatusOK, shown(st))
 	case !st.State.Final():
+		st.CancelRequested = true // just now, whatever this reading of the order says
 		reply(w, http.StatusAccepted, shown(st))
 	default:
 		return ended(st, "It can no longer be cancelled.")
@@ -175,8 +176,8 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 	return nil
 }
 
-// awaitEnd looks at an order until it has ended, for at most d, and says where it
-// is. An order that is being cancelled ends within milliseconds, if it ends so.
+// awaitEnd looks at an order until it has ended, for at most d, and says where it is. An
+// order that nobody can have written ends within milliseconds of its cancellation.
 func (a *api) awaitEnd(w http.ResponseWriter, r *http.Request, id string, d time.Duration) (starter.Status, error) {
 	const first, most = 10 * time.Millisecond, 250 * time.Millisecond
 	wait, cancel := waiting(w, r, d)

@@ -72,14 +72,15 @@ func TestCancelIsAnsweredByHowTheOrderEnds(t *testing.T) {
 		kind            *kind
 		waits           time.Duration
 	}{
-		"deferred order ends":     {ltp.Deferred, ltp.Cancelled, 5 * time.Millisecond, "", 200, nil, 10 * time.Millisecond},
-		"workers are down":        {ltp.Deferred, "", 0, "", 202, nil, time.Second},
-		"workers are down, async": {ltp.Deferred, "", 0, "respond-async", 202, nil, 0},
-		"client waits longer":     {ltp.Deferred, ltp.Cancelled, 5 * time.Second, "wait=10", 200, nil, 5060 * time.Millisecond},
-		"it acted meanwhile":      {ltp.Accepted, ltp.Executed, 5 * time.Millisecond, "", 409, orderEnded, 10 * time.Millisecond},
-		"cancelled before":        {ltp.Cancelled, "", 0, "", 200, nil, 0},
-		"executed before":         {ltp.Executed, "", 0, "", 409, orderEnded, 0},
-		"rejected before":         {ltp.Rejected, "", 0, "", 409, orderEnded, 0},
+		"deferred order ends":      {ltp.Deferred, ltp.Cancelled, 5 * time.Millisecond, "", 200, nil, 10 * time.Millisecond},
+		"it may have been written": {ltp.Deferred, ltp.Deferred, 5 * time.Millisecond, "", 202, nil, time.Second},
+		"workers are down":         {ltp.Deferred, "", 0, "", 202, nil, time.Second},
+		"workers are down, async":  {ltp.Deferred, "", 0, "respond-async", 202, nil, 0},
+		"client waits longer":      {ltp.Deferred, ltp.Cancelled, 5 * time.Second, "wait=10", 200, nil, 5060 * time.Millisecond},
+		"it acted meanwhile":       {ltp.Accepted, ltp.Executed, 5 * time.Millisecond, "", 409, orderEnded, 10 * time.Millisecond},
+		"cancelled before":         {ltp.Cancelled, "", 0, "", 200, nil, 0},
+		"executed before":          {ltp.Executed, "", 0, "", 409, orderEnded, 0},
+		"rejected before":          {ltp.Rejected, "", 0, "", 409, orderEnded, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -91,6 +92,9 @@ func TestCancelIsAnsweredByHowTheOrderEnds(t *testing.T) {
 				got.wants(t, c.code, c.kind)
 				if c.kind != nil && (got.OrderID != "A2" || got.State == "") {
 					t.Errorf("the problem does not say how the order ended: %s", got.text)
+				}
+				if pending := c.code == 202; got.status.CancelRequested != pending {
+					t.Errorf("cancel_requested of an order that pends, %t: %s", pending, got.text)
 				}
 				if waited := time.Since(begun); waited != c.waits {
 					t.Errorf("waited %s, want %s", waited, c.waits)

@@ -23,7 +23,7 @@ func TestOrientationIsShownWithHowFarItMayBeTrusted(t *testing.T) {
 			got.wants(t, 200, nil)
 			return got.text
 		}
-		for _, s := range []string{`{"components":[{"component":"orders-db","state":"UNSTABLE","epoch":3,"reason":"DB Write Latency > 5000ms"`, `"since":"2024-05-20T14:30:10Z"`, `"fresh":true,"blind":false`} {
+		for _, s := range []string{`{"components":[{"component":"orders-db","state":"UNSTABLE","epoch":3,"last_fit":2,"reason":"DB Write Latency > 5000ms"`, `"since":"2024-05-20T14:30:10Z"`, `"fresh":true,"blind":false`} {
 			if got := show("/orientation"); !strings.Contains(got, s) {
 				t.Errorf("%s does not say %s", got, s)
 			}

@@ -141,6 +141,28 @@ func TestAnswerComesAsSoonAsTheOrderIsDeferred(t *testing.T) {
 	})
 }
 
+// TestOrderThatTheDoorDefersIsAnsweredAtOnce: also a client who does not want to wait
+// learns that the order is deferred.
+func TestOrderThatTheDoorDefersIsAnsweredAtOnce(t *testing.T) {
+	for _, prefer := range []string{"", "wait=30", "respond-async"} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDesk()
+			d.deferred = &ltp.Wait{Component: "orders-db", Epoch: 4, Reason: ltp.ReasonUnstable}
+			begun := time.Now()
+			got := ask(t, handler(d), request("POST", "/orders", order("A2"), "Prefer", prefer))
+			got.wants(t, 202, nil)
+			if waited := time.Since(begun); waited != 0 {
+				t.Errorf("%q: waited %s", prefer, waited)
+			}
+			for _, s := range []string{`"state":"DEFERRED"`, `"reason":"SYSTEM_UNSTABLE"`, `"commitment":"Will retry when state == STABLE"`} {
+				if !strings.Contains(got.text, s) {
+					t.Errorf("%q: %s does not say %s", prefer, got.text, s)
+				}
+			}
+		})
+	}
+}
+
 func TestOrderIsNamedByIDOrKeyOrUs(t *testing.T) {
 	keyed := regexp.MustCompile(`^key-[0-9a-f]{32}$`)
 	made := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)

@@ -4,12 +4,13 @@
 // Nothing is believed that can be looked up. The decision table is asked again for
 // every routing, every history is replayed through the workflow code, and every row of
 // the order database is held against the order that Temporal has. What cannot be
-// checked is NOT CHECKED and says why; it never counts as held.
+// checked is NOT CHECKED and says why; it never counts as held. A breach is BROKEN, whatever
+// is missing besides.
 //
-// What an audit cannot tell: what Temporal has been made to forget, unless the order
-// database has a row of it; and more than the clocks do. Frames are timed by the
-// Temporal server, writes by the worker that made them, rows by the order database,
-// and all of them to the millisecond at best.
+// Temporal's clock decides. Workers time their writes by their own clocks, and the order
+// database its rows: see ltp.Times for what follows from these, and ltp.ClockBound for how
+// far they may differ. What an audit cannot find out is what Temporal has been made to
+// forget, unless the order database has a row of it.
 package audit
 
 import (
@@ -37,7 +38,7 @@ const (
 // Name names a claim: stable words for programs.
 type Name string
 
-// The claims, in the order in which they are told.
+// The claims, in the order in which they are shown.
 const (
 	NoneLost      Name = "NO_ORDER_LOST"
 	Once          Name = "EXECUTED_ONCE"
@@ -72,7 +73,7 @@ type Breach struct {
 	Why  string `json:"why"`
 }
 
-// keptBreaches is how many breaches of a claim are told.
+// keptBreaches is how many breaches of a claim are kept.
 const keptBreaches = 20
 
 // breach counts a breach and keeps the first of them.
@@ -94,7 +95,8 @@ func (c *Claim) unchecked(format string, args ...any) {
 	c.Why += fmt.Sprintf(format, args...)
 }
 
-func (c *Claim) tell(format string, args ...any) {
+// add adds a sentence to the evidence.
+func (c *Claim) add(format string, args ...any) {
 	c.Evidence = append(c.Evidence, fmt.Sprintf(format, args...))
 }
 
@@ -202,9 +204,11 @@ func (f Found) Audit(ctx context.Context, r *trace.Reader, s Scope) (Audit, erro
 			c.gaps = append(c.gaps, *o.Gap)
 			continue
 		}
-		replays.add(ltp.OrderWorkflowID(o.Trace.Order.ID), o.Events)
+		for _, run := range trace.Runs(o.Events) {
+			replays.add(ltp.OrderWorkflowID(o.Trace.Order.ID), run)
+		}
 		c.see(o.Trace)
-		if s.Each != nil && slices.Contains(o.Trace.Order.Components(), f.Orientation.Component) {
+		if s.Each != nil && c.concerns(o.Trace) {
 			s.Each(o.Trace)
 		}
 	}
@@ -237,17 +241,28 @@ type incident struct {
 func newCase(f Found) *incident {
 	s := newStates(f.Orientation)
 	w := f.Incident.Window()
-	return &incident{
+	c := &incident{
 		found: f, window: w, states: s,
-		lost: newLost(), once: newOnce(), fence: newFence(s, w), routes: newRoutes(s, w), turns: newTurns(), keys: newSequences(), rows: newRows(),
+		lost: newLost(), once: newOnce(s), fence: newFence(s, w), routes: newRoutes(s, w), turns: newTurns(), keys: newSequences(), rows: newRows(s),
 	}
+	c.rows.receipt = func(t trace.OrderTrace, r ltp.Receipt, found time.Time) {
+		if c.concerns(t) {
+			c.fence.judgeReceipt(t, r, found)
+		}
+	}
+	return c
+}
+
+// concerns reports whether an order acts only while the component is fit.
+func (c *incident) concerns(t trace.OrderTrace) bool {
+	return slices.Contains(t.Order.Gate(t.Execution), c.states.component)
 }
 
 // see shows an order to every check. Only the order database holds orders of other
 // components as well.
 func (c *incident) see(t trace.OrderTrace) {
 	c.rows.see(t)
-	if !slices.Contains(t.Order.Components(), c.states.component) {
+	if !c.concerns(t) {
 		return
 	}
 	c.lost.see(t)
@@ -270,7 +285,7 @@ func (c *incident) close(replays, rows Claim) Audit {
 	a.Moments, a.Unfit = c.moments(), c.unfit()
 	turns := c.turns.claim()
 	c.keys.judge(&turns)
-	a.Claims = []Claim{c.lost.claim(), c.once.claim(), c.fence.claim(), instability, c.routes.claim(), replays, turns, rows}
+	a.Claims = []Claim{c.lost.claim(), c.once.claim(), c.fence.claim(c.rows.read), instability, c.routes.claim(), replays, turns, rows}
 	for i := range a.Claims {
 		switch cl := &a.Claims[i]; cl.Name {
 		case Instability:
@@ -284,7 +299,7 @@ func (c *incident) close(replays, rows Claim) Audit {
 	return a
 }
 
-// withGaps says of a claim that histories are missing that it is about.
+// withGaps keeps a claim from being held that is about histories which are missing.
 func (c *Claim) withGaps(gaps []trace.Gap) {
 	if len(gaps) == 0 {
 		return
@@ -296,18 +311,18 @@ func (c *Claim) withGaps(gaps []trace.Gap) {
 	c.unchecked("histories are missing or damaged (%s)", why)
 }
 
-// some joins counts of things of which there are any; none is what is said of none.
+// some joins counts of things of which there are any; none stands for no things.
 func some(none string, parts ...part) string {
-	var said []string
+	var all []string
 	for _, p := range parts {
 		if p.n > 0 {
-			said = append(said, trace.Count(int(p.n))+" "+p.what)
+			all = append(all, trace.Count(int(p.n))+" "+p.what)
 		}
 	}
-	if len(said) == 0 {
+	if len(all) == 0 {
 		return none
 	}
-	return strings.Join(said, " + ")
+	return strings.Join(all, " + ")
 }
 
 type part struct {

@@ -36,32 +36,74 @@ func add(o *trace.OrientationTrace, ms int, s ltp.State, epoch int64, reason str
 
 // placed is an order that was accepted, and nothing else.
 func placed(id string, ms int) trace.OrderTrace {
-	return trace.OrderTrace{AcceptedAt: at(ms), Order: ltp.Order{
+	return trace.OrderTrace{AcceptedAt: at(ms), Stamp: ltp.Stamp{Epoch: 3}, Order: ltp.Order{
 		ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
 	}}
 }
 
-// routed adds a routing.
-func routed(t *trace.OrderTrace, ms int, woken ltp.Wake, d ltp.Decision, why ltp.Reason, s ltp.State, epoch int64) {
+// routed adds a routing, as the order's machine asks.
+func routed(t *trace.OrderTrace, ms int, woken ltp.Wake, d ltp.Decision, why ltp.Reason, s ltp.State, epoch int64) *ltp.RouteRequest {
 	n := len(t.Frames)/2 + 1
 	q := &ltp.RouteRequest{OrderID: t.Order.ID, Attempt: n, Woken: woken, Replay: n > 1}
+	q.Asked = ltp.Request{Replay: n > 1, InLine: why == ltp.ReasonAwaitsTurn, Listed: why == ltp.ReasonAwaitsReplay}
+	if why == ltp.ReasonReplayPaused {
+		q.Asked.Paused = []string{ltp.DefaultComponent}
+	}
+	if woken == ltp.WokenByFailure {
+		before := t.Frames[len(t.Frames)-1].Response
+		q.Asked.Failed, q.Asked.FailedUnder, q.Asked.FailedEpoch = true, before.Component, before.Epoch
+	}
 	a := &ltp.RouteResponse{
 		OrderID: t.Order.ID, RequestFrameID: ltp.RequestFrameID(t.Order.ID, n), Admissible: d.Admissible(), Decision: d, Reason: why,
-		Component: ltp.DefaultComponent, State: s, Epoch: epoch,
+		Component: ltp.DefaultComponent, State: s, Epoch: epoch, ReadAt: at(ms),
 	}
 	t.Frames = append(t.Frames,
 		ltp.Frame{ID: a.RequestFrameID, Type: ltp.FrameRouteRequest, At: at(ms), Request: q},
-		ltp.Frame{ID: ltp.ResponseFrameID(t.Order.ID, n), Type: ltp.FrameRouteResponse, At: at(ms), Response: a})
+		ltp.Frame{ID: ltp.ResponseFrameID(t.Order.ID, n), Type: ltp.FrameRouteResponse, At: at(ms + 1), Response: a})
+	return q
 }
 
-// wrote adds an execution of the latest routing whose write was begun and acknowledged.
-func wrote(t *trace.OrderTrace, begun, committed int, s ltp.State, epoch int64, readAt time.Time) *trace.Execution {
+// wrote adds an execution of the latest routing, in the task of that, whose fence asked
+// and whose write was begun and acknowledged.
+func wrote(t *trace.OrderTrace, read, begun, committed int, s ltp.State, epoch int64) *trace.Execution {
+	n := len(t.Frames)
+	task := at(read - 1)
+	if n > 0 && len(t.Executions) == 0 { // as late as the marker of the task
+		t.Frames[n-1].At = at(committed + 1)
+		if task = t.Frames[n-2].At; task.After(at(read)) {
+			task = at(read - 1)
+		}
+	}
+	attempt := ltp.Attempt{
+		Result: ltp.ResultExecuted, BegunAt: at(begun), EndedAt: at(committed),
+		Fence: ltp.Fence{Component: ltp.DefaultComponent, State: s, Epoch: epoch, ReadAt: at(read)},
+	}
+	attempt.Receipt = &ltp.Receipt{
+		Attempt: ltp.RequestFrameID(t.Order.ID, n/2), BegunAt: attempt.BegunAt, CommittedAt: attempt.EndedAt, Fence: attempt.Fence,
+	}
 	t.Executions = append(t.Executions, trace.Execution{
-		RequestFrameID: ltp.RequestFrameID(t.Order.ID, len(t.Frames)/2), ScheduledAt: at(begun), EndedAt: at(committed + 1),
-		BegunAt: at(begun), CommittedAt: at(committed),
-		Fence: ltp.Fence{Component: ltp.DefaultComponent, State: s, Epoch: epoch, ReadAt: readAt},
+		RequestFrameID: attempt.Receipt.Attempt, Attempt: attempt, TaskAt: task, RecordedAt: at(committed + 1),
 	})
 	return &t.Executions[len(t.Executions)-1]
+}
+
+// failed makes an execution one that did not write, or of which nobody knows.
+func failed(x *trace.Execution, r ltp.Result) { x.Result, x.Receipt = r, nil }
+
+// skewed is an order whose worker's clock is so far ahead.
+func skewed(t trace.OrderTrace, ahead time.Duration) trace.OrderTrace {
+	for _, f := range t.Frames {
+		if f.Response != nil {
+			f.Response.ReadAt = f.Response.ReadAt.Add(ahead)
+		}
+	}
+	for i := range t.Executions {
+		x := &t.Executions[i]
+		for _, at := range []*time.Time{&x.BegunAt, &x.EndedAt, &x.Fence.ReadAt, &x.Receipt.BegunAt, &x.Receipt.CommittedAt, &x.Receipt.Fence.ReadAt} {
+			*at = at.Add(ahead)
+		}
+	}
+	return t
 }
 
 func ended(t *trace.OrderTrace, ms int, s ltp.OrderState) trace.OrderTrace {
@@ -69,22 +111,34 @@ func ended(t *trace.OrderTrace, ms int, s ltp.OrderState) trace.OrderTrace {
 	return *t
 }
 
+// withdrawn is an order that came while the component was unfit and was cancelled in a task
+// that began then, by a reading.
+func withdrawn(ms int, f ltp.Fence) trace.OrderTrace {
+	o := placed("B1", 5_000)
+	o.Stamp = ltp.Stamp{Epoch: 4, State: ltp.Unstable}
+	routed(&o, 5_001, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+	o.Withdrawals = []trace.Withdrawal{{
+		Asked: ltp.Ending{State: ltp.Cancelled}, Withdrawal: ltp.Withdrawal{Found: ltp.FoundUnwritten, Fence: f}, TaskAt: at(ms), RecordedAt: at(ms + 1),
+	}}
+	return ended(&o, ms+2, ltp.Cancelled)
+}
+
 // good are orders on the usual paths: executed at once, deferred and replayed, in
 // flight when the state changed.
 func good() []trace.OrderTrace {
 	a := placed("A1", -10_000)
 	routed(&a, -9_999, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	wrote(&a, -9_990, -9_985, ltp.Stable, 3, at(-9_995))
+	wrote(&a, -9_995, -9_990, -9_985, ltp.Stable, 3)
 	b := placed("A2", 5_000)
 	routed(&b, 5_000, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
 	routed(&b, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
-	wrote(&b, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
+	wrote(&b, 50_505, 50_510, 50_520, ltp.Recovering, 5)
 	c := placed("A3", -20)
 	routed(&c, -19, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	wrote(&c, -10, 4_000, ltp.Stable, 3, at(-15)) // under way
+	wrote(&c, -15, -10, 4_000, ltp.Stable, 3) // under way
 	d := placed("A4", -10)
 	routed(&d, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	wrote(&d, 7, 4_000, ltp.Stable, 3, at(-2)) // past the fence
+	wrote(&d, -2, 7, 4_000, ltp.Stable, 3) // past the fence
 	return []trace.OrderTrace{ended(&a, -9_984, ltp.Executed), ended(&b, 50_521, ltp.Executed), ended(&c, 4_001, ltp.Executed), ended(&d, 4_001, ltp.Executed)}
 }
 
@@ -133,26 +187,56 @@ func TestEveryClaimCanBreak(t *testing.T) {
 		why    string
 	}{
 		"an order ended by force": {one(func(o *trace.OrderTrace) { *o = ended(o, 50_521, ltp.Terminated) }), NoneLost, "A2", ""},
-		"two executions took effect": {one(func(o *trace.OrderTrace) { wrote(o, 50_530, 50_540, ltp.Recovering, 5, at(50_525)) }),
+		"two executions took effect": {one(func(o *trace.OrderTrace) { wrote(o, 50_525, 50_530, 50_540, ltp.Recovering, 5) }),
 			Once, "A2", "2 executions took effect"},
-		"a write whose fence asked after the state was published": {fresh(func() trace.OrderTrace {
+		"it was cancelled, and took effect": {one(func(o *trace.OrderTrace) { *o = ended(o, 50_521, ltp.Cancelled) }), Once, "A2", "it ended CANCELLED, and an execution took effect"},
+		"cancelled unwritten, and it may have been written": {fresh(func() trace.OrderTrace {
 			o := placed("B1", -10)
-			routed(&o, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-			wrote(&o, 9, 20, ltp.Stable, 3, at(3))
+			routed(&o, -9, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			o.Frames[0].At, o.Frames[1].At = at(10), at(11)
+			o.Withdrawals = []trace.Withdrawal{{Asked: ltp.Ending{State: ltp.Cancelled}, Withdrawal: ltp.Withdrawal{
+				Found: ltp.FoundUnwritten, Fence: ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Unstable, Epoch: 4, LastFit: 3}}}}
+			return ended(&o, 21, ltp.Cancelled)
+		}), Once, "B1", "under which a write can have begun"},
+		"cancelled unwritten, by a reading that was over": {fresh(func() trace.OrderTrace {
+			return withdrawn(55_000, ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Unstable, Epoch: 4, LastFit: 3})
+		}), Once, "B1", "a write can have begun in epoch 5"},
+		"a write whose task began after the state was published": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 1)
+			routed(&o, 2, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			wrote(&o, 3, 9, 20, ltp.Stable, 3)
 			return ended(&o, 21, ltp.Executed)
-		}), Fenced, "B1", "its fence asked 3 ms after it"},
-		"a write whose fence does not say when it asked": {fresh(func() trace.OrderTrace {
+		}), Fenced, "B1", "its task began 2 ms after UNSTABLE (orders-db@4)"},
+		"the same, by a worker whose clock is a second behind": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 1)
+			routed(&o, 2, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
+			wrote(&o, 3, 9, 20, ltp.Stable, 3)
+			return skewed(ended(&o, 21, ltp.Executed), -time.Second)
+		}), Fenced, "B1", "its task began 2 ms after UNSTABLE"},
+		"a write that its receipt alone accounts for, while unfit": {fresh(func() trace.OrderTrace {
 			o := placed("B1", -10)
-			routed(&o, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-			wrote(&o, 9, 20, ltp.Stable, 3, time.Time{})
-			return ended(&o, 21, ltp.Executed)
-		}), Fenced, "B1", "does not say when"},
+			routed(&o, -9, "", ltp.Defer, ltp.ReasonUnknown, ltp.Unknown, 3)
+			o.Frames[1].Response.Blind = true
+			o.Lost = []trace.LostTask{{StartedAt: at(5_000), EndedAt: at(15_000)}}
+			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
+			r := wrote(&o, 50_505, 50_510, 50_520, ltp.Recovering, 5).Receipt
+			r.Repeated, r.BegunAt, r.Fence = true, at(5_010), ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: 3, ReadAt: at(5_005)}
+			return ended(&o, 50_521, ltp.Executed)
+		}), Fenced, "B1", "its task began 5000 ms after UNSTABLE"},
+		"begun before its fence asked":       {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.ReadAt = at(50_511) }), Fenced, "A2", "its write began 1 ms before its fence asked"},
+		"a write behind another component's": {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.Component = "payments" }), Fenced, "A2", `its fence is of "payments"`},
+		"RECOVERING on a first attempt": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 51_000)
+			wrote(&o, 51_005, 51_010, 51_020, ltp.Recovering, 5).RequestFrameID = "B1/1"
+			return ended(&o, 51_021, ltp.Executed)
+		}), Fenced, "B1", "asks to DEFER: SYSTEM_RECOVERING"},
 		"a write under a fence that was shut":  {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.State = ltp.Unstable }), Fenced, "A2", "asks to DEFER"},
 		"a write under a state that never was": {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.State = ltp.Stable }), Fenced, "A2", "the orientation did not"},
 		"a write that failed and was begun while unfit": {one(func(o *trace.OrderTrace) {
-			x := &o.Executions[0]
-			x.BegunAt, x.CommittedAt, x.Error = at(20_000), time.Time{}, trace.Unavailable
-		}), Fenced, "A2", "began 20000 ms after"},
+			x := wrote(o, 50_525, 50_526, 50_527, ltp.Recovering, 5)
+			x.Fence.State, x.Fence.Epoch = ltp.Stable, 3
+			failed(x, ltp.ResultUnavailable)
+		}), Fenced, "A2", "its task began 50524 ms after UNSTABLE"},
 		"a write between two unfit states, whose fence knew the first": {func(o *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
 			*o = trace.OrientationTrace{Component: o.Component, Before: o.Before}
 			add(o, 0, ltp.Unstable, 4, "")
@@ -161,9 +245,10 @@ func TestEveryClaimCanBreak(t *testing.T) {
 			add(o, 60_000, ltp.Stable, 7, "")
 			b := placed("B1", -10)
 			routed(&b, -9, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-			wrote(&b, 10_005, 10_020, ltp.Stable, 3, at(9_000))
+			b.Frames[1].At = at(-8)
+			wrote(&b, 9_000, 10_005, 10_020, ltp.Stable, 3).TaskAt = at(8_999)
 			return []trace.OrderTrace{all[0], ended(&b, 10_021, ltp.Executed)}
-		}, Fenced, "B1", "its fence asked 9000 ms after it"},
+		}, Fenced, "B1", "its task began 8999 ms after UNSTABLE"},
 		"an epoch is skipped": {func(o *trace.OrientationTrace, all []trace.OrderTrace) []trace.OrderTrace {
 			o.Frames[2].Orientation.Epoch = 9
 			return all
@@ -197,6 +282,29 @@ func TestEveryClaimCanBreak(t *testing.T) {
 			routed(&o, 51_000, "", ltp.Defer, ltp.ReasonAwaitsReplay, ltp.Recovering, 5)
 			return o
 		}), SafeMode, "B1/1/response", "DEFER SYSTEM_RECOVERING"},
+		"paused, and nobody had paused it": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 100)
+			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonReplayPaused, ltp.Recovering, 5)
+			return o
+		}), SafeMode, "B1/2/response", "nobody had paused it"},
+		"left to a replay that had not listed it": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 100)
+			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonAwaitsReplay, ltp.Recovering, 5).Asked.Listed = false
+			return o
+		}), SafeMode, "B1/2/response", "the decision table says EXECUTE RECOVERY_CONFIRMED"},
+		"left to a replay that was over long ago": {fresh(func() trace.OrderTrace {
+			o := placed("B1", 100)
+			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			routed(&o, 70_000, ltp.WokenByTimer, ltp.Defer, ltp.ReasonAwaitsReplay, ltp.Recovering, 5)
+			return o
+		}), SafeMode, "B1/2/response", "epoch 5, which had been over for 10000 ms"},
+		"routed by an orientation of the future": {fresh(func() trace.OrderTrace {
+			o := placed("B1", -100)
+			routed(&o, -99, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
+			return o
+		}), SafeMode, "B1/1/response", "published 98 ms after it"},
 		"a freeze that nobody ordered": {one(func(o *trace.OrderTrace) {
 			a := o.Frames[1].Response
 			a.Decision, a.Reason = ltp.Freeze, ltp.ReasonFrozen
@@ -246,39 +354,34 @@ func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
 		"put again after an unknown outcome": func() trace.OrderTrace {
 			o := placed("B1", -100)
 			routed(&o, -99, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-			x := wrote(&o, -90, 0, ltp.Stable, 3, at(-95))
-			x.CommittedAt, x.Error = time.Time{}, trace.OutcomeUnknown
+			failed(wrote(&o, -95, -90, 0, ltp.Stable, 3), ltp.ResultUnknown)
 			routed(&o, 100, ltp.WokenByFailure, ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
 			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
-			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505)).Repeated = true
+			wrote(&o, 50_505, 50_510, 50_520, ltp.Recovering, 5).Receipt = &ltp.Receipt{Attempt: "B1/1", Repeated: true, BegunAt: at(-90), CommittedAt: at(50_520)}
 			return ended(&o, 50_521, ltp.Executed)
 		},
 		"a worker that could not see": func() trace.OrderTrace {
 			o := placed("B1", -100)
 			routed(&o, -99, "", ltp.Defer, ltp.ReasonUnknown, ltp.Unknown, 3)
+			o.Frames[1].Response.Blind = true
 			return o
 		},
 		"in line until its turn": func() trace.OrderTrace {
 			o := placed("B1", -100)
 			routed(&o, -99, "", ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 3)
-			o.Order.OrderingKey, o.Frames[0].Request.InLine = "c-17", true
+			o.Order.OrderingKey = "c-17"
 			return o
-		},
-		"asked while an operator had paused the replay": func() trace.OrderTrace {
-			o := placed("B1", 100)
-			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
-			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonReplayPaused, ltp.Recovering, 5)
-			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
-			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
-			return ended(&o, 50_521, ltp.Executed)
 		},
 		"left to the replay by its backstop": func() trace.OrderTrace {
 			o := placed("B1", 100)
 			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
 			routed(&o, 50_010, ltp.WokenByTimer, ltp.Defer, ltp.ReasonAwaitsReplay, ltp.Recovering, 5)
 			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
-			wrote(&o, 50_510, 50_520, ltp.Recovering, 5, at(50_505))
+			wrote(&o, 50_505, 50_510, 50_520, ltp.Recovering, 5)
 			return ended(&o, 50_521, ltp.Executed)
+		},
+		"cancelled unwritten": func() trace.OrderTrace {
+			return withdrawn(20_000, ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Unstable, Epoch: 4, LastFit: 3})
 		},
 		"still waiting": func() trace.OrderTrace {
 			o := placed("B1", 100)
@@ -286,9 +389,9 @@ func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
 			return o
 		},
 		"not yet routed": func() trace.OrderTrace { return placed("B1", 100) },
-		"of another component": func() trace.OrderTrace {
+		"of another component, by an activity of one's own": func() trace.OrderTrace {
 			o := placed("B1", 100)
-			o.Order.DependsOn = []string{"payments"}
+			o.Order.DependsOn, o.Execution = []string{"payments"}, ltp.Execution{Activity: "Ship", TaskQueue: "ship"}
 			routed(&o, 100, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 77)
 			return o
 		},
@@ -307,7 +410,8 @@ func TestWhatCannotBeCheckedIsNotHeld(t *testing.T) {
 	lost := func() trace.OrderTrace {
 		o := placed("B1", -100)
 		routed(&o, -99, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-		o.Executions = append(o.Executions, trace.Execution{RequestFrameID: "B1/1", ScheduledAt: at(-98), EndedAt: at(20_000), Error: trace.Lost})
+		o.Frames[1].At = at(-98)
+		o.Lost = []trace.LostTask{{StartedAt: at(-97), EndedAt: at(20_000)}}
 		return o
 	}
 	gap := trace.Gap{What: "order/A9", Why: "damaged at event 7"}
@@ -318,7 +422,22 @@ func TestWhatCannotBeCheckedIsNotHeld(t *testing.T) {
 	}{
 		"a history is damaged": {audited(outage(), good(), gap), "order/A9: damaged at event 7",
 			[]Name{NoneLost, Once, Fenced, SafeMode, Deterministic, FirstFirst, RowsAgree}},
-		"an execution was lost with its worker": {audited(outage(), append(good(), lost())), "nobody knows when, or whether, 1 execution", []Name{Fenced}},
+		"a task was lost with its worker": {audited(outage(), append(good(), lost())), "1 task gave no answer about the time of an unfit state", []Name{Fenced}},
+		"an attempt gave no answer": {audited(outage(), append(good(), func() trace.OrderTrace {
+			o := lost()
+			o.Lost, o.Executions = nil, []trace.Execution{{RequestFrameID: "B1/1", Attempt: ltp.NoAnswer(), TaskAt: at(-97), RecordedAt: at(5_000)}}
+			return o
+		}())), "1 task gave no answer", []Name{Fenced}},
+		"an activity of one's own is under way": {audited(outage(), append(good(), func() trace.OrderTrace {
+			o := lost()
+			o.Execution = ltp.Execution{Activity: "Ship", TaskQueue: "ship"}
+			o.Lost, o.Executions = nil, []trace.Execution{{RequestFrameID: "B1/1", TaskAt: at(-97), ScheduledAt: at(-96)}}
+			return o
+		}())), "nobody knows when, or whether, 1 execution", []Name{Fenced}},
+		"an order was executed, and no write is known": {audited(outage(), append(good(), func() trace.OrderTrace {
+			o := placed("B1", 100)
+			return ended(&o, 200, ltp.Executed)
+		}())), "1 order executed of which no write is known", []Name{Fenced}},
 		"the orientation is not whole": {audited(func() trace.OrientationTrace {
 			o := outage()
 			o.Before = &ltp.Orientation{Component: o.Component, State: ltp.Degraded, Epoch: 3, Since: at(-10)}
@@ -380,7 +499,7 @@ func TestOrdersOfOneKeyThatActAtOnceBreakAClaim(t *testing.T) {
 				o := placed(id, from-1000)
 				o.Order.OrderingKey = key
 				routed(&o, from, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-				wrote(&o, from, to-1, ltp.Stable, 3, at(from))
+				wrote(&o, from, from, to-1, ltp.Stable, 3)
 				orders = append(orders, ended(&o, to, ltp.Executed))
 			}
 			acts("B2", c.second, -10_000+c.begins, -10_000+300)
@@ -399,14 +518,14 @@ func TestOrdersOfOneKeyThatActAtOnceBreakAClaim(t *testing.T) {
 }
 
 func TestOvertakenCountsPlaces(t *testing.T) {
-	queue := func(released ...int) (all []turn) {
+	taken := func(released ...int) (all []turn) {
 		for i, r := range released {
 			all = append(all, turn{at(i), at(1000 + r)})
 		}
 		return all
 	}
-	assert.Equal(t, 0, overtaken(queue(0, 1, 2, 3)))
-	assert.Equal(t, 0, overtaken(queue(5, 5, 5)), "at once is in turn")
-	assert.Equal(t, 3, overtaken(queue(1, 2, 3, 0)))
-	assert.Equal(t, 1, overtaken(queue(3, 0, 1, 2)))
+	assert.Equal(t, 0, overtaken(taken(0, 1, 2, 3)))
+	assert.Equal(t, 0, overtaken(taken(5, 5, 5)), "at once is in turn")
+	assert.Equal(t, 3, overtaken(taken(1, 2, 3, 0)))
+	assert.Equal(t, 1, overtaken(taken(3, 0, 1, 2)))
 }

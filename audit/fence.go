@@ -2,6 +2,7 @@ package audit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -9,10 +10,11 @@ import (
 )
 
 // fence looks for writes that were begun while the component was known to be unfit.
+// Temporal's times choose them: an attempt belongs to the window if its workflow task does.
 //
-// A write that was begun after an unfit state was published did not know of it when
-// its fence had asked Temporal before: it was past the fence, and is told apart. So
-// are the writes that were under way when the state changed, which nothing cuts off.
+// A write that began after an unfit state was published did not know of it when its fence
+// had asked before: it was past the fence, and is counted apart. So are the writes that
+// were under way when the state changed, which nothing cuts off.
 type fence struct {
 	c      Claim
 	states states
@@ -21,7 +23,15 @@ type fence struct {
 	writes, underWay, past int64
 	latest                 time.Duration
 	outcomes               map[string]int64 // of those under way and past the fence
-	untold                 int64            // nobody knows whether or when they began
+	clocks                 clocks
+	// byReceipt are writes that only the receipts in the rows, or what met them, account for.
+	byReceipt int64
+	// lost are tasks and attempts that gave no answer about the time of an unfit state: only
+	// rows show what they wrote. running are executions of which nothing does.
+	lost, running int64
+	// silent are orders that were executed in the window, and of which no write is known.
+	silent  int64
+	missing int64 // writes under epochs that Temporal no longer has
 }
 
 func newFence(s states, w trace.Window) fence {
@@ -29,131 +39,222 @@ func newFence(s states, w trace.Window) fence {
 }
 
 func (f *fence) see(t trace.OrderTrace) {
+	known := false
 	for _, x := range t.Executions {
-		if f.untellable(x) {
-			f.untold++
+		if x.Running() || x.Result == ltp.ResultUnknown && x.BegunAt.IsZero() {
+			f.unanswered(x.External(), span{x.TaskAt, x.RecordedAt})
 		}
-		if !x.BegunAt.IsZero() && f.window.Contains(x.BegunAt) {
-			f.judge(t.Order, x)
+		if !x.BegunAt.IsZero() {
+			known = true
+			f.judge(t.Order.ID, writeOf(t, x), outcome(x))
 		}
+		if r := x.Receipt; x.Repeated() && !x.External() && !made(t, *r) {
+			f.judgeReceipt(t, *r, x.RecordedAt)
+		}
+	}
+	for _, w := range t.Withdrawals {
+		if r := w.Receipt; w.Found == ltp.FoundOrder && r != nil {
+			if known = true; !made(t, *r) {
+				f.judgeReceipt(t, *r, w.RecordedAt)
+			}
+		}
+	}
+	for _, l := range t.Lost {
+		if !t.Execution.External() {
+			f.unanswered(false, span{l.StartedAt, l.EndedAt})
+		}
+	}
+	if t.State() == ltp.Executed && !known && f.window.Contains(t.EndedAt) {
+		f.silent++
 	}
 }
 
-func (f *fence) judge(o ltp.Order, x trace.Execution) {
-	f.writes++
-	f.fit(o, x)
-	// Writes are timed to the millisecond, frames to the nanosecond: a frame of the
-	// same millisecond counts as earlier than the write.
-	since, unfit := f.states.unfitSince(x.BegunAt.Add(time.Millisecond - 1))
-	switch lag := x.BegunAt.Sub(since.At); {
-	case !unfit:
-		if f.changed(x) {
-			f.underWay++
-			f.outcomes[outcome(x)]++
-		}
-	case x.Fence.ReadAt.IsZero():
-		f.c.breach(o.ID, "its write began %d ms after %s (%s), and does not say when its fence asked", lag.Milliseconds(), since.Orientation.State, since.ID)
-	case !x.Fence.ReadAt.Before(since.At):
-		f.c.breach(o.ID, "its write began %d ms after %s (%s), and its fence asked %d ms after it",
-			lag.Milliseconds(), since.Orientation.State, since.ID, x.Fence.ReadAt.Sub(since.At).Milliseconds())
-	default:
-		f.past++
-		f.latest = max(f.latest, lag)
-		f.outcomes[outcome(x)]++
-	}
-}
-
-// fit checks what the fence itself says: that it admitted the order, and under a state
-// that there was.
-func (f *fence) fit(o ltp.Order, x trace.Execution) {
-	request := ltp.Request{HighRisk: o.Risk == ltp.HighRisk, Replay: x.RequestFrameID != ltp.RequestFrameID(o.ID, 1)}
-	at := ltp.Orientation{Component: x.Fence.Component, State: x.Fence.State, Epoch: x.Fence.Epoch}
-	if d, why := ltp.Decide(at, request); !d.Admissible() {
-		f.c.breach(o.ID, "its write began under %s, epoch %d, which asks to %s: %s", at.State, at.Epoch, d, why)
+// unanswered counts what gave no answer, if the component was unfit about that time.
+func (f *fence) unanswered(external bool, at span) {
+	if at = at.wider(ltp.ClockBound); !at.meets(span{f.window.From, f.window.To}) || !f.states.unfitIn(at) {
 		return
 	}
-	if at.Component == f.states.component && f.states.whole && !f.states.said(at.State, at.Epoch) {
-		f.c.breach(o.ID, "its fence says %s of epoch %d, and the orientation did not", at.State, at.Epoch)
+	if external {
+		f.running++
+	} else {
+		f.lost++
 	}
 }
 
-// changed reports whether the state became unfit while the write was under way.
-func (f *fence) changed(x trace.Execution) bool {
-	end := x.CommittedAt
-	if end.IsZero() {
-		end = x.EndedAt
+// writeOf is an execution whose write began, with what its fence was asked.
+func writeOf(t trace.OrderTrace, x trace.Execution) ltp.Write {
+	w := ltp.Write{
+		Times: ltp.Times{
+			Accepted: t.AcceptedAt, Task: x.TaskAt, Recorded: x.RecordedAt,
+			Read: x.Fence.ReadAt, Begun: x.BegunAt, Ended: x.EndedAt, Apart: x.External(),
+		},
+		Fence: x.Fence, Gate: t.Order.Gate(t.Execution), Written: t.Execution.Written(),
+		Asked: ltp.Request{HighRisk: t.Order.Risk == ltp.HighRisk, Replay: x.RequestFrameID != ltp.RequestFrameID(t.Order.ID, 1)},
 	}
-	since, unfit := f.states.unfitSince(end)
-	return unfit && since.At.After(x.BegunAt)
-}
-
-// untellable reports whether an execution may have written while the component was
-// unfit without anybody knowing: it was lost with its worker, or still runs.
-func (f *fence) untellable(x trace.Execution) bool {
-	switch x.Error {
-	case trace.Rejected, trace.Unavailable, trace.OutcomeUnknown:
-		return false
+	if x.External() { // its end is the workflow's, which may have taken it in much later
+		w.Ended = time.Time{}
 	}
-	if x.Done() || x.Confirm {
-		return false
-	}
-	end := x.EndedAt
-	if end.IsZero() {
-		end = f.window.To
-	}
-	if end.IsZero() && len(f.states.frames) > 0 { // both go on
-		end = f.states.frames[len(f.states.frames)-1].At
-	}
-	if !f.window.To.IsZero() && x.ScheduledAt.After(f.window.To) || end.Before(f.window.From) {
-		return false
-	}
-	for i := max(f.states.at(x.ScheduledAt), 0); i < len(f.states.frames) && !f.states.frames[i].At.After(end); i++ {
-		if !f.states.frames[i].Orientation.State.Fit() {
-			return true
+	for i := 0; i+1 < len(t.Frames); i += 2 {
+		if t.Frames[i].ID == x.RequestFrameID {
+			w.Asked, w.Routed = t.Frames[i].Request.Asked, t.Frames[i+1].At
 		}
 	}
-	return false
+	return w
 }
 
-// outcome is what became of a write.
+// made reports whether an attempt that Temporal has made the write of a receipt.
+func made(t trace.OrderTrace, r ltp.Receipt) bool {
+	return slices.ContainsFunc(t.Executions, func(x trace.Execution) bool {
+		return x.RequestFrameID == r.Attempt && x.BegunAt.Equal(r.BegunAt)
+	})
+}
+
+// judgeReceipt judges a write of which Temporal has no attempt: its task was lost, and its
+// receipt was found by the time given, which is zero where only the row has it.
+func (f *fence) judgeReceipt(t trace.OrderTrace, r ltp.Receipt, found time.Time) {
+	f.byReceipt++
+	w := ltp.Write{
+		Times: ltp.Times{Accepted: t.AcceptedAt, Task: lostSince(t, r.Attempt), Recorded: found, Read: r.Fence.ReadAt, Begun: r.BegunAt},
+		Fence: r.Fence, Gate: t.Order.Gate(t.Execution), Written: t.Execution.Written(),
+		Asked: ltp.Request{HighRisk: t.Order.Risk == ltp.HighRisk, Replay: r.Attempt != ltp.RequestFrameID(t.Order.ID, 1)},
+	}
+	f.judge(t.Order.ID, w, "committed")
+}
+
+// lostSince is when the first task began that may have made a lost attempt: it follows on
+// the routing before that of the attempt.
+func lostSince(t trace.OrderTrace, attempt string) time.Time {
+	since := t.AcceptedAt
+	for i := 0; i+1 < len(t.Frames) && t.Frames[i].ID != attempt; i += 2 {
+		since = t.Frames[i+1].At
+	}
+	for _, l := range t.Lost {
+		if !l.StartedAt.Before(since) {
+			return l.StartedAt
+		}
+	}
+	return since
+}
+
+// judge judges a write that Temporal's times put into the window.
+func (f *fence) judge(order string, w ltp.Write, outcome string) {
+	if !(span{w.Task, w.Recorded}).meets(span{f.window.From, f.window.To}) {
+		return
+	}
+	f.writes++
+	flight, faults := w.Judge(f.states.component, f.states.frames, f.states.whole)
+	for _, fault := range faults {
+		switch fault.Kind {
+		case ltp.Breach:
+			f.c.breach(order, "%s", fault.What)
+			return
+		case ltp.Unseen:
+			f.missing++
+			return
+		}
+	}
+	f.clocks.differ(faults)
+	switch flight.Stage {
+	case ltp.UnderWay:
+		f.underWay++
+	case ltp.PastFence:
+		f.past++
+		f.latest = max(f.latest, flight.Lag)
+	default:
+		return
+	}
+	f.outcomes[outcome]++
+}
+
+// outcome is what became of a write: the end of a figure's name.
 func outcome(x trace.Execution) string {
 	switch {
-	case x.Done() && x.Repeated:
-		return "was there already"
+	case x.Repeated():
+		return "repeated"
 	case x.Done():
 		return "committed"
-	case x.Error == trace.Rejected:
+	case x.Result == ltp.ResultRefused:
 		return "refused"
-	case x.Error == trace.Unavailable:
-		return "not written"
+	case x.Result == ltp.ResultUnavailable, x.Result == ltp.ResultWithdrawn:
+		return "not_written"
 	}
-	return "without an answer"
+	return "unknown"
 }
 
-func (f *fence) claim() Claim {
+// clocks counts what a clock says that differs from Temporal's by more than the bound.
+type clocks struct {
+	n    int64
+	most ltp.TimeFault
+}
+
+// differ counts one thing, by the fault of it that differs most.
+func (c *clocks) differ(faults []ltp.TimeFault) {
+	counted := false
+	for _, f := range faults {
+		if f.Kind != ltp.Disagree {
+			continue
+		}
+		if !counted {
+			c.n, counted = c.n+1, true
+		}
+		if f.By.Abs() > c.most.By.Abs() {
+			c.most = f
+		}
+	}
+}
+
+// judge makes a claim that rests on the clock one that was not checked.
+func (c clocks) judge(cl *Claim, things string) {
+	if c.n == 0 {
+		return
+	}
+	cl.Figures["clocks_disagree"], cl.Figures["clocks_disagree_ms"] = c.n, c.most.By.Milliseconds()
+	cl.unchecked("the clocks of %s disagree by more than %s: %s", trace.Plural(c.n, things), trace.Lasted(ltp.ClockBound), c.most.What)
+}
+
+// claim comes to the verdict; rows says that the receipts of all rows were judged, too.
+func (f *fence) claim(rows bool) Claim {
 	c := f.c
-	c.tell("%s: %s after an unfit state was published that their fence could have known of", trace.Plural(f.writes, "write")+" begun",
+	c.add("%s: %s after an unfit state was published that their fence could have known of", trace.Plural(f.writes, "write")+" begun",
 		trace.Count(c.Broken))
 	if n := f.underWay + f.past; n > 0 {
-		said := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", trace.Count(int(f.underWay)))
+		what := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", trace.Count(int(f.underWay)))
 		if f.past > 0 {
-			said += fmt.Sprintf(", %s past the fence that began up to %d ms after it", trace.Count(int(f.past)), f.latest.Milliseconds())
+			what += fmt.Sprintf(", %s past the fence that began up to %d ms after it", trace.Count(int(f.past)), f.latest.Milliseconds())
 		}
-		c.tell("%s: %s", said, some("", part{f.outcomes["committed"], "committed"}, part{f.outcomes["was there already"], "there already"},
-			part{f.outcomes["refused"], "refused"}, part{f.outcomes["not written"], "not written"}, part{f.outcomes["without an answer"], "without an answer"}))
+		o := f.outcomes
+		c.add("%s: %s", what, some("", part{o["committed"], "committed"}, part{o["repeated"], "there already"},
+			part{o["refused"], "refused"}, part{o["not_written"], "not written"}, part{o["unknown"], "without an answer"}))
 	} else {
-		c.tell("none was in flight when the state changed")
+		c.add("none was in flight when the state changed")
 	}
 	c.Figures["writes"], c.Figures["under_way"], c.Figures["past_the_fence"], c.Figures["latest_past_the_fence_ms"] =
 		f.writes, f.underWay, f.past, f.latest.Milliseconds()
 	for what, n := range f.outcomes {
-		c.Figures["in_flight_"+map[string]string{
-			"committed": "committed", "was there already": "repeated", "refused": "refused",
-			"not written": "not_written", "without an answer": "unknown",
-		}[what]] = n
+		c.Figures["in_flight_"+what] = n
 	}
-	if f.untold > 0 {
-		c.unchecked("nobody knows when, or whether, %s began to write: lost with a worker, or still under way", trace.Plural(f.untold, "execution"))
+	if f.byReceipt > 0 {
+		c.Figures["by_receipt"] = f.byReceipt
+		c.add("%s of tasks that were lost, judged by the receipts in their rows", trace.Plural(f.byReceipt, "write"))
+	}
+	f.clocks.judge(&c, "write")
+	if f.missing > 0 {
+		c.unchecked("%s under epochs that Temporal no longer has", trace.Plural(f.missing, "write"))
+	}
+	if f.silent > 0 {
+		c.unchecked("%s executed of which no write is known", trace.Plural(f.silent, "order"))
+	}
+	if f.lost > 0 {
+		c.Figures["lost"] = f.lost
+		what := trace.Plural(f.lost, "task") + " gave no answer about the time of an unfit state"
+		if rows {
+			c.add("%s: what they wrote has its receipt in the order database", what)
+		} else {
+			c.unchecked("%s, and the rows with the receipts of what they wrote were not read", what)
+		}
+	}
+	if f.running > 0 {
+		c.unchecked("nobody knows when, or whether, %s began to write: lost with a worker, or still under way", trace.Plural(f.running, "execution"))
 	}
 	return c
 }

@@ -17,12 +17,11 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/ltp-node/ltp"
-	engine "github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/workflows"
 )
 
-// Replay runs the workflow code over a history and returns an error when it would have
+// Replay runs the workflow code over the history of one run and returns an error when it would have
 // done anything else than what the history says: another command, another order of
 // them, another result. A history to which no worker has answered yet decides nothing.
 func Replay(events []*historypb.HistoryEvent) error {
@@ -48,7 +47,7 @@ func sameResult(r worker.WorkflowReplayer, events []*historypb.HistoryEvent) err
 	case ltp.OrderWorkflow:
 		recorded, replayed = new(ltp.Outcome), new(ltp.Outcome)
 	case ltp.ReplayWorkflow:
-		recorded, replayed = new(engine.ReleaseReport), new(engine.ReleaseReport)
+		recorded, replayed = new(ltp.ReleaseReport), new(ltp.ReleaseReport)
 	default:
 		return nil // an Orientation returns nothing, nor does a Sequence
 	}
@@ -59,7 +58,7 @@ func sameResult(r worker.WorkflowReplayer, events []*historypb.HistoryEvent) err
 		GetWorkflowResult(workflowID string, into any) error
 	})
 	if !ok {
-		return errors.New("the SDK no longer tells the result of a replay")
+		return errors.New("the SDK no longer gives the result of a replay")
 	}
 	if err := results.GetWorkflowResult("", replayed); err != nil {
 		return fmt.Errorf("its result, replayed: %w", err)
@@ -144,21 +143,21 @@ func (r *replays) work() {
 			r.pending++
 		}
 		if err != nil {
-			r.messages[h.no] = told(err)
+			r.messages[h.no] = firstLine(err)
 			r.differ = append(r.differ, replay{no: h.no, what: h.what})
 		}
 		r.mu.Unlock()
 	}
 }
 
-// told is the first line of an error, which may quote whole commands.
-func told(err error) string {
-	said := trace.Clean(err.Error())
+// firstLine is the first line of an error, which may quote whole commands.
+func firstLine(err error) string {
+	line := trace.Clean(err.Error())
 	const longest = 300
-	if runes := []rune(said); len(runes) > longest {
-		said = string(runes[:longest]) + "…"
+	if runes := []rune(line); len(runes) > longest {
+		line = string(runes[:longest]) + "…"
 	}
-	return said
+	return line
 }
 
 func (r *replays) claim() Claim {
@@ -173,17 +172,17 @@ func (r *replays) claim() Claim {
 			c.breach(h.what, "replayed, it decides otherwise: %s", r.messages[no])
 		}
 	}
-	c.tell("%s replayed through the workflow code, event by event: %s", trace.Plural(r.next, "history"),
+	c.add("%s replayed through the workflow code, event by event: %s", trace.Plural(r.next, "history"),
 		some("none", part{r.counts["order"], "of orders"}, part{r.counts["orientation"], "of the orientation"}, part{r.counts["replay"], "of the replay engine"}))
 	c.Evidence[0] = strings.Replace(c.Evidence[0], "historys", "histories", 1)
 	switch {
 	case c.Broken > 0:
-		c.tell("%s differently; the first is %s", trace.Count(c.Broken)+" decided", c.Breaches[0].What)
+		c.add("%s differently; the first is %s", trace.Count(c.Broken)+" decided", c.Breaches[0].What)
 	case r.next > 0:
-		c.tell("every one decided the same")
+		c.add("every one decided the same")
 	}
 	if r.pending > 0 {
-		c.tell("%s has not been worked on yet, and decides nothing", trace.Count(int(r.pending))+" of them")
+		c.add("%s has not been worked on yet, and decides nothing", trace.Count(int(r.pending))+" of them")
 	}
 	c.Figures["histories"], c.Figures["orders"], c.Figures["differ"] = int64(r.next), r.counts["order"], int64(c.Broken)
 	c.Figures["orientation"], c.Figures["replay"] = r.counts["orientation"], r.counts["replay"]
@@ -222,7 +221,7 @@ func replayControl(ctx context.Context, r *trace.Reader, f Found, w trace.Window
 	return nil
 }
 
-// miss tells of a history that Temporal no longer has.
+// miss notes a history that Temporal no longer has.
 func (r *replays) miss(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

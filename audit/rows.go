@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/orderdb"
@@ -16,14 +18,19 @@ import (
 type rows struct {
 	c     Claim
 	known map[string]*known
-	found int64 // rows that were read
+	// receipt is called for the write of a receipt of which Temporal has no attempt.
+	receipt func(trace.OrderTrace, ltp.Receipt, time.Time)
+	created *created
+	read    bool  // all rows were
+	found   int64 // rows that were read
 	// unconfirmed are rows of orders whose write had no answer, and that will be put
-	// again; unexplained, rows of which nobody can say whether they should be.
-	unconfirmed, unexplained int64
+	// again; unexplained, rows of which nobody can say whether they should be; emptied,
+	// those of which the outbox has nothing any more.
+	unconfirmed, unexplained, emptied int64
 	// elsewhere are orders that activities of the user's executed.
 	elsewhere int64
-	// missing, extra and differing are what does not agree.
-	missing, extra, differing int64
+	// missing, extra, differing and ghosts are what does not agree.
+	missing, extra, differing, ghosts int64
 }
 
 // known is what is kept of an order.
@@ -31,9 +38,13 @@ type known struct {
 	order     ltp.OrderState
 	uncertain bool // a write may have happened
 	elsewhere bool // an activity of the user's writes it
-	setAside  bool // it was rejected for failing: the order database may have it late
 	seen      bool
 	content   content
+	written   ltp.Receipt // of its row, by Temporal; zero where it has none
+	// task and recorded are the attempt that wrote the order, or found it written.
+	task, recorded time.Time
+	// trace is kept where a task was lost, or an attempt gave no answer.
+	trace *trace.OrderTrace
 }
 
 // content is what a row must say.
@@ -43,8 +54,11 @@ type content struct {
 	amountMinor        int64
 }
 
-func newRows() rows {
-	return rows{c: claim(RowsAgree, "The order database agrees, row by row"), known: map[string]*known{}}
+func newRows(s states) rows {
+	return rows{
+		c: claim(RowsAgree, "The order database agrees, row by row"), known: map[string]*known{},
+		created: newCreated(s), receipt: func(trace.OrderTrace, ltp.Receipt, time.Time) {},
+	}
 }
 
 func (r *rows) see(t trace.OrderTrace) {
@@ -54,15 +68,31 @@ func (r *rows) see(t trace.OrderTrace) {
 
 func knowing(t trace.OrderTrace) known {
 	o := t.Order
-	k := known{order: t.State(), elsewhere: t.By.Own(), setAside: t.SetAside(), content: content{o.ContentHash(), o.Customer, o.Currency, o.AmountMinor()}}
+	k := known{order: t.State(), elsewhere: t.Execution.External(), content: content{o.ContentHash(), o.Customer, o.Currency, o.AmountMinor()}}
 	for _, x := range t.Executions {
 		switch {
-		case x.Done() && !k.order.Final(): // its workflow has yet to hear of it
-			k.order = ltp.Executed
-		case x.Done(), x.Confirm, x.Error == trace.Rejected, x.Error == trace.Unavailable:
-		default:
+		case x.Done():
+			if k.task, k.recorded = x.TaskAt, x.RecordedAt; x.Receipt != nil {
+				k.written = *x.Receipt
+			}
+			if x.Repeated() {
+				k.task = t.AcceptedAt
+			}
+			if !k.order.Final() { // its workflow has not taken it in yet
+				k.order = ltp.Executed
+			}
+		case x.Result == ltp.ResultUnknown:
 			k.uncertain = true
 		}
+	}
+	for _, w := range t.Withdrawals {
+		if w.Found == ltp.FoundOrder && w.Receipt != nil {
+			k.written, k.task, k.recorded = *w.Receipt, t.AcceptedAt, w.RecordedAt
+		}
+	}
+	k.uncertain = k.uncertain || len(t.Lost) > 0
+	if k.uncertain && !k.elsewhere {
+		k.trace = &trace.OrderTrace{Order: o, Execution: t.Execution, AcceptedAt: t.AcceptedAt, Frames: t.Frames, Executions: t.Executions, Lost: t.Lost}
 	}
 	return k
 }
@@ -82,28 +112,37 @@ func (r *rows) claim(ctx context.Context, s Scope, w trace.Window, gaps []trace.
 		if err != nil {
 			return r.unread(ctx, err)
 		}
-		if err := r.row(ctx, e, len(gaps) > 0, order); err != nil {
+		if err := r.row(ctx, e, gaps, order); err != nil {
 			return Claim{}, err
 		}
 	}
 	if err := r.others(ctx, s.Rows); err != nil {
 		return r.unread(ctx, err)
 	}
+	for id, err := range s.Rows.Ghosts(ctx, w.From, w.To) {
+		if err != nil {
+			return r.unread(ctx, err)
+		}
+		if k := r.known[id]; k == nil || k.order != ltp.Executed { // that one is missing already
+			r.ghosts++
+			r.c.breach(id, "it is in the outbox, and the order database has no such order")
+		}
+	}
+	r.read = true
 	return r.close(), nil
 }
 
-// others reads the rows of executed orders that were not created in the window, and
-// looks for those of orders that were set aside: they may have come at any time.
+// others reads the rows of known orders that were not created in the window: those of
+// executed ones must be there, and all others may have come at any time.
 func (r *rows) others(ctx context.Context, db orderdb.Ledger) error {
 	var ids []string
 	for id, k := range r.known {
 		switch {
-		case k.seen || k.order != ltp.Executed && !k.setAside:
-		case k.elsewhere && k.order == ltp.Executed:
-			r.elsewhere++
-		case k.elsewhere:
-		default:
+		case k.seen:
+		case !k.elsewhere:
 			ids = append(ids, id)
+		case k.order == ltp.Executed:
+			r.elsewhere++
 		}
 	}
 	slices.Sort(ids)
@@ -114,7 +153,7 @@ func (r *rows) others(ctx context.Context, db orderdb.Ledger) error {
 		r.compare(e, r.known[e.ID])
 	}
 	for _, id := range ids {
-		if k := r.known[id]; !k.seen && !k.setAside {
+		if k := r.known[id]; !k.seen && k.order == ltp.Executed {
 			r.missing++
 			r.c.breach(id, "it was executed, and is missing in the order database")
 		}
@@ -122,16 +161,19 @@ func (r *rows) others(ctx context.Context, db orderdb.Ledger) error {
 	return nil
 }
 
+// unread makes of an error of the order database a claim that was not checked: what was
+// read before it breaks the claim all the same.
 func (r *rows) unread(ctx context.Context, err error) (Claim, error) {
 	if ctx.Err() != nil {
 		return Claim{}, ctx.Err()
 	}
-	r.c.unchecked("the order database cannot be read: %s", told(err))
-	return r.close(), nil
+	c := r.close()
+	c.unchecked("the order database cannot be read: %s", firstLine(err))
+	return c, nil
 }
 
-// row judges a row that was created in the window.
-func (r *rows) row(ctx context.Context, e orderdb.Entry, gaps bool, order lookUp) error {
+// row holds a row that was created in the window against its order.
+func (r *rows) row(ctx context.Context, e orderdb.Entry, gaps []trace.Gap, order lookUp) error {
 	k := r.known[e.ID]
 	if k == nil || (k.order != ltp.Executed && !k.order.Final()) {
 		// It was not listed, or has gone on since.
@@ -139,7 +181,7 @@ func (r *rows) row(ctx context.Context, e orderdb.Entry, gaps bool, order lookUp
 		var invalid *ltp.InvalidError
 		var damage *trace.DamageError
 		switch {
-		case errors.Is(err, trace.ErrNotFound) && gaps, errors.As(err, &damage):
+		case errors.As(err, &damage), errors.Is(err, trace.ErrNotFound) && excused(e, gaps):
 			r.found++
 			r.unexplained++
 			return nil
@@ -156,6 +198,19 @@ func (r *rows) row(ctx context.Context, e orderdb.Entry, gaps bool, order lookUp
 	}
 	r.compare(e, k)
 	return nil
+}
+
+// excused reports whether one of the gaps is about the order of a row: by its name, or
+// since it may have ended before Temporal's retention began.
+func excused(e orderdb.Entry, gaps []trace.Gap) bool {
+	id := ltp.OrderWorkflowID(e.ID)
+	return slices.ContainsFunc(gaps, func(g trace.Gap) bool {
+		if day, ok := strings.CutPrefix(g.What, "orders that ended before "); ok {
+			before, err := time.Parse(time.DateTime+" MST", day)
+			return err != nil || !e.CreatedAt.After(before.Add(ltp.ClockBound))
+		}
+		return g.What == id || strings.HasSuffix(g.What, " of "+id)
+	})
 }
 
 // compare holds a row against its order.
@@ -176,18 +231,31 @@ func (r *rows) compare(e orderdb.Entry, k *known) {
 		r.c.breach(e.ID, "it is in the order database since %s, and Temporal has it %s", stamp(e.CreatedAt), k.order)
 		return
 	}
-	if why := differs(e, k.content); why != "" {
+	if why := k.differs(e); why != "" {
 		r.differing++
 		r.c.breach(e.ID, "%s", why)
 	}
+	if e.Outbox == 0 {
+		r.emptied++
+	}
+	r.created.see(e, k)
+	if k.trace != nil && !made(*k.trace, e.Receipt) && !reflected(k.written, e.Receipt) {
+		r.receipt(*k.trace, e.Receipt, k.recorded)
+	}
+}
+
+// reflected reports whether Temporal has the receipt of a row, so that its write was judged.
+func reflected(known, row ltp.Receipt) bool {
+	return known.Attempt == row.Attempt && known.BegunAt.Equal(row.BegunAt)
 }
 
 // differs says what of a row is not as the order, and "" if nothing.
-func differs(e orderdb.Entry, want content) string {
+func (k *known) differs(e orderdb.Entry) string {
 	var body ltp.Order
+	want := k.content
 	switch err := json.Unmarshal(e.Body, &body); {
 	case err != nil:
-		return "its body in the order database cannot be read: " + told(err)
+		return "its body in the order database cannot be read: " + firstLine(err)
 	case e.ContentHash != want.hash:
 		return "its content hash in the order database is another"
 	case body.ID != e.ID || body.ContentHash() != want.hash:
@@ -199,19 +267,44 @@ func differs(e orderdb.Entry, want content) string {
 			ltp.Amount(e.AmountMinor, e.Currency), ltp.Amount(want.amountMinor, want.currency))
 	case e.Outbox > 1:
 		return fmt.Sprintf("the outbox has it %d times", e.Outbox)
+	case e.OutboxDiffers > 0:
+		return "the outbox has it with another content"
+	}
+	return receiptDiffers(k.written, e.Receipt)
+}
+
+// receiptDiffers says what of the receipt in a row is not as Temporal has it.
+func receiptDiffers(want, is ltp.Receipt) string {
+	switch {
+	case want.Attempt == "": // nothing is known of it
+		return ""
+	case is.Attempt != want.Attempt:
+		return fmt.Sprintf("its row says that attempt %q wrote it, and attempt %s did", is.Attempt, want.Attempt)
+	case is.Fence.Epoch != want.Fence.Epoch || is.Fence.State != want.Fence.State:
+		return fmt.Sprintf("its row says that it was written under %s, epoch %d, and that was %s, epoch %d",
+			is.Fence.State, is.Fence.Epoch, want.Fence.State, want.Fence.Epoch)
+	case !is.BegunAt.Equal(want.BegunAt.Truncate(time.Millisecond)) || !is.Fence.ReadAt.Equal(want.Fence.ReadAt.Truncate(time.Millisecond)):
+		return "its row says that it was written at another time"
 	}
 	return ""
 }
 
 func (r *rows) close() Claim {
-	c := r.c
-	c.tell("%s read: %s missing, %s too many, %s differing (content hash, body, customer, amount, outbox)",
+	c := &r.c
+	c.add("%s read: %s missing, %s too many, %s differing (content hash, body, customer, amount, outbox, receipt)",
 		trace.Plural(r.found, "row"), none(r.missing), none(r.extra), none(r.differing))
+	if r.ghosts > 0 {
+		c.add("%s in the outbox without an order", trace.Plural(r.ghosts, "row"))
+	}
 	if r.unconfirmed > 0 {
-		c.tell("%s of orders whose write had no answer and that are pending: told when they are put again", trace.Plural(r.unconfirmed, "row"))
+		c.add("%s of orders whose write had no answer and that are pending: their workflows find out when they put them again", trace.Plural(r.unconfirmed, "row"))
 	}
 	c.Figures["rows"], c.Figures["missing"], c.Figures["extra"], c.Figures["differing"] = r.found, r.missing, r.extra, r.differing
-	c.Figures["unconfirmed"] = r.unconfirmed
+	c.Figures["unconfirmed"], c.Figures["outbox_without_order"], c.Figures["outbox_missing"] = r.unconfirmed, r.ghosts, r.emptied
+	r.created.judge(c)
+	if r.emptied > 0 {
+		c.unchecked("the outbox has nothing of %s: whether consumers took it out, nobody knows", trace.Plural(r.emptied, "order"))
+	}
 	if r.elsewhere > 0 {
 		c.Figures["elsewhere"] = r.elsewhere
 		c.unchecked("%s by activities of your own, and what they wrote is not read", trace.Plural(r.elsewhere, "order")+" executed")
@@ -219,7 +312,7 @@ func (r *rows) close() Claim {
 	if r.unexplained > 0 {
 		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", trace.Plural(r.unexplained, "row"))
 	}
-	return c
+	return *c
 }
 
 func none(n int64) string {

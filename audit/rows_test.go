@@ -3,8 +3,11 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,12 +46,29 @@ func onBoth(t *testing.T, test func(t *testing.T, url string, exec func(string))
 func executed(t *testing.T, db orderdb.DB, ids ...string) (all []trace.OrderTrace) {
 	t.Helper()
 	for _, id := range ids {
-		o := placed(id, 0)
-		_, err := db.Put(t.Context(), o.Order, nil)
-		require.NoError(t, err)
-		all = append(all, ended(&o, 1, ltp.Executed))
+		all = append(all, put(t, db, id, time.Now()))
 	}
 	return all
+}
+
+// put writes an order at a moment, by all clocks but that of the order database.
+func put(t *testing.T, db orderdb.DB, id string, now time.Time) trace.OrderTrace {
+	t.Helper()
+	o := placed(id, 0)
+	o.AcceptedAt = now.Add(-time.Millisecond)
+	fence := ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: 3, ReadAt: ltp.Stamped(now)}
+	stored, err := db.Put(t.Context(), o.Order, func() (ltp.Receipt, error) {
+		return ltp.Receipt{Attempt: ltp.RequestFrameID(id, 1), BegunAt: ltp.Stamped(now), Fence: fence}, nil
+	})
+	require.NoError(t, err)
+	r := stored.Receipt
+	r.CommittedAt = ltp.Stamped(now.Add(time.Millisecond))
+	o.Executions = []trace.Execution{{
+		RequestFrameID: r.Attempt, TaskAt: now, RecordedAt: now.Add(5 * time.Millisecond),
+		Attempt: ltp.Attempt{Result: ltp.ResultExecuted, BegunAt: r.BegunAt, EndedAt: r.CommittedAt, Fence: fence, Receipt: &r},
+	}}
+	o.Outcome, o.EndedAt = &ltp.Outcome{State: ltp.Executed}, now.Add(5*time.Millisecond)
+	return o
 }
 
 func TestTheOrderDatabaseIsComparedRowByRow(t *testing.T) {
@@ -62,46 +82,52 @@ func TestTheOrderDatabaseIsComparedRowByRow(t *testing.T) {
 	none := func(all []trace.OrderTrace) []trace.OrderTrace { return all }
 	turn := func(s ltp.OrderState) func([]trace.OrderTrace) []trace.OrderTrace {
 		return func(all []trace.OrderTrace) []trace.OrderTrace {
+			all[1].Executions = nil
 			all[1] = ended(&all[1], 1, s)
 			return all
 		}
 	}
+	pending := func(x trace.Execution) func([]trace.OrderTrace) []trace.OrderTrace {
+		return func(all []trace.OrderTrace) []trace.OrderTrace {
+			o := placed("A2", 0)
+			o.Executions = []trace.Execution{x}
+			all[1] = o
+			return all
+		}
+	}
+	done := trace.Execution{Attempt: ltp.Attempt{Result: ltp.ResultExecuted}}
 	const added = `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body) VALUES ('X1', 'c', 'USD', 1, 'h', '{}')`
 	for name, c := range map[string]change{
-		"as it should be":                  {"", none, nil, Held, "", ""},
-		"a row is missing":                 {"DELETE FROM orders WHERE id = 'A2'", none, nil, Broken, "A2", "is missing"},
-		"a row too many":                   {added, none, nil, Broken, "X1", "Temporal has no such order"},
-		"a row too many, and a gap":        {added, none, []trace.Gap{{What: "orders", Why: "gone"}}, NotChecked, "", "no longer has the orders of 1 row"},
-		"a rejected order is there":        {"", turn(ltp.Rejected), nil, Broken, "A2", "Temporal has it REJECTED"},
-		"a cancelled order is there":       {"", turn(ltp.Cancelled), nil, Broken, "A2", "Temporal has it CANCELLED"},
-		"another content hash":             {"UPDATE orders SET content_hash = 'x' WHERE id = 'A2'", none, nil, Broken, "A2", "content hash"},
-		"another customer":                 {"UPDATE orders SET customer = 'x' WHERE id = 'A2'", none, nil, Broken, "A2", "customer"},
-		"another amount":                   {"UPDATE orders SET amount_minor = 1 WHERE id = 'A2'", none, nil, Broken, "A2", "0.01 USD, and 120.00 USD was ordered"},
-		"another body":                     {`UPDATE orders SET body = '{"id":"A2","customer":"c-17","currency":"USD","lines":[]}' WHERE id = 'A2'`, none, nil, Broken, "A2", "body"},
-		"a body that cannot be read":       {`UPDATE orders SET body = '[1]' WHERE id = 'A2'`, none, nil, Broken, "A2", "cannot be read"},
-		"it took effect twice":             {`INSERT INTO order_outbox (order_id, payload) VALUES ('A2', '{}')`, none, nil, Broken, "A2", "2 times"},
-		"consumers have drained an outbox": {"DELETE FROM order_outbox", none, nil, Held, "", ""},
-		"an old row of nobody's":           {added + `; UPDATE orders SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 'X1'`, none, nil, Held, "", ""},
-		"an executed order of long ago":    {`UPDATE orders SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 'A2'`, none, nil, Held, "", ""},
-		"a table is missing":               {"DROP TABLE orders", none, nil, NotChecked, "", "cannot be read"},
-		"not written yet, or not told": {"", func(all []trace.OrderTrace) []trace.OrderTrace {
-			o := placed("A2", 0)
-			o.Executions = []trace.Execution{{Error: trace.OutcomeUnknown, EndedAt: at(5)}}
-			all[1] = o
-			return all
-		}, nil, Held, "", ""},
-		"written, and the workflow has yet to hear of it": {"", func(all []trace.OrderTrace) []trace.OrderTrace {
-			o := placed("A2", 0)
-			o.Executions = []trace.Execution{{EndedAt: at(5)}}
-			all[1] = o
-			return all
-		}, nil, Held, "", ""},
-		"written, and deleted before the workflow heard of it": {"DELETE FROM orders WHERE id = 'A2'", func(all []trace.OrderTrace) []trace.OrderTrace {
-			o := placed("A2", 0)
-			o.Executions = []trace.Execution{{EndedAt: at(5)}}
-			all[1] = o
-			return all
-		}, nil, Broken, "A2", "is missing"},
+		"as it should be":                           {"", none, nil, Held, "", ""},
+		"a row is missing":                          {"DELETE FROM orders WHERE id = 'A2'", none, nil, Broken, "A2", "is missing"},
+		"a row too many":                            {added, none, nil, Broken, "X1", "Temporal has no such order"},
+		"a row too many, of before what is kept":    {added, none, []trace.Gap{{What: "orders that ended before 2999-01-01 00:00:00 UTC", Why: "gone"}}, NotChecked, "", "no longer has the orders of 1 row"},
+		"a row too many, of what is kept":           {added, none, []trace.Gap{{What: "orders that ended before 2020-01-01 00:00:00 UTC", Why: "gone"}}, Broken, "X1", "Temporal has no such order"},
+		"a row too many, whose order is damaged":    {added, none, []trace.Gap{{What: "run 1 of order/X1", Why: "reset"}}, NotChecked, "", "no longer has the orders of 1 row"},
+		"a row too many, and a reset of another":    {added, none, []trace.Gap{{What: "run 1 of order/A9", Why: "reset"}}, Broken, "X1", "Temporal has no such order"},
+		"an expired order is there, since ever":     {`UPDATE orders SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 'A2'`, turn(ltp.Expired), nil, Broken, "A2", "Temporal has it EXPIRED"},
+		"a rejected order is there":                 {"", turn(ltp.Rejected), nil, Broken, "A2", "Temporal has it REJECTED"},
+		"a cancelled order is there":                {"", turn(ltp.Cancelled), nil, Broken, "A2", "Temporal has it CANCELLED"},
+		"another content hash":                      {"UPDATE orders SET content_hash = 'x' WHERE id = 'A2'", none, nil, Broken, "A2", "content hash"},
+		"another customer":                          {"UPDATE orders SET customer = 'x' WHERE id = 'A2'", none, nil, Broken, "A2", "customer"},
+		"another amount":                            {"UPDATE orders SET amount_minor = 1 WHERE id = 'A2'", none, nil, Broken, "A2", "0.01 USD, and 120.00 USD was ordered"},
+		"another body":                              {`UPDATE orders SET body = '{"id":"A2","customer":"c-17","currency":"USD","lines":[]}' WHERE id = 'A2'`, none, nil, Broken, "A2", "body"},
+		"a body that cannot be read":                {`UPDATE orders SET body = '[1]' WHERE id = 'A2'`, none, nil, Broken, "A2", "cannot be read"},
+		"it took effect twice":                      {`INSERT INTO order_outbox (order_id, payload) VALUES ('A2', '{}')`, none, nil, Broken, "A2", "2 times"},
+		"the outbox was emptied":                    {"DELETE FROM order_outbox", none, nil, NotChecked, "", "the outbox has nothing of 3 orders"},
+		"the outbox says another amount":            {`UPDATE order_outbox SET payload = '{"id":"A2","customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":9,"unit_amount_minor":6000}]}' WHERE order_id = 'A2'`, none, nil, Broken, "A2", "the outbox has it with another content"},
+		"a ghost in the outbox":                     {`INSERT INTO order_outbox (order_id, payload) VALUES ('G1', '{}')`, none, nil, Broken, "G1", "the order database has no such order"},
+		"another attempt":                           {"UPDATE orders SET attempt = 'A2/7' WHERE id = 'A2'", none, nil, Broken, "A2", `says that attempt "A2/7" wrote it`},
+		"another epoch":                             {"UPDATE orders SET epoch = 4 WHERE id = 'A2'", none, nil, Broken, "A2", "written under STABLE, epoch 4"},
+		"another fence":                             {"UPDATE orders SET fence = 'UNSTABLE' WHERE id = 'A2'", none, nil, Broken, "A2", "written under UNSTABLE, epoch 3"},
+		"begun at another time":                     {"UPDATE orders SET begun_at = '2024-05-20T14:30:05.000Z' WHERE id = 'A2'", none, nil, Broken, "A2", "at another time"},
+		"its fence asked at another":                {"UPDATE orders SET read_at = '2024-05-20T14:30:05.000Z' WHERE id = 'A2'", none, nil, Broken, "A2", "at another time"},
+		"an old row of nobody's":                    {added + `; UPDATE orders SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 'X1'`, none, nil, Held, "", ""},
+		"an executed order of long ago":             {`UPDATE orders SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 'A2'`, none, nil, NotChecked, "", "the clocks of 1 row disagree"},
+		"a table is missing":                        {"DROP TABLE orders", none, nil, NotChecked, "", "cannot be read"},
+		"its attempt gave no answer":                {"", pending(trace.Execution{Attempt: ltp.NoAnswer()}), nil, Held, "", ""},
+		"written, and not taken in by its workflow": {"", pending(done), nil, Held, "", ""},
+		"the same, and deleted":                     {"DELETE FROM orders WHERE id = 'A2'", pending(done), nil, Broken, "A2", "is missing"},
 		"pending, and nothing was ever tried": {"", func(all []trace.OrderTrace) []trace.OrderTrace {
 			all[1] = placed("A2", 0)
 			return all
@@ -120,7 +146,7 @@ func TestTheOrderDatabaseIsComparedRowByRow(t *testing.T) {
 				ledger, err := orderdb.OpenLedger(t.Context(), url)
 				require.NoError(t, err)
 				defer ledger.Close()
-				r := newRows()
+				r := newRows(newStates(outage()))
 				for _, o := range all {
 					r.see(o)
 				}
@@ -139,6 +165,88 @@ func TestTheOrderDatabaseIsComparedRowByRow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRowsThatWereMovedIntoTheUnfitTimeAreNamed, and a clock that is off is not: it is off
+// for all rows.
+func TestRowsThatWereMovedIntoTheUnfitTimeAreNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		statement string
+		verdict   Verdict
+		broken    int
+		why       string
+	}{
+		"none was moved":             {"UPDATE orders SET created_at = begun_at", Held, 0, ""},
+		"three of thirty":            {"UPDATE orders SET created_at = begun_at; UPDATE orders SET created_at = '2024-05-20T14:30:20.000Z' WHERE id < 'A03'", Broken, 3, "while the component was unfit"},
+		"all, to one moment":         {"UPDATE orders SET created_at = '2024-05-20T14:30:20.000Z'", Broken, 30, "while the component was unfit"},
+		"the database is 20 s ahead": {"UPDATE orders SET created_at = later(begun_at, 20)", NotChecked, 0, "the clocks of 30 rows disagree by more than 2.0 s: the order database's clock is at least"},
+		"the database is 1 s ahead":  {"UPDATE orders SET created_at = later(begun_at, 1)", Held, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, url string, exec func(string)) {
+				db, err := orderdb.Open(t.Context(), url)
+				require.NoError(t, err)
+				defer db.Close()
+				require.NoError(t, db.Migrate(t.Context()))
+				ledger, err := orderdb.OpenLedger(t.Context(), url)
+				require.NoError(t, err)
+				defer ledger.Close()
+				r := newRows(newStates(outage()))
+				for i := range 30 { // one a second, the last a second before the fall
+					r.see(put(t, db, fmt.Sprintf("A%02d", i), at(-30_000+1000*i)))
+				}
+				later := regexp.MustCompile(`later\((\w+), (\d+)\)`)
+				if strings.HasPrefix(url, "postgres") {
+					exec(later.ReplaceAllString(c.statement, "$1 + interval '$2 s'"))
+				} else {
+					exec(later.ReplaceAllString(c.statement, "strftime('%Y-%m-%dT%H:%M:%fZ', $1, '+$2 seconds')"))
+				}
+				got, err := r.claim(t.Context(), Scope{Rows: ledger}, trace.Incidents(outage())[0].Window(), nil, temporalHas(nil))
+				require.NoError(t, err)
+				assert.Equal(t, c.verdict, got.Verdict, "%s %v", got.Why, got.Breaches)
+				assert.Equal(t, c.broken, got.Broken)
+				switch c.verdict {
+				case Broken:
+					assert.Contains(t, got.Breaches[0].Why, c.why)
+				case NotChecked:
+					assert.Contains(t, got.Why, c.why)
+				}
+			})
+		})
+	}
+}
+
+// TestAReceiptOfALostTaskIsHandedOn: what only the row knows is judged by its receipt.
+func TestAReceiptOfALostTaskIsHandedOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, url string, _ func(string)) {
+		db, err := orderdb.Open(t.Context(), url)
+		require.NoError(t, err)
+		defer db.Close()
+		require.NoError(t, db.Migrate(t.Context()))
+		all := executed(t, db, "A1", "A2", "A3")
+		written := *all[1].Executions[0].Receipt
+		all[1].Executions, all[1].Outcome = nil, nil
+		all[1].Lost = []trace.LostTask{{StartedAt: all[1].AcceptedAt, EndedAt: time.Now()}}
+		all[2].Lost = all[1].Lost // its write is known
+		ledger, err := orderdb.OpenLedger(t.Context(), url)
+		require.NoError(t, err)
+		defer ledger.Close()
+		r := newRows(newStates(outage()))
+		var handed []string
+		r.receipt = func(o trace.OrderTrace, is ltp.Receipt, _ time.Time) {
+			handed = append(handed, o.Order.ID)
+			assert.Equal(t, written.Attempt, is.Attempt)
+			assert.True(t, written.BegunAt.Equal(is.BegunAt))
+			assert.Equal(t, written.Fence.Epoch, is.Fence.Epoch)
+		}
+		for _, o := range all {
+			r.see(o)
+		}
+		got, err := r.claim(t.Context(), Scope{Rows: ledger}, trace.Window{From: time.Now().Add(-time.Minute)}, nil, temporalHas(all))
+		require.NoError(t, err)
+		assert.Equal(t, Held, got.Verdict, "%v", got.Breaches)
+		assert.Equal(t, []string{"A2"}, handed)
+	})
 }
 
 // temporalHas looks orders up among all.
@@ -164,14 +272,14 @@ func TestARowThatTheListingDidNotShowIsLookedUp(t *testing.T) {
 		ledger, err := orderdb.OpenLedger(t.Context(), url)
 		require.NoError(t, err)
 		defer ledger.Close()
-		r := newRows()
+		r := newRows(newStates(outage()))
 		r.see(all[0])
 		got, err := r.claim(t.Context(), Scope{Rows: ledger}, trace.Window{}, nil, temporalHas(all))
 		require.NoError(t, err)
 		assert.Equal(t, Held, got.Verdict, "%v", got.Breaches)
 
 		broken := errors.New("temporal is away")
-		r = newRows()
+		r = newRows(newStates(outage()))
 		_, err = r.claim(t.Context(), Scope{Rows: ledger}, trace.Window{}, nil,
 			func(context.Context, string) (trace.OrderTrace, error) { return trace.OrderTrace{}, broken })
 		assert.ErrorIs(t, err, broken, "that is no verdict")
@@ -179,7 +287,7 @@ func TestARowThatTheListingDidNotShowIsLookedUp(t *testing.T) {
 }
 
 func TestWithoutAnOrderDatabaseNothingIsCompared(t *testing.T) {
-	r := newRows()
+	r := newRows(newStates(outage()))
 	c, err := r.claim(t.Context(), Scope{NoRows: "give --orders-db"}, trace.Window{}, nil, nil)
 	require.NoError(t, err)
 	assert.Equal(t, NotChecked, c.Verdict)

@@ -24,7 +24,7 @@ func newSequences() sequences { return sequences{keys: map[string][]tenure{}} }
 
 func (s *sequences) see(t trace.OrderTrace) {
 	if key := t.Order.OrderingKey; key != "" && len(t.Executions) > 0 {
-		s.keys[key] = append(s.keys[key], tenure{t.Order.ID, t.Executions[0].ScheduledAt, t.EndedAt})
+		s.keys[key] = append(s.keys[key], tenure{t.Order.ID, t.Executions[0].TaskAt, t.EndedAt})
 	}
 }
 
@@ -46,6 +46,6 @@ func (s *sequences) judge(c *Claim) {
 	}
 	c.Figures["in_sequence"], c.Figures["ordering_keys"] = int64(orders), int64(len(s.keys))
 	if c.Verdict != Broken {
-		c.tell("%s of %s acted one after the other", trace.Plural(orders, "order"), trace.Plural(len(s.keys), "ordering key"))
+		c.add("%s of %s acted one after the other", trace.Plural(orders, "order"), trace.Plural(len(s.keys), "ordering key"))
 	}
 }

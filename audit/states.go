@@ -3,20 +3,46 @@ package audit
 import (
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
 )
 
-// states is what was published of a component, in the order of time.
+// states is what was published of a component, in the order of time, all by Temporal's
+// clock.
 type states struct {
 	component string
 	frames    []ltp.Frame
 	// epochs are the frames of each epoch: more than one where a hold changed.
 	epochs map[int64][]ltp.Orientation
+	// spans are when the component was unfit, and pauses when an operator had paused its
+	// replays.
+	spans, pauses []span
 	// whole is false when Temporal no longer has all of it.
 	whole bool
+}
+
+// span is a stretch of time; a zero to is open.
+type span struct{ from, to time.Time }
+
+// meets reports whether two stretches of time have a moment in common.
+func (s span) meets(other span) bool {
+	return (s.to.IsZero() || !other.from.After(s.to)) && (other.to.IsZero() || !s.from.After(other.to))
+}
+
+// within reports whether s lies in another.
+func (s span) within(other span) bool {
+	return !s.from.Before(other.from) && (other.to.IsZero() || !s.to.IsZero() && !s.to.After(other.to))
+}
+
+func (s span) wider(d time.Duration) span {
+	s.from = s.from.Add(-d)
+	if !s.to.IsZero() {
+		s.to = s.to.Add(d)
+	}
+	return s
 }
 
 func newStates(o trace.OrientationTrace) states {
@@ -27,18 +53,40 @@ func newStates(o trace.OrientationTrace) states {
 	s.frames = append(s.frames, o.Frames...)
 	for _, f := range s.frames {
 		s.epochs[f.Orientation.Epoch] = append(s.epochs[f.Orientation.Epoch], *f.Orientation)
+		toggle(&s.spans, !f.Orientation.State.Fit(), f.At)
+	}
+	for _, n := range o.Notes {
+		switch {
+		case n.Kind != trace.NoteSteer:
+		case strings.HasPrefix(n.Text, pausedReplay):
+			toggle(&s.pauses, true, n.At)
+		case strings.HasPrefix(n.Text, resumedReplay):
+			toggle(&s.pauses, false, n.At)
+		}
 	}
 	return s
 }
 
-// at is the index of the frame in force at t, and -1 before the first.
-func (s states) at(t time.Time) int {
-	return sort.Search(len(s.frames), func(i int) bool { return s.frames[i].At.After(t) }) - 1
+// What the note of an operator's steering begins with, where it pauses or resumes.
+var (
+	pausedReplay  = ltp.Steer{Paused: new(true)}.String()
+	resumedReplay = ltp.Steer{Paused: new(false)}.String()
+)
+
+// toggle opens a span at t, or closes the one that is open.
+func toggle(all *[]span, open bool, t time.Time) {
+	n := len(*all) - 1
+	switch is := n >= 0 && (*all)[n].to.IsZero(); {
+	case open && !is:
+		*all = append(*all, span{from: t})
+	case !open && is:
+		(*all)[n].to = t
+	}
 }
 
 // unfitSince is the frame by which the component became unfit, if it was at t.
 func (s states) unfitSince(t time.Time) (first ltp.Frame, unfit bool) {
-	i := s.at(t)
+	i := sort.Search(len(s.frames), func(i int) bool { return s.frames[i].At.After(t) }) - 1
 	if i < 0 || s.frames[i].Orientation.State.Fit() {
 		return first, false
 	}
@@ -48,11 +96,17 @@ func (s states) unfitSince(t time.Time) (first ltp.Frame, unfit bool) {
 	return s.frames[i], true
 }
 
-// said reports whether a state was what an epoch said. UNKNOWN may be said under every
-// epoch, by a worker that cannot see.
-func (s states) said(state ltp.State, epoch int64) bool {
-	return state == ltp.Unknown ||
-		slices.ContainsFunc(s.epochs[epoch], func(o ltp.Orientation) bool { return o.State == state })
+// unfitIn reports whether the component was unfit at some time of a stretch.
+func (s states) unfitIn(t span) bool { return slices.ContainsFunc(s.spans, t.meets) }
+
+// outages is how often the component had become unfit by t.
+func (s states) outages(t time.Time) int {
+	return sort.Search(len(s.spans), func(i int) bool { return s.spans[i].from.After(t) })
+}
+
+// published reports whether a state was published of an epoch.
+func (s states) published(state ltp.State, epoch int64) bool {
+	return slices.ContainsFunc(s.epochs[epoch], func(o ltp.Orientation) bool { return o.State == state })
 }
 
 // Moment is one orientation frame.
@@ -67,8 +121,8 @@ type Moment struct {
 	Evidence ltp.Evidence `json:"evidence,omitzero"`
 }
 
-// Stretch is a time without a fit state: from the frame that said so to the frame that
-// said otherwise.
+// Stretch is a time without a fit state: from the frame that began it to the frame
+// that ended it.
 type Stretch struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to,omitzero"` // zero while it goes on
@@ -106,16 +160,6 @@ func (c *incident) unfit() []Stretch {
 	return all
 }
 
-// successors are the states that the state machine can enter: see ltp.Condition.Next.
-var successors = map[ltp.State][]ltp.State{
-	"":             {ltp.Unknown, ltp.Recovering, ltp.Unstable},
-	ltp.Unknown:    {ltp.Recovering, ltp.Unstable},
-	ltp.Unstable:   {ltp.Recovering, ltp.Unknown},
-	ltp.Recovering: {ltp.Stable, ltp.Degraded, ltp.Unstable, ltp.Unknown},
-	ltp.Stable:     {ltp.Degraded, ltp.Unstable, ltp.Unknown},
-	ltp.Degraded:   {ltp.Stable, ltp.Unstable, ltp.Unknown},
-}
-
 // instability checks that the frames of the incident follow each other without a gap,
 // so that its bounds are exact.
 func (c *incident) instability() Claim {
@@ -135,29 +179,29 @@ func (c *incident) instability() Claim {
 		case in.Before == nil && before.State == "": // the first that Temporal has
 		case o.Epoch != before.Epoch+1:
 			cl.breach(f.ID, "epoch %d follows epoch %d", o.Epoch, before.Epoch)
-		case !slices.Contains(successors[before.State], o.State):
+		case !ltp.CanFollow(before.State, o.State):
 			cl.breach(f.ID, "no rule leads from %s to %s", before.State, o.State)
 		}
 		before, at = o, f.At
 	}
 	for _, s := range c.unfit() {
 		if s.To.IsZero() {
-			cl.tell("unfit since %s (%s), and still", stamp(s.From), s.Frames[0])
+			cl.add("unfit since %s (%s), and still", stamp(s.From), s.Frames[0])
 			continue
 		}
-		cl.tell("unfit from %s (%s) to %s, for %s", stamp(s.From), s.Frames[0], stamp(s.To), trace.Lasted(s.To.Sub(s.From)))
+		cl.add("unfit from %s (%s) to %s, for %s", stamp(s.From), s.Frames[0], stamp(s.To), trace.Lasted(s.To.Sub(s.From)))
 		cl.Figures["unfit_ms"] += s.To.Sub(s.From).Milliseconds()
 	}
 	if len(c.unfit()) == 0 {
-		cl.tell("it was fit throughout")
+		cl.add("it was fit throughout")
 	}
-	cl.tell("%s, each timed by the Temporal server", trace.Plural(len(in.Frames), "orientation frame"))
+	cl.add("%s, each timed by the Temporal server", trace.Plural(len(in.Frames), "orientation frame"))
 	if cl.Verdict == Held {
 		cl.Evidence[len(cl.Evidence)-1] += "; epochs grow by one, and every change is one that the state machine has"
 	}
 	cl.Figures["frames"] = int64(len(in.Frames))
 	if in.Open() {
-		cl.tell("the incident is going on: its end is not known")
+		cl.add("the incident is going on: its end is not known")
 	}
 	if gaps := c.found.Orientation.Gaps; len(gaps) > 0 && (in.Before == nil || in.Before.State != ltp.Stable) {
 		cl.unchecked("it began before what Temporal still has (%s: %s)", gaps[0].What, gaps[0].Why)

@@ -9,7 +9,7 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-// Mark is how a verdict is told to people.
+// Mark is how a verdict is shown to people.
 func (v Verdict) Mark() string {
 	if v == NotChecked {
 		return "NOT CHECKED"
@@ -57,7 +57,7 @@ func (p *printer) head(a Audit) {
 	} else {
 		fmt.Fprintf(p, "%s to %s, %s\n", stamp(a.BeganAt), stamp(a.EndedAt), trace.Lasted(a.EndedAt.Sub(a.BeganAt)))
 	}
-	p.text(0, "2", "told of every order that was pending at some time from "+stamp(a.Window.From)+to(a))
+	p.text(0, "2", "of every order that was pending at some time from "+stamp(a.Window.From)+to(a))
 	p.WriteByte('\n')
 }
 
@@ -130,28 +130,28 @@ func (p *printer) states(a Audit) {
 
 // words is the evidence of an orientation, in brackets, and "" when it has none.
 func (m Moment) words() string {
-	var said []string
+	var words []string
 	e := m.Evidence
 	if e.LatencyMs > 0 {
 		s := fmt.Sprintf("%d ms", e.LatencyMs)
 		if e.ThresholdMs > 0 {
 			s += fmt.Sprintf(", limit %d ms", e.ThresholdMs)
 		}
-		said = append(said, s)
+		words = append(words, s)
 	}
 	if e.Samples > 0 {
-		said = append(said, fmt.Sprintf("%d in a row", e.Samples))
+		words = append(words, fmt.Sprintf("%d in a row", e.Samples))
 	}
 	if e.Error != "" {
-		said = append(said, e.Error)
+		words = append(words, e.Error)
 	}
 	if m.Observer != "" {
-		said = append(said, "seen by "+m.Observer)
+		words = append(words, "seen by "+m.Observer)
 	}
-	if len(said) == 0 {
+	if len(words) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(said, "; ") + ")"
+	return " (" + strings.Join(words, "; ") + ")"
 }
 
 func (p *printer) foot(a Audit) {
@@ -169,12 +169,12 @@ func (p *printer) foot(a Audit) {
 			open++
 		}
 	}
-	said := fmt.Sprintf("%d of %d claims held", held, len(a.Claims))
+	count := fmt.Sprintf("%d of %d claims held", held, len(a.Claims))
 	if broken > 0 {
-		said += fmt.Sprintf(", %d broken", broken)
+		count += fmt.Sprintf(", %d broken", broken)
 	}
 	if open > 0 {
-		said += fmt.Sprintf(", %d not checked", open)
+		count += fmt.Sprintf(", %d not checked", open)
 	}
-	p.WriteString(p.paint(marks[a.Verdict], said+".") + "\n")
+	p.WriteString(p.paint(marks[a.Verdict], count+".") + "\n")
 }

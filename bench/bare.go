@@ -18,24 +18,38 @@ import (
 	"github.com/ltp-node/ltp/worker"
 )
 
-// The names of the bare workflows and their activity.
+// The names of the bare workflows, of their activity, and of what releases them.
 const (
-	bareQueue    = "ltp-bench-bare"
-	bareOrder    = "BareOrder"
-	bareWaiting  = "BareWaiting"
-	bareActivity = "BareWrite"
-	bareSignal   = "go"
+	bareQueue         = "ltp-bench-bare"
+	bareOrder         = "BareOrder"
+	bareLocalOrder    = "BareLocalOrder"
+	bareSignalledWait = "BareSignalledWait"
+	bareUpdatedWait   = "BareUpdatedWait"
+	bareActivity      = "BareWrite"
+	bareRelease       = "go"
+)
+
+// The sides that more than one benchmark has.
+const (
+	product = "product"
+	// bareSide executes by a regular activity, and is released by a signal: what people
+	// write first.
+	bareSide = "bare"
+	// bareLocal executes by a local activity: the limit of the STABLE path.
+	bareLocal = "bare-local"
+	// bareUpdate executes by a local activity too, and is released by an Update that
+	// awaits the end of the write: the limit of a drain.
+	bareUpdate = "bare-update"
 )
 
 // bare runs orders on Temporal without a gate: the same write into the same order
 // database, by a worker with the same options.
 type bare struct {
-	client client.Client
-	db     orderdb.DB
-	worker sdkworker.Worker
-	// waiting counts the workflows that have begun to wait, written the orders that were
-	// written, and last is when the last of them was, in Unix nanoseconds.
-	waiting, written, last atomic.Int64
+	client  client.Client
+	db      orderdb.DB
+	worker  sdkworker.Worker
+	waiting atomic.Int64 // workflows that have begun to wait
+	written commits
 
 	mu       sync.Mutex
 	attempts []attempt
@@ -61,14 +75,20 @@ const (
 	retryCapped  = "capped" // at 5 s
 )
 
+// bareTimeout bounds one write.
+const bareTimeout = 20 * time.Second
+
 func newBare(ctx context.Context, c client.Client, ordersURL string) (*bare, error) {
 	db, err := orderdb.Open(ctx, ordersURL)
 	if err != nil {
 		return nil, err
 	}
 	b := &bare{client: c, db: db, worker: sdkworker.New(c, bareQueue, worker.OrderOptions())}
-	b.worker.RegisterWorkflowWithOptions(b.order, workflow.RegisterOptions{Name: bareOrder})
-	b.worker.RegisterWorkflowWithOptions(b.wait, workflow.RegisterOptions{Name: bareWaiting})
+	for name, w := range map[string]any{
+		bareOrder: b.order, bareLocalOrder: b.localOrder, bareSignalledWait: b.awaitSignal, bareUpdatedWait: b.awaitUpdate,
+	} {
+		b.worker.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
+	}
 	b.worker.RegisterActivityWithOptions(b.write, activity.RegisterOptions{Name: bareActivity})
 	if err := b.worker.Start(); err != nil {
 		return nil, fmt.Errorf("start the bare worker: %w", err)
@@ -81,33 +101,64 @@ func (b *bare) close() {
 	_ = b.db.Close()
 }
 
-// order is a workflow with one activity.
+// order is a workflow with one regular activity.
 func (b *bare) order(ctx workflow.Context, in bareInput) error {
 	retry := &temporal.RetryPolicy{}
 	if in.Retry == retryCapped {
 		retry = &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second}
 	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 20 * time.Second, RetryPolicy: retry})
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: bareTimeout, RetryPolicy: retry})
 	return workflow.ExecuteActivity(ctx, bareActivity, in).Get(ctx, nil)
 }
 
-// wait is one that first waits for a signal.
-func (b *bare) wait(ctx workflow.Context, in bareInput) error {
+// localOrder is a workflow with one local activity.
+func (b *bare) localOrder(ctx workflow.Context, in bareInput) error {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: bareTimeout})
+	return workflow.ExecuteLocalActivity(ctx, bareActivity, in).Get(ctx, nil)
+}
+
+// awaitSignal is an order that first waits for a signal.
+func (b *bare) awaitSignal(ctx workflow.Context, in bareInput) error {
+	b.waits(ctx)
+	workflow.GetSignalChannel(ctx, bareRelease).Receive(ctx, nil)
+	return b.order(ctx, in)
+}
+
+// awaitUpdate is a localOrder that first waits for an Update, which is answered when the
+// order was written.
+func (b *bare) awaitUpdate(ctx workflow.Context, in bareInput) error {
+	b.waits(ctx)
+	released, written := false, false
+	if err := workflow.SetUpdateHandler(ctx, bareRelease, func(ctx workflow.Context) error {
+		released = true
+		return workflow.Await(ctx, func() bool { return written })
+	}); err != nil {
+		return err
+	}
+	if err := workflow.Await(ctx, func() bool { return released }); err != nil {
+		return err
+	}
+	if err := b.localOrder(ctx, in); err != nil {
+		return err
+	}
+	written = true
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// waits counts a workflow that begins to wait.
+func (b *bare) waits(ctx workflow.Context) {
 	if !workflow.IsReplaying(ctx) {
 		b.waiting.Add(1)
 	}
-	workflow.GetSignalChannel(ctx, bareSignal).Receive(ctx, nil)
-	return b.order(ctx, in)
 }
 
 // write is the activity.
 func (b *bare) write(ctx context.Context, in bareInput) error {
 	var begun time.Time
-	_, err := b.db.Put(ctx, in.Order, func() error { begun = time.Now(); return nil })
+	_, err := b.db.Put(ctx, in.Order, func() (ltp.Receipt, error) { begun = time.Now(); return ltp.Receipt{}, nil })
 	ended := time.Now()
 	if err == nil {
-		b.written.Add(1)
-		b.last.Store(ended.UnixNano())
+		b.written.add(ended)
 	}
 	if in.Retry != "" {
 		b.mu.Lock()
@@ -117,10 +168,14 @@ func (b *bare) write(ctx context.Context, in bareInput) error {
 	return err
 }
 
-// submit starts a workflow as the product does: eagerly, where a worker is at hand.
+// submit starts a workflow as the product does: eagerly, where a worker is in the process.
 func (b *bare) submit(ctx context.Context, workflowType string, in bareInput) (client.WorkflowRun, error) {
+	return b.start(ctx, workflowType, in, true)
+}
+
+func (b *bare) start(ctx context.Context, workflowType string, in bareInput, eager bool) (client.WorkflowRun, error) {
 	return b.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: bareID(in.Order.ID), TaskQueue: bareQueue, EnableEagerStart: true,
+		ID: bareID(in.Order.ID), TaskQueue: bareQueue, EnableEagerStart: eager,
 	}, workflowType, in)
 }
 

@@ -21,11 +21,9 @@ var growthBenchmark = benchmark{
 			}
 			sizes += fmt.Sprintf("%s, %s", orderCount(g.orders), rounds(g.rounds))
 		}
-		return fmt.Sprintf("deferred, then drained, each time on a new server, with --backstop %s as is advised for many: %s", rarely.First, sizes)
+		return fmt.Sprintf("deferred, then drained, each time on a new server, with the default backstop of %s, which fires while the many are being accepted: %s", ltp.DefaultBackstop().First, sizes)
 	},
 	run: func(ctx context.Context, b *bench) (rounds []Round, err error) {
-		b.backstop = rarely
-		defer func() { b.backstop = ltp.Backstop{} }()
 		most := 0
 		for _, g := range b.growth {
 			most = max(most, g.rounds)
@@ -41,7 +39,7 @@ var growthBenchmark = benchmark{
 				if err != nil {
 					return rounds, fmt.Errorf("round %d, %s: %w", i+1, orderCount(g.orders), err)
 				}
-				b.say("round %d, %s: CPU of the server %.2f ms/order, drained at %.0f orders/s", i+1, orderCount(g.orders), f["server"], f["rate"])
+				b.report("round %d, %s: CPU %.2f and %.2f ms/order, drained at %.0f orders/s", i+1, orderCount(g.orders), f["server"], f["here"], f["rate"])
 				round.Order = append(round.Order, side)
 				round.Sides[side] = f
 			}
@@ -50,9 +48,6 @@ var growthBenchmark = benchmark{
 		return rounds, nil
 	},
 }
-
-// rarely is the backstop that is advised where more than 10,000 wait for minutes.
-var rarely = ltp.Backstop{First: 30 * time.Minute, Most: 30 * time.Minute}
 
 var growthMeasures = []measure{
 	{key: "events", label: "history events", decimals: 2},
@@ -74,7 +69,7 @@ func (b *bench) grow(ctx context.Context, n int) (Figures, error) {
 		return nil, err
 	}
 	defer r.close()
-	if _, _, err := each(ctx, r.orders("warm", b.warm), b.clients, r.execute); err != nil {
+	if _, _, err := each(ctx, r.orders("warmup", b.warmUp), b.clients, r.execute); err != nil {
 		return nil, err
 	}
 	if err := r.settle(ctx); err != nil {
@@ -87,8 +82,8 @@ func (b *bench) grow(ctx context.Context, n int) (Figures, error) {
 	}
 	waiting := r.cpu()
 	begun := time.Now()
-	b.say("%s wait", orderCount(n))
-	f, _, err := b.goOn(ctx, r, "product", orders)
+	b.report("%s wait", orderCount(n))
+	f, _, err := b.drainBacklog(ctx, r, product, orders)
 	if err != nil {
 		return nil, fmt.Errorf("%s after the release: %w", time.Since(begun).Round(time.Second), err)
 	}

@@ -18,7 +18,7 @@ import (
 // sizes are how much is run.
 type sizes struct {
 	clients                 int // at once
-	warm                    int // orders before what is measured
+	warmUp                  int // orders before what is measured
 	stable, drained, admits int // orders of a side of a round
 	outageOrders            int // of each side, evenly over outage
 	outage                  time.Duration
@@ -31,7 +31,7 @@ type sizes struct {
 type growthSize struct{ orders, rounds int }
 
 var fullSizes = sizes{
-	clients: 32, warm: 100,
+	clients: 32, warmUp: 100,
 	stable: 1500, drained: 1500, admits: 1500,
 	outageOrders: 300, outage: 45 * time.Second, outageRounds: 3,
 	growth:  []growthSize{{1500, 3}, {6000, 1}, {24000, 1}},
@@ -39,7 +39,7 @@ var fullSizes = sizes{
 }
 
 var quickSizes = sizes{
-	clients: 8, warm: 4,
+	clients: 8, warmUp: 4,
 	stable: 40, drained: 40, admits: 40,
 	outageOrders: 30, outage: 6 * time.Second, outageRounds: 1,
 	growth:  []growthSize{{20, 1}, {40, 1}, {80, 1}},
@@ -61,9 +61,9 @@ func (r *rig) orders(kind string, n int) []ltp.Order {
 	return orders
 }
 
-// each has every order dealt with by one of so many clients, and returns how long each
-// order took, and all of them together.
-func each(ctx context.Context, orders []ltp.Order, clients int, deal func(context.Context, ltp.Order) error) (took []time.Duration, all time.Duration, err error) {
+// each does something for every order, from so many clients at once, and returns how long
+// each order took, and all of them together.
+func each(ctx context.Context, orders []ltp.Order, clients int, do func(context.Context, ltp.Order) error) (took []time.Duration, all time.Duration, err error) {
 	took = make([]time.Duration, len(orders))
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
@@ -76,7 +76,7 @@ func each(ctx context.Context, orders []ltp.Order, clients int, deal func(contex
 					return nil
 				}
 				at := time.Now()
-				if err := deal(ctx, orders[i]); err != nil {
+				if err := do(ctx, orders[i]); err != nil {
 					return fmt.Errorf("order %s: %w", orders[i].ID, err)
 				}
 				took[i] = time.Since(at)

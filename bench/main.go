@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 func main() {
@@ -40,22 +40,25 @@ type options struct {
 	rounds  int
 	quick   bool
 	durable bool
-	out     string   // directory of the page; empty writes nothing
-	profile string   // directory of profiles; empty takes none
-	serve   []string // further arguments of the server
-	command string
+	out     string // directory of the page; empty writes nothing
+	profile string // directory of profiles; empty takes none
+	// inFlight are bounds of what is in flight, to be compared; empty runs benchmarks.
+	inFlight []int
+	serve    []string // further arguments of the server
+	command  string
 }
 
 func parse(args []string) (options, error) {
 	o := options{command: strings.Join(append([]string{"go run ./bench"}, args...), " ")}
-	var only string
+	var only, inFlight string
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
 	f.StringVar(&only, "only", "", "run these benchmarks alone, such as 1,3; the page keeps the others")
 	f.IntVar(&o.rounds, "rounds", 5, "how often each pair is measured")
-	f.BoolVar(&o.quick, "quick", false, "one round of a few orders each: tells whether it works, not how fast")
+	f.BoolVar(&o.quick, "quick", false, "one round of a few orders each: shows whether it works, not how fast")
 	f.BoolVar(&o.durable, "durable", false, "have Temporal's SQLite sync every commit, as ltp dev does (default: as ltp demo)")
 	f.StringVar(&o.out, "out", "docs", "where benchmarks.md, benchmarks.json and images/benchmarks.svg go; empty for nowhere")
 	f.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides of a drain to this directory")
+	f.StringVar(&inFlight, "in-flight", "", "compare drains of the product with so many releases in flight, such as 32,64,128,256; nothing else is run or written")
 	f.Func("server-arg", "further argument of the embedded server (repeatable)", func(s string) error {
 		o.serve = append(o.serve, s)
 		return nil
@@ -66,15 +69,12 @@ func parse(args []string) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
-	for s := range strings.SplitSeq(only, ",") {
-		if only == "" {
-			break
-		}
-		n, err := strconv.Atoi(strings.TrimSpace(s))
-		if err != nil || n < 1 || n > len(benchmarks) {
-			return o, fmt.Errorf("--only %s: use numbers from 1 to %d", only, len(benchmarks))
-		}
-		o.only = append(o.only, n)
+	var err error
+	if o.only, err = numbers(only, len(benchmarks)); err != nil {
+		return o, fmt.Errorf("--only %s: %w", only, err)
+	}
+	if o.inFlight, err = numbers(inFlight, maxInFlight); err != nil {
+		return o, fmt.Errorf("--in-flight %s: %w", inFlight, err)
 	}
 	if o.quick {
 		o.rounds = 1
@@ -85,19 +85,36 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
+// maxInFlight is the largest bound that may be compared.
+const maxInFlight = 10_000
+
+// numbers are those of a list, each from 1 to most.
+func numbers(list string, most int) (all []int, err error) {
+	if list == "" {
+		return nil, nil
+	}
+	for s := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(s))
+		if err != nil || n < 1 || n > most {
+			return nil, fmt.Errorf("use numbers from 1 to %d", most)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
 // benchmark is one question and how it is answered. Its number is its place.
 type benchmark struct {
 	name, title string
-	// sides are what is compared, as columns of the table; ratio is of the first to the
-	// second, where it is set.
-	sides    []string
-	ratio    bool
-	measures []measure
+	// sides are what is compared, as columns of the table. The ratios are those of the
+	// first to each of its rivals.
+	sides, rivals []string
+	measures      []measure
 	// aims holds the figures against what was aimed at.
 	aims func(Result) []Aim
-	// run measures, and says what comes out as it goes.
+	// run measures, and reports as it goes.
 	run func(ctx context.Context, b *bench) ([]Round, error)
-	// setting says what was run.
+	// setting describes what is run.
 	setting func(sizes) string
 }
 
@@ -110,20 +127,22 @@ type bench struct {
 	progress io.Writer
 	began    time.Time
 	doing    string
-	// backstop is that of the worker; zero is the default.
-	backstop ltp.Backstop
+	pace     pace.Settings
 }
 
-// say tells of progress.
-func (b *bench) say(format string, args ...any) {
+// report prints progress.
+func (b *bench) report(format string, args ...any) {
 	fmt.Fprintf(b.progress, "%5.0fs  %s: %s\n", time.Since(b.began).Seconds(), b.doing, fmt.Sprintf(format, args...))
 }
 
-// run runs the benchmarks. Each result is on the page as soon as it is there.
+// run runs the benchmarks, and writes each result to the page as soon as it is there.
 func run(ctx context.Context, o options, progress io.Writer) error {
-	b := &bench{options: o, sizes: fullSizes, progress: progress, began: time.Now()}
+	b := &bench{options: o, sizes: fullSizes, progress: progress, began: time.Now(), pace: pace.Default()}
 	if o.quick {
 		b.sizes = quickSizes
+	}
+	if len(o.inFlight) > 0 {
+		return b.compareInFlight(ctx)
 	}
 	page, err := openPage(o.out)
 	if err != nil {
@@ -135,7 +154,7 @@ func run(ctx context.Context, o options, progress io.Writer) error {
 			continue
 		}
 		b.doing = fmt.Sprintf("%d %s", number, bm.name)
-		b.say("%s", bm.setting(b.sizes))
+		b.report("%s", bm.setting(b.sizes))
 		begun := time.Now()
 		rounds, err := bm.run(ctx, b)
 		if err != nil {
@@ -157,7 +176,7 @@ func run(ctx context.Context, o options, progress io.Writer) error {
 	return nil
 }
 
-// summarise says what came out and which aims were reached.
+// summarise prints which aims were reached.
 func summarise(w io.Writer, results []Result, only []int) {
 	fmt.Fprintln(w)
 	for _, r := range results {
@@ -167,7 +186,7 @@ func summarise(w io.Writer, results []Result, only []int) {
 		bm := benchmarks[r.Number-1]
 		fmt.Fprintf(w, "%d %s\n", r.Number, bm.title)
 		for _, a := range bm.aims(r) {
-			fmt.Fprintf(w, "    %-7s %s\n", a.word(), a.Text)
+			fmt.Fprintf(w, "    %-7s %s\n", a.verdict(), a.Text)
 		}
 	}
 }

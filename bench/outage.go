@@ -50,13 +50,13 @@ var outageBenchmark = benchmark{
 	},
 	run: func(ctx context.Context, b *bench) (rounds []Round, err error) {
 		for i := range b.outageRounds {
-			round, err := b.suffer(ctx)
+			round, err := b.playOutage(ctx)
 			if err != nil {
 				return rounds, fmt.Errorf("round %d: %w", i+1, err)
 			}
 			for _, side := range round.Order {
 				f := round.Sides[side]
-				b.say("round %d of %d, %s: %.0f failed writes, %.0f of them knowingly; last commit after %.1f s", i+1, b.outageRounds, side, f["failed"], f["knowingly"], f["last"])
+				b.report("round %d of %d, %s: %.0f failed writes, %.0f of them knowingly; last commit after %.1f s", i+1, b.outageRounds, side, f["failed"], f["knowingly"], f["last"])
 			}
 			rounds = append(rounds, round)
 		}
@@ -67,9 +67,9 @@ var outageBenchmark = benchmark{
 // outage is an outage as it was.
 type outage struct{ began, known, ended time.Time }
 
-// suffer plays one outage.
-func (b *bench) suffer(ctx context.Context) (round Round, err error) {
-	url, fault, remove, err := sickDatabase(ctx)
+// playOutage plays one outage.
+func (b *bench) playOutage(ctx context.Context) (round Round, err error) {
+	url, fault, remove, err := faultyDatabase(ctx)
 	if err != nil {
 		return round, err
 	}
@@ -82,7 +82,7 @@ func (b *bench) suffer(ctx context.Context) (round Round, err error) {
 	if fault.Begin == nil {
 		fault = demo.Lock(r.ordersURL)
 	}
-	r.meter.keep.Store(true)
+	r.meter.keepAttempts.Store(true)
 	var o outage
 	o.began = time.Now()
 	if err := fault.Begin(ctx); err != nil {
@@ -98,7 +98,7 @@ func (b *bench) suffer(ctx context.Context) (round Round, err error) {
 		return round, err
 	}
 	o.ended = time.Now()
-	b.say("the outage is over")
+	b.report("the outage is over")
 	if err := load.end(ctx); err != nil {
 		return round, err
 	}
@@ -110,12 +110,12 @@ func (b *bench) suffer(ctx context.Context) (round Round, err error) {
 	if o.known, err = r.published(ctx, ltp.Unstable, o.began); err != nil {
 		return round, err
 	}
-	return b.fared(ctx, r, load, o)
+	return b.outcomes(ctx, r, load, o)
 }
 
-// sickDatabase is a Postgres server that can be made read-only; where there is none,
+// faultyDatabase is a Postgres server that can be made read-only; where there is none,
 // nothing: the rig's SQLite file is locked.
-func sickDatabase(ctx context.Context) (url string, fault demo.Fault, remove func(), err error) {
+func faultyDatabase(ctx context.Context) (url string, fault demo.Fault, remove func(), err error) {
 	server, err := pglocal.Start(ctx, pglocal.Options{NoSync: true})
 	if errors.Is(err, pglocal.ErrNotInstalled) {
 		return "", fault, func() {}, nil
@@ -210,8 +210,8 @@ func (a *arrivals) end(ctx context.Context) error {
 	return nil
 }
 
-// fared sums up what became of every side's orders.
-func (b *bench) fared(ctx context.Context, r *rig, a *arrivals, o outage) (Round, error) {
+// outcomes sums up what became of every side's orders.
+func (b *bench) outcomes(ctx context.Context, r *rig, a *arrivals, o outage) (Round, error) {
 	round := Round{Order: outageSides, Sides: map[string]Figures{}}
 	for _, side := range outageSides {
 		id := bareID

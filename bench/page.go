@@ -100,7 +100,7 @@ func tables(results []Result) string {
 		if aims := bm.aims(r); len(aims) > 0 {
 			fmt.Fprintln(&w)
 			for _, a := range aims {
-				fmt.Fprintf(&w, "- %s: %s\n", a.word(), a.Text)
+				fmt.Fprintf(&w, "- %s: %s\n", a.verdict(), a.Text)
 			}
 		}
 		fmt.Fprintf(&w, "\n`%s` at commit %s on %s, in %.0f s, on %s.\n", r.Command, r.Commit, r.At.Format("2006-01-02 15:04 MST"), r.Seconds, r.Machine)
@@ -113,8 +113,8 @@ func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // table writes medians of the rounds, and the median of their ratios.
 func (bm benchmark) table(w *strings.Builder, r Result) {
 	head := append([]string{"median of " + rounds(len(r.Rounds))}, bm.columns(r)...)
-	if bm.ratio {
-		head = append(head, bm.sides[0]+" to "+bm.sides[1], "rounds")
+	for _, rival := range bm.rivals {
+		head = append(head, "to "+rival, "rounds")
 	}
 	row := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
 	row(head)
@@ -124,8 +124,8 @@ func (bm benchmark) table(w *strings.Builder, r Result) {
 		for _, side := range bm.columns(r) {
 			cells = append(cells, number(r.median(side, m.key), m.decimals))
 		}
-		if bm.ratio {
-			cells = append(cells, ratioCells(r, m, bm.sides[0], bm.sides[1])...)
+		for _, rival := range bm.rivals {
+			cells = append(cells, ratioCells(r, m, bm.sides[0], rival)...)
 		}
 		row(cells)
 	}

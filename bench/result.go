@@ -110,11 +110,11 @@ func percentileMs(d []time.Duration, p float64) float64 {
 type Aim struct {
 	Text string
 	Held bool
-	// Known is false when there are no figures, or too few to tell.
+	// Known is false when there are no figures, or too few.
 	Known bool
 }
 
-func (a Aim) word() string {
+func (a Aim) verdict() string {
 	switch {
 	case !a.Known:
 		return "UNKNOWN"
@@ -134,6 +134,21 @@ func (r Result) atLeast(m measure, side, to string, least float64) Aim {
 	return Aim{
 		Text:  fmt.Sprintf("%s: %.2f of %s (aim %.2f; rounds %.2f to %.2f)", m.label, v, to, least, slices.Min(ratios), slices.Max(ratios)),
 		Held:  v >= least,
+		Known: !r.Quick,
+	}
+}
+
+// atMostOf aims at a cost of one side, as a share of another's.
+func (r Result) atMostOf(m measure, side, of string, most float64) Aim {
+	m.more = true // as it reads: the first to the second
+	ratios := r.ratios(m, side, of)
+	if len(ratios) == 0 {
+		return Aim{Text: m.label + ": not measured"}
+	}
+	v := median(ratios)
+	return Aim{
+		Text:  fmt.Sprintf("%s: %.2f of %s (aim %.2f at most; rounds %.2f to %.2f)", m.label, v, of, most, slices.Min(ratios), slices.Max(ratios)),
+		Held:  v <= most,
 		Known: !r.Quick,
 	}
 }

@@ -22,7 +22,6 @@ import (
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -45,39 +44,62 @@ type rig struct {
 	sequence  atomic.Int64
 }
 
-// meter is an activities.Meter that counts at the door, and keeps what Door does not.
+// meter is an activities.Meter that counts, and keeps what demo.Door does not.
 type meter struct {
 	*demo.Door
-	deferred atomic.Int64 // routings that deferred
-	executed atomic.Int64
-	last     atomic.Int64 // when an order was last written, in Unix nanoseconds
+	deferred atomic.Int64 // orders that were deferred at once
+	executed commits
 
 	mu       sync.Mutex
-	attempts []attempt // kept while keep is set
-	keep     atomic.Bool
+	attempts []attempt // kept while keepAttempts is set
+
+	keepAttempts atomic.Bool
 }
 
 // Routed implements activities.Meter.
 func (m *meter) Routed(r ltp.Routing, took time.Duration) {
-	if !r.Decision.Admissible() {
+	if !r.Decision.Admissible() && r.Attempt == 1 { // not by its backstop, again
 		m.deferred.Add(1)
 	}
 	m.Door.Routed(r, took)
 }
 
-// Wrote implements activities.Meter.
-func (m *meter) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
+// Attempted implements activities.Meter.
+func (m *meter) Attempted(a ltp.Attempt, took time.Duration) {
 	now := time.Now()
-	if err == nil {
-		m.executed.Add(1)
-		m.last.Store(now.UnixNano())
+	done := a.Result == ltp.ResultExecuted
+	if done {
+		m.executed.add(now)
 	}
-	if m.keep.Load() {
+	if m.keepAttempts.Load() {
 		m.mu.Lock()
-		m.attempts = append(m.attempts, attempt{begun: begun, ended: now, failed: err != nil})
+		m.attempts = append(m.attempts, attempt{begun: a.BegunAt, ended: now, failed: !done})
 		m.mu.Unlock()
 	}
-	m.Door.Wrote(fence, begun, took, err)
+	m.Door.Attempted(a, took)
+}
+
+// commits counts orders that were written, and keeps when the first and the last of them
+// since begin were.
+type commits struct {
+	count       atomic.Int64
+	first, last atomic.Int64 // in Unix nanoseconds
+}
+
+func (c *commits) add(at time.Time) {
+	c.count.Add(1)
+	c.first.CompareAndSwap(0, at.UnixNano())
+	c.last.Store(at.UnixNano())
+}
+
+// begin begins to wait for n commits more. The function that it returns waits for them.
+func (c *commits) begin(n int) (await func(context.Context) (first, last time.Time, err error)) {
+	c.first.Store(0)
+	until := c.count.Load() + int64(n)
+	return func(ctx context.Context) (first, last time.Time, err error) {
+		err = awaitDone(ctx, "the backlog to be drained", func() bool { return c.count.Load() >= until })
+		return time.Unix(0, c.first.Load()), time.Unix(0, c.last.Load()), err
+	}
 }
 
 // open starts a rig whose dwell is short, since it comes before what is measured.
@@ -118,7 +140,7 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 		return nil, err
 	}
 	r.client = r.server.Client()
-	r.start, r.reader = starter.New(r.client), trace.NewReader(r.client, r.server.Namespace())
+	r.reader = trace.NewReader(r.client, r.server.Namespace())
 	listen, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -127,13 +149,14 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 	r.node, err = node.Start(ctx, node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
 		OrdersURL: ordersURL, Policy: policy,
-		Worker: true, Pace: pace.Default(), Meter: r.meter, Backstop: b.backstop,
+		Worker: true, Pace: b.pace, Meter: r.meter,
 		Observe: true, Settings: observer.DefaultSettings(),
 		Listen: listen, Log: silent,
 	})
 	if err != nil {
 		return nil, err
 	}
+	r.start = starter.New(r.client, starter.WithBoard(r.node.Board))
 	if r.bare, err = newBare(ctx, r.client, ordersURL); err != nil {
 		return nil, err
 	}
@@ -159,11 +182,11 @@ func (r *rig) close() {
 // patience is for how long a step may take: minutes, where nothing else runs.
 const patience = 30 * time.Minute
 
-// errPatience says that a step has not come to its end.
+// errPatience: a step has not come to its end.
 var errPatience = errors.New("it has not come to its end: is the machine busy?")
 
-// await polls until done says so.
-func await(ctx context.Context, what string, done func() bool) error {
+// awaitDone polls until done is true.
+func awaitDone(ctx context.Context, what string, done func() bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -189,7 +212,7 @@ func (r *rig) until(ctx context.Context, s ltp.State) error {
 	return nil
 }
 
-// hold makes the component UNSTABLE by an operator's word.
+// hold makes the component UNSTABLE, as an operator does.
 func (r *rig) hold(ctx context.Context) error {
 	if err := r.operator(ctx, ltp.HoldUpdate, ltp.Hold{By: "bench", Why: "to let orders wait"}); err != nil {
 		return err
@@ -202,9 +225,9 @@ func (r *rig) unhold(ctx context.Context) error {
 	return r.operator(ctx, ltp.ReleaseUpdate, ltp.Release{By: "bench", Why: "to have them released"})
 }
 
-func (r *rig) operator(ctx context.Context, update string, word any) error {
+func (r *rig) operator(ctx context.Context, update string, arg any) error {
 	handle, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{word},
+		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{arg},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {

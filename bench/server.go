@@ -16,13 +16,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/loopback"
 )
 
 var serverBenchmark = benchmark{
 	name: "server", title: "What the server does for a drained order",
-	sides: []string{"product", "bare"},
+	sides: []string{product, bareSide, bareUpdate},
 	aims:  func(Result) []Aim { return nil },
 	setting: func(s sizes) string {
 		return fmt.Sprintf("%s a side, from the release until the server is quiet; requests are those that the server counts itself", orderCount(s.counted))
@@ -42,13 +41,13 @@ var serverBenchmark = benchmark{
 			return nil, err
 		}
 		defer r.close()
-		round := Round{Order: []string{"product", "bare"}, Sides: map[string]Figures{}}
+		round := Round{Order: []string{product, bareSide, bareUpdate}, Sides: map[string]Figures{}}
 		for _, side := range round.Order {
 			f, err := b.requests(ctx, r, side, "http://127.0.0.1:"+strconv.Itoa(port)+"/metrics", profiles)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", side, err)
 			}
-			b.say("%s: %.1f requests to the frontend and %.1f to the store for an order; CPU of the server %.2f ms, here %.2f ms",
+			b.report("%s: %.1f requests to the frontend and %.1f to the store for an order; CPU of the server %.2f ms, here %.2f ms",
 				side, f["frontend"], f["store"], f["CPU of the server, ms"], f["CPU of worker and engine, ms"])
 			round.Sides[side] = f
 		}
@@ -58,12 +57,7 @@ var serverBenchmark = benchmark{
 
 // requests drains a backlog and counts what the server was asked meanwhile.
 func (b *bench) requests(ctx context.Context, r *rig, side, metrics string, take profiles) (f Figures, err error) {
-	var orders []ltp.Order
-	if side == "product" {
-		orders, err = b.backlog(ctx, r, b.counted)
-	} else {
-		orders, err = b.bareBacklog(ctx, r, b.counted)
-	}
+	orders, err := b.backlogOf(ctx, r, side, b.counted)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +69,7 @@ func (b *bench) requests(ctx context.Context, r *rig, side, metrics string, take
 	if err != nil {
 		return nil, err
 	}
-	spent, _, err := b.letGo(ctx, r, side, orders)
+	spent, _, err := b.measureRelease(ctx, r, side, orders)
 	if err != nil {
 		return nil, err
 	}

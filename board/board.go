@@ -8,6 +8,7 @@ package board
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -173,7 +174,7 @@ func (b *Board) Put(r Reading) {
 	}
 	b.mu.Unlock()
 	for _, w := range fired {
-		w.tell()
+		w.notify()
 	}
 }
 
@@ -199,59 +200,76 @@ func (b *Board) Orientation(component string) Reading {
 	return r
 }
 
-// Route asks the decision table about an order that depends on the components, and
-// of what it admits or leaves to a replay, whether an operator paused that. The Reading
-// is the one that decided.
-func (b *Board) Route(components []string, r ltp.Request) (Reading, ltp.Decision, ltp.Reason) {
-	worst, decision, reason := b.route(components, r)
-	if !decision.Admissible() && reason != ltp.ReasonAwaitsReplay {
-		return worst, decision, reason
-	}
-	for _, c := range components {
-		now := b.Orientation(c)
-		if d, why := now.Steering.Decide(now.Orientation, r); why == ltp.ReasonReplayPaused {
-			return now, d, why
+// Route answers a route request by what the board holds: no network, and nothing newer
+// than the last refresh.
+func (b *Board) Route(in ltp.RouteInput) ltp.Routing {
+	for _, c := range in.Components {
+		if b.Orientation(c).Steering.Paused {
+			in.Request.Paused = append(in.Request.Paused, c)
 		}
 	}
-	return worst, decision, reason
+	r, _ := b.Held(in)
+	return r
 }
 
-// route is Route without the steering, which the fence does not ask: what is released
-// goes on.
-func (b *Board) route(components []string, r ltp.Request) (Reading, ltp.Decision, ltp.Reason) {
-	readings := make(map[string]Reading, len(components))
-	all := make([]ltp.Orientation, 0, len(components))
-	for _, c := range components {
+// Held is Route without the steering, which a release does not ask: what is released goes
+// on. The Fence is of the component that is written to, or of the one that decided where
+// that is nobody's to know.
+func (b *Board) Held(in ltp.RouteInput) (ltp.Routing, ltp.Fence) {
+	readings := make(map[string]Reading, len(in.Components))
+	all := make([]ltp.Orientation, 0, len(in.Components))
+	for _, c := range in.Components {
 		reading := b.Orientation(c)
 		readings[c] = reading
 		all = append(all, reading.Orientation)
 	}
-	worst, decision, reason := ltp.Route(all, r)
-	return readings[worst.Component], decision, reason
+	worst, decision, reason := ltp.Route(all, in.Request)
+	by := readings[worst.Component]
+	written, ok := readings[in.Written]
+	if !ok {
+		written = by
+	}
+	return ltp.Routing{
+		Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: decision, Reason: reason,
+		Component: by.Component, State: by.State, Epoch: by.Epoch, ReadAt: ltp.Stamped(by.ReadAt), Blind: by.Blind,
+		Written: readings[in.Written].Epoch,
+	}, written.Fence()
 }
 
-// Fence asks the decision table at the last moment before a write, on readings that
-// were begun after the call: a write that follows knows of whatever was published
-// before it came to the door. What is known to be unfit is refused at once. It returns
-// an error only when ctx ends first.
-func (b *Board) Fence(ctx context.Context, components []string, r ltp.Request) (Reading, ltp.Decision, error) {
+// Fence answers a route request at the last moment before a write, on readings that were
+// begun after the call: a write that follows knows of whatever was published before it
+// was asked. What is known to be unfit is refused at once. It returns an error only when
+// ctx ends first; the Routing is then blind.
+func (b *Board) Fence(ctx context.Context, in ltp.RouteInput) (ltp.Routing, ltp.Fence, error) {
 	asked := b.now()
 	fresh := func(now Reading) bool { return !now.ReadAt.Before(asked) }
 	for first := true; ; first = false {
-		old := slices.IndexFunc(components, func(c string) bool { return !fresh(b.Orientation(c)) })
-		reading, decision, _ := b.route(components, r)
-		if old < 0 || (!decision.Admissible() && !reading.Blind) {
-			return reading, decision, nil
+		old := slices.IndexFunc(in.Components, func(c string) bool { return !fresh(b.Orientation(c)) })
+		r, fence := b.Held(in)
+		if old < 0 || (!r.Decision.Admissible() && !r.Blind) {
+			return r, fence, nil
 		}
 		if first {
-			for _, c := range components {
+			for _, c := range in.Components {
 				b.ask(c)
 			}
 		}
-		if _, err := b.Wait(ctx, components[old], fresh); err != nil {
-			return b.Orientation(components[old]), ltp.Defer, err
+		if _, err := b.Wait(ctx, in.Components[old], fresh); err != nil {
+			return in.NotRouted(), ltp.Fence{}, fmt.Errorf("no orientation of %s could be read: %w", in.Components[old], err)
 		}
 	}
+}
+
+// Fresh reads a component anew: the reading was begun after the call. It returns an error
+// only when ctx ends first.
+func (b *Board) Fresh(ctx context.Context, component string) (Reading, error) {
+	asked := b.now()
+	b.ask(component)
+	r, err := b.Wait(ctx, component, func(now Reading) bool { return !now.ReadAt.Before(asked) })
+	if err != nil {
+		return b.Orientation(component), fmt.Errorf("no orientation of %s could be read: %w", component, err)
+	}
+	return r, nil
 }
 
 // ask begins a reading of a component. Where one has been asked for that is still under
@@ -283,18 +301,18 @@ func (b *Board) answer(component string) {
 
 type watcher struct {
 	component string
-	tell      func()
+	notify    func()
 }
 
-// OnUnfit calls tell once, as soon as the board learns that one of the components
+// OnUnfit calls notify once, as soon as the board learns that one of the components
 // is no longer fit. The returned function ends the watch.
-func (b *Board) OnUnfit(components []string, tell func()) (stop func()) {
+func (b *Board) OnUnfit(components []string, notify func()) (stop func()) {
 	var once sync.Once
 	ws := make([]*watcher, len(components))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, c := range components {
-		ws[i] = &watcher{component: c, tell: func() { once.Do(tell) }}
+		ws[i] = &watcher{component: c, notify: func() { once.Do(notify) }}
 		b.watchers[ws[i]] = struct{}{}
 	}
 	return func() {

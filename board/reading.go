@@ -42,6 +42,11 @@ type Reading struct {
 	Blind bool
 }
 
+// Fence is the reading as an order's history keeps it.
+func (r Reading) Fence() ltp.Fence {
+	return ltp.Fence{Component: r.Component, State: r.State, Epoch: r.Epoch, LastFit: r.LastFit, ReadAt: ltp.Stamped(r.ReadAt)}
+}
+
 // blind keeps what is known of the component, without the state.
 func blind(o ltp.Orientation, at time.Time, why string) Reading {
 	o.State, o.Reason = ltp.Unknown, why

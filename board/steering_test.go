@@ -40,23 +40,24 @@ func TestAPausedReplayDefersWhatTheBackstopWakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBoard()
 			b.Put(c.reading)
-			_, decision, reason := b.Route([]string{db}, c.request)
-			assert.Equal(t, c.decision, decision)
-			assert.Equal(t, c.reason, reason)
+			r := b.Route(asked(c.request))
+			assert.Equal(t, c.decision, r.Decision)
+			assert.Equal(t, c.reason, r.Reason)
 		})
 	}
 }
 
-// TestAPauseOfOneComponentIsEnough, and the answer tells of that component.
+// TestAPauseOfOneComponentIsEnough, and the answer names that component.
 func TestAPauseOfOneComponentIsEnough(t *testing.T) {
 	b := newBoard()
 	b.Put(seen(ltp.Stable, 3))
 	b.Put(seen(ltp.Recovering, 8).of("payments").paused())
-	r, decision, reason := b.Route([]string{db, "payments"}, ltp.Request{Replay: true})
-	assert.Equal(t, ltp.Defer, decision)
-	assert.Equal(t, ltp.ReasonReplayPaused, reason)
+	r := b.Route(asked(ltp.Request{Replay: true}, db, "payments"))
+	assert.Equal(t, ltp.Defer, r.Decision)
+	assert.Equal(t, ltp.ReasonReplayPaused, r.Reason)
 	assert.Equal(t, "payments", r.Component)
 	assert.EqualValues(t, 8, r.Epoch)
+	assert.Equal(t, []string{"payments"}, r.Request.Paused, "recorded, and not to be inferred")
 }
 
 // TestTheFenceDoesNotAskForAPause: what is released goes on.
@@ -65,9 +66,10 @@ func TestTheFenceDoesNotAskForAPause(t *testing.T) {
 	now := seen(ltp.Recovering, 5).paused()
 	b.now = func() time.Time { return now.ReadAt }
 	b.Put(now)
-	_, decision, err := b.Fence(t.Context(), []string{db}, ltp.Request{Replay: true})
+	r, _, err := b.Fence(t.Context(), asked(ltp.Request{Replay: true}))
 	require.NoError(t, err)
-	assert.Equal(t, ltp.Execute, decision)
+	assert.Equal(t, ltp.Execute, r.Decision)
+	assert.Empty(t, r.Request.Paused)
 }
 
 // TestTheSteeringIsReadFromTheMemo, also where the state is not believed.

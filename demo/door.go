@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 )
 
 // Door counts at the door of the order database. It is an activities.Meter for the
@@ -29,19 +28,20 @@ func (d *Door) Routed(r ltp.Routing, _ time.Duration) {
 	d.deferred++
 }
 
-// Wrote implements activities.Meter.
-func (d *Door) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
+// Attempted implements activities.Meter.
+func (d *Door) Attempted(a ltp.Attempt, took time.Duration) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.attempts = append(d.attempts, attempt{entered: now.Add(-took), readAt: fence.ReadAt, begun: begun, ended: now, failed: err != nil})
-	if err == nil {
+	done := a.Result == ltp.ResultExecuted
+	d.attempts = append(d.attempts, attempt{entered: now.Add(-took), readAt: a.Fence.ReadAt, begun: a.BegunAt, ended: now, failed: !done})
+	if done {
 		d.executed++
 	}
 }
 
-// Beat takes what the observer saw last.
-func (d *Door) Beat(b activities.Beat) {
+// Heartbeat takes what the observer saw last.
+func (d *Door) Heartbeat(b ltp.Heartbeat) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.latency = time.Duration(b.LatencyMs) * time.Millisecond

@@ -29,7 +29,7 @@ type lock struct {
 }
 
 // LockedTables are what a lock holds in a Postgres order database.
-const LockedTables = "orders, order_outbox, ltp_probe"
+const LockedTables = "orders, order_outbox, order_keys, ltp_probe"
 
 func newLock(url string) *lock {
 	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {

@@ -84,7 +84,7 @@ type plainInput struct {
 // write is the activity.
 func (p *Plain) write(ctx context.Context, in plainInput) error {
 	a := attempt{entered: time.Now(), early: in.Early}
-	_, err := p.db.Put(ctx, in.Order, func() error { a.begun = time.Now(); return nil })
+	_, err := p.db.Put(ctx, in.Order, func() (ltp.Receipt, error) { a.begun = time.Now(); return ltp.Receipt{}, nil })
 	a.ended, a.failed = time.Now(), err != nil
 	p.mu.Lock()
 	p.attempts = append(p.attempts, a)

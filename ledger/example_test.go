@@ -9,7 +9,7 @@ import (
 
 // A file is verified with its checkpoint and a public key, and nothing else.
 func ExampleVerify() {
-	public, err := os.ReadFile("testdata/format1.pub")
+	public, err := os.ReadFile("testdata/format2.pub")
 	if err != nil {
 		panic(err)
 	}
@@ -17,11 +17,11 @@ func ExampleVerify() {
 	if err != nil {
 		panic(err)
 	}
-	checkpoint, err := os.ReadFile("testdata/format1.checkpoint") // best from where it was kept
+	checkpoint, err := os.ReadFile("testdata/format2.checkpoint") // best from where it was kept
 	if err != nil {
 		panic(err)
 	}
-	file, err := os.Open("testdata/format1.jsonl")
+	file, err := os.Open("testdata/format2.jsonl")
 	if err != nil {
 		panic(err)
 	}
@@ -31,12 +31,12 @@ func ExampleVerify() {
 		panic(err)
 	}
 	fmt.Println(verdict.OK, verdict.Counts.Orders, "orders,", verdict.Counts.Entries, "entries")
-	// Output: true 6 orders, 43 entries
+	// Output: true 6 orders, 45 entries
 }
 
 // A customer needs the proof of the order and the public key.
 func ExampleVerifyProof() {
-	public, err := os.ReadFile("testdata/format1.pub")
+	public, err := os.ReadFile("testdata/format2.pub")
 	if err != nil {
 		panic(err)
 	}
@@ -44,7 +44,7 @@ func ExampleVerifyProof() {
 	if err != nil {
 		panic(err)
 	}
-	data, err := os.ReadFile("testdata/format1.tlog-proof")
+	data, err := os.ReadFile("testdata/format2.tlog-proof")
 	if err != nil {
 		panic(err)
 	}

@@ -50,7 +50,7 @@ type Export struct {
 // The same history gives the same bytes. Memory is bounded but for 100 bytes an order:
 // what is beyond 64 MiB is sorted on disk.
 func Write(ctx context.Context, w io.Writer, src Source, scope Scope) (Export, error) {
-	x := exporter{src: src, scope: scope, sorter: newSorter(scope.TempDir), components: map[string]*told{}, counts: newCounts()}
+	x := exporter{src: src, scope: scope, sorter: newSorter(scope.TempDir), components: map[string]*history{}, counts: newCounts()}
 	defer x.sorter.close()
 	if err := x.open(ctx); err != nil {
 		return Export{}, err
@@ -78,20 +78,20 @@ type exporter struct {
 	coverage   Coverage
 	counts     Counts
 	gaps       []trace.Gap
-	components map[string]*told
+	components map[string]*history
 	first      int64 // the earliest and the latest moment of any frame, in nanoseconds
 	last       int64
 	out        *writer
 }
 
-// told is what a component's history tells, and which epochs of it are needed.
-type told struct {
+// history is a component's, and which epochs of it are needed.
+type history struct {
 	trace.OrientationTrace
 	published map[int64]time.Time // when each epoch began
 	low, high int64               // 0 while none is needed
 }
 
-func (t *told) need(epoch int64) {
+func (t *history) need(epoch int64) {
 	if epoch < 1 {
 		return
 	}
@@ -102,7 +102,7 @@ func (t *told) need(epoch int64) {
 }
 
 // component reads the orientation of a component, once.
-func (x *exporter) component(ctx context.Context, name string) (*told, error) {
+func (x *exporter) component(ctx context.Context, name string) (*history, error) {
 	if t, ok := x.components[name]; ok {
 		return t, nil
 	}
@@ -116,7 +116,7 @@ func (x *exporter) component(ctx context.Context, name string) (*told, error) {
 	if b := o.Before; b != nil && (len(o.Frames) == 0 || o.Frames[0].Orientation.Epoch != b.Epoch) {
 		o.Frames = slices.Insert(slices.Clone(o.Frames), 0, before(*b, o.Frames))
 	}
-	t := &told{OrientationTrace: o, published: map[int64]time.Time{}}
+	t := &history{OrientationTrace: o, published: map[int64]time.Time{}}
 	for _, f := range o.Frames {
 		if _, ok := t.published[f.Orientation.Epoch]; !ok {
 			t.published[f.Orientation.Epoch] = f.At
@@ -143,7 +143,7 @@ func orientationID(component string, epoch int64, nth int) string {
 	return fmt.Sprintf("%s@%d", component, epoch)
 }
 
-// open chooses the incident and takes what its component's history tells.
+// open chooses the incident and takes the history of its component.
 func (x *exporter) open(ctx context.Context) error {
 	main, err := x.component(ctx, x.scope.Component)
 	if err != nil {
@@ -171,7 +171,7 @@ func (x *exporter) open(ctx context.Context) error {
 }
 
 // notes adds what happened about the component that is no orientation.
-func (x *exporter) notes(t *told) error {
+func (x *exporter) notes(t *history) error {
 	seq := int64(1) // that of the heartbeat that every file begins with
 	for _, n := range inTurn(t.Notes) {
 		if !x.window.Contains(n.At) {
@@ -253,11 +253,11 @@ func (x *exporter) found(ctx context.Context, f trace.Found) error {
 		x.gaps = append(x.gaps, lasting(*f.Gap))
 		return nil
 	}
-	if !slices.Contains(f.Trace.Order.Components(), x.scope.Component) {
+	if !f.Trace.DependsOn(x.scope.Component) {
 		return nil
 	}
 	x.coverage.Orders++
-	steps, err := x.steps(ctx, f)
+	steps, err := x.steps(ctx, f.Trace)
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func (x *exporter) orientations() error {
 	return nil
 }
 
-func (x *exporter) orientation(t *told) error {
+func (x *exporter) orientation(t *history) error {
 	last, latest := t.low-1, time.Time{}
 	nth := map[int64]int{}
 	covers := Epochs{Component: t.Component}
@@ -328,7 +328,7 @@ func (x *exporter) derivedFrom(component, run string) {
 
 // missing says that the orientations after one epoch, up to another, are not known.
 func missing(component string, after, upTo int64) trace.Gap {
-	g := trace.Gap{What: fmt.Sprintf("orientation of %s in epochs %d to %d", component, after+1, upTo), Why: "Temporal no longer has the runs that told of it"}
+	g := trace.Gap{What: fmt.Sprintf("orientation of %s in epochs %d to %d", component, after+1, upTo), Why: "Temporal no longer has the runs that it was published in"}
 	if after+1 == upTo {
 		g.What = fmt.Sprintf("orientation of %s in epoch %d", component, upTo)
 	}

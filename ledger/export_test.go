@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 func TestEveryRecordedIncidentIsWhole(t *testing.T) {
@@ -229,11 +231,12 @@ func outages(n int, seed uint64) recorded {
 	begin := time.Date(2026, 5, 20, 14, 30, 0, 0, time.UTC)
 	published := map[int64]time.Time{3: begin.Add(-time.Hour), 4: begin, 5: begin.Add(45 * time.Second), 6: begin.Add(50 * time.Second)}
 	states := map[int64]ltp.State{3: ltp.Stable, 4: ltp.Unstable, 5: ltp.Recovering, 6: ltp.Stable}
+	lastFit := map[int64]int64{3: 3, 4: 3, 5: 5, 6: 6}
 	o := trace.OrientationTrace{Component: ltp.DefaultComponent, BeginsAt: published[3]}
 	for e := int64(3); e <= 6; e++ {
 		o.Frames = append(o.Frames, ltp.Frame{
 			ID: fmt.Sprintf("orders-db@%d", e), Type: ltp.FrameOrientation, At: published[e], Source: ltp.Source{RunID: "run", EventID: e},
-			Orientation: &ltp.Orientation{Component: ltp.DefaultComponent, State: states[e], Epoch: e, Reason: "because", Since: published[e]},
+			Orientation: &ltp.Orientation{Component: ltp.DefaultComponent, State: states[e], Epoch: e, LastFit: lastFit[e], Reason: "because", Since: published[e]},
 		})
 	}
 	r := recorded{components: map[string]trace.OrientationTrace{o.Component: o}}
@@ -245,52 +248,37 @@ func outages(n int, seed uint64) recorded {
 	return r
 }
 
+// ordered is an order that asks late after it was accepted, by a board that has not read
+// what was published since, and after each release.
 func ordered(id string, accepted time.Time, late time.Duration, published map[int64]time.Time, states map[int64]ltp.State) trace.OrderTrace {
-	t := trace.OrderTrace{
-		Order: ltp.Order{ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}},
-		RunID: "run-of-" + id, AcceptedAt: accepted,
-	}
-	route := func(attempt int, at time.Time, epoch int64) ltp.Decision {
-		d, why := ltp.Decide(ltp.Orientation{Component: ltp.DefaultComponent, State: states[epoch], Epoch: epoch}, ltp.Request{Replay: attempt > 1})
-		q := &ltp.RouteRequest{OrderID: id, Attempt: attempt}
-		if attempt > 1 {
-			q.Replay, q.OriginalFrameID, q.Woken = true, ltp.RequestFrameID(id, 1), ltp.WokenBySignal
-			q.DeferredReason = t.Frames[len(t.Frames)-1].Response.Reason
+	epochAt := func(at time.Time) int64 {
+		epoch := int64(3)
+		for epoch < 6 && !at.Before(published[epoch+1]) {
+			epoch++
 		}
-		source := ltp.Source{RunID: t.RunID, EventID: int64(5 * attempt)}
-		t.Frames = append(t.Frames,
-			ltp.Frame{ID: ltp.RequestFrameID(id, attempt), Type: ltp.FrameRouteRequest, At: at, Request: q, Source: source},
-			ltp.Frame{ID: ltp.ResponseFrameID(id, attempt), Type: ltp.FrameRouteResponse, At: at, Source: source, Response: &ltp.RouteResponse{
-				OrderID: id, RequestFrameID: ltp.RequestFrameID(id, attempt), Admissible: d.Admissible(), Decision: d, Reason: why,
-				Component: ltp.DefaultComponent, State: states[epoch], Epoch: epoch,
-			}})
-		return d
+		return epoch
 	}
-	epoch := int64(3)
-	for epoch < 6 && !accepted.Before(published[epoch+1]) {
+	epoch := epochAt(accepted)
+	order := ltp.Order{ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}}
+	p := ltp.NewProgress(order, ltp.Execution{}, ltp.Stamp{Epoch: epoch, State: states[epoch]}, nil)
+	o := tracetest.New(p, accepted).After(late)
+	if now := epochAt(o.Now); now > epoch {
+		o.Stale = &ltp.Orientation{Component: ltp.DefaultComponent, State: states[epoch], Epoch: epoch}
+		epoch = now
+	}
+	o.Hold(states[epoch], epoch)
+	for o.Work(); o.Phase != ltp.PhaseEnded; o.Work() {
 		epoch++
+		if at := published[epoch].Add(late); at.After(o.Now) {
+			o.At(at)
+		}
+		o.Hold(states[epoch], epoch).Release(states[epoch], epoch)
 	}
-	at := accepted.Add(late)
-	attempt := 1
-	for ; route(attempt, at, epoch) != ltp.Execute; attempt++ {
-		epoch++
-		at = maxTime(at, published[epoch].Add(late))
+	t, err := trace.OrderFrames(o.Events)
+	if err != nil {
+		panic(err)
 	}
-	fence := ltp.Fence{Component: ltp.DefaultComponent, State: states[epoch], Epoch: epoch}
-	end := at.Add(5 * time.Millisecond)
-	t.Executions = []trace.Execution{{
-		RequestFrameID: ltp.RequestFrameID(id, attempt), ScheduledAt: at, StartedAt: at, EndedAt: end, Worker: "w",
-		BegunAt: at, CommittedAt: end, Fence: fence, Source: ltp.Source{RunID: t.RunID, EventID: 40},
-	}}
-	t.Outcome, t.EndedAt = &ltp.Outcome{State: ltp.Executed}, end
 	return t
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 func TestAnyIncidentIsWhole(t *testing.T) {
@@ -356,10 +344,13 @@ func BenchmarkProve(b *testing.B) {
 	b.ReportMetric(float64(proof.Len()), "bytes/proof")
 }
 
-// Files of format 1 are out there: what was exported once is exported the same, and
-// verified, for ever. testdata holds an export of the outage that the recorded histories
-// tell of, signed with a key that nobody has any more.
-func TestFormat1IsKept(t *testing.T) {
+// Files of format 2 are out there: what was exported once is exported the same, and
+// verified, for ever. testdata holds an export of the outage, signed with a key that
+// nobody has any more.
+func TestFormat2IsKept(t *testing.T) {
+	if *update {
+		recordFormat(t)
+	}
 	read := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
@@ -367,12 +358,12 @@ func TestFormat1IsKept(t *testing.T) {
 		}
 		return data
 	}
-	key, err := ledger.ParsePublicKey(string(read("format1.pub")))
+	key, err := ledger.ParsePublicKey(string(read("format2.pub")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	then := read("format1.jsonl")
-	v, err := ledger.Verify(bytes.NewReader(then), ledger.Against{Checkpoint: read("format1.checkpoint"), Key: key})
+	then := read("format2.jsonl")
+	v, err := ledger.Verify(bytes.NewReader(then), ledger.Against{Checkpoint: read("format2.checkpoint"), Key: key})
 	if err != nil || !v.OK {
 		t.Errorf("it is no longer verified: %v, %v", v.Broken, err)
 	}
@@ -382,7 +373,20 @@ func TestFormat1IsKept(t *testing.T) {
 			t.Fatalf("line %d is no longer exported the same: that is another format", i+1)
 		}
 	}
-	if p, err := ledger.VerifyProof(read("format1.tlog-proof"), key); err != nil || p.Order.ID != "R4" {
+	if p, err := ledger.VerifyProof(read("format2.tlog-proof"), key); err != nil || p.Order.ID != "R4" {
 		t.Errorf("the proof is no longer verified: %v", err)
+	}
+}
+
+var update = flag.Bool("update", false, "write testdata anew, signed with a new key")
+
+func recordFormat(t *testing.T) {
+	f := export(t, outage(t), 2)
+	for name, data := range map[string][]byte{
+		"format2.jsonl": f.text(), "format2.checkpoint": f.checkpoint, "format2.tlog-proof": proof(t, f, "R4"), "format2.pub": []byte(f.public + "\n"),
+	} {
+		if err := os.WriteFile(filepath.Join("testdata", name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

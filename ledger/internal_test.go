@@ -90,7 +90,7 @@ func TestTransitionsAreThoseOfTheStateMachine(t *testing.T) {
 		return t
 	}
 	seen := map[[2]ltp.State]bool{}
-	c := ltp.NewCondition("orders-db", begin)
+	c := ltp.NewCondition("orders-db", 0, begin)
 	for i := range 20000 {
 		in := at(i)
 		if in.Drained > 0 {

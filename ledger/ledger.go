@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	// Format is the version of the file format, told by entry 0.
-	Format = 1
+	// Format is the version of the file format, which entry 0 names.
+	Format = 2
 	// Software is who wrote the file. It names no build: the same history is the same
 	// bytes whichever build exports it.
 	Software = "github.com/ltp-node/ltp"
@@ -157,7 +157,7 @@ func lines(text []byte) (all [][]byte, rest []byte) {
 	}
 }
 
-// Summary tells what an entry of an order says, on one line.
+// Summary is what an entry of an order says, on one line.
 func (e Entry) Summary() string {
 	switch p := e.Frame.Payload.(type) {
 	case *Request:
@@ -177,10 +177,12 @@ func (p *Snapshot) summary() string {
 	switch {
 	case p.Execution != nil && p.Execution.done():
 		return "written"
-	case p.Execution != nil && p.Execution.EndedMs == 0:
+	case p.Execution != nil && p.Execution.Result == "":
 		return "being written"
 	case p.Execution != nil:
-		return "not written: " + strconv.Quote(string(p.Execution.Error))
+		return "not written: " + string(p.Execution.Result)
+	case p.Withdrawal != nil:
+		return fmt.Sprintf("to be %s: %s", p.Withdrawal.Asked.State, p.Withdrawal.Found)
 	case p.Note != nil:
 		return strconv.Quote(p.Note.By + " " + p.Note.Text)
 	case p.End != nil:

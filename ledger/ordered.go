@@ -3,27 +3,30 @@ package ledger
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // ordered is where an order is, at one point of the file.
 type ordered struct {
-	about    Order
-	entries  int
-	attempt  int
-	notes    int
-	last     *Response // the latest answer, nil while the latest request has none
-	deferred ltp.Reason
-	inLine   bool     // the latest request awaits its turn
-	woken    ltp.Wake // what woke the order for it
-	used     bool     // the latest answer has led to an execution
-	running  bool
-	final    trace.ExecutionError // how the latest execution ended
-	done     bool                 // it was executed
-	attempts ltp.Attempts         // that failed in a row
+	about       Order
+	entries     int
+	attempt     int
+	notes       int
+	withdrawals int
+	asked       *Request  // the latest request
+	last        *Response // the latest answer, nil while the latest request has none
+	deferred    ltp.Reason
+	used        bool       // the latest answer has led to an attempt
+	unknown     bool       // the latest attempt gave no answer
+	running     bool       // an attempt has not ended
+	final       ltp.Result // how the latest attempt ended
+	failed      int        // attempts in a row that began and did not execute it
+	done        bool       // it was executed
+	// withdrawn is how it ends without being executed, and waits says that it is to, and that
+	// nobody could tell whether it was written.
+	withdrawn *Ending
+	waits     bool
 }
 
 // finished is what an order is that has had its last entry.
@@ -38,10 +41,10 @@ func (r *rules) order(id string) *ordered {
 	return o
 }
 
-// open checks that something more can be told of an order.
+// open checks that there may be more of an order.
 func (o *ordered) open(id string) *fault {
 	if o == finished {
-		return broken(CheckEnd, "order %s is told of again, after its last entry", id)
+		return broken(CheckEnd, "order %s goes on after its last entry", id)
 	}
 	o.entries++
 	return nil
@@ -52,7 +55,6 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 	if f := o.open(id); f != nil {
 		return f
 	}
-	want := ltp.RequestFrameID(id, p.Attempt)
 	switch {
 	case o.attempt > 0 && p.Attempt <= o.attempt:
 		return broken(CheckIdentity, "the frame id %s comes twice", f.ID)
@@ -66,14 +68,19 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 		return broken(CheckRouting, "what it says for LTP's inspector does not follow from the rest")
 	case o.done || o.running:
 		return broken(CheckExecution, "order %s asks again after it was executed, or while it is", id)
-	case o.last != nil && o.last.Admissible && !o.used:
+	case o.withdrawn != nil:
+		return broken(CheckExecution, "order %s asks again after it was withdrawn", id)
+	case o.last != nil && o.last.Admissible && !o.used && p.Woken != ltp.WokenByFence:
 		return broken(CheckExecution, "order %s asks again, and its EXECUTE was never carried out", id)
 	}
 	if f := o.replay(p); f != nil {
 		return f
 	}
-	o.about, o.attempt, o.inLine, o.woken = p.Order, p.Attempt, p.InLine, p.Woken
-	return named(f.ID, want)
+	if f := o.question(p); f != nil {
+		return f
+	}
+	o.about, o.attempt, o.asked = p.Order, p.Attempt, p
+	return named(f.ID, ltp.RequestFrameID(id, p.Attempt))
 }
 
 // replay checks what a request says of the one that it replays. The answer to the
@@ -88,22 +95,50 @@ func (o *ordered) replay(p *Request) *fault {
 	if p.ReplayContext == nil {
 		return broken(CheckReplay, "request %d of order %s does not say which it replays", p.Attempt, p.Order.ID)
 	}
-	woken := p.Woken == ltp.WokenBySignal || p.Woken == ltp.WokenByTimer
-	switch {
-	case o.last.Admissible:
-		woken = p.Woken == ltp.WokenByFailure
-	case o.last.Reason == ltp.ReasonAwaitsTurn:
-		woken = p.Woken == ltp.WokenByTimer || p.Woken == ltp.WokenByTurn && !p.InLine
-	}
 	switch {
 	case p.ReplayContext.OriginalFrameID != ltp.RequestFrameID(p.Order.ID, 1):
 		return broken(CheckReplay, "it replays frame %q, which is not the first request of order %s", p.ReplayContext.OriginalFrameID, p.Order.ID)
 	case p.ReplayContext.DeferredReason != o.deferred:
 		return broken(CheckReplay, "it says that the order was deferred for %q, and that was for %q", p.ReplayContext.DeferredReason, o.deferred)
-	case p.InLine && !o.inLine:
-		return broken(CheckReplay, "order %s awaits its turn, which had come before", p.Order.ID)
-	case !woken:
+	case !slices.Contains(o.wakes(), p.Woken):
 		return broken(CheckReplay, "an order that was answered %s cannot be woken by %q", o.last.Decision, p.Woken)
+	}
+	return nil
+}
+
+// wakes are what may have made the order ask again.
+func (o *ordered) wakes() []ltp.Wake {
+	switch {
+	case o.unknown, o.last.Admissible && o.used:
+		return []ltp.Wake{ltp.WokenByFailure}
+	case o.last.Admissible:
+		return []ltp.Wake{ltp.WokenByFence}
+	case o.last.Reason == ltp.ReasonAwaitsTurn:
+		return []ltp.Wake{ltp.WokenByTimer, ltp.WokenByTurn}
+	}
+	return []ltp.Wake{ltp.WokenBySignal, ltp.WokenByTimer}
+}
+
+// question checks that what was asked follows from what the order is and has met.
+func (o *ordered) question(p *Request) *fault {
+	q := p.Asked
+	want := ltp.Request{HighRisk: p.Order.Risk == ltp.HighRisk, Replay: p.Attempt > 1, InLine: q.InLine, Listed: q.Listed, Paused: q.Paused}
+	switch p.Woken {
+	case ltp.WokenByFailure:
+		want.Failed, want.FailedUnder, want.FailedEpoch, want.Listed = true, o.last.Component, o.last.Epoch, false
+	case ltp.WokenByFence:
+		want.Replay, want.InLine, want.Listed = o.asked.Asked.Replay, o.asked.Asked.InLine, false
+	case ltp.WokenByTurn:
+		want.InLine, want.Listed = false, false
+	case ltp.WokenByTimer:
+	default:
+		want.Listed = false
+	}
+	if o.asked != nil && q.InLine && !o.asked.Asked.InLine {
+		return broken(CheckReplay, "order %s awaits its turn, which had come before", p.Order.ID)
+	}
+	if !same(q, want) {
+		return broken(CheckReplay, "what order %s asks does not follow from what it is and has met", p.Order.ID)
 	}
 	return nil
 }
@@ -126,24 +161,18 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 	if f := o.under(r, p); f != nil {
 		return f
 	}
-	if late := p.RecordedMs - f.TS; late > 0 {
-		r.late, r.latest = r.late+1, max(r.latest, late)
+	if f := r.routedInTime(o, f.TS, p); f != nil {
+		return f
 	}
 	if !p.Admissible {
 		o.deferred = p.Reason
 	}
-	o.last, o.used = p, false
-	o.attempts.Routed(p.Component, p.Epoch)
+	o.last, o.used, o.unknown, o.waits = p, false, false, false
 	return named(f.ID, ltp.ResponseFrameID(p.OrderID, o.attempt))
 }
 
 // under checks what an answer is based on. The answer before is still the last.
 func (o *ordered) under(r *rules, p *Response) *fault {
-	q := ltp.Request{HighRisk: o.about.Risk == ltp.HighRisk, Replay: o.attempt > 1, InLine: o.inLine}
-	q.Listed = o.woken == ltp.WokenByTimer && p.Reason == ltp.ReasonAwaitsReplay
-	if o.attempt > 1 && o.last.Admissible {
-		q.Failed, q.FailedUnder, q.FailedEpoch = true, o.last.Component, o.last.Epoch
-	}
 	switch {
 	case p.Blind && p.State != ltp.Unknown:
 		return broken(CheckRouting, "what cannot be seen is UNKNOWN, and not %s", p.State)
@@ -152,7 +181,7 @@ func (o *ordered) under(r *rules, p *Response) *fault {
 			return f
 		}
 	}
-	if f := r.decided(p, q); f != nil {
+	if f := r.decided(p, o.asked.Asked); f != nil {
 		return f
 	}
 	if c := r.components[p.Component]; c != nil && p.Admissible && c.epoch != p.Epoch {
@@ -165,45 +194,94 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 	if f := o.open(p.OrderID); f != nil {
 		return f
 	}
+	if noAnswer(*p) {
+		return o.noAnswer(f, p)
+	}
+	x := o.about.External
 	switch {
 	case o.used && o.last != nil && p.RequestFrameID == o.last.RequestFrameID:
 		return broken(CheckExecution, "order %s is executed twice on one EXECUTE", p.OrderID)
 	case o.last == nil || p.RequestFrameID != o.last.RequestFrameID || !o.last.Admissible:
 		return broken(CheckExecution, "order %s is executed, and no EXECUTE admitted it", p.OrderID)
-	case p.EndedMs == 0 && (p.Error != "" || p.CommittedMs != 0):
-		return broken(CheckExecution, "it has a result, and has not ended")
-	case p.Confirm && (o.attempts.Failed < ltp.MaxAttempts || p.BegunMs != 0 || p.done() != p.Repeated):
-		return broken(CheckExecution, "order %s is looked up, and that was not due", p.OrderID)
-	case p.done() && !p.Confirm && (p.BegunMs == 0 || p.CommittedMs < p.BegunMs || p.Fence == nil):
+	case o.withdrawn != nil:
+		return broken(CheckExecution, "order %s is executed after it was withdrawn", p.OrderID)
+	case (p.Result == "") != (p.RecordedMs == 0), p.Result == "" && !x, p.Result != "" && !p.Result.Valid():
+		return broken(CheckExecution, "it has the result %q, recorded at %d", p.Result, p.RecordedMs)
+	case p.done() && (p.Attempt == "" || p.CommittedMs == 0 || p.Fence == nil || !p.Repeated && p.BegunMs == 0):
 		return broken(CheckExecution, "it succeeded, and does not say when it wrote and under what")
+	case p.done() && !p.Repeated && p.Attempt != p.RequestFrameID:
+		return broken(CheckExecution, "the receipt names %s, and it is of %s", p.Attempt, p.RequestFrameID)
 	case p.BegunMs > 0 && (p.Fence == nil || !p.Fence.State.Fit()):
 		return broken(CheckExecution, "a write of order %s was begun while unfit", p.OrderID)
+	case p.BegunMs > 0 && !x && !slices.Contains(p.Given, p.Fence.Epoch):
+		return broken(CheckExecution, "a write of order %s was begun under epoch %d, and its task was given %v", p.OrderID, p.Fence.Epoch, p.Given)
 	}
 	if p.Fence != nil && p.BegunMs > 0 {
 		if f := r.based(CheckExecution, p.Fence.Component, p.Fence.State, p.Fence.Epoch); f != nil {
 			return f
 		}
+		if f := r.wroteInTime(o, p); f != nil {
+			return f
+		}
 	}
-	o.used, o.running, o.done, o.final = true, p.EndedMs == 0, p.done(), p.Error
-	o.count(p)
+	o.used, o.unknown, o.running, o.done, o.final = true, false, p.Result == "", p.done(), p.Result
+	o.withdrawn = p.Withdrawn
+	switch p.Result {
+	case ltp.ResultUnavailable, ltp.ResultUnknown:
+		o.failed++
+	}
 	return named(f.ID, p.RequestFrameID+"/execution")
 }
 
-// count counts an attempt that failed, as the order itself did.
-func (o *ordered) count(p *Execution) {
+// noAnswer is an attempt of which nothing is known, not even whether its fence admitted it.
+func (o *ordered) noAnswer(f Frame, p *Execution) *fault {
+	is, next := ltp.RequestFrameID(p.OrderID, o.attempt), ltp.RequestFrameID(p.OrderID, o.attempt+1)
 	switch {
-	case p.Confirm, p.EndedMs == 0, p.done(), p.Error == trace.Rejected, p.Error == trace.Unavailable && p.BegunMs == 0:
-	default:
-		o.attempts.Fail(time.UnixMilli(p.EndedMs))
+	case o.last == nil || p.RequestFrameID != is && p.RequestFrameID != next || p.RequestFrameID == is && (!o.last.Admissible || o.used):
+		return broken(CheckExecution, "order %s was to be executed under %s, and that was not due", p.OrderID, p.RequestFrameID)
+	case p.done() || p.RecordedMs == 0:
+		return broken(CheckExecution, "an attempt without an answer has a result")
 	}
+	o.used, o.unknown, o.final = true, true, p.Result
+	o.failed++
+	return named(f.ID, p.RequestFrameID+"/no-answer")
 }
 
-// setAside reports whether the order may have been rejected without having been refused:
-// for failing again and again while its component was fit, or since it was looked for
-// and not found after that.
-func (o *ordered) setAside() bool {
-	spent := o.attempts.Failed >= ltp.MaxAttempts
-	return spent && (o.last.Reason == ltp.ReasonExecuteUnavailable || o.used && o.final == trace.Absent)
+func (o *ordered) withdrawal(r *rules, f Frame, p *Withdrawal) *fault {
+	if f := o.open(p.OrderID); f != nil {
+		return f
+	}
+	o.withdrawals++
+	switch {
+	case p.No != o.withdrawals:
+		return broken(CheckIdentity, "withdrawal %d of order %s stands where withdrawal %d should", p.No, p.OrderID, o.withdrawals)
+	case o.done || o.running || o.withdrawn != nil:
+		return broken(CheckEnd, "order %s is to be %s after it was executed or withdrawn, or while it is executed", p.OrderID, p.Asked.State)
+	case o.about.External:
+		return broken(CheckEnd, "order %s is withdrawn from the order database, which does not execute it", p.OrderID)
+	}
+	o.waits = false
+	switch {
+	case p.Found == ltp.FoundOrder && p.Attempt != "":
+		o.done = true
+	case p.Found == ltp.FoundTombstone && p.Tombstone != nil:
+		o.withdrawn = p.Tombstone
+	case p.Found == ltp.FoundUnwritten && p.Fence != nil:
+		f := ltp.Fence{Component: p.Fence.Component, State: p.Fence.State, Epoch: p.Fence.Epoch, LastFit: p.Fence.LastFit}
+		if o.attempt > 0 && !f.Unwritten(ltp.Stamp{Epoch: o.about.StampEpoch}) {
+			return broken(CheckEnd, "%s in epoch %d, last fit in epoch %d, does not show that order %s was not written: it was accepted in epoch %d",
+				f.State, f.Epoch, f.LastFit, p.OrderID, o.about.StampEpoch)
+		}
+		if f := r.based(CheckEnd, f.Component, f.State, f.Epoch); f != nil {
+			return f
+		}
+		o.withdrawn = &p.Asked
+	case p.Found == ltp.FoundNothing:
+		o.waits = true
+	default:
+		return broken(CheckEnd, "it is %s, and does not say what shows that", p.Found)
+	}
+	return named(f.ID, withdrawalID(p.OrderID, p.No))
 }
 
 func (o *ordered) note(f Frame, p *OrderNote) *fault {
@@ -223,7 +301,7 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 		return f
 	}
 	unanswered := o.attempt > 0 && (o.last == nil || o.last.RequestFrameID != ltp.RequestFrameID(id, o.attempt))
-	owed := !unanswered && o.last != nil && o.last.Admissible && !o.used
+	owed := !unanswered && o.last != nil && o.last.Admissible && !o.used && (p.State == ltp.Executed || p.State == ltp.Rejected)
 	c := r.covers
 	switch {
 	case o.attempt > 0 && !same(p.Order, o.about):
@@ -234,7 +312,7 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 		return broken(CheckEnd, "order %s cannot be %s, pending %t", id, p.State, p.Pending)
 	case p.Entries != o.entries:
 		return broken(CheckEnd, "order %s has %d entries, and its last says %d", id, o.entries, p.Entries)
-	case owed && p.State != ltp.Terminated && !p.Pending:
+	case owed && !o.done && o.withdrawn == nil:
 		return broken(CheckExecution, "order %s ended %s, and its EXECUTE was never carried out", id, p.State)
 	case !slices.Contains(p.Order.DependsOn, c.Component):
 		return broken(CheckCoverage, "order %s does not depend on %s", id, c.Component)
@@ -248,21 +326,27 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 	return named(f.ID, endID(id))
 }
 
-// mismatch says why an order cannot have ended as p says.
+// mismatch says why an order cannot be as p says.
 func (o *ordered) mismatch(p *End) string {
-	waits := o.last != nil && !o.last.Admissible
+	waits := o.waits || o.last != nil && !o.last.Admissible
+	if o.withdrawn != nil && p.State != ltp.Terminated && p.State != o.withdrawn.State {
+		return fmt.Sprintf("it was withdrawn as %s", o.withdrawn.State)
+	}
 	switch p.State {
 	case ltp.Executed:
 		if !o.done {
 			return "no execution succeeded"
 		}
 	case ltp.Rejected:
-		if refused := o.used && o.final == trace.Rejected; !refused && (o.last == nil || !o.setAside()) {
+		if o.done || o.withdrawn == nil && !(p.Order.External && (o.final == ltp.ResultRefused || o.failed >= ltp.MaxAttempts)) {
 			return "no execution was refused"
 		}
 	case ltp.Cancelled, ltp.Expired:
-		if o.done || o.running {
+		switch {
+		case o.done || o.running:
 			return "it was executed"
+		case o.withdrawn == nil && !p.Order.External && o.attempt > 0 && !o.asked.Asked.InLine:
+			return "nothing shows that it was not executed"
 		}
 	case ltp.Deferred:
 		if !waits {

@@ -14,7 +14,10 @@ import (
 func asks(t *trace.OrderTrace, at time.Time, why ltp.Reason, s ltp.State, epoch int64) {
 	id, n := t.Order.ID, len(t.Frames)/2+1
 	source := ltp.Source{RunID: t.RunID, EventID: int64(5 * n)}
-	q := &ltp.RouteRequest{OrderID: id, Attempt: n}
+	q := &ltp.RouteRequest{OrderID: id, Attempt: n, Asked: ltp.Request{Replay: n > 1, Listed: n > 1 && why == ltp.ReasonAwaitsReplay}}
+	if why == ltp.ReasonReplayPaused {
+		q.Asked.Paused = []string{ltp.DefaultComponent}
+	}
 	if n > 1 {
 		q.Replay, q.OriginalFrameID, q.Woken = true, ltp.RequestFrameID(id, 1), ltp.WokenByTimer
 		q.DeferredReason = t.Frames[len(t.Frames)-1].Response.Reason

@@ -38,7 +38,7 @@ type Coverage struct {
 	FromMs int64 `json:"from_ms"`
 	ToMs   int64 `json:"to_ms,omitempty"`
 	Orders int   `json:"orders"`
-	// Gaps is how many entries tell of something that should be here and is not.
+	// Gaps is how many entries name something that should be here and is not.
 	Gaps int `json:"gaps"`
 	// Runs are the runs of the component's Orientation workflow, by their Temporal run
 	// ids, that the file was derived from, oldest first.
@@ -102,6 +102,7 @@ type Held struct {
 	Component string    `json:"component"`
 	State     ltp.State `json:"state"`
 	Epoch     int64     `json:"epoch"`
+	LastFit   int64     `json:"last_fit,omitempty"`
 	Reason    string    `json:"reason,omitempty"`
 	SinceMs   int64     `json:"since_ms"`
 	Observer  string    `json:"observer,omitempty"`
@@ -144,24 +145,31 @@ type Request struct {
 	Woken         ltp.Wake       `json:"woken,omitempty"`
 	Metadata      *Metadata      `json:"metadata,omitempty"`
 	ReplayContext *ReplayContext `json:"replay_context,omitempty"`
-	// InLine says that earlier orders of the order's ordering key had not ended.
-	InLine bool `json:"in_line,omitempty"`
-	// RecordedMs is when Temporal recorded the routing. The frame's own time is earlier
-	// where the orientation that the answer is based on was replaced before.
-	RecordedMs int64 `json:"recorded_ms"`
-	Source     Event `json:"source"`
+	// Asked is the question as it was recorded, which the decision table answers.
+	Asked ltp.Request `json:"asked"`
+	// AskedMs is when the workflow asked, by Temporal's clock as of the start of its task.
+	// The frame's own time is earlier where the orientation that the answer is based on
+	// was replaced before.
+	AskedMs int64 `json:"asked_ms"`
+	Source  Event `json:"source"`
 }
 
-// Order is what a file tells of an order: not who gave it, and not what is in it, but
+// Order is what a file says of an order: not who gave it, and not what is in it, but
 // the hash of all that (ltp.Order.ContentHash).
 type Order struct {
 	ID          string   `json:"id"`
 	AmountMinor int64    `json:"amount_minor"`
 	Currency    string   `json:"currency"`
 	Risk        ltp.Risk `json:"risk,omitempty"`
-	DependsOn   []string `json:"depends_on"`
-	Content     string   `json:"content_sha256"`
-	AcceptedMs  int64    `json:"accepted_ms"`
+	// DependsOn are the components that must be fit, with the one that is written to.
+	DependsOn []string `json:"depends_on"`
+	// External orders are executed by an activity of the user's.
+	External bool `json:"external,omitempty"`
+	// StampEpoch is the epoch of the written component that the door read before it
+	// accepted the order; 0 is none.
+	StampEpoch int64  `json:"stamp_epoch,omitempty"`
+	Content    string `json:"content_sha256"`
+	AcceptedMs int64  `json:"accepted_ms"`
 }
 
 // Metadata and ReplayContext name the request that a replay replays.
@@ -195,8 +203,9 @@ type Response struct {
 	Capabilities []string  `json:"capabilities"`
 	Branches     []Branch  `json:"branches"`
 	Selection    string    `json:"selection"`
-	RecordedMs   int64     `json:"recorded_ms"`
-	Source       Event     `json:"source"`
+	// RecordedMs is the time of the event that recorded the answer, by Temporal's clock.
+	RecordedMs int64 `json:"recorded_ms"`
+	Source     Event `json:"source"`
 }
 
 // Branch is a way that was open, or not.
@@ -206,45 +215,88 @@ type Branch struct {
 	Status     string `json:"status"`
 }
 
-// Snapshot is the payload of a focus_snapshot, which tells of everything for which LTP
-// has no frame: exactly one of its fields from Execution on is set.
+// Snapshot is the payload of a focus_snapshot, which holds everything for which LTP has
+// no frame: exactly one of its fields from Execution on is set.
 type Snapshot struct {
 	// Drift is 0 if every order has ended and nothing is missing, and else 1;
 	// FocusMomentum is 1 less that. Only the closing entry has them.
-	Drift         *int       `json:"drift,omitempty"`
-	FocusMomentum *int       `json:"focus_momentum,omitempty"`
-	Execution     *Execution `json:"execution,omitempty"`
-	Note          *OrderNote `json:"note,omitempty"`
-	End           *End       `json:"end,omitempty"`
-	Gap           *trace.Gap `json:"gap,omitempty"`
-	Closing       *Counts    `json:"closing,omitempty"`
+	Drift         *int        `json:"drift,omitempty"`
+	FocusMomentum *int        `json:"focus_momentum,omitempty"`
+	Execution     *Execution  `json:"execution,omitempty"`
+	Withdrawal    *Withdrawal `json:"withdrawal,omitempty"`
+	Note          *OrderNote  `json:"note,omitempty"`
+	End           *End        `json:"end,omitempty"`
+	Gap           *trace.Gap  `json:"gap,omitempty"`
+	Closing       *Counts     `json:"closing,omitempty"`
 }
 
-// Execution is one run of Execute; see trace.Execution.
+// Execution is one attempt to execute an order; see trace.Execution.
 type Execution struct {
-	OrderID        string               `json:"order_id"`
-	RequestFrameID string               `json:"request_frame_id"`
-	ScheduledMs    int64                `json:"scheduled_ms"`
-	StartedMs      int64                `json:"started_ms,omitempty"`
-	EndedMs        int64                `json:"ended_ms,omitempty"` // 0 while it runs
-	Worker         string               `json:"worker,omitempty"`
-	BegunMs        int64                `json:"begun_ms,omitempty"`
-	CommittedMs    int64                `json:"committed_ms,omitempty"`
-	Fence          *Fence               `json:"fence,omitempty"`
-	Confirm        bool                 `json:"confirm,omitempty"` // it looked, and wrote nothing
-	Repeated       bool                 `json:"repeated,omitempty"`
-	Error          trace.ExecutionError `json:"error,omitempty"`
-	Message        string               `json:"message,omitempty"`
-	Source         Event                `json:"source"`
+	OrderID        string     `json:"order_id"`
+	RequestFrameID string     `json:"request_frame_id"`
+	Result         ltp.Result `json:"result,omitempty"` // empty while it runs
+	// Given are the epochs of the written component under which the task might write.
+	Given []int64 `json:"given,omitempty"`
+	Fence *Fence  `json:"fence,omitempty"`
+	// BegunMs, EndedMs and CommittedMs are by the worker's clock: when the write began, when
+	// its answer came, and when the write was acknowledged, or found.
+	BegunMs     int64  `json:"begun_ms,omitempty"`
+	EndedMs     int64  `json:"ended_ms,omitempty"`
+	CommittedMs int64  `json:"committed_ms,omitempty"`
+	Worker      string `json:"worker,omitempty"`
+	// Attempt is the request_frame_id that the receipt names; Repeated says that an earlier
+	// attempt had written the order already, and that it is of that one.
+	Attempt   string  `json:"receipt_attempt,omitempty"`
+	Repeated  bool    `json:"repeated,omitempty"`
+	Withdrawn *Ending `json:"withdrawn,omitempty"`
+	Message   string  `json:"message,omitempty"`
+	// TaskMs is the start of the workflow task that asked, and RecordedMs the time of the
+	// event that recorded it, 0 while it runs; ScheduledMs and StartedMs are of an activity
+	// of the user's. All are by Temporal's clock.
+	TaskMs      int64 `json:"task_ms"`
+	RecordedMs  int64 `json:"recorded_ms,omitempty"`
+	ScheduledMs int64 `json:"scheduled_ms,omitempty"`
+	StartedMs   int64 `json:"started_ms,omitempty"`
+	Source      Event `json:"source"`
 }
 
-func (x Execution) done() bool { return x.EndedMs > 0 && x.Error == "" }
+func (x Execution) done() bool { return x.Result == ltp.ResultExecuted }
 
-// Fence is the orientation that a write began under, or was not begun under.
+// Withdrawal is one try to end an order without executing it; see trace.Withdrawal.
+type Withdrawal struct {
+	OrderID string `json:"order_id"`
+	No      int    `json:"no"` // from 1
+	Asked   Ending `json:"asked"`
+	// Found is what the worker's reading, or the order database, said.
+	Found ltp.Found `json:"found"`
+	Fence *Fence    `json:"fence,omitempty"`
+	Blind bool      `json:"blind,omitempty"`
+	// Tombstone is what that said, and Attempt the request_frame_id in the receipt of the
+	// order's row.
+	Tombstone *Ending `json:"tombstone,omitempty"`
+	Attempt   string  `json:"receipt_attempt,omitempty"`
+	EndedMs   int64   `json:"ended_ms,omitempty"`
+	Worker    string  `json:"worker,omitempty"`
+	Message   string  `json:"message,omitempty"`
+	// TaskMs, RecordedMs and Source are as those of an Execution.
+	TaskMs     int64 `json:"task_ms"`
+	RecordedMs int64 `json:"recorded_ms"`
+	Source     Event `json:"source"`
+}
+
+// Ending is how an order is to end, or ended, without being executed.
+type Ending struct {
+	State  ltp.OrderState `json:"state"`
+	Reason string         `json:"reason,omitempty"`
+}
+
+// Fence is the orientation that a write began under, or was not begun under, asked for at
+// ReadMs by the worker's clock.
 type Fence struct {
 	Component string    `json:"component"`
 	State     ltp.State `json:"state"`
 	Epoch     int64     `json:"epoch"`
+	LastFit   int64     `json:"last_fit,omitempty"`
 	ReadMs    int64     `json:"read_ms,omitempty"`
 }
 
@@ -279,6 +331,7 @@ type Counts struct {
 	Replays      int                    `json:"replays"` // of the requests
 	Decisions    map[ltp.Decision]int   `json:"decisions"`
 	Executions   int                    `json:"executions"`
+	Withdrawals  int                    `json:"withdrawals"`
 	Written      int                    `json:"written"` // executions that wrote the order
 	Ends         map[ltp.OrderState]int `json:"ends"`    // orders by where they are
 	Pending      int                    `json:"pending"`
@@ -317,6 +370,8 @@ func (c *Counts) snapshot(p *Snapshot) {
 		if p.Execution.done() && !p.Execution.Repeated {
 			c.Written++
 		}
+	case p.Withdrawal != nil:
+		c.Withdrawals++
 	case p.Note != nil:
 		c.Notes++
 	case p.Gap != nil:
@@ -388,7 +443,7 @@ func (r Request) complete() *Request {
 
 func heldOf(o ltp.Orientation) Held {
 	h := Held{
-		Component: o.Component, State: o.State, Epoch: o.Epoch, Reason: o.Reason,
+		Component: o.Component, State: o.State, Epoch: o.Epoch, LastFit: o.LastFit, Reason: o.Reason,
 		SinceMs: ms(o.Since), Observer: o.Observer, Evidence: evidenceOf(o.Evidence),
 	}
 	if o.Hold != nil {
@@ -410,20 +465,48 @@ func evidenceOf(e ltp.Evidence) *Evidence {
 
 func executionOf(orderID string, x trace.Execution) *Execution {
 	e := &Execution{
-		OrderID: orderID, RequestFrameID: x.RequestFrameID, ScheduledMs: ms(x.ScheduledAt), StartedMs: ms(x.StartedAt),
-		EndedMs: ms(x.EndedAt), Worker: x.Worker, BegunMs: ms(x.BegunAt), CommittedMs: ms(x.CommittedAt),
-		Confirm: x.Confirm, Repeated: x.Repeated, Error: x.Error, Message: x.Message, Source: eventOf(x.Source),
+		OrderID: orderID, RequestFrameID: x.RequestFrameID, Result: x.Result, Given: x.Given, Fence: fenceOf(x.Fence),
+		BegunMs: ms(x.BegunAt), EndedMs: ms(x.EndedAt), CommittedMs: ms(x.CommittedAt()), Worker: x.Worker,
+		Repeated: x.Repeated(), Withdrawn: endingOf(x.Withdrawn), Message: x.Error,
+		TaskMs: ms(x.TaskAt), RecordedMs: ms(x.RecordedAt), ScheduledMs: ms(x.ScheduledAt), StartedMs: ms(x.StartedAt), Source: eventOf(x.Source),
 	}
-	if x.Fence != (ltp.Fence{}) {
-		e.Fence = &Fence{x.Fence.Component, x.Fence.State, x.Fence.Epoch, ms(x.Fence.ReadAt)}
+	if x.Receipt != nil {
+		e.Attempt = x.Receipt.Attempt
 	}
 	return e
+}
+
+func withdrawalOf(orderID string, no int, w trace.Withdrawal) *Withdrawal {
+	e := &Withdrawal{
+		OrderID: orderID, No: no, Asked: *endingOf(&w.Asked), Found: w.Found, Fence: fenceOf(w.Fence), Blind: w.Blind,
+		Tombstone: endingOf(w.End), EndedMs: ms(w.EndedAt), Worker: w.Worker, Message: w.Error,
+		TaskMs: ms(w.TaskAt), RecordedMs: ms(w.RecordedAt), Source: eventOf(w.Source),
+	}
+	if w.Receipt != nil {
+		e.Attempt = w.Receipt.Attempt
+	}
+	return e
+}
+
+func endingOf(e *ltp.Ending) *Ending {
+	if e == nil {
+		return nil
+	}
+	return &Ending{e.State, e.Reason}
+}
+
+func fenceOf(f ltp.Fence) *Fence {
+	if f == (ltp.Fence{}) {
+		return nil
+	}
+	return &Fence{f.Component, f.State, f.Epoch, f.LastFit, ms(f.ReadAt)}
 }
 
 func orderOf(t trace.OrderTrace) Order {
 	return Order{
 		ID: t.Order.ID, AmountMinor: t.Order.AmountMinor(), Currency: t.Order.Currency, Risk: t.Order.Risk,
-		DependsOn: t.Order.Components(), Content: t.Order.ContentHash(), AcceptedMs: ms(t.AcceptedAt),
+		DependsOn: t.Order.Gate(t.Execution), External: t.Execution.External(), StampEpoch: t.Stamp.Epoch,
+		Content: t.Order.ContentHash(), AcceptedMs: ms(t.AcceptedAt),
 	}
 }
 

@@ -80,6 +80,8 @@ func (e Entry) of() string {
 		return p.OrderID
 	case *Snapshot:
 		switch {
+		case p.Withdrawal != nil:
+			return p.Withdrawal.OrderID
 		case p.Execution != nil:
 			return p.Execution.OrderID
 		case p.Note != nil:

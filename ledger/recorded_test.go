@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"iter"
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	historypb "go.temporal.io/api/history/v1"
 	"golang.org/x/mod/sumdb/note"
@@ -15,6 +17,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 // recorded is a Temporal that holds recorded histories.
@@ -79,13 +82,77 @@ func histories(t testing.TB, orientations []string, orders ...string) recorded {
 	return r
 }
 
-// outage is one real incident, the second of its component, with an order of every
-// kind: R1 and R3 were executed, R2 rejected, R4 deferred and replayed, R5 cancelled, R6
-// expired.
+// outage is a component with a start-up, an outage, and a hold that froze intake, and an
+// order of every kind: in its second incident R1 and R3 were executed, R2 rejected, R4
+// deferred and replayed, R5 cancelled, R6 expired; in the third, R7 was frozen and released.
 func outage(t testing.TB) recorded {
-	return histories(t, []string{"orientation-through-an-incident"},
-		"order-executed-at-once", "order-rejected", "order-execute-unavailable", "order-deferred-and-replayed",
-		"order-cancelled", "order-expired", "order-frozen-and-released")
+	t.Helper()
+	c := trace.OrientationTrace{Component: ltp.DefaultComponent, BeginsAt: clock("14:00:00")}
+	for i, is := range []struct {
+		at     string
+		state  ltp.State
+		reason string
+	}{
+		{"14:00:00", ltp.Unknown, "never observed"}, {"14:00:01", ltp.Recovering, "DB write latency normal"}, {"14:00:02", ltp.Stable, "Deferred backlog drained"},
+		{"14:30:00", ltp.Unstable, "DB Write Latency > 5000ms"}, {"14:30:45", ltp.Recovering, "DB leader elected"}, {"14:30:50", ltp.Stable, "Deferred backlog drained"},
+		{"14:40:00", ltp.Unstable, "held by ann: a leak"}, {"14:41:00", ltp.Recovering, "released by ann"}, {"14:41:05", ltp.Stable, "Deferred backlog drained"},
+	} {
+		epoch := int64(i + 1)
+		o := ltp.Orientation{Component: c.Component, State: is.state, Epoch: epoch, LastFit: epoch - 1, Reason: is.reason, Since: clock(is.at)}
+		if o.State.Fit() {
+			o.LastFit = epoch
+		}
+		if epoch == 7 {
+			o.Hold = &ltp.Hold{By: "ann", Why: "a leak", Since: o.Since, Freeze: true}
+		}
+		c.Frames = append(c.Frames, ltp.Frame{
+			ID: fmt.Sprintf("%s@%d", c.Component, epoch), Type: ltp.FrameOrientation, At: o.Since, Orientation: &o,
+			Source: ltp.Source{WorkflowID: "orientation/orders-db", RunID: "run-1", EventID: 10 * epoch},
+		})
+	}
+	for i, at := range []string{"14:29:59", "14:30:44", "14:30:45", "14:30:46", "14:30:50", "14:40:00"} {
+		c.Notes = append(c.Notes, trace.Note{
+			At: clock(at), Kind: trace.NoteObserver, By: "observer-1", Text: "sees how it is", Source: ltp.Source{RunID: "run-1", EventID: int64(100 + i)},
+		})
+	}
+	r := recorded{components: map[string]trace.OrientationTrace{c.Component: c}}
+	accept := func(o ltp.Order, at string, s ltp.State, epoch int64) *tracetest.Order {
+		o.Customer, o.Currency, o.Lines = "c-17", "USD", []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}
+		return tracetest.New(ltp.NewProgress(o, ltp.Execution{}, ltp.Stamp{Epoch: epoch, State: s}, nil), clock(at)).Hold(s, epoch)
+	}
+	add := func(o *tracetest.Order) {
+		t.Helper()
+		found, err := trace.OrderFrames(o.Events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.orders = append(r.orders, trace.Found{Trace: found, Events: o.Events})
+	}
+	add(accept(ltp.Order{ID: "R0"}, "14:00:10", ltp.Stable, 3).Work())
+	add(accept(ltp.Order{ID: "R1"}, "14:29:40", ltp.Stable, 3).Work())
+	o := accept(ltp.Order{ID: "R2"}, "14:29:45", ltp.Stable, 3)
+	o.Writes = []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}
+	add(o.Work())
+	o = accept(ltp.Order{ID: "R3"}, "14:29:50", ltp.Stable, 3)
+	o.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: "connection refused"}}
+	add(o.Work().Fires().Work())
+	add(accept(ltp.Order{ID: "R4"}, "14:30:10", ltp.Unstable, 4).Work().At(clock("14:30:46")).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work())
+	add(accept(ltp.Order{ID: "R5"}, "14:30:20", ltp.Unstable, 4).Work().After(time.Second).Cancel("shop@node-1").Work())
+	add(accept(ltp.Order{ID: "R6", Deadline: clock("14:30:40")}, "14:30:21", ltp.Unstable, 4).Work().Fires().Work())
+	o = accept(ltp.Order{ID: "R7"}, "14:40:10", ltp.Unstable, 7)
+	held := o.Board[c.Component]
+	held.Hold = &ltp.Hold{By: "ann", Why: "a leak", Freeze: true}
+	o.Board[c.Component] = held
+	add(o.Work().At(clock("14:41:01")).Hold(ltp.Recovering, 8).Release(ltp.Recovering, 8).Work())
+	return r
+}
+
+func clock(s string) time.Time {
+	t, err := time.Parse("2006-01-02 15:04:05", "2026-05-20 "+s)
+	if err != nil {
+		panic(err)
+	}
+	return t
 }
 
 // file is an export and what it takes to verify it.
@@ -95,9 +162,15 @@ type file struct {
 	checkpoint []byte
 	signer     note.Signer
 	key        note.Verifier
+	public     string
 }
 
 func newKey(t testing.TB, name string) (note.Signer, note.Verifier) {
+	signer, key, _ := newKeyPair(t, name)
+	return signer, key
+}
+
+func newKeyPair(t testing.TB, name string) (note.Signer, note.Verifier, string) {
 	t.Helper()
 	private, public, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
@@ -111,7 +184,7 @@ func newKey(t testing.TB, name string) (note.Signer, note.Verifier) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer, key
+	return signer, key, public
 }
 
 func export(t testing.TB, r recorded, incident int) file {
@@ -122,7 +195,7 @@ func export(t testing.TB, r recorded, incident int) file {
 		t.Fatal(err)
 	}
 	f := file{export: x, lines: bytes.Split(bytes.TrimSuffix(b.Bytes(), []byte("\n")), []byte("\n"))}
-	f.signer, f.key = newKey(t, ledger.DefaultKeyName)
+	f.signer, f.key, f.public = newKeyPair(t, ledger.DefaultKeyName)
 	if f.checkpoint, err = ledger.SignCheckpoint(x.Coverage, x.Tree, f.signer); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/ltp-node/ltp/ledger/canonical"
 )
 
-// rules checks that what a file tells follows the rules of the protocol, entry by entry.
+// rules checks that what a file says follows the rules of the protocol, entry by entry.
 type rules struct {
 	covers     Coverage
 	counts     Counts
@@ -24,14 +24,16 @@ type rules struct {
 	ended      bool
 	closed     bool
 	unchecked  int   // answers based on an orientation that is missing
-	late       int   // answers recorded after the next orientation was published
+	late       int   // answers to what was asked after the next orientation was published
 	latest     int64 // by how much at most, in milliseconds
+	clocks     clocks
 	// alone says that one order is looked at without the orientations.
 	alone bool
 }
 
 // holding is what is held true of a component, at one point of the file.
 type holding struct {
+	frames []ltp.Frame
 	epochs map[int64]*held
 	first  int64
 	epoch  int64
@@ -102,16 +104,18 @@ func (r *rules) hello(id string, p *Hello) *fault {
 
 func (r *rules) snapshot(f Frame, p *Snapshot) *fault {
 	set := 0
-	for _, is := range []bool{p.Execution != nil, p.Note != nil, p.End != nil, p.Gap != nil, p.Closing != nil} {
+	for _, is := range []bool{p.Execution != nil, p.Withdrawal != nil, p.Note != nil, p.End != nil, p.Gap != nil, p.Closing != nil} {
 		if is {
 			set++
 		}
 	}
 	switch {
 	case set != 1 || (p.Closing == nil) != (p.Drift == nil) || (p.Drift == nil) != (p.FocusMomentum == nil):
-		return broken(CheckForm, "a focus_snapshot tells of one thing")
+		return broken(CheckForm, "a focus_snapshot holds one thing")
 	case p.Execution != nil:
 		return r.order(p.Execution.OrderID).execution(r, f, p.Execution)
+	case p.Withdrawal != nil:
+		return r.order(p.Withdrawal.OrderID).withdrawal(r, f, p.Withdrawal)
 	case p.Note != nil:
 		return r.order(p.Note.OrderID).note(f, p.Note)
 	case p.End != nil:
@@ -147,7 +151,7 @@ func difference(said, are Counts) string {
 
 var missingEpochs = regexp.MustCompile(`^orientation of (\S+) in epochs? (\d+)(?: to (\d+))?$`)
 
-// missing notes what a gap tells of orientations.
+// missing notes what a gap says of orientations.
 func (r *rules) missing(what string) {
 	m := missingEpochs.FindStringSubmatch(what)
 	if m == nil {
@@ -193,6 +197,7 @@ func (r *rules) orientation(f Frame, p *Orientation) *fault {
 		now.plain = true
 	}
 	c.epoch = h.Epoch
+	c.frames = append(c.frames, ltp.Frame{ID: f.ID, At: at(f.TS), Orientation: &ltp.Orientation{Component: h.Component, State: h.State, Epoch: h.Epoch}})
 	if h.Component == r.covers.Component {
 		r.began = r.began || (f.TS == r.covers.BeganMs && h.State != ltp.Stable)
 		r.ended = r.ended || (f.TS == r.covers.EndedMs && h.State == ltp.Stable)
@@ -242,7 +247,7 @@ func allowed(from, to ltp.State) bool {
 	return false
 }
 
-// based checks the orientation that something was said under.
+// based checks the orientation that something rests on.
 func (r *rules) based(check CheckName, component string, state ltp.State, epoch int64) *fault {
 	if r.alone {
 		return nil
@@ -270,10 +275,6 @@ func (r *rules) decided(p *Response, q ltp.Request) *fault {
 	o := ltp.Orientation{Component: p.Component, State: p.State, Epoch: p.Epoch}
 	decision, reason := ltp.Decide(o, q)
 	if plain && p.Decision == decision && p.Reason == reason {
-		return nil
-	}
-	// Whether an operator had paused the replay does not stand in the orientation.
-	if d, why := (ltp.Steering{Paused: true}).Decide(o, q); plain && p.Decision == d && p.Reason == why {
 		return nil
 	}
 	if frozen && p.Decision == ltp.Freeze && p.Reason == ltp.ReasonFrozen {
@@ -316,7 +317,7 @@ func (r *rules) finish() *fault {
 	return nil
 }
 
-// said tells what held, where nothing is broken.
+// said is what held, where nothing is broken.
 func (r *rules) said() []Checked {
 	c := r.counts
 	routing := fmt.Sprintf("%d requests, each answered under an orientation of the file", c.Requests)
@@ -324,11 +325,11 @@ func (r *rules) said() []Checked {
 		routing += fmt.Sprintf("; %d rest on orientations that are named as missing", r.unchecked)
 	}
 	if r.late > 0 {
-		routing += fmt.Sprintf("; %d recorded up to %d ms after the next was published", r.late, r.latest)
+		routing += fmt.Sprintf("; %d asked up to %d ms after the next was published", r.late, r.latest)
 	}
 	coverage := fmt.Sprintf("incident %d of %s, %d orders", r.covers.Incident, r.covers.Component, c.Orders)
 	if c.Gaps > 0 {
-		coverage += fmt.Sprintf("; %d gaps are named: what they tell of is not here", c.Gaps)
+		coverage += fmt.Sprintf("; %d gaps are named: what they name is not here", c.Gaps)
 	}
 	end := fmt.Sprintf("%d orders have ended", c.Orders-c.Pending)
 	if c.Pending > 0 {

@@ -21,34 +21,56 @@ type step struct {
 }
 
 // steps are the frames of an order in the order of its history.
-func (x *exporter) steps(ctx context.Context, f trace.Found) (all []step, err error) {
-	t := f.Trace
+func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, err error) {
 	order := orderOf(t)
-	executions := map[string]trace.Execution{}
-	for _, e := range t.Executions {
-		executions[e.RequestFrameID] = e
+	place := func(s ltp.Source) [2]int64 { return [2]int64{int64(slices.Index(t.Runs, s.RunID)), s.EventID} }
+	type placed struct {
+		at    [2]int64
+		steps []step
 	}
+	var done []placed
 	for i := 0; i+1 < len(t.Frames); i += 2 {
-		request, response := t.Frames[i], t.Frames[i+1]
-		two, err := x.routing(ctx, order, request, response, f)
+		two, err := x.routing(ctx, order, t.Frames[i], t.Frames[i+1])
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, two...)
-		if e, ok := executions[request.ID]; ok {
-			at := e.EndedAt
-			if at.IsZero() {
-				at = e.ScheduledAt
-			}
-			p := &Snapshot{Execution: executionOf(order.ID, e)}
-			all = append(all, step{at, rankOther, request.ID + "/execution", ltp.FrameFocusSnapshot, p})
-			if err := x.fence(ctx, e.Fence); err != nil {
-				return nil, err
-			}
+		done = append(done, placed{place(t.Frames[i].Source), two})
+	}
+	for _, e := range t.Executions { // behind the routing that the same event holds
+		p := &Snapshot{Execution: executionOf(order.ID, e)}
+		at := e.RecordedAt
+		if at.IsZero() {
+			at = e.TaskAt
+		}
+		id := e.RequestFrameID + "/execution"
+		if noAnswer(*p.Execution) {
+			id = e.RequestFrameID + "/no-answer"
+		}
+		done = append(done, placed{place(e.Source), []step{{at, rankOther, id, ltp.FrameFocusSnapshot, p}}})
+		if err := x.fence(ctx, e.Fence); err != nil {
+			return nil, err
+		}
+	}
+	for i, w := range t.Withdrawals {
+		p := &Snapshot{Withdrawal: withdrawalOf(order.ID, i+1, w)}
+		done = append(done, placed{place(w.Source), []step{{w.RecordedAt, rankOther, withdrawalID(order.ID, i+1), ltp.FrameFocusSnapshot, p}}})
+		if err := x.fence(ctx, w.Fence); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(done, func(a, b placed) int { return slices.Compare(a.at[:], b.at[:]) })
+	for _, p := range done {
+		all = append(all, p.steps...)
+	}
+	// What one task did is recorded when the task is over: an attempt stands before the
+	// routing that it led to.
+	for i := len(all) - 2; i >= 0; i-- {
+		if all[i].kind == ltp.FrameFocusSnapshot && all[i].at.After(all[i+1].at) {
+			all[i].at = all[i+1].at
 		}
 	}
 	steady(all)
-	for i, n := range inTurn(t.Notes) {
+	for i, n := range inTurn(slices.Concat(t.Notes, lostTasks(t.Lost))) {
 		p := &Snapshot{Note: &OrderNote{order.ID, i + 1, Note{n.Kind, n.By, n.Text, eventOf(n.Source)}}}
 		all = append(all, step{n.At, rankOther, fmt.Sprintf("%s/note/%d", order.ID, i+1), ltp.FrameFocusSnapshot, p})
 	}
@@ -56,6 +78,23 @@ func (x *exporter) steps(ctx context.Context, f trace.Found) (all []step, err er
 	all = append(all, ending(t, order, len(all)+1))
 	steady(all)
 	return all, nil
+}
+
+// noAnswer reports whether nothing is known of an attempt. One that was to be made by a
+// release has the number that the next routing has, too.
+func noAnswer(x Execution) bool {
+	return x.Result == ltp.ResultUnknown && x.BegunMs == 0 && x.Worker == "" && x.ScheduledMs == 0
+}
+
+func withdrawalID(orderID string, no int) string { return fmt.Sprintf("%s/withdrawal/%d", orderID, no) }
+
+// lostTasks are notes of workflow tasks that were lost.
+func lostTasks(lost []trace.LostTask) (all []trace.Note) {
+	for _, l := range lost {
+		text := fmt.Sprintf("a workflow task was lost (%s): what was done in it stands in no history", l.Cause)
+		all = append(all, trace.Note{At: l.EndedAt, Kind: trace.NoteTask, By: l.Worker, Text: text, Source: l.Source})
+	}
+	return all
 }
 
 // steady keeps time from running backwards within an order, whatever the clocks of the
@@ -69,10 +108,10 @@ func steady(all []step) {
 	}
 }
 
-// routing are the two frames of a routing. They stand where what was said was held true:
-// not after the moment at which the next orientation was published, however long it took
-// until Temporal had recorded the answer.
-func (x *exporter) routing(ctx context.Context, order Order, request, response ltp.Frame, f trace.Found) ([]step, error) {
+// routing are the two frames of a routing. They stand where the answer was held true: not
+// after the moment at which the next orientation was published, however long it took until
+// the order asked.
+func (x *exporter) routing(ctx context.Context, order Order, request, response ltp.Frame) ([]step, error) {
 	q, r := *request.Request, *response.Response
 	held, err := x.component(ctx, r.Component)
 	if err != nil {
@@ -86,18 +125,14 @@ func (x *exporter) routing(ctx context.Context, order Order, request, response l
 	if own, ok := held.published[r.Epoch]; ok && at.Before(own) {
 		at = own
 	}
-	asked := Request{Order: order, Attempt: q.Attempt, Woken: q.Woken, InLine: q.InLine, RecordedMs: ms(request.At), Source: eventOf(request.Source)}
+	asked := Request{Order: order, Attempt: q.Attempt, Woken: q.Woken, Asked: q.Asked, AskedMs: ms(request.At), Source: eventOf(request.Source)}
 	if q.Replay {
 		asked.ReplayContext = &ReplayContext{q.OriginalFrameID, q.DeferredReason}
 	}
 	answer := Response{
 		OrderID: order.ID, RequestFrameID: request.ID, Decision: r.Decision, Reason: r.Reason,
-		Component: r.Component, State: r.State, Epoch: r.Epoch, RecordedMs: ms(response.At), Source: eventOf(response.Source),
-	}
-	if id := response.Source.EventID; id > 0 && id <= int64(len(f.Events)) {
-		if read, ok, err := trace.Routing(f.Events[id-1]); err == nil && ok {
-			answer.Blind, answer.ReadMs = read.Blind, ms(read.ReadAt)
-		}
+		Component: r.Component, State: r.State, Epoch: r.Epoch, Blind: r.Blind, ReadMs: ms(r.ReadAt),
+		RecordedMs: ms(response.At), Source: eventOf(response.Source),
 	}
 	return []step{
 		{at, rank, request.ID, ltp.FrameRouteRequest, asked.complete()},
@@ -129,8 +164,8 @@ func ending(t trace.OrderTrace, order Order, entries int) step {
 
 func endID(orderID string) string { return orderID + "/end" }
 
-// lasting makes a gap that Temporal's retention has left say the same whenever it is
-// told: the reader names the moment before which everything is gone, which moves.
+// lasting makes a gap that Temporal's retention has left the same whenever it is written:
+// the reader names the moment before which everything is gone, which moves.
 func lasting(g trace.Gap) trace.Gap {
 	if strings.HasPrefix(g.What, "orders that ended before ") {
 		g.What = "orders that ended in the window and that Temporal has forgotten since"

@@ -124,7 +124,7 @@ func stored(all []tlog.Hash) tlog.HashReaderFunc {
 func (f *forger) recount() {
 	hello, closing := f.entries[0].Frame.Payload.(*ledger.Hello), f.entries[len(f.entries)-1].Frame.Payload.(*ledger.Snapshot).Closing
 	c := *closing
-	c.Orders, c.Requests, c.Replays, c.Executions, c.Written, c.Notes, c.Orientations = 0, 0, 0, 0, 0, 0, 0
+	c.Orders, c.Requests, c.Replays, c.Executions, c.Written, c.Notes, c.Orientations, c.Withdrawals = 0, 0, 0, 0, 0, 0, 0, 0
 	c.Decisions, c.Ends, c.Entries = map[ltp.Decision]int{}, map[ltp.OrderState]int{}, int64(len(f.entries))
 	for _, e := range f.entries {
 		switch p := e.Frame.Payload.(type) {
@@ -145,9 +145,11 @@ func (f *forger) recount() {
 			switch {
 			case p.Execution != nil:
 				c.Executions++
-				if p.Execution.Error == "" {
+				if p.Execution.Result == ltp.ResultExecuted {
 					c.Written++
 				}
+			case p.Withdrawal != nil:
+				c.Withdrawals++
 			case p.Note != nil:
 				c.Notes++
 			case p.End != nil:
@@ -187,7 +189,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		{"two lines swapped", func(f *forger) { f.lines[8], f.lines[9] = f.lines[9], f.lines[8] }, "@8", ledger.CheckChain},
 		{"the head cut", func(f *forger) { f.lines = f.lines[3:] }, "@0", ledger.CheckChain},
 		{"the tail cut", func(f *forger) { f.lines = f.lines[:20] }, "@19", ledger.CheckCounts},
-		{"the last line cut in half", func(f *forger) { f.lines[len(f.lines)-1] = f.lines[len(f.lines)-1][:200] }, "@42", ledger.CheckForm},
+		{"the last line cut in half", func(f *forger) { f.lines[len(f.lines)-1] = f.lines[len(f.lines)-1][:200] }, "@44", ledger.CheckForm},
 		{"the whole file cut", func(f *forger) { f.lines = [][]byte{nil} }, "@0", ledger.CheckForm},
 		{"white space added", func(f *forger) { f.lines[5] = append(slices.Clone(f.lines[5]), ' ') }, "@5", ledger.CheckForm},
 		{"a field added", func(f *forger) {
@@ -197,7 +199,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 
 		{"an envelope's time edited", func(f *forger) { f.entries[5].TimestampMs++; f.replace(5) }, "@5", ledger.CheckEnvelope},
 		{"an envelope's session edited", func(f *forger) { f.entries[5].SessionID = "incident-orders-db-7"; f.replace(5) }, "@5", ledger.CheckEnvelope},
-		{"an envelope's direction edited", func(f *forger) { f.entries[4].Direction = "out"; f.replace(4) }, "@4", ledger.CheckEnvelope},
+		{"an envelope's direction edited", func(f *forger) { i := f.at("R1/1"); f.entries[i].Direction = "out"; f.replace(i) }, "R1/1", ledger.CheckEnvelope},
 		{"an envelope's direction made up", func(f *forger) { f.entries[4].Direction = "up"; f.replace(4) }, "@4", ledger.CheckEnvelope},
 		{"an envelope's number edited", func(f *forger) { f.entries[5].I = 50; f.replace(5) }, "@5", ledger.CheckChain},
 		{"an envelope's hash edited", func(f *forger) { f.entries[5].Hash = strings.Repeat("a", 64); f.replace(5) }, "@5", ledger.CheckChain},
@@ -238,7 +240,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		{"another continuity token", func(f *forger) { f.entries[f.at("R1/1")].Frame.ContinuityToken = "thread-x"; f.chain() }, "R1/1", ledger.CheckIdentity},
 		{"time turned back", func(f *forger) {
 			e := &f.entries[f.at("R5/1")]
-			e.TimestampMs, e.Frame.TS = e.TimestampMs-1000, e.Frame.TS-1000
+			e.TimestampMs, e.Frame.TS = e.TimestampMs-15_000, e.Frame.TS-15_000
 			f.chain()
 		}, "R5/1", ledger.CheckTime},
 		{"an orientation removed", func(f *forger) {
@@ -305,8 +307,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		}, "R1/1/execution", ledger.CheckExecution},
 		{"an order executed twice", func(f *forger) {
 			x := payload[*ledger.Snapshot](f, "R3/1/execution").Execution
-			x.Error, x.Message, x.BegunMs, x.CommittedMs = "", "", x.StartedMs, x.EndedMs
-			x.Fence = &ledger.Fence{Component: "orders-db", State: ltp.Stable, Epoch: 3}
+			x.Result, x.Message, x.CommittedMs, x.Attempt = ltp.ResultExecuted, "", x.EndedMs, "R3/1"
 			f.chain()
 		}, "R3/2", ledger.CheckExecution},
 		{"an execution on a DEFER", func(f *forger) {
@@ -324,6 +325,45 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 			x.Fence.State, x.Fence.Epoch = ltp.Unstable, 4
 			f.chain()
 		}, "R4/2/execution", ledger.CheckExecution},
+		{"a write begun under an epoch that was not given", func(f *forger) {
+			payload[*ledger.Snapshot](f, "R4/2/execution").Execution.Given = []int64{4}
+			f.chain()
+		}, "R4/2/execution", ledger.CheckExecution},
+		{"a receipt of another request", func(f *forger) {
+			payload[*ledger.Snapshot](f, "R4/2/execution").Execution.Attempt = "R4/1"
+			f.chain()
+		}, "R4/2/execution", ledger.CheckExecution},
+		{"a write before its fence asked", func(f *forger) {
+			payload[*ledger.Snapshot](f, "R4/2/execution").Execution.BegunMs -= 1000
+			f.chain()
+		}, "R4/2/execution", ledger.CheckExecution},
+		{"a write that ended after it was recorded by more than clocks differ", func(f *forger) {
+			x := payload[*ledger.Snapshot](f, "R4/2/execution").Execution
+			x.TaskMs = x.RecordedMs + 1
+			f.chain()
+		}, "R4/2/execution", ledger.CheckExecution},
+		{"another question", func(f *forger) {
+			payload[*ledger.Request](f, "R4/2").Asked.Replay = false
+			f.chain()
+		}, "R4/2", ledger.CheckReplay},
+		{"a pause that nobody answered", func(f *forger) {
+			payload[*ledger.Request](f, "R4/2").Asked.Paused = []string{"orders-db"}
+			f.chain()
+		}, "R4/2/response", ledger.CheckDecision},
+		{"a withdrawal removed", func(f *forger) {
+			f.only(func(e ledger.Entry) bool { return e.Frame.ID != "R5/withdrawal/1" })
+			payload[*ledger.Snapshot](f, "R5/end").End.Entries--
+			f.recount()
+			f.chain()
+		}, "R5/end", ledger.CheckEnd},
+		{"a withdrawal that shows nothing", func(f *forger) {
+			payload[*ledger.Snapshot](f, "R5/withdrawal/1").Withdrawal.Fence.LastFit = 4
+			f.chain()
+		}, "R5/withdrawal/1", ledger.CheckEnd},
+		{"withdrawn as something else", func(f *forger) {
+			payload[*ledger.Snapshot](f, "R5/withdrawal/1").Withdrawal.Asked.State = ltp.Expired
+			f.chain()
+		}, "R5/end", ledger.CheckEnd},
 		{"a note removed", func(f *forger) {
 			f.only(func(e ledger.Entry) bool { return e.Frame.ID != "R5/note/1" })
 			f.recount()
@@ -390,7 +430,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 			f.checkpoint[i] ^= 1
 		}, "", ledger.CheckSignature},
 		{"an edited checkpoint", func(f *forger) {
-			f.checkpoint = bytes.Replace(f.checkpoint, []byte("\n43\n"), []byte("\n42\n"), 1)
+			f.checkpoint = bytes.Replace(f.checkpoint, []byte("\n45\n"), []byte("\n44\n"), 1)
 		}, "", ledger.CheckSignature},
 		{"the checkpoint of another incident", func(f *forger) {
 			f.export.Coverage.Incident = 3

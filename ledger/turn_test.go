@@ -61,7 +61,8 @@ func TestAwaitingATurnIsALawfulAnswerToWhoStandsInLine(t *testing.T) {
 			}
 			for i, a := range c.path {
 				asks(&o, published[a.epoch].Add(time.Duration(2+i)*time.Millisecond), a.why, states[a.epoch], a.epoch)
-				o.Frames[2*i].Request.InLine, o.Frames[2*i].Request.Woken = a.inLine, a.woken
+				q := o.Frames[2*i].Request
+				q.Asked.InLine, q.Asked.Listed, q.Woken = a.inLine, false, a.woken
 			}
 			from.orders = append(from.orders, trace.Found{Trace: o})
 			f := export(t, from, 1)

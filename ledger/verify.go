@@ -23,18 +23,18 @@ type CheckName string
 
 // The checks.
 const (
-	CheckForm        CheckName = "form"        // every line is canonical JSON of format 1, and whole
+	CheckForm        CheckName = "form"        // every line is canonical JSON of the format, and whole
 	CheckChain       CheckName = "chain"       // every entry follows on the one before
 	CheckEnvelope    CheckName = "envelope"    // what is around a frame agrees with it
-	CheckTime        CheckName = "time"        // time does not run backwards
+	CheckTime        CheckName = "time"        // time does not run backwards, and no clock breaks the order of things
 	CheckIdentity    CheckName = "identity"    // one identity, one continuity token, every frame id once
 	CheckCoverage    CheckName = "coverage"    // entry 0 says what is there
 	CheckOrientation CheckName = "orientation" // epochs by one, allowed transitions
 	CheckRouting     CheckName = "routing"     // every request is answered, on what was held true
 	CheckDecision    CheckName = "decision"    // every answer is that of the decision table
 	CheckReplay      CheckName = "replay"      // every replay points at a request that was not carried out
-	CheckExecution   CheckName = "execution"   // every execution follows an EXECUTE, one takes effect
-	CheckEnd         CheckName = "end"         // every order has ended, or is named as pending
+	CheckExecution   CheckName = "execution"   // every execution follows an EXECUTE, is begun under an epoch that was given, and one takes effect
+	CheckEnd         CheckName = "end"         // every order has ended as what was done shows, or is named as pending
 	CheckCounts      CheckName = "counts"      // the counts at the end add up
 	CheckTree        CheckName = "tree"        // the tree head is that of the checkpoint
 	CheckSignature   CheckName = "signature"   // the checkpoint is signed by the key
@@ -265,7 +265,7 @@ func (v *verifier) verdict(p Checkpoint) Verdict {
 		{CheckForm, fmt.Sprintf("%d lines, each in canonical form", n)},
 		{CheckChain, fmt.Sprintf("%d entries, each chained to the one before", n)},
 		{CheckEnvelope, "what is around the frames agrees with them"},
-		{CheckTime, "never runs backwards"},
+		{CheckTime, v.rules.clocks.said()},
 		{CheckIdentity, fmt.Sprintf("%s throughout; every frame id once", v.rules.covers.identity())},
 	}, v.rules.said()...)
 	d.Checks = append(d.Checks,

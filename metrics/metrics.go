@@ -4,9 +4,9 @@
 //	ltp_orders_deferred                        gauge                        orders that wait now, as the visibility store shows them; absent while that cannot be read
 //	ltp_orders_accepted_total                  counter    repeated          orders that the API accepted; repeated="true" were accepted before
 //	ltp_order_accept_duration_seconds          histogram                    from the API's call until the order was durable
-//	ltp_order_routings_total                   counter    decision, reason  route requests that asked the board; deferrals by reason are decision="DEFER"
+//	ltp_order_routings_total                   counter    decision, reason  route requests, by the board and by the fence; deferrals by reason are decision="DEFER"
 //	ltp_order_route_duration_seconds           histogram                    one of those
-//	ltp_order_executions_total                 counter    outcome           executions: executed, rejected, unavailable, unknown
+//	ltp_order_executions_total                 counter    outcome           attempts: executed, refused, withdrawn, not_begun, not_given, admitted, unavailable, unknown
 //	ltp_order_execute_duration_seconds         histogram                    one of those, with its wait for a connection
 //	ltp_order_writes_begun_total               counter    state             writes that began, by the state of the fence; 0 for UNSTABLE and UNKNOWN, always
 //	ltp_replay_released_total                  counter    component         deferred orders that were released; rate() is the pace of the replay
@@ -27,10 +27,9 @@
 // ltp_probe_* and ltp_observations_total are those of the active observer, and absent on
 // the ones that stand by.
 //
-// An execution that the fence held back is "unavailable" and begins no write, so
-// executions less writes begun are what the fence and full connection pools held
-// back. An order that is routed by the word of the replay engine alone asks no board
-// and is not among the routings.
+// An attempt that the fence or a full connection pool held back is "not_begun"; one that
+// is left to the next workflow task, since the epoch is new to this one, is "not_given".
+// Before an activity of the user's the attempt is the fence alone, which is "admitted".
 package metrics
 
 import (
@@ -38,6 +37,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,7 +49,6 @@ import (
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/replay"
 )
 
@@ -157,14 +156,6 @@ func histogram(name, help string, first, factor float64, n int) prometheus.Histo
 	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(first, factor, n)})
 }
 
-// The outcomes of executions.
-const (
-	executed    = "executed"
-	rejected    = "rejected"
-	unavailable = "unavailable"
-	unknown     = "unknown"
-)
-
 // states are all states of a component, verdicts all verdicts.
 var (
 	states   = []ltp.State{ltp.Unknown, ltp.Stable, ltp.Degraded, ltp.Unstable, ltp.Recovering}
@@ -175,8 +166,8 @@ var (
 func (m *Metrics) begin() {
 	m.accepted.WithLabelValues("false")
 	m.accepted.WithLabelValues("true")
-	for _, outcome := range []string{executed, rejected, unavailable, unknown} {
-		m.executions.WithLabelValues(outcome)
+	for _, r := range ltp.Results() {
+		m.executions.WithLabelValues(label(r))
 	}
 	for _, s := range states {
 		m.begun.WithLabelValues(string(s))
@@ -197,42 +188,31 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
 }
 
-// Routed counts a routing that asked the board.
+// Routed counts a routing by the board.
 func (m *Metrics) Routed(r ltp.Routing, took time.Duration) {
 	m.routings.WithLabelValues(string(r.Decision), string(r.Reason)).Inc()
 	m.routeTime.Observe(took.Seconds())
 }
 
-// Wrote counts an execution; begun is zero when no write began.
-func (m *Metrics) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
-	m.executions.WithLabelValues(outcome(begun, err)).Inc()
+// Attempted counts an attempt, and the routing that its fence made.
+func (m *Metrics) Attempted(a ltp.Attempt, took time.Duration) {
+	m.executions.WithLabelValues(label(a.Result)).Inc()
 	m.writeTime.Observe(took.Seconds())
-	if !begun.IsZero() {
-		m.begun.WithLabelValues(string(fence.State)).Inc()
+	if r := a.Routing; r != nil {
+		m.routings.WithLabelValues(string(r.Decision), string(r.Reason)).Inc()
+	}
+	if !a.BegunAt.IsZero() {
+		m.begun.WithLabelValues(string(a.Fence.State)).Inc()
 	}
 }
 
-func outcome(begun time.Time, err error) string {
-	if err == nil {
-		return executed
-	}
-	if begun.IsZero() {
-		return unavailable
-	}
-	switch class, _ := orderdb.ClassOf(err); class {
-	case orderdb.Rejected:
-		return rejected
-	case orderdb.Unavailable:
-		return unavailable
-	}
-	return unknown
-}
+func label(r ltp.Result) string { return strings.ToLower(string(r)) }
 
 // Watching is watch measured for as long as this process is the active observer: the
 // newest probe of the component, the verdict in force, and how many were told. What
 // Sampled counts ends with it, too.
 func (m *Metrics) Watching(component string, watch activities.Watch) activities.Watch {
-	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+	return func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 		defer m.forget(component)
 		for _, r := range observer.Results {
 			m.samples.WithLabelValues(component, string(r))
@@ -243,14 +223,14 @@ func (m *Metrics) Watching(component string, watch activities.Watch) activities.
 		return watch(ctx, func(o ltp.Observation) {
 			m.said.WithLabelValues(component, string(o.Verdict)).Inc()
 			emit(o)
-		}, func(b activities.Beat) {
+		}, func(b ltp.Heartbeat) {
 			m.probed(component, b)
-			beat(b)
+			heartbeat(b)
 		})
 	}
 }
 
-func (m *Metrics) probed(component string, b activities.Beat) {
+func (m *Metrics) probed(component string, b ltp.Heartbeat) {
 	m.latency.WithLabelValues(component).Set(float64(b.LatencyMs) / 1000)
 	for _, v := range verdicts {
 		m.verdict.WithLabelValues(component, string(v)).Set(one(v == b.Verdict))

@@ -14,11 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/observer"
-	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/replay"
 )
 
 // counted is a starter that counts.
@@ -76,33 +73,47 @@ func TestCountersAreThereBeforeTheFirstIncident(t *testing.T) {
 func TestOrdersAreCountedByOutcome(t *testing.T) {
 	m := New(Config{})
 	begun := time.Now()
-	stable, recovering := ltp.Fence{State: ltp.Stable}, ltp.Fence{State: ltp.Recovering}
+	stable, recovering, unstable := ltp.Fence{State: ltp.Stable}, ltp.Fence{State: ltp.Recovering}, ltp.Fence{State: ltp.Unstable}
+	confirmed := &ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonRecoveryConfirmed}
+	deferred := &ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonUnstable}
 	m.Accepted(false, 2*time.Millisecond)
 	m.Accepted(true, time.Millisecond)
-	m.Routed(ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonUnstable}, time.Microsecond)
+	m.Routed(*deferred, time.Microsecond)
 	m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, time.Microsecond)
-	m.Wrote(stable, begun, 3*time.Millisecond, nil)
-	m.Wrote(recovering, begun, 3*time.Millisecond, fmt.Errorf("put: %w", &orderdb.Error{Class: orderdb.Rejected}))
-	m.Wrote(stable, begun, time.Second, &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("gone")})
-	m.Wrote(stable, begun, time.Second, &orderdb.Error{Class: orderdb.Unknown, Err: errors.New("gone")})
-	m.Wrote(stable, begun, time.Second, errors.New("no class"))
-	m.Wrote(ltp.Fence{State: ltp.Unstable}, time.Time{}, time.Millisecond, &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("fenced")})
-	m.Wrote(ltp.Fence{}, time.Time{}, time.Millisecond, context.Canceled)
+	for _, a := range []ltp.Attempt{
+		{Result: ltp.ResultExecuted, Fence: stable, BegunAt: begun},
+		{Result: ltp.ResultExecuted, Fence: recovering, BegunAt: begun, Routing: confirmed},
+		{Result: ltp.ResultRefused, Fence: recovering, BegunAt: begun},
+		{Result: ltp.ResultUnavailable, Fence: stable, BegunAt: begun},
+		{Result: ltp.ResultUnknown, Fence: stable, BegunAt: begun},
+		{Result: ltp.ResultWithdrawn, Fence: stable, BegunAt: begun},
+		{Result: ltp.ResultNotGiven, Fence: stable, Routing: confirmed},
+		{Result: ltp.ResultNotBegun, Fence: unstable, Routing: deferred},
+		{Result: ltp.ResultNotBegun},
+		{Result: ltp.ResultAdmitted, Fence: stable},
+	} {
+		m.Attempted(a, 3*time.Millisecond)
+	}
 	m.Released("orders-db")
 	says(t, scrape(t, m),
 		`ltp_orders_accepted_total{repeated="false"} 1`,
 		`ltp_orders_accepted_total{repeated="true"} 1`,
 		`ltp_order_accept_duration_seconds_count 2`,
-		`ltp_order_routings_total{decision="DEFER",reason="SYSTEM_UNSTABLE"} 1`,
+		`ltp_order_routings_total{decision="DEFER",reason="SYSTEM_UNSTABLE"} 2`,
 		`ltp_order_routings_total{decision="EXECUTE",reason="OK"} 1`,
+		`ltp_order_routings_total{decision="EXECUTE",reason="RECOVERY_CONFIRMED"} 2`,
 		`ltp_order_route_duration_seconds_count 2`,
-		`ltp_order_executions_total{outcome="executed"} 1`,
-		`ltp_order_executions_total{outcome="rejected"} 1`,
-		`ltp_order_executions_total{outcome="unavailable"} 3`,
-		`ltp_order_executions_total{outcome="unknown"} 2`,
-		`ltp_order_execute_duration_seconds_count 7`,
+		`ltp_order_executions_total{outcome="executed"} 2`,
+		`ltp_order_executions_total{outcome="refused"} 1`,
+		`ltp_order_executions_total{outcome="unavailable"} 1`,
+		`ltp_order_executions_total{outcome="unknown"} 1`,
+		`ltp_order_executions_total{outcome="withdrawn"} 1`,
+		`ltp_order_executions_total{outcome="not_given"} 1`,
+		`ltp_order_executions_total{outcome="not_begun"} 2`,
+		`ltp_order_executions_total{outcome="admitted"} 1`,
+		`ltp_order_execute_duration_seconds_count 10`,
 		`ltp_order_writes_begun_total{state="STABLE"} 4`,
-		`ltp_order_writes_begun_total{state="RECOVERING"} 1`,
+		`ltp_order_writes_begun_total{state="RECOVERING"} 2`,
 		`ltp_order_writes_begun_total{state="UNSTABLE"} 0`,
 		`ltp_replay_released_total{component="orders-db"} 1`)
 }
@@ -112,16 +123,16 @@ func TestOrdersAreCountedByOutcome(t *testing.T) {
 func TestAReplayIsMeasuredWhileItLasts(t *testing.T) {
 	b := observed()
 	m := New(Config{Board: b})
-	m.Replaying("orders-db", replay.ReleaseReport{Rate: 412.5, Remaining: 730, Oldest: time.Now().Add(-time.Hour)})
+	m.Replaying("orders-db", ltp.ReleaseReport{Rate: 412.5, Remaining: 730, Oldest: time.Now().Add(-time.Hour)})
 	got := scrape(t, m)
 	says(t, got,
 		`ltp_replay_rate{component="orders-db"} 412.5`,
 		`ltp_replay_remaining{component="orders-db"} 730`,
 		`ltp_replay_paused{component="orders-db"} 0`)
 	if !strings.Contains(got, `ltp_replay_oldest_seconds{component="orders-db"} 3600.`) {
-		t.Error("the age of the oldest order is not told")
+		t.Error("the age of the oldest order is missing")
 	}
-	m.Replaying("orders-db", replay.ReleaseReport{})
+	m.Replaying("orders-db", ltp.ReleaseReport{})
 	says(t, scrape(t, m), `ltp_replay_oldest_seconds{component="orders-db"} 0`)
 	m.Replayed("orders-db")
 	b.Put(board.Reading{
@@ -132,7 +143,7 @@ func TestAReplayIsMeasuredWhileItLasts(t *testing.T) {
 	says(t, got, `ltp_replay_paused{component="orders-db"} 1`)
 	for _, gone := range []string{"ltp_replay_rate{", "ltp_replay_remaining{", "ltp_replay_oldest_seconds{"} {
 		if strings.Contains(got, gone) {
-			t.Errorf("%s is told of a replay that has ended", gone)
+			t.Errorf("%s is still there of a replay that has ended", gone)
 		}
 	}
 }
@@ -177,40 +188,40 @@ func TestDeferredOrdersThatCannotBeCountedAreNotGuessed(t *testing.T) {
 		time.Sleep(countFresh)
 		c.err = errors.New("temporal is away")
 		if got := scrape(t, m); strings.Contains(got, "\nltp_orders_deferred ") {
-			t.Error("an old number is told as of now")
+			t.Error("an old number stands as if of now")
 		}
 	})
 }
 
 func TestProbeIsShownForAsLongAsThisProcessObserves(t *testing.T) {
 	m := New(Config{})
-	beats := 0
-	watch := m.Watching("orders-db", func(_ context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+	calls := 0
+	watch := m.Watching("orders-db", func(_ context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 		emit(ltp.Observation{Verdict: ltp.Slow})
 		says(t, scrape(t, m),
 			`ltp_observations_total{component="orders-db",verdict="SLOW"} 1`,
 			`ltp_observations_total{component="orders-db",verdict="UNHEALTHY"} 0`,
 			`ltp_probe_samples_total{component="orders-db",result="hung"} 0`)
 		m.Sampled("orders-db", observer.Status{Result: observer.ResultGood})
-		beat(activities.Beat{LatencyMs: 3})
+		heartbeat(ltp.Heartbeat{LatencyMs: 3})
 		says(t, scrape(t, m), `ltp_probe_verdict{component="orders-db",verdict="HEALTHY"} 0`)
-		beat(activities.Beat{Verdict: ltp.Slow, LatencyMs: 5200})
+		heartbeat(ltp.Heartbeat{Verdict: ltp.Slow, LatencyMs: 5200})
 		says(t, scrape(t, m),
 			`ltp_probe_latency_seconds{component="orders-db"} 5.2`,
 			`ltp_probe_verdict{component="orders-db",verdict="SLOW"} 1`,
 			`ltp_probe_verdict{component="orders-db",verdict="HEALTHY"} 0`)
 		return errors.New("handed over")
 	})
-	err := watch(t.Context(), func(ltp.Observation) { beats++ }, func(activities.Beat) { beats++ })
-	if err == nil || beats != 3 {
-		t.Errorf("the watch was not passed on: %v, %d", err, beats)
+	err := watch(t.Context(), func(ltp.Observation) { calls++ }, func(ltp.Heartbeat) { calls++ })
+	if err == nil || calls != 3 {
+		t.Errorf("the watch was not passed on: %v, %d", err, calls)
 	}
 	if got := scrape(t, m); strings.Contains(got, "ltp_probe_") || strings.Contains(got, "ltp_observations") {
 		t.Error("still shows what somebody else observes now")
 	}
 }
 
-func TestSamplesAreCountedAndTheLeaderIsTold(t *testing.T) {
+func TestSamplesAreCountedAndTheLeaderIsNamed(t *testing.T) {
 	m := New(Config{})
 	saw := func(r observer.Result, facts map[string]string) {
 		m.Sampled("orders-db", observer.Status{Result: r, Sample: observer.Sample{Facts: facts}})
@@ -229,7 +240,7 @@ func TestSamplesAreCountedAndTheLeaderIsTold(t *testing.T) {
 	got := scrape(t, m)
 	says(t, got, second)
 	if strings.Contains(got, first) {
-		t.Error("the old leader is still told")
+		t.Error("the old leader is still there")
 	}
 }
 
@@ -246,7 +257,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	m := New(Config{Board: observed(), Orders: &counted{}})
 	m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
 	m.said.WithLabelValues("orders-db", "SLOW")
-	m.Replaying("orders-db", replay.ReleaseReport{})
+	m.Replaying("orders-db", ltp.ReleaseReport{})
 	gathered, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -269,11 +280,11 @@ func TestMeasuringIsSafeWhileScraping(t *testing.T) {
 		defer close(done)
 		for i := range 100 {
 			m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, 0)
-			m.Wrote(ltp.Fence{State: ltp.Stable}, time.Now(), 0, nil)
-			m.probed("orders-db", activities.Beat{LatencyMs: int64(i)})
+			m.Attempted(ltp.Attempt{Result: ltp.ResultExecuted, Fence: ltp.Fence{State: ltp.Stable}, BegunAt: time.Now()}, 0)
+			m.probed("orders-db", ltp.Heartbeat{LatencyMs: int64(i)})
 			m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
 			m.forget("orders-db")
-			m.Replaying("orders-db", replay.ReleaseReport{Rate: float64(i)})
+			m.Replaying("orders-db", ltp.ReleaseReport{Rate: float64(i)})
 			m.Replayed("orders-db")
 		}
 	}()

@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp"
 )
 
 // replays are how far the replays are that run in this process.
@@ -26,7 +26,7 @@ func newReplays() replays {
 func (m *Metrics) Released(component string) { m.released.WithLabelValues(component).Inc() }
 
 // Replaying tells how far a replay is.
-func (m *Metrics) Replaying(component string, now replay.ReleaseReport) {
+func (m *Metrics) Replaying(component string, now ltp.ReleaseReport) {
 	m.replays.rate.WithLabelValues(component).Set(now.Rate)
 	m.replays.remaining.WithLabelValues(component).Set(float64(now.Remaining))
 	age := 0.0

@@ -18,10 +18,10 @@ func (ms meters) Routed(r ltp.Routing, took time.Duration) {
 	}
 }
 
-func (ms meters) Wrote(fence ltp.Fence, begun time.Time, took time.Duration, err error) {
+func (ms meters) Attempted(a ltp.Attempt, took time.Duration) {
 	for _, m := range ms {
 		if m != nil {
-			m.Wrote(fence, begun, took, err)
+			m.Attempted(a, took)
 		}
 	}
 }

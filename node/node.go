@@ -59,20 +59,20 @@ type Config struct {
 	// nowhere. The node closes it.
 	MetricsListen net.Listener
 
-	// Meter and Beat are told what happens besides the metrics; both may be nil.
-	Meter activities.Meter
-	Beat  func(activities.Beat)
-	Log   *slog.Logger
+	// Meter and Heartbeat are called besides the metrics; both may be nil.
+	Meter     activities.Meter
+	Heartbeat func(ltp.Heartbeat)
+	Log       *slog.Logger
 }
 
-// Listener is told what the observer of this process does. Each may be nil, must
+// Listener follows what the observer of this process does. Each may be nil, must
 // return soon, and must bear several calls at once: a watch that Temporal has given up
 // may still end while the next has begun.
 type Listener struct {
-	// Active is told when the observer becomes the active one, and when it stands by
+	// Active is called when the observer becomes the active one, and when it stands by
 	// again.
 	Active func(bool)
-	// Saw is told of every sample, Said of every verdict.
+	// Saw is called with every sample, Said with every verdict.
 	Saw  func(observer.Status)
 	Said func(ltp.Observation)
 }
@@ -118,7 +118,7 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 	if err := errors.Join(c.Execution.Validate(), c.Backstop.Validate()); err != nil {
 		return n, err
 	}
-	orders := starter.New(c.Client, starter.WithExecution(c.Execution))
+	orders := starter.New(c.Client, starter.WithExecution(c.Execution), starter.WithBoard(n.Board))
 	n.Metrics = metrics.New(metrics.Config{Board: n.Board, Orders: orders})
 	if missing, err := starter.Missing(ctx, c.Client, c.Namespace); err != nil {
 		return n, err
@@ -127,7 +127,7 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 	}
 	if c.Worker || c.Observe {
 		for _, component := range c.Components {
-			if err := worker.Know(ctx, c.Client, component, c.Policy); err != nil {
+			if err := worker.EnsureOrientation(ctx, c.Client, component, c.Policy); err != nil {
 				return n, err
 			}
 		}
@@ -198,7 +198,7 @@ func (n *Node) startObserver(c Config) error {
 			c.Listener.Saw(now)
 		}
 	})
-	o := worker.NewObserver(c.Client, c.Observed, observerName(), told(c, n.Metrics.Watching(c.Observed, watch)), c.Log)
+	o := worker.NewObserver(c.Client, c.Observed, observerName(), listening(c, n.Metrics.Watching(c.Observed, watch)), c.Log)
 	if err := o.Start(); err != nil {
 		return err
 	}
@@ -206,9 +206,9 @@ func (n *Node) startObserver(c Config) error {
 	return nil
 }
 
-// told is watch with those told who listen.
-func told(c Config, watch activities.Watch) activities.Watch {
-	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+// listening is watch with its listeners.
+func listening(c Config, watch activities.Watch) activities.Watch {
+	return func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 		if c.Listener.Active != nil {
 			c.Listener.Active(true)
 			defer c.Listener.Active(false)
@@ -218,10 +218,10 @@ func told(c Config, watch activities.Watch) activities.Watch {
 			if c.Listener.Said != nil {
 				c.Listener.Said(o)
 			}
-		}, func(b activities.Beat) {
-			beat(b)
-			if c.Beat != nil {
-				c.Beat(b)
+		}, func(b ltp.Heartbeat) {
+			heartbeat(b)
+			if c.Heartbeat != nil {
+				c.Heartbeat(b)
 			}
 		})
 	}

@@ -78,7 +78,7 @@ type Simulation struct {
 // The rules must be valid.
 func NewSimulation(component string, r Rules) *Simulation {
 	return &Simulation{
-		rules: r, detector: NewDetector(r.Settings), condition: ltp.NewCondition(component, time.Time{}),
+		rules: r, detector: NewDetector(r.Settings), condition: ltp.NewCondition(component, 0, time.Time{}),
 		totals: Totals{In: map[ltp.State]time.Duration{}},
 	}
 }

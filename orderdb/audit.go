@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/ltp-node/ltp"
 )
 
 // Ledger reads an order database row by row, for audits. It changes nothing, reads a
@@ -19,12 +21,21 @@ type Ledger interface {
 	Created(ctx context.Context, from, to time.Time) iter.Seq2[Entry, error]
 	// Entries yields those of ids that are there, in no order.
 	Entries(ctx context.Context, ids []string) iter.Seq2[Entry, error]
-	// Close lets go of the database.
+	// Ghosts yields the IDs, in their order, of outbox rows that were created in that time
+	// and whose order is not there. An error ends it.
+	Ghosts(ctx context.Context, from, to time.Time) iter.Seq2[string, error]
+	// Close closes the connections.
 	Close() error
 }
 
-// Entry is a row of the order database as it stands, column by column. Nothing says
-// that the columns agree with each other: to find that out is what it is for.
+// database is what each of the two is.
+type database interface {
+	DB
+	Ledger
+}
+
+// Entry is a row of the order database as it stands, column by column. The columns may
+// contradict each other; the audit compares them.
 type Entry struct {
 	ID, Customer, Currency string
 	AmountMinor            int64
@@ -32,8 +43,16 @@ type Entry struct {
 	// Body is the order as JSON, as far as the database keeps its form.
 	Body      []byte
 	CreatedAt time.Time
-	// Outbox is how many rows the outbox has of the order.
-	Outbox int
+	// Receipt is of its write, see [Stored].
+	Receipt ltp.Receipt
+	// Outbox is how many rows the outbox has of the order, and OutboxDiffers how many of
+	// them have another payload than Body.
+	Outbox, OutboxDiffers int
+}
+
+// columns are those of entryColumns before the receipt.
+func (e *Entry) columns(createdAt any) []any {
+	return []any{&e.ID, &e.Customer, &e.Currency, &e.AmountMinor, &e.ContentHash, &e.Body, createdAt, &e.Outbox, &e.OutboxDiffers}
 }
 
 // OpenLedger opens the order database that the URL names, as Open does.
@@ -47,29 +66,40 @@ const ledgerPage = 500
 const pageWithin = 30 * time.Second
 
 const entryColumns = `SELECT id, customer, currency, amount_minor, content_hash, body, created_at,
-	(SELECT count(*) FROM order_outbox WHERE order_id = orders.id) FROM orders `
+	(SELECT count(*) FROM order_outbox WHERE order_id = orders.id),
+	(SELECT count(*) FROM order_outbox WHERE order_id = orders.id AND payload <> orders.body),
+	` + receiptColumns + ` FROM orders `
+
+// ghostsSQL reads a page of outbox rows without an order, with the names of its parameters.
+func ghostsSQL(after, from, to, limit string) string {
+	return `SELECT DISTINCT order_id FROM order_outbox WHERE order_id > ` + after + `
+		AND created_at >= ` + from + ` AND created_at <= ` + to + `
+		AND NOT EXISTS (SELECT 1 FROM orders WHERE id = order_id)
+		ORDER BY order_id LIMIT ` + limit
+}
 
 // endOfTime is later than any order.
 var endOfTime = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// created reads page after page.
-func created(to time.Time, page func(after string, to time.Time) ([]Entry, error)) iter.Seq2[Entry, error] {
+// pages yields page after page of what has an id.
+func pages[T any](to time.Time, id func(T) string, page func(after string, to time.Time) ([]T, error)) iter.Seq2[T, error] {
 	if to.IsZero() {
 		to = endOfTime
 	}
-	return func(yield func(Entry, error) bool) {
+	return func(yield func(T, error) bool) {
 		after := ""
 		for {
 			found, err := page(after, to)
 			if err != nil {
-				yield(Entry{}, fmt.Errorf("reading the order database row by row: %w", err))
+				var none T
+				yield(none, fmt.Errorf("reading the order database row by row: %w", err))
 				return
 			}
 			for _, e := range found {
 				if !yield(e, nil) {
 					return
 				}
-				after = e.ID
+				after = id(e)
 			}
 			if len(found) < ledgerPage {
 				return
@@ -77,6 +107,10 @@ func created(to time.Time, page func(after string, to time.Time) ([]Entry, error
 		}
 	}
 }
+
+func entryID(e Entry) string { return e.ID }
+
+func ghostID(id string) string { return id }
 
 // entries asks for a page of ids at a time.
 func entries(ids []string, page func(ids []string) ([]Entry, error)) iter.Seq2[Entry, error] {
@@ -99,13 +133,29 @@ func entries(ids []string, page func(ids []string) ([]Entry, error)) iter.Seq2[E
 }
 
 func (p *postgresDB) Created(ctx context.Context, from, to time.Time) iter.Seq2[Entry, error] {
-	return created(to, func(after string, to time.Time) ([]Entry, error) {
+	return pages(to, entryID, func(after string, to time.Time) ([]Entry, error) {
 		return p.entries(ctx, "WHERE id > $1 AND created_at >= $2 AND created_at <= $3 ORDER BY id LIMIT $4", after, from, to, ledgerPage)
 	})
 }
 
 func (p *postgresDB) Entries(ctx context.Context, ids []string) iter.Seq2[Entry, error] {
 	return entries(ids, func(ids []string) ([]Entry, error) { return p.entries(ctx, "WHERE id = ANY($1)", ids) })
+}
+
+func (p *postgresDB) Ghosts(ctx context.Context, from, to time.Time) iter.Seq2[string, error] {
+	return pages(to, ghostID, func(after string, to time.Time) (ids []string, err error) {
+		ctx, cancel := context.WithTimeout(ctx, pageWithin)
+		defer cancel()
+		err = p.read(ctx, func(conn *pgxpool.Conn) error {
+			rows, err := conn.Query(ctx, ghostsSQL("$1", "$2", "$3", "$4"), after, from, to, ledgerPage)
+			if err != nil {
+				return err
+			}
+			ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
+		return ids, err
+	})
 }
 
 func (p *postgresDB) entries(ctx context.Context, where string, args ...any) (found []Entry, err error) {
@@ -117,8 +167,9 @@ func (p *postgresDB) entries(ctx context.Context, where string, args ...any) (fo
 			return err
 		}
 		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
-			err = row.Scan(&e.ID, &e.Customer, &e.Currency, &e.AmountMinor, &e.ContentHash, &e.Body, &e.CreatedAt, &e.Outbox)
-			e.CreatedAt = e.CreatedAt.UTC()
+			var receipt receiptRow[*time.Time]
+			err = row.Scan(append(e.columns(&e.CreatedAt), receipt.columns()...)...)
+			e.CreatedAt, e.Receipt = e.CreatedAt.UTC(), postgresReceipt(receipt)
 			return e, err
 		})
 		return err
@@ -130,7 +181,7 @@ func (p *postgresDB) entries(ctx context.Context, where string, args ...any) (fo
 const sqliteTime = "2006-01-02T15:04:05.000Z"
 
 func (s *sqliteDB) Created(ctx context.Context, from, to time.Time) iter.Seq2[Entry, error] {
-	return created(to, func(after string, to time.Time) ([]Entry, error) {
+	return pages(to, entryID, func(after string, to time.Time) ([]Entry, error) {
 		return s.entries(ctx, "WHERE id > ? AND created_at >= ? AND created_at <= ? ORDER BY id LIMIT ?",
 			after, from.UTC().Format(sqliteTime), to.UTC().Format(sqliteTime), ledgerPage)
 	})
@@ -147,6 +198,31 @@ func (s *sqliteDB) Entries(ctx context.Context, ids []string) iter.Seq2[Entry, e
 	})
 }
 
+func (s *sqliteDB) Ghosts(ctx context.Context, from, to time.Time) iter.Seq2[string, error] {
+	return pages(to, ghostID, func(after string, to time.Time) (ids []string, err error) {
+		ctx, cancel := context.WithTimeout(ctx, pageWithin)
+		defer cancel()
+		err = s.read(ctx, func(conn *sql.Conn) error {
+			rows, err := conn.QueryContext(ctx, ghostsSQL("?1", "?2", "?3", "?4"),
+				after, from.UTC().Format(sqliteTime), to.UTC().Format(sqliteTime), ledgerPage)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			ids = nil // it may be read again: see awaitLock
+			for rows.Next() {
+				var id string
+				if err := rows.Scan(&id); err != nil {
+					return err
+				}
+				ids = append(ids, id)
+			}
+			return rows.Err()
+		})
+		return ids, err
+	})
+}
+
 func (s *sqliteDB) entries(ctx context.Context, where string, args ...any) (found []Entry, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pageWithin)
 	defer cancel()
@@ -158,13 +234,19 @@ func (s *sqliteDB) entries(ctx context.Context, where string, args ...any) (foun
 		defer rows.Close()
 		found = nil // it may be read again: see awaitLock
 		for rows.Next() {
-			var e Entry
-			var at string
-			if err := rows.Scan(&e.ID, &e.Customer, &e.Currency, &e.AmountMinor, &e.ContentHash, &e.Body, &at, &e.Outbox); err != nil {
+			var (
+				e       Entry
+				at      string
+				receipt receiptRow[sql.NullString]
+			)
+			if err := rows.Scan(append(e.columns(&at), receipt.columns()...)...); err != nil {
 				return err
 			}
 			if e.CreatedAt, err = time.Parse(time.RFC3339, at); err != nil {
 				return fmt.Errorf("order %s: created_at: %w", e.ID, err)
+			}
+			if e.Receipt, err = sqliteReceipt(receipt); err != nil {
+				return fmt.Errorf("order %s: %w", e.ID, err)
 			}
 			found = append(found, e)
 		}

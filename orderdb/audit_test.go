@@ -23,9 +23,9 @@ func openLedger(t *testing.T, url string) orderdb.Ledger {
 	return l
 }
 
-// TestALedgerTellsEveryRowAsItStands: more rows than fit on a page, and columns that
+// TestALedgerReadsEveryRowAsItStands: more rows than fit on a page, and columns that
 // no longer agree with each other.
-func TestALedgerTellsEveryRowAsItStands(t *testing.T) {
+func TestALedgerReadsEveryRowAsItStands(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		var ids []string
@@ -35,24 +35,35 @@ func TestALedgerTellsEveryRowAsItStands(t *testing.T) {
 		}
 		b.exec(t, url, `UPDATE orders SET amount_minor = 7 WHERE id = 'L-0003';
 			INSERT INTO order_outbox (order_id, payload) VALUES ('L-0004', '{}');
+			UPDATE order_outbox SET payload = '{"amount":7}' WHERE order_id = 'L-0006';
+			DELETE FROM order_outbox WHERE order_id = 'L-0007';
 			UPDATE orders SET created_at = '2020-01-02T03:04:05.678Z' WHERE id = 'L-0005';`)
 
 		l := openLedger(t, url)
-		var told []string
+		var found []string
 		for e, err := range l.Created(t.Context(), time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}) {
 			require.NoError(t, err)
-			told = append(told, e.ID)
+			found = append(found, e.ID)
 			o := order(e.ID)
 			assert.Equal(t, o.ContentHash(), e.ContentHash)
 			assert.Equal(t, o.Customer, e.Customer)
 			assert.Equal(t, o.Currency, e.Currency)
 			assert.Equal(t, e.ID == "L-0003", e.AmountMinor == 7, e.ID)
-			assert.Equal(t, e.ID == "L-0004", e.Outbox == 2, e.ID)
+			outbox, differs := 1, 0
+			switch e.ID {
+			case "L-0004":
+				outbox, differs = 2, 1
+			case "L-0006":
+				differs = 1
+			case "L-0007":
+				outbox = 0
+			}
+			assert.Equal(t, []int{outbox, differs}, []int{e.Outbox, e.OutboxDiffers}, e.ID)
 			var body ltp.Order
 			require.NoError(t, json.Unmarshal(e.Body, &body))
 			assert.Equal(t, o, body)
 		}
-		assert.Equal(t, slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "L-0005" }), told)
+		assert.Equal(t, slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "L-0005" }), found)
 
 		at := time.Date(2020, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 		for e, err := range l.Created(t.Context(), at, at) {
@@ -60,12 +71,40 @@ func TestALedgerTellsEveryRowAsItStands(t *testing.T) {
 			assert.Equal(t, "L-0005", e.ID, "both ends are included")
 			assert.True(t, at.Equal(e.CreatedAt))
 		}
-		told = nil
+		found = nil
 		for e, err := range l.Entries(t.Context(), append([]string{"nobody"}, ids...)) {
 			require.NoError(t, err)
-			told = append(told, e.ID)
+			found = append(found, e.ID)
 		}
-		assert.ElementsMatch(t, ids, told)
+		assert.ElementsMatch(t, ids, found)
+	})
+}
+
+// TestOutboxRowsWithoutAnOrderAreGhosts: more than fit on a page, within the time asked for.
+func TestOutboxRowsWithoutAnOrderAreGhosts(t *testing.T) {
+	conform(t, func(t *testing.T, b backend, url string) {
+		db := open(t, url)
+		mustPut(t, db, order("A1"))
+		mustPut(t, db, order("G-0000a"))
+		mustWithdraw(t, db, order("W1"), cancelled)
+		var want []string
+		rows := "INSERT INTO order_outbox (order_id, payload) VALUES ('W1', '{}')"
+		for i := range 510 {
+			want = append(want, fmt.Sprintf("G-%04d", i))
+			rows += fmt.Sprintf(", ('%s', '{}'), ('%[1]s', '{}')", want[i])
+		}
+		b.exec(t, url, rows+"; INSERT INTO order_outbox (order_id, payload, created_at) VALUES ('old', '{}', '2020-01-02T03:04:05.678Z')")
+
+		ghosts := func(from, to time.Time) (ids []string) {
+			for id, err := range openLedger(t, url).Ghosts(t.Context(), from, to) {
+				require.NoError(t, err)
+				ids = append(ids, id)
+			}
+			return ids
+		}
+		assert.Equal(t, append(slices.Clone(want), "W1"), ghosts(time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}))
+		at := time.Date(2020, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+		assert.Equal(t, []string{"old"}, ghosts(at, at), "both ends are included")
 	})
 }
 
@@ -73,6 +112,9 @@ func TestALedgerThatCannotBeReadSaysSo(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, _ string) {
 		l := openLedger(t, b.nowhere(t))
 		for _, err := range l.Created(t.Context(), time.Time{}, time.Time{}) {
+			assert.ErrorContains(t, err, "row by row")
+		}
+		for _, err := range l.Ghosts(t.Context(), time.Time{}, time.Time{}) {
 			assert.ErrorContains(t, err, "row by row")
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -14,12 +14,12 @@ import (
 )
 
 // cluster keeps us from former leaders. One that was frozen, or cut off, while another
-// server was promoted says read-write like any leader, and every write to it hangs for
-// the standby that it has lost. Only its timeline tells, which grows with every
+// server was promoted reports read-write like any leader, and every write to it hangs for
+// the standby that it has lost. Only its timeline shows that, which grows with every
 // promotion: a server is refused whose timeline is lower than the highest that this
 // process has seen in the cluster, and pgx goes on to the next host.
 //
-// A server that does not tell its timeline, or not to everyone, is used all the same.
+// A server that does not show its timeline, or not to everyone, is used all the same.
 type cluster struct {
 	// hosts are what to ask, one each.
 	hosts []*pgconn.Config
@@ -36,7 +36,7 @@ type cluster struct {
 const askedFor = time.Second
 
 // clusters are those of this process, by the hosts in their URLs, so that an order
-// database and a probe of it know the same.
+// database and a probe of it share what is learned.
 var clusters = struct {
 	sync.Mutex
 	by map[string]*cluster
@@ -65,7 +65,7 @@ func joinCluster(hosts string, config *pgx.ConnConfig) *cluster {
 	return c
 }
 
-// each returns a config for each host, whose connections teach us its timeline and are
+// each returns a config for each host, whose connections record its timeline and are
 // refused.
 func (c *cluster) each(config *pgconn.Config) []*pgconn.Config {
 	var all []*pgconn.Config
@@ -78,7 +78,7 @@ func (c *cluster) each(config *pgconn.Config) []*pgconn.Config {
 		one := config.Copy()
 		one.Host, one.Port, one.TLSConfig, one.Fallbacks = h.Host, h.Port, h.TLSConfig, nil
 		one.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-			if p, told, err := position(ctx, conn); err == nil && told {
+			if p, known, err := position(ctx, conn); err == nil && known {
 				c.learn(p)
 			}
 			return errAsked
@@ -92,8 +92,8 @@ var errAsked = errors.New("asked for its timeline only")
 
 // admit refuses a connection to a former leader.
 func (c *cluster) admit(ctx context.Context, conn *pgconn.PgConn) error {
-	p, told, err := position(ctx, conn)
-	if err != nil || !told {
+	p, known, err := position(ctx, conn)
+	if err != nil || !known {
 		return err
 	}
 	c.ask(ctx, conn.Conn().RemoteAddr())
@@ -104,8 +104,8 @@ func (c *cluster) admit(ctx context.Context, conn *pgconn.PgConn) error {
 // deposed returns an error for a connection to a former leader, by what is known by
 // now, and nil for any other.
 func (c *cluster) deposed(conn *pgconn.PgConn) error {
-	p, told := conn.CustomData()[positionKey].(walPosition)
-	if !told {
+	p, known := conn.CustomData()[positionKey].(walPosition)
+	if !known {
 		return nil
 	}
 	if highest := c.learn(p); p.timeline < highest {
@@ -115,8 +115,8 @@ func (c *cluster) deposed(conn *pgconn.PgConn) error {
 }
 
 // ask learns the timelines of all hosts but one, in half of the time that is left, and
-// half a second at most. So a process that has just started is not taken in by a former
-// leader which comes first in the URL.
+// half a second at most. So a process that has just started does not use a former leader
+// which comes first in the URL.
 func (c *cluster) ask(ctx context.Context, but net.Addr) {
 	c.asking.Lock()
 	defer c.asking.Unlock()
@@ -154,12 +154,11 @@ type walPosition struct {
 }
 
 // positionSQL reads the timeline from the name of the WAL file that is being written:
-// what pg_control_checkpoint tells is that of before a promotion until the checkpoint
-// after it. These functions are for everyone, unless that was revoked.
+// pg_control_checkpoint shows the one before a promotion until the checkpoint after it. These functions are for everyone, unless that was revoked.
 const positionSQL = `SELECT system_identifier, CASE WHEN pg_is_in_recovery() THEN '' ELSE pg_walfile_name(pg_current_wal_lsn()) END FROM pg_control_system()`
 
-// position asks a server; told is false of a standby, and of one that does not say.
-func position(ctx context.Context, conn *pgconn.PgConn) (p walPosition, told bool, err error) {
+// position asks a server; known is false of a standby, and of one that does not say.
+func position(ctx context.Context, conn *pgconn.PgConn) (p walPosition, known bool, err error) {
 	results, err := conn.Exec(ctx, positionSQL).ReadAll()
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.SeverityUnlocalized == "ERROR" {

@@ -2,11 +2,8 @@ package orderdb_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,176 +15,9 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
-
-// backend is one kind of order database, as the conformance suite sees it.
-type backend struct {
-	name string
-	// fresh returns the URL of an order database without tables.
-	fresh func(t *testing.T) string
-	// nowhere is the URL of a database that is not there.
-	nowhere func(t *testing.T) string
-	// exec runs statements behind the back of the order database.
-	exec func(t *testing.T, url, statements string)
-	// count runs a query for a number.
-	count func(t *testing.T, url, query string) int64
-	// hold makes every write hang until release is called.
-	hold func(t *testing.T, url string) (release func())
-	// hungClass is the class of a write that was given up while it hung.
-	hungClass orderdb.Class
-	// single is added to the URL to have writes over one connection only.
-	single string
-	// refuse is a trigger that refuses the orders of the customer "banned" with the
-	// sentence "banned does not order here", and drop one that drops them silently.
-	refuse, drop string
-	// refuseLate refuses every order with a rule that is checked at the commit.
-	refuseLate string
-}
-
-var backends = []backend{
-	{
-		name:      "sqlite",
-		fresh:     func(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "or ders#1.db") },
-		nowhere:   func(t *testing.T) string { return filepath.Join(t.TempDir(), "nowhere", "orders.db") },
-		exec:      execSQLite,
-		count:     countSQLite,
-		hold:      holdSQLite,
-		hungClass: orderdb.Unavailable,
-		refuse: `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
-			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`,
-		drop: `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
-			BEGIN SELECT RAISE(IGNORE); END`,
-		refuseLate: `CREATE TABLE stock (sku TEXT PRIMARY KEY);
-			CREATE TABLE picks (sku TEXT REFERENCES stock DEFERRABLE INITIALLY DEFERRED);
-			CREATE TRIGGER pick AFTER INSERT ON orders BEGIN INSERT INTO picks VALUES ('none'); END`,
-	},
-	{
-		name:      "postgres",
-		fresh:     func(t *testing.T) string { return pgtest.Shared(t).Database(t) },
-		nowhere:   func(t *testing.T) string { return "postgres://u:secret@127.0.0.1:1/orders?sslmode=disable" },
-		exec:      func(t *testing.T, url, statements string) { pgtest.Exec(t, url, statements) },
-		count:     countPostgres,
-		hold:      holdPostgres,
-		hungClass: orderdb.Unknown,
-		single:    "&pool_max_conns=1",
-		refuse: `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-			$$ BEGIN RAISE EXCEPTION '% does not order here', NEW.customer; END $$;
-			CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW WHEN (NEW.customer = 'banned') EXECUTE FUNCTION refuse()`,
-		drop: `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-			CREATE TRIGGER refuse BEFORE INSERT ON orders FOR EACH ROW WHEN (NEW.customer = 'banned') EXECUTE FUNCTION refuse()`,
-		refuseLate: `CREATE TABLE stock (sku text PRIMARY KEY);
-			CREATE TABLE picks (sku text REFERENCES stock DEFERRABLE INITIALLY DEFERRED);
-			CREATE FUNCTION pick() RETURNS trigger LANGUAGE plpgsql AS
-			$$ BEGIN INSERT INTO picks VALUES ('none'); RETURN NULL; END $$;
-			CREATE TRIGGER pick AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION pick()`,
-	},
-}
-
-func sqliteConn(t *testing.T, url string) *sql.Conn {
-	t.Helper()
-	path := strings.ReplaceAll(strings.TrimPrefix(url, "sqlite://"), "#", "%23")
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	conn, err := db.Conn(t.Context())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-func execSQLite(t *testing.T, url, statements string) {
-	t.Helper()
-	_, err := sqliteConn(t, url).ExecContext(t.Context(), statements)
-	require.NoError(t, err)
-}
-
-func countSQLite(t *testing.T, url, query string) (n int64) {
-	t.Helper()
-	require.NoError(t, sqliteConn(t, url).QueryRowContext(t.Context(), query).Scan(&n))
-	return n
-}
-
-func countPostgres(t *testing.T, url, query string) (n int64) {
-	t.Helper()
-	require.NoError(t, pgtest.Connect(t, url).QueryRow(t.Context(), query).Scan(&n))
-	return n
-}
-
-func holdSQLite(t *testing.T, url string) func() {
-	t.Helper()
-	conn := sqliteConn(t, url)
-	_, err := conn.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
-	require.NoError(t, err)
-	return sync.OnceFunc(func() {
-		_, err := conn.ExecContext(context.Background(), "ROLLBACK")
-		assert.NoError(t, err)
-	})
-}
-
-func holdPostgres(t *testing.T, url string) func() {
-	t.Helper()
-	conn := pgtest.Connect(t, url)
-	_, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE orders IN SHARE MODE")
-	require.NoError(t, err)
-	return sync.OnceFunc(func() {
-		_, err := conn.Exec(context.Background(), "ROLLBACK")
-		assert.NoError(t, err)
-	})
-}
-
-// conform runs a test of the suite against every backend, each with an order
-// database of its own.
-func conform(t *testing.T, test func(t *testing.T, b backend, url string)) {
-	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			t.Parallel()
-			url := b.fresh(t)
-			require.NoError(t, open(t, url).Migrate(t.Context()))
-			test(t, b, url)
-		})
-	}
-}
-
-func open(t *testing.T, url string) orderdb.DB {
-	t.Helper()
-	db, err := orderdb.Open(t.Context(), url)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, db.Close()) })
-	return db
-}
-
-func order(id string) ltp.Order {
-	return ltp.Order{ID: id, Customer: "ada", Currency: "USD", Lines: []ltp.Line{{SKU: "lamp", Quantity: 2, UnitAmountMinor: 1999}}}
-}
-
-// mustPut puts an order and returns whether it was repeated.
-func mustPut(t *testing.T, db orderdb.DB, o ltp.Order) bool {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	repeated, err := db.Put(ctx, o, nil)
-	require.NoError(t, err)
-	return repeated
-}
-
-func assertClass(t *testing.T, want orderdb.Class, err error) {
-	t.Helper()
-	got, ok := orderdb.ClassOf(err)
-	assert.True(t, ok, "not an *orderdb.Error: %v", err)
-	assert.Equal(t, want, got, "%v", err)
-}
-
-func assertTally(t *testing.T, db orderdb.DB, orders int64) {
-	t.Helper()
-	got, err := db.Tally(t.Context(), "")
-	require.NoError(t, err)
-	assert.Equal(t, orderdb.Tally{Orders: orders, Outbox: orders}, got)
-}
-
-func TestAnOrderIsWrittenOnceAndToldFromARepeatedOne(t *testing.T) {
+func TestAnOrderIsWrittenOnceAndARepeatedOneIsRecognised(t *testing.T) {
 	conform(t, func(t *testing.T, _ backend, url string) {
 		db := open(t, url)
 		assert.False(t, mustPut(t, db, order("A1")))
@@ -261,11 +91,17 @@ func TestAnOrderThatATriggerDropsIsRejected(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		b.exec(t, url, b.drop)
-		o := order("A1")
-		o.Customer = "banned"
-		_, err := db.Put(t.Context(), o, nil)
+		_, err := db.Put(t.Context(), of("banned", "A1"), nil)
 		assertClass(t, orderdb.Rejected, err)
+		require.EqualError(t, err, "the order database dropped the order without giving a reason")
 		assertTally(t, db, 0)
+
+		assert.False(t, mustPut(t, db, order("A1")), "nothing of it is left")
+		b.exec(t, url, b.dropOutbox)
+		_, err = db.Put(t.Context(), order("A2"), nil)
+		assertClass(t, orderdb.Rejected, err)
+		assertTally(t, db, 1)
+		assert.EqualValues(t, 1, b.count(t, url, "SELECT count(*) FROM order_keys"))
 	})
 }
 
@@ -298,17 +134,17 @@ func TestWhatTheDatabaseCannotHoldIsRejected(t *testing.T) {
 	})
 }
 
-func TestARefusalAtTheDoorLeavesNothing(t *testing.T) {
+func TestAWriteThatIsNotAdmittedLeavesNothing(t *testing.T) {
 	conform(t, func(t *testing.T, _ backend, url string) {
 		db := open(t, url)
 		fenced := errors.New("the component became unfit")
-		_, err := db.Put(t.Context(), order("A1"), func() error { return fenced })
+		_, err := db.Put(t.Context(), order("A1"), func() (ltp.Receipt, error) { return ltp.Receipt{}, fenced })
 		assertClass(t, orderdb.Unavailable, err)
 		require.ErrorIs(t, err, fenced)
 		assertTally(t, db, 0)
 
 		asked := 0
-		_, err = db.Put(t.Context(), order("A1"), func() error { asked++; return nil })
+		_, err = db.Put(t.Context(), order("A1"), func() (ltp.Receipt, error) { asked++; return ltp.Receipt{}, nil })
 		require.NoError(t, err)
 		assert.Equal(t, 1, asked)
 		assertTally(t, db, 1)
@@ -325,14 +161,14 @@ func TestWhileOneWriteHangsTheNextHasNotBegun(t *testing.T) {
 		begun := make(chan struct{})
 		first := make(chan error, 1)
 		go func() {
-			_, err := db.Put(context.Background(), order("A1"), func() error { close(begun); return nil })
+			_, err := db.Put(context.Background(), order("A1"), func() (ltp.Receipt, error) { close(begun); return ltp.Receipt{}, nil })
 			first <- err
 		}()
 		<-begun
 
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err := db.Put(ctx, order("A2"), func() error { t.Error("asked at the door"); return nil })
+		_, err := db.Put(ctx, order("A2"), neverAdmitted(t))
 		assertClass(t, orderdb.Unavailable, err)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 
@@ -358,7 +194,7 @@ func TestAHangingWriteEndsWithItsContext(t *testing.T) {
 			}
 			admitted := false
 			began := time.Now()
-			_, err := db.Put(ctx, order("A1"), func() error { admitted = true; return nil })
+			_, err := db.Put(ctx, order("A1"), func() (ltp.Receipt, error) { admitted = true; return ltp.Receipt{}, nil })
 			assert.Less(t, time.Since(began), 5*time.Second)
 			cancel()
 			require.ErrorIs(t, err, want)
@@ -440,7 +276,7 @@ func TestEveryValidOrderIsReadAsItWasWritten(t *testing.T) {
 func TestADatabaseThatIsNotThereIsUnavailable(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		nowhere := open(t, b.nowhere(t))
-		_, err := nowhere.Put(t.Context(), order("A1"), func() error { t.Error("asked at the door"); return nil })
+		_, err := nowhere.Put(t.Context(), order("A1"), neverAdmitted(t))
 		assertClass(t, orderdb.Unavailable, err)
 		assert.NotContains(t, err.Error(), "secret")
 		require.Error(t, nowhere.Ping(t.Context()))
@@ -527,11 +363,14 @@ func TestATallyCountsByPrefixAndShowsDuplicates(t *testing.T) {
 		assert.Equal(t, orderdb.Tally{Orders: 2, Outbox: 2}, got)
 
 		b.exec(t, url, `INSERT INTO order_outbox (order_id, payload) VALUES ('a_2', '{}'), ('a_2', '{}')`)
+		mustWithdraw(t, db, order("a_4"), cancelled)
+		mustWithdraw(t, db, order("b_4"), cancelled)
+		mustWithdraw(t, db, order("c_4"), cancelled)
 		got, err = db.Tally(t.Context(), "a_")
 		require.NoError(t, err)
-		assert.Equal(t, orderdb.Tally{Orders: 2, Outbox: 4, Duplicates: 1}, got)
+		assert.Equal(t, orderdb.Tally{Orders: 2, Outbox: 4, Withdrawn: 1, Duplicates: 1}, got)
 		got, err = db.Tally(t.Context(), "b")
 		require.NoError(t, err)
-		assert.Equal(t, orderdb.Tally{Orders: 1, Outbox: 1}, got)
+		assert.Equal(t, orderdb.Tally{Orders: 1, Outbox: 1, Withdrawn: 1}, got)
 	})
 }

@@ -17,11 +17,12 @@ const (
 	Rejected Class = "rejected"
 	// Unavailable: nothing was written, and trying later may succeed.
 	Unavailable Class = "unavailable"
-	// Unknown: the order may or may not be written. Only putting it again tells.
+	// Unknown: the order, or its tombstone, may or may not be written. Only repeating the
+	// write shows it.
 	Unknown Class = "outcome unknown"
 )
 
-// Error is every error that Put returns.
+// Error is every error that Put and Withdraw return.
 type Error struct {
 	Class Class
 	// Message says in the words of the database why an order is Rejected; empty
@@ -46,10 +47,10 @@ func (e *Error) Unwrap() error { return e.Err }
 var ErrConflict = errors.New("another order with this id is in the order database")
 
 // errSilent is a trigger that drops a row without raising an error.
-var errSilent = errors.New("the order database dropped the order without saying why")
+var errSilent = errors.New("the order database dropped the order without giving a reason")
 
-// ClassOf returns the class of an error that Put returned, and false for any other
-// error.
+// ClassOf returns the class of an error that Put or Withdraw returned, and false for any
+// other error.
 func ClassOf(err error) (Class, bool) {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -65,11 +66,3 @@ func rejected(err error, message string) error {
 func unavailable(err error) error { return &Error{Class: Unavailable, Err: err} }
 
 func unknown(err error) error { return &Error{Class: Unknown, Err: err} }
-
-// told is the answer about an order that was there already under its ID.
-func told(stored, given string) (repeated bool, err error) {
-	if stored != given {
-		return false, rejected(ErrConflict, ErrConflict.Error())
-	}
-	return true, nil
-}

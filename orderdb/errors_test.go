@@ -32,8 +32,8 @@ func TestWhatAnErrorOfPostgresMeans(t *testing.T) {
 		reason   string
 		definite bool
 	}{
-		"switchover: told to go":             {pgError("FATAL", "57P01"), Unknown, "DB Shut Down", true},
-		"leader killed: a crash is told":     {pgError("FATAL", "57P02"), Unknown, "DB Crashed", true},
+		"switchover: asked to go":            {pgError("FATAL", "57P01"), Unknown, "DB Shut Down", true},
+		"leader killed: a crash is reported": {pgError("FATAL", "57P02"), Unknown, "DB Crashed", true},
 		"starting or stopping":               {pgError("FATAL", "57P03"), Unknown, "DB Starting or Stopping", true},
 		"demoted: read-only":                 {pgError("ERROR", "25006"), Unavailable, "DB Is Read-Only", true},
 		"the connection failed, says it":     {pgError("FATAL", "08006"), Unknown, "DB Connection Lost", true},
@@ -77,8 +77,8 @@ func TestWhatAnErrorOfPostgresMeans(t *testing.T) {
 	}
 }
 
-// TestTheWarningThatNoStandbyConfirmed: it is told by its routine, in every language,
-// from what a trigger warns of.
+// TestTheWarningThatNoStandbyConfirmed: it is recognised by its routine, in every language,
+// and not mixed up with a warning of a trigger.
 func TestTheWarningThatNoStandbyConfirmed(t *testing.T) {
 	for name, c := range map[string]struct {
 		notice pgconn.Notice

@@ -33,20 +33,31 @@ func Example() {
 		Lines: []ltp.Line{{SKU: "lamp", Quantity: 1, UnitAmountMinor: 1999}},
 	}
 	for range 2 {
-		repeated, err := db.Put(ctx, order, nil)
-		fmt.Println("repeated:", repeated, "error:", err)
+		stored, err := db.Put(ctx, order, func() (ltp.Receipt, error) {
+			// Here a fence is read again, and an error keeps the order from being written.
+			return ltp.Receipt{Attempt: "A2/1", Fence: ltp.Fence{State: ltp.Stable, Epoch: 1}}, nil
+		})
+		fmt.Println("repeated:", stored.Repeated, "attempt:", stored.Receipt.Attempt, "error:", err)
 	}
 
 	order.Lines[0].Quantity = 2
 	_, err = db.Put(ctx, order, nil)
 	fmt.Println(err)
 
-	_, err = db.Put(ctx, ltp.Order{ID: "A3"}, func() error { return errors.New("orders-db is UNSTABLE") })
+	late := ltp.Order{ID: "A3"}
+	_, err = db.Put(ctx, late, func() (ltp.Receipt, error) { return ltp.Receipt{}, errors.New("orders-db is UNSTABLE") })
 	class, _ := orderdb.ClassOf(err)
 	fmt.Println(class)
+
+	if _, err := db.Withdraw(ctx, late, ltp.Ending{State: ltp.Cancelled, Reason: "the customer asked"}, nil); err != nil {
+		log.Fatal(err)
+	}
+	stored, err := db.Put(ctx, late, nil) // an attempt that nobody remembers
+	fmt.Println(stored.Tombstone.State, err)
 	// Output:
-	// repeated: false error: <nil>
-	// repeated: true error: <nil>
+	// repeated: false attempt: A2/1 error: <nil>
+	// repeated: true attempt: A2/1 error: <nil>
 	// another order with this id is in the order database
 	// unavailable
+	// CANCELLED <nil>
 }

@@ -1,12 +1,12 @@
 package orderdb
 
-// AtTheDoor is how many writes wait for an SQLite database to be free.
-func AtTheDoor(db DB) int {
-	d := db.(*sqliteDB).door
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.waiting)
+// Queued is how many writes wait for an SQLite database to be free.
+func Queued(db DB) int {
+	g := db.(*sqliteDB).writes
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
 }
 
-// Together is the most orders that are written in one transaction.
-const Together = together
+// GroupSize is the most writes that are committed in one transaction.
+const GroupSize = groupSize

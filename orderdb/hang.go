@@ -11,15 +11,15 @@ import (
 // again after as long.
 const hanging = askedFor
 
-// watch gives a write on a connection up when another server is seen to have been
-// promoted: at a former leader it would hang for as long as it may. The write is over
-// when the returned function is called.
+// watch ends a write on a connection when another server is seen to have been promoted:
+// at a former leader it would hang for as long as it may. The write is over when the
+// returned function is called.
 func (c *cluster) watch(ctx context.Context, conn *pgconn.PgConn) (context.Context, context.CancelFunc) {
 	if c == nil {
 		return ctx, func() {}
 	}
-	p, told := conn.CustomData()[positionKey].(walPosition)
-	if !told {
+	p, known := conn.CustomData()[positionKey].(walPosition)
+	if !known {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -11,13 +11,13 @@ import (
 	"github.com/ltp-node/ltp/orderdb"
 )
 
-// TestWhatHangsAtAFormerLeaderIsGivenUp: nothing but a deadline far away would end it.
+// TestWhatHangsAtAFormerLeaderIsAbandoned: nothing but a deadline far away would end it.
 // The leader is frozen with writes on their way, another is promoted, and the former
 // one thaws and has them wait for a standby that it will never see again.
-func TestWhatHangsAtAFormerLeaderIsGivenUp(t *testing.T) {
+func TestWhatHangsAtAFormerLeaderIsAbandoned(t *testing.T) {
 	pair, url := ownPair(t)
 	db := open(t, url)
-	assert.False(t, persist(t, db, order("before")))
+	connections(t, db, "before-", 2)
 	probe, err := orderdb.OpenProbe(url, ltp.DefaultComponent)
 	require.NoError(t, err)
 	defer probe.Close()
@@ -26,10 +26,14 @@ func TestWhatHangsAtAFormerLeaderIsGivenUp(t *testing.T) {
 
 	former := pair.Leader()
 	require.NoError(t, former.Freeze())
-	put, probed := make(chan error, 1), make(chan error, 1)
+	put, withdrawn, probed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := db.Put(context.Background(), order("hangs"), nil)
 		put <- err
+	}()
+	go func() {
+		_, err := db.Withdraw(context.Background(), order("withdrawn"), cancelled, nil)
+		withdrawn <- err
 	}()
 	go func() {
 		_, err := probe.Probe(context.Background())
@@ -39,10 +43,11 @@ func TestWhatHangsAtAFormerLeaderIsGivenUp(t *testing.T) {
 	former.Thaw()
 
 	assertClass(t, orderdb.Unknown, <-put)
+	assertClass(t, orderdb.Unknown, <-withdrawn)
 	var fault *orderdb.Fault
 	require.ErrorAs(t, <-probed, &fault)
 	assert.True(t, fault.Definite(), "%v", fault)
-	assert.False(t, persist(t, db, order("hangs")), "it never was on the leader")
+	assert.False(t, persist(t, db, order("hangs")), "the leader never had it")
 	facts, err := probe.Probe(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, pair.Leader().Host(), facts["leader"])

@@ -1,13 +1,24 @@
 // Package orderdb is the order database: one interface, with SQLite and Postgres
 // behind it.
 //
-// A write has one of four ends, and callers must tell them apart: it is there, it
-// was refused for good ([Rejected]), nothing was written ([Unavailable]), or nobody
-// can know ([Unknown]). After the last two the same order is put again with the
-// same ID, and is told from a new one.
+// Under an order's key stands the order or a tombstone, never both: a tombstone says that
+// the order was withdrawn and will never be written. Whichever is written first stays, is
+// never overwritten, and every later [DB.Put] and [DB.Withdraw] returns it. So it is a
+// write that decides how an order ends, also where an earlier statement is still on its way
+// into the database.
 //
-// This package also holds what else is said to the same database: the migrations of
-// its schema, and the write by which an observer probes it ([Probe]).
+// An order's row carries its own receipt: under which attempt it was written, behind which
+// fence (a fencing token: the epoch of the orientation that admitted it), when and by whom.
+//
+// A write has one of four ends, and callers must not mix them up: it is there, it was
+// refused for good ([Rejected]), nothing was written ([Unavailable]), or nobody can know
+// ([Unknown]). After the last two the same write is repeated under the same ID.
+//
+// SQLite writes in group commits: what comes while a transaction is under way shares the
+// next.
+//
+// This package also holds the migrations of the database's schema, and the write by which an
+// observer probes it ([Probe]).
 package orderdb
 
 import (
@@ -25,17 +36,22 @@ import (
 
 // DB is an order database. It is safe for concurrent use.
 type DB interface {
-	// Put writes the order and its outbox row, both or neither, once: repeated says
-	// that the very same order was there already, and then nothing changes. Another
-	// order under the same ID is [Rejected] with [ErrConflict].
+	// Put writes the order with its receipt and its outbox row, all or nothing, once. It
+	// changes nothing where the same order or a tombstone of it stands already, and returns
+	// that. Another order under the same ID is [Rejected] with [ErrConflict].
 	//
-	// admit is asked at the door: when a connection is held, immediately before the
-	// write is sent. If it returns an error, nothing is written and the error is
-	// wrapped in an [Unavailable] one. A nil admit admits.
+	// admit is asked when a connection is held, immediately before the write is sent, for
+	// the receipt of this write. If it returns an error, nothing is written and the error is
+	// wrapped in an [Unavailable] one. A nil admit admits with an empty receipt.
 	//
 	// Put returns soon after ctx ends, however long the database hangs. Every error
 	// is an [*Error].
-	Put(ctx context.Context, o ltp.Order, admit func() error) (repeated bool, err error)
+	Put(ctx context.Context, o ltp.Order, admit func() (ltp.Receipt, error)) (Stored, error)
+	// Withdraw writes a tombstone under the order's key, unless the order or a tombstone
+	// stands there, and returns what stands there then. It works like Put, and waits like
+	// it for a Put of the same order that is under way. No constraint or trigger of the
+	// table orders reaches it: it is Rejected with ErrConflict only.
+	Withdraw(ctx context.Context, o ltp.Order, end ltp.Ending, admit func() error) (Stored, error)
 
 	// Row returns the order with the given ID, or [ErrNotFound].
 	Row(ctx context.Context, id string) (Row, error)
@@ -48,12 +64,22 @@ type DB interface {
 	// Migrate brings the schema up to date, and creates an SQLite file that is not
 	// there. It may be run again, and by several processes at once.
 	Migrate(ctx context.Context) error
-	// Ping returns nil when the database answers a read. That it can be written is
-	// what a [Probe] tells.
+	// Ping returns nil when the database answers a read. Only a [Probe] shows that it takes
+	// writes.
 	Ping(ctx context.Context) error
-	// Close lets go of the database. Writes that still hang are given up after a
-	// second.
+	// Close closes the connections. Writes that still hang are abandoned after a second.
 	Close() error
+}
+
+// Stored is what stands under an order's key.
+type Stored struct {
+	// Repeated says that it stood there before.
+	Repeated bool
+	// Receipt is of the write that happened, as the order's row holds it: Attempt, Worker,
+	// BegunAt, and of the Fence all but LastFit; times are in milliseconds.
+	Receipt ltp.Receipt
+	// Tombstone is set where the order was withdrawn: it will never be written.
+	Tombstone *ltp.Ending
 }
 
 // Row is an order as the order database holds it.
@@ -61,12 +87,16 @@ type Row struct {
 	Order ltp.Order
 	// CreatedAt is when it was written, by the clock of the database.
 	CreatedAt time.Time
+	// Receipt is of its write, see [Stored].
+	Receipt ltp.Receipt
 }
 
 // Tally is what is in the order database.
 type Tally struct {
 	Orders int64 `json:"orders"`
 	Outbox int64 `json:"outbox"`
+	// Withdrawn counts the tombstones.
+	Withdrawn int64 `json:"withdrawn"`
 	// Duplicates counts the order IDs with more than one row in orders or outbox.
 	// The outbox has a key of its own, so a write that took effect twice shows.
 	Duplicates int64 `json:"duplicates"`
@@ -81,21 +111,15 @@ var ErrNotFound = errors.New("no order with this id is in the order database")
 //	postgres://user:password@host:5432/database
 //
 // It does not connect: a database that is down is no reason not to start. It fails
-// only on a URL that cannot be used, and never tells the password in it.
+// only on a URL that cannot be used, and never shows the password in it.
 //
 // A Postgres URL is understood as libpq does, with two defaults of its own: a
-// connection attempt is given up after a second (connect_timeout=1), and of several
+// connection attempt ends after a second (connect_timeout=1), and of several
 // hosts the one that takes writes is used (target_session_attrs=read-write). Without
 // them, a leader that is frozen, not dead, holds every connection attempt up for as
 // long as it is frozen. Of several hosts, a former leader that does not know that it
-// is one is passed over, too, as far as another tells its timeline.
+// is one is passed over, too, where the timeline of another shows it.
 func Open(ctx context.Context, url string) (DB, error) { return open(ctx, url) }
-
-// database is what each of the two is.
-type database interface {
-	DB
-	Ledger
-}
 
 func open(ctx context.Context, url string) (database, error) {
 	kind, where, err := parse(url)

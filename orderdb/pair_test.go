@@ -46,10 +46,10 @@ func persist(t *testing.T, db orderdb.DB, o ltp.Order) (repeated bool) {
 	defer cancel()
 	for {
 		ctx, cancel := context.WithTimeout(patience, 5*time.Second)
-		repeated, err := db.Put(ctx, o, nil)
+		stored, err := db.Put(ctx, o, nil)
 		cancel()
 		if err == nil {
-			return repeated
+			return stored.Repeated
 		}
 		require.NotEqual(t, orderdb.Rejected, err.(*orderdb.Error).Class, "%v", err)
 		require.NoError(t, patience.Err(), "%v", err)
@@ -62,6 +62,15 @@ func putBriefly(t *testing.T, db orderdb.DB, id string) error {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err := db.Put(ctx, order(id), nil)
+	return err
+}
+
+// withdrawBriefly withdraws an order with a deadline that passes.
+func withdrawBriefly(t *testing.T, db orderdb.DB, id string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := db.Withdraw(ctx, order(id), cancelled, nil)
 	return err
 }
 
@@ -94,7 +103,7 @@ func TestAFormerLeaderAcknowledgesNothing(t *testing.T) {
 	assert.False(t, persist(t, db, order("after")))
 	former.Thaw()
 
-	// The statement that comes to mind acknowledges what the leader has never heard of.
+	// The obvious statement acknowledges an order that the leader does not have.
 	conn := pgtest.Connect(t, former.URL("orders")+"&target_session_attrs=read-write")
 	_, err := conn.Exec(t.Context(), `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body)
 		VALUES ('lost', '', '', 0, '', '{}') ON CONFLICT DO NOTHING`)
@@ -107,8 +116,9 @@ func TestAFormerLeaderAcknowledgesNothing(t *testing.T) {
 	alone := open(t, former.URL("orders"))
 	for _, id := range []string{"before", "lost", "new"} {
 		assertClass(t, orderdb.Unknown, putBriefly(t, alone, id))
+		assertClass(t, orderdb.Unknown, withdrawBriefly(t, alone, id))
 	}
-	assert.False(t, persist(t, db, order("lost")), "it never was on the leader")
+	assert.False(t, persist(t, db, order("lost")), "the leader never had it")
 	assert.True(t, persist(t, db, order("before")))
 	assertThere(t, pair.Leader(), "before", "after", "lost")
 }
@@ -136,7 +146,7 @@ func plainUser(t *testing.T, server, raw string) string {
 	require.NoError(t, err)
 	password, _ := u.User.Password()
 	pgtest.Exec(t, server, fmt.Sprintf("CREATE USER app PASSWORD '%s'", password),
-		"GRANT SELECT, INSERT, UPDATE ON orders, order_outbox, ltp_probe TO app")
+		"GRANT SELECT, INSERT ON orders, order_outbox TO app", "GRANT SELECT, INSERT, UPDATE ON order_keys, ltp_probe TO app")
 	u.User = url.UserPassword("app", password)
 	return u.String()
 }
@@ -147,7 +157,7 @@ func TestConnectionsToAFormerLeaderAreGivenUpUnused(t *testing.T) {
 	pair, url := ownPair(t)
 	former := pair.Leader()
 	db := open(t, url)
-	warm(t, db, "before-", 8)
+	connections(t, db, "before-", 8)
 	require.NoError(t, former.Freeze())
 	require.NoError(t, pair.Promote(t.Context()))
 	facts, err := probe(t, openProbe(t, url))
@@ -176,7 +186,7 @@ func TestAfterAChangeOfLeaderAtMostOneWriteFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pair, url := ownPair(t)
 			db := open(t, url)
-			warm(t, db, "before-", 8)
+			connections(t, db, "before-", 8)
 			acknowledged := []string{"before-a", "before-d", "before-h"}
 			require.NoError(t, change(t, pair))
 			failed := 0
@@ -208,7 +218,7 @@ func TestAfterAChangeOfLeaderAtMostOneWriteFails(t *testing.T) {
 func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 	for name, mend := range map[string]func(*testing.T, *pglocal.Pair) error{
 		"the standby returns": func(t *testing.T, p *pglocal.Pair) error { return p.Standby().Start(t.Context()) },
-		"the leader is told not to wait": func(_ *testing.T, p *pglocal.Pair) error {
+		"the leader no longer waits": func(_ *testing.T, p *pglocal.Pair) error {
 			return p.Leader().Set("synchronous_standby_names", "")
 		},
 	} {
@@ -220,8 +230,8 @@ func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 			pair.Standby().Stop()
 
 			watcher := pgtest.Connect(t, pair.Leader().URL("orders"))
-			ctx, giveUp := context.WithCancel(t.Context())
-			defer giveUp()
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
 			done := make(chan error, 1)
 			go func() {
 				_, err := db.Put(ctx, order("A1"), nil)
@@ -233,7 +243,7 @@ func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 				require.NoError(t, watcher.QueryRow(t.Context(), `SELECT COALESCE(max(clock_timestamp() - query_start), '0')
 					FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE '%order_outbox%'`).Scan(&waits))
 			}
-			giveUp()
+			stop()
 			assertClass(t, orderdb.Unknown, <-done)
 			assertClass(t, orderdb.Unknown, putBriefly(t, db, "A1"))
 
@@ -293,8 +303,8 @@ func TestAFrozenLeaderThatComesFirstIsPassedOver(t *testing.T) {
 	assertThere(t, pair.Leader(), "A1")
 }
 
-// TestAServerThatDoesNotTellItsTimelineIsUsed: not everyone may ask everywhere.
-func TestAServerThatDoesNotTellItsTimelineIsUsed(t *testing.T) {
+// TestAServerThatDoesNotShowItsTimelineIsUsed: not everyone may ask everywhere.
+func TestAServerThatDoesNotShowItsTimelineIsUsed(t *testing.T) {
 	pair, url := ownPair(t)
 	pgtest.Exec(t, pair.Leader().URL("orders")+"&synchronous_commit=remote_apply",
 		"REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")

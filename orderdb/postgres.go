@@ -15,8 +15,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
-
-	"github.com/ltp-node/ltp"
 )
 
 type postgresDB struct {
@@ -24,7 +22,7 @@ type postgresDB struct {
 	config *pgx.ConnConfig
 	// cluster is nil where the URL names one host.
 	cluster *cluster
-	// generation grows when the connections of the pool are given up together.
+	// generation grows when the connections of the pool are discarded together.
 	generation atomic.Int64
 }
 
@@ -57,9 +55,9 @@ func openPostgres(ctx context.Context, raw string) (*postgresDB, error) {
 	return db, nil
 }
 
-// postgresConfig applies our defaults to the URL. What is wrong with a URL is not
-// repeated from the parser's words: they quote pieces of it, and with a password
-// that is not encoded those are pieces of the password.
+// postgresConfig applies our defaults to the URL. Its errors do not repeat those of the
+// parser, which quote pieces of the URL: with a password that is not encoded, pieces of
+// the password.
 func postgresConfig(raw string) (*pgxpool.Config, *cluster, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -106,9 +104,9 @@ func noticed(conn *pgconn.PgConn, n *pgconn.Notice) {
 	}
 }
 
-// doubtful tells the warning by which Postgres acknowledges a commit that the
+// doubtful recognises the warning by which Postgres acknowledges a commit that the
 // synchronous standby did not confirm: it may be lost with the leader. The routine
-// is told in English in every locale, the message is not; a RAISE WARNING has the
+// has its English name in every locale, the message has not; a RAISE WARNING has the
 // same SQLSTATE but not the routine.
 func doubtful(n *pgconn.Notice) bool { return n.Routine == "SyncRepWaitForLSN" || n.Code == "57P01" }
 
@@ -121,91 +119,6 @@ func unconfirmed(conn *pgx.Conn) error {
 	}
 	delete(data, unconfirmedKey)
 	return fmt.Errorf("not confirmed by the standby: %v", message)
-}
-
-// putSQL tells a new order from a repeated one in one statement, so that there is
-// no COMMIT of its own whose failure pgx might call safe to retry.
-//
-// An order that is there is touched by an UPDATE: a statement that writes nothing
-// is acknowledged by a former leader that nobody follows, and waits for no standby.
-// The INSERT is left out then, so that triggers which refuse an order now cannot
-// deny one that has taken effect. Where the row of a concurrent Put is not visible
-// yet, ON CONFLICT waits for it; xmax is 0 only in a row that is new.
-const putSQL = `
-WITH prior AS (
-	UPDATE orders SET id = id WHERE id = $1 RETURNING content_hash
-), fresh AS (
-	INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body)
-	SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM prior)
-	ON CONFLICT (id) DO UPDATE SET id = excluded.id
-	RETURNING content_hash, xmax = 0 AS new
-), outbox AS (
-	INSERT INTO order_outbox (order_id, payload) SELECT $1, $6 FROM fresh WHERE new
-)
-SELECT content_hash, false FROM prior UNION ALL SELECT content_hash, new FROM fresh`
-
-func (p *postgresDB) Put(ctx context.Context, o ltp.Order, admit func() error) (repeated bool, err error) {
-	body, err := json.Marshal(o)
-	if err != nil {
-		return false, rejected(err, "the order cannot be written as JSON")
-	}
-	conn, err := p.acquire(ctx)
-	if err != nil {
-		return false, unavailable(err)
-	}
-	defer func() { p.release(conn, err) }()
-	// Preparing asks the server once for every connection and writes nothing, so
-	// what can fail before the door does.
-	if _, err = conn.Conn().Prepare(ctx, "ltp_put", putSQL); err != nil {
-		return false, unavailable(err)
-	}
-	if admit != nil {
-		if refusal := admit(); refusal != nil {
-			return false, unavailable(refusal)
-		}
-	}
-	var (
-		hash   = o.ContentHash()
-		stored string
-		isNew  bool
-	)
-	watched, over := p.cluster.watch(ctx, conn.Conn().PgConn())
-	err = conn.QueryRow(watched, "ltp_put", o.ID, o.Customer, o.Currency, o.AmountMinor(), hash, body).Scan(&stored, &isNew)
-	err = why(watched, err)
-	over()
-	warning := unconfirmed(conn.Conn())
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return false, rejected(errSilent, errSilent.Error())
-	case err != nil:
-		return false, postgresError(err)
-	case warning != nil:
-		return false, unknown(warning)
-	case isNew:
-		return false, nil
-	}
-	return told(stored, hash)
-}
-
-// postgresError classes an error that came after the statement was sent.
-func postgresError(err error) error {
-	var e *pgconn.PgError
-	if !errors.As(err, &e) {
-		if pgconn.SafeToRetry(err) { // true only of what never left this process
-			return unavailable(err)
-		}
-		return unknown(err)
-	}
-	class := e.Code[:min(2, len(e.Code))]
-	switch {
-	case class == "22" || class == "23" || e.Code == "P0001":
-		return rejected(err, e.Message)
-	case e.SeverityUnlocalized != "ERROR":
-		return unknown(err) // FATAL and PANIC may come after the commit was written
-	case class == "08" || class == "58" || class == "XX" || e.Code == "40003":
-		return unknown(err) // what a proxy or a damaged server says may come after it, too
-	}
-	return unavailable(err) // an ERROR rolls the statement back
 }
 
 // acquire returns a connection that is not known to be dead, or to lead to a former
@@ -239,7 +152,7 @@ func (p *postgresDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // release returns a connection to the pool. When the connection was lost or leads
 // to a server that takes no writes, so do the others of its generation, and all of
-// them are given up together: after a change of leader they would each fail once.
+// them are discarded together: after a change of leader they would each fail once.
 func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
 	pg := conn.Conn().PgConn()
 	if err == nil || !(pg.IsClosed() || spoils(err)) {
@@ -251,7 +164,7 @@ func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
 	if p.generation.CompareAndSwap(born, born+1) {
 		p.pool.Reset()
 	}
-	// Hijacking frees the place in the pool at once: saying goodbye to a frozen
+	// Hijacking frees the place in the pool at once: closing a connection to a frozen
 	// server takes until the timeout.
 	abandoned := conn.Hijack()
 	go func() {
@@ -261,8 +174,8 @@ func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
 	}()
 }
 
-// spoils reports whether an error speaks of the server behind the connection, which
-// stays open, or of what the connection remembers.
+// spoils reports whether an error is of the server behind the connection, which stays
+// open, or of what the connection remembers.
 func spoils(err error) bool {
 	if errors.As(err, new(*deposedError)) {
 		return true
@@ -281,11 +194,13 @@ func spoils(err error) bool {
 
 func (p *postgresDB) Row(ctx context.Context, id string) (Row, error) {
 	var (
-		row  Row
-		body []byte
+		row     Row
+		body    []byte
+		receipt receiptRow[*time.Time]
 	)
 	err := p.read(ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, "SELECT body, created_at FROM orders WHERE id = $1", id).Scan(&body, &row.CreatedAt)
+		return conn.QueryRow(ctx, "SELECT body, created_at, "+receiptColumns+" FROM orders WHERE id = $1", id).
+			Scan(append([]any{&body, &row.CreatedAt}, receipt.columns()...)...)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Row{}, ErrNotFound
@@ -294,6 +209,7 @@ func (p *postgresDB) Row(ctx context.Context, id string) (Row, error) {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
 	row.CreatedAt = row.CreatedAt.UTC()
+	row.Receipt = postgresReceipt(receipt)
 	if err := json.Unmarshal(body, &row.Order); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
@@ -303,7 +219,7 @@ func (p *postgresDB) Row(ctx context.Context, id string) (Row, error) {
 func (p *postgresDB) Tally(ctx context.Context, prefix string) (Tally, error) {
 	var t Tally
 	err := p.read(ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, tallySQL("$1", "$2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Duplicates)
+		return conn.QueryRow(ctx, tallySQL("$1", "$2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Withdrawn, &t.Duplicates)
 	})
 	if err != nil {
 		return Tally{}, fmt.Errorf("counting orders: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -34,17 +35,17 @@ func sharedPostgres(t *testing.T) string {
 	return url
 }
 
-// warm uses n connections of the pool at once, so that they are all there.
-func warm(t *testing.T, db orderdb.DB, prefix string, n int) {
+// connections uses n connections of the pool at once, so that they are all there.
+func connections(t *testing.T, db orderdb.DB, prefix string, n int) {
 	t.Helper()
-	ready, leave := make(chan struct{}, n), make(chan struct{})
+	ready, goOn := make(chan struct{}, n), make(chan struct{})
 	done := make(chan error, n)
 	for i := range n {
 		go func() {
-			_, err := db.Put(context.Background(), order(prefix+string(rune('a'+i))), func() error {
+			_, err := db.Put(context.Background(), order(prefix+string(rune('a'+i))), func() (ltp.Receipt, error) {
 				ready <- struct{}{}
-				<-leave
-				return nil
+				<-goOn
+				return ltp.Receipt{}, nil
 			})
 			done <- err
 		}()
@@ -52,7 +53,7 @@ func warm(t *testing.T, db orderdb.DB, prefix string, n int) {
 	for range n {
 		<-ready
 	}
-	close(leave)
+	close(goOn)
 	for range n {
 		require.NoError(t, <-done)
 	}
@@ -92,7 +93,7 @@ func awaitWait(t *testing.T, url, event string, done <-chan error) {
 func TestAfterARestartAtMostOneWriteFindsAStaleConnection(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
-	warm(t, db, "before-", 8)
+	connections(t, db, "before-", 8)
 	server.Stop()
 	require.NoError(t, server.Start())
 
@@ -124,7 +125,7 @@ func TestAStoppedServerIsUnavailable(t *testing.T) {
 func TestAReadOnlyServerIsUnavailableUntilItIsNot(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
-	warm(t, db, "before-", 4)
+	connections(t, db, "before-", 4)
 	server.Set(t, "default_transaction_read_only", "on")
 	assert.Eventually(t, func() bool {
 		_, err := db.Put(t.Context(), order("A1"), nil)
@@ -144,7 +145,7 @@ func TestAReadOnlyServerIsUnavailableUntilItIsNot(t *testing.T) {
 func TestAFrozenServerEndsWritesWithTheirContexts(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url+"&pool_max_conns=2")
-	warm(t, db, "before-", 2)
+	connections(t, db, "before-", 2)
 	server.Freeze(t)
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -176,7 +177,7 @@ func TestAnIdleConnectionThatDoesNotAnswerIsNotWrittenOver(t *testing.T) {
 	<-time.After(1100 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, err := db.Put(ctx, order("A2"), func() error { t.Error("asked at the door"); return nil })
+	_, err := db.Put(ctx, order("A2"), neverAdmitted(t))
 	assertClass(t, orderdb.Unavailable, err)
 	server.Thaw()
 	mustPut(t, db, order("A2"))
@@ -233,6 +234,18 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	cancelWait()
 	assertClass(t, orderdb.Unknown, <-done)
 
+	// So is a tombstone.
+	for range 2 {
+		withdrawn := make(chan error, 1)
+		go func() {
+			_, err := db.Withdraw(context.Background(), order("W1"), cancelled, nil)
+			withdrawn <- err
+		}()
+		awaitWait(t, url, "SyncRep", withdrawn)
+		cancelWait()
+		assertClass(t, orderdb.Unknown, <-withdrawn)
+	}
+
 	probed := make(chan error, 1)
 	go func() {
 		_, err := probe.Probe(context.Background())
@@ -243,11 +256,12 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 
 	server.Set(t, "synchronous_standby_names", "")
 	assert.True(t, mustPut(t, db, order("A1")))
-	assertTally(t, db, 2)
+	assert.True(t, mustWithdraw(t, db, order("W1"), cancelled).Repeated)
+	assertWithdrawn(t, db, 2, 1)
 }
 
 // awaitSetting returns when the database's sessions have a setting. Each takes it
-// before its next statement, but the server has to tell them first.
+// before its next statement, once the server has notified it.
 func awaitSetting(t *testing.T, url, name, want string) {
 	t.Helper()
 	conn := pgtest.Connect(t, url)
@@ -299,7 +313,7 @@ func TestOfSeveralHostsTheOneThatTakesWritesIsUsed(t *testing.T) {
 func TestWhenTheLeaderFreezesTheNextIsFoundInSeconds(t *testing.T) {
 	first, _ := ownPostgres(t)
 	db := open(t, twoHosts(t, first)+"&pool_max_conns=2")
-	warm(t, db, "before-", 2)
+	connections(t, db, "before-", 2)
 	first.Freeze(t)
 	var hung sync.WaitGroup
 	for range 2 {

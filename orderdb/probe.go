@@ -114,9 +114,9 @@ func dialPostgres(ctx context.Context, config *pgx.ConnConfig, cluster *cluster,
 		"database": "postgres",
 		"leader":   conn.PgConn().Conn().RemoteAddr().String(),
 	}}
-	// The timeline goes up with every promotion. Servers that do not tell it are probed
+	// The timeline goes up with every promotion. Servers that do not show it are probed
 	// all the same.
-	if at, told, _ := position(ctx, conn.PgConn()); told {
+	if at, known, _ := position(ctx, conn.PgConn()); known {
 		p.known["timeline"] = fmt.Sprint(at.timeline)
 	}
 	return p, nil
@@ -135,7 +135,7 @@ func (p *postgresProber) write(ctx context.Context) error {
 
 func (p *postgresProber) facts() map[string]string { return p.known }
 
-// close does not wait: saying goodbye to a frozen server takes until the timeout.
+// close does not wait: a frozen server answers no goodbye until the timeout.
 func (p *postgresProber) close() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
@@ -186,8 +186,8 @@ func (f *Fault) Error() string { return f.err.Error() }
 
 func (f *Fault) Unwrap() error { return f.err }
 
-// Definite reports whether the error needs no confirmation by further samples: the
-// database says by itself that it takes no writes.
+// Definite reports whether the error needs no confirmation by further samples: it shows
+// by itself that the database takes no writes.
 func (f *Fault) Definite() bool { return f.definite }
 
 // Reason is the error in a few words for people: "DB Is Read-Only".
@@ -205,7 +205,7 @@ func fault(err error) *Fault {
 	case errors.Is(err, context.DeadlineExceeded):
 		reason = "DB Connection Timeout"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		reason = "DB Connection Lost" // the next probe tells whether the server is, too
+		reason = "DB Connection Lost" // the next probe shows whether the server is, too
 	case errors.Is(err, pgconn.ErrReadOnlyConnection), errors.As(err, new(*deposedError)):
 		reason, definite = "DB Has No Leader", true // every host has answered
 	default:

@@ -11,6 +11,7 @@ func tallySQL(from, to string) string {
 	return `SELECT
 		(SELECT count(*) FROM orders WHERE ` + within("id") + `),
 		(SELECT count(*) FROM order_outbox WHERE ` + within("order_id") + `),
+		(SELECT count(*) FROM order_keys WHERE ` + within("id") + ` AND kind <> '` + orderKind + `'),
 		(SELECT count(*) FROM (
 			SELECT id FROM orders WHERE ` + within("id") + ` GROUP BY id HAVING count(*) > 1
 			UNION
@@ -18,7 +19,7 @@ func tallySQL(from, to string) string {
 		) AS twice)`
 }
 
-// closeWithin gives up waiting for connections that hang; they end with the process
+// closeWithin stops waiting for connections that hang; they end with the process
 // or with their context, whichever comes first.
 func closeWithin(close func() error) error {
 	done := make(chan error, 1)

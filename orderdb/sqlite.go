@@ -3,18 +3,14 @@ package orderdb
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"time"
 
 	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
-
-	"github.com/ltp-node/ltp"
 )
 
 // sqliteDB writes over one connection, one transaction at a time, so that while one
@@ -22,13 +18,13 @@ import (
 // does not hold up.
 type sqliteDB struct {
 	path    string
-	door    *door
+	writes  *groupCommit
 	writer  *sql.DB
 	readers *sql.DB
 }
 
 func openSQLite(path string) *sqliteDB {
-	return &sqliteDB{path: path, door: newDoor(), writer: sqliteHandle(path, "rw", 1), readers: sqliteHandle(path, "rw", 4)}
+	return &sqliteDB{path: path, writes: newGroupCommit(), writer: sqliteHandle(path, "rw", 1), readers: sqliteHandle(path, "rw", 4)}
 }
 
 // sqliteHandle opens no file yet. In mode "rw" a file that is not there is an error,
@@ -89,96 +85,14 @@ func connect(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 	return conn, err
 }
 
-// Put uses a transaction rather than one statement with a trigger for the outbox,
-// because it separates the wait for the lock, after which nothing is written, from
-// the commit, after which nobody knows.
-func (s *sqliteDB) Put(ctx context.Context, o ltp.Order, admit func() error) (repeated bool, err error) {
-	body, err := json.Marshal(o)
-	if err != nil {
-		return false, rejected(err, "the order cannot be written as JSON")
-	}
-	w := &write{ctx: ctx, order: o, body: string(body), admit: admit, ended: make(chan end, 1)}
-	return s.door.pass(w, s.transact)
-}
-
-// interruptWithin is how long SQLite may take to notice that a context has ended,
-// where nothing is wrong with the disk.
-const interruptWithin = 500 * time.Millisecond
-
-func begin(ctx context.Context, conn *sql.Conn) error {
-	return awaitLock(ctx, func() error {
-		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
-		return err
-	})
-}
-
-// putInto writes both rows within the open transaction, in which nothing is
-// certain to stay yet: every failure is a rejection or leaves nothing.
-func putInto(ctx context.Context, conn *sql.Conn, o ltp.Order, body string) (repeated bool, err error) {
-	hash := o.ContentHash()
-	// An order that is there is not inserted again to find that out: the triggers of
-	// the first time might refuse it now, and it would be called rejected though it
-	// has taken effect.
-	var stored string
-	err = conn.QueryRowContext(ctx, "SELECT content_hash FROM orders WHERE id = ?", o.ID).Scan(&stored)
-	if err == nil {
-		return told(stored, hash)
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return false, unavailable(err)
-	}
-	result, err := conn.ExecContext(ctx, `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body)
-		VALUES (?, ?, ?, ?, ?, ?)`, o.ID, o.Customer, o.Currency, o.AmountMinor(), hash, body)
-	if err != nil {
-		return false, sqliteRefusal(err)
-	}
-	if n, err := result.RowsAffected(); err == nil && n == 0 {
-		return false, rejected(errSilent, errSilent.Error())
-	}
-	if _, err := conn.ExecContext(ctx, "INSERT INTO order_outbox (order_id, payload) VALUES (?, ?)", o.ID, body); err != nil {
-		return false, sqliteRefusal(err)
-	}
-	return false, nil
-}
-
-// commit classes its error: a rule that is checked at the end refuses for good;
-// anything else may have come after the rows were safe.
-func commit(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "COMMIT")
-	switch {
-	case err == nil:
-		return nil
-	case sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT:
-		return sqliteRefusal(err)
-	case busy(err):
-		return unavailable(err)
-	}
-	return unknown(err)
-}
-
-// rollback leaves the connection without a transaction; where that fails, as after a
-// commit that did, the connection is discarded.
-func rollback(ctx context.Context, conn *sql.Conn) {
-	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-}
-
-// dressing is what the driver puts around the message of SQLite or of a trigger.
-var dressing = regexp.MustCompile(`^constraint failed: | \(\d+\)$`)
-
-func sqliteRefusal(err error) error {
-	switch sqliteCode(err) {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
-		return rejected(err, dressing.ReplaceAllString(err.Error(), ""))
-	}
-	return unavailable(err)
-}
-
 func (s *sqliteDB) Row(ctx context.Context, id string) (Row, error) {
-	var body, created string
+	var (
+		body, created string
+		receipt       receiptRow[sql.NullString]
+	)
 	err := s.read(ctx, func(conn *sql.Conn) error {
-		return conn.QueryRowContext(ctx, "SELECT body, created_at FROM orders WHERE id = ?", id).Scan(&body, &created)
+		return conn.QueryRowContext(ctx, "SELECT body, created_at, "+receiptColumns+" FROM orders WHERE id = ?", id).
+			Scan(append([]any{&body, &created}, receipt.columns()...)...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Row{}, ErrNotFound
@@ -190,6 +104,9 @@ func (s *sqliteDB) Row(ctx context.Context, id string) (Row, error) {
 	if row.CreatedAt, err = time.Parse(time.RFC3339, created); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
+	if row.Receipt, err = sqliteReceipt(receipt); err != nil {
+		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
+	}
 	if err := json.Unmarshal([]byte(body), &row.Order); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
@@ -199,7 +116,7 @@ func (s *sqliteDB) Row(ctx context.Context, id string) (Row, error) {
 func (s *sqliteDB) Tally(ctx context.Context, prefix string) (Tally, error) {
 	var t Tally
 	err := s.read(ctx, func(conn *sql.Conn) error {
-		return conn.QueryRowContext(ctx, tallySQL("?1", "?2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Duplicates)
+		return conn.QueryRowContext(ctx, tallySQL("?1", "?2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Withdrawn, &t.Duplicates)
 	})
 	if err != nil {
 		return Tally{}, fmt.Errorf("counting orders: %w", err)

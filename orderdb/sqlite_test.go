@@ -42,7 +42,7 @@ func TestAWriteThatHangsInTheDiskIsLeftBehindAndNoneBegunAfterIt(t *testing.T) {
 
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := db.Put(ctx, order("A2"), func() error { t.Error("asked at the door"); return nil })
+	_, err := db.Put(ctx, order("A2"), neverAdmitted(t))
 	assertClass(t, orderdb.Unavailable, err)
 
 	stall <- struct{}{}

@@ -37,11 +37,12 @@ type waiting struct {
 	id       string // workflow ID
 	started  time.Time
 	priority int
+	late     bool // a release of it gave no answer in time
 }
 
 // class is a part of a backlog that is released before the next: its query, and that
-// of all that goes before it. What is in no class goes with the default one, and what
-// no class was meant for with the first or the last: no order is in none.
+// of all that goes before it. Every order is in a class: one without a priority in the
+// default one, and one with a priority out of range in the first or the last.
 type class struct {
 	where, before string
 }

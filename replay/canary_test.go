@@ -18,16 +18,17 @@ func TestCanariesGoFirstAndTheRestFollowsWhenTheyHaveEnded(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(50, func(_ int, w *waiting) { w.works = 2 * time.Second })
 		began := time.Now()
-		p := oneByOne()
+		p := pace.Default()
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		assert.Equal(t, n.oldestFirst(), n.released())
-		for i, signal := range n.signals {
+		assert.ElementsMatch(t, n.oldestFirst()[:p.Canary], n.released()[:p.Canary])
+		assert.ElementsMatch(t, n.oldestFirst(), n.released())
+		for i, took := range n.taken {
 			if i < p.Canary {
-				assert.Equal(t, began, signal.at)
+				assert.Equal(t, began, took.at)
 			} else {
-				assert.GreaterOrEqual(t, signal.at.Sub(began), 2*time.Second)
-				assert.Less(t, signal.at.Sub(began), p.CanaryWait)
+				assert.GreaterOrEqual(t, took.at.Sub(began), 2*time.Second)
+				assert.Less(t, took.at.Sub(began), p.Timeout)
 			}
 		}
 	})
@@ -43,7 +44,7 @@ func TestTheReleaseStaysAtCanariesUntilTheyCommit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-				p := oneByOne()
+				p := pace.Default()
 				n.add(100, func(i int, w *waiting) {
 					if i < 2*p.Canary {
 						bad(w)
@@ -52,13 +53,13 @@ func TestTheReleaseStaysAtCanariesUntilTheyCommit(t *testing.T) {
 				began := time.Now()
 				report, err := release(t, engine(n, s, p), drain)
 				require.NoError(t, err)
-				assert.Equal(t, n.oldestFirst(), n.released())
+				assert.ElementsMatch(t, n.oldestFirst(), n.released())
 				assert.Equal(t, 2*p.Canary, report.Setbacks)
-				at := func(i int) time.Duration { return n.signals[i].at.Sub(began) }
+				at := func(i int) time.Duration { return n.taken[i].at.Sub(began) }
 				assert.Zero(t, at(p.Canary-1))
-				assert.GreaterOrEqual(t, at(p.Canary), p.CanaryWait)
+				assert.GreaterOrEqual(t, at(p.Canary), p.Timeout)
 				assert.Equal(t, at(p.Canary), at(2*p.Canary-1))
-				assert.GreaterOrEqual(t, at(2*p.Canary), 2*p.CanaryWait)
+				assert.GreaterOrEqual(t, at(2*p.Canary), 2*p.Timeout)
 				assert.Equal(t, at(2*p.Canary), at(3*p.Canary-1), "canaries once more")
 				assert.Less(t, at(3*p.Canary), at(3*p.Canary-1)+100*time.Millisecond, "which commit")
 			})
@@ -72,20 +73,20 @@ func TestOneBadOrderAmongTheCanariesDoesNotHoldTheRest(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(50, func(i int, w *waiting) { w.fails = i == 3 })
 		began := time.Now()
-		p := oneByOne()
+		p := pace.Default()
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		require.Len(t, n.signals, 50)
-		assert.Less(t, n.signals[49].at.Sub(began), p.CanaryWait)
+		require.Len(t, n.taken, 50)
+		assert.Less(t, n.taken[49].at.Sub(began), p.Timeout)
 	})
 }
 
-// TestCanariesThatSayNothingAreFollowedByOthers: what the order database refuses says
-// nothing of it, and what has ended before says nothing at all.
+// TestCanariesThatSayNothingAreFollowedByOthers: an order that the order database refuses
+// says nothing of it, nor does one that has ended before.
 func TestCanariesThatSayNothingAreFollowedByOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-		p := oneByOne()
+		p := pace.Default()
 		n.add(100, func(i int, w *waiting) {
 			switch {
 			case i < 2*p.Canary:
@@ -93,14 +94,14 @@ func TestCanariesThatSayNothingAreFollowedByOthers(t *testing.T) {
 			case i < 3*p.Canary:
 				w.ends, w.lag = time.Now(), time.Minute
 			case i < 4*p.Canary:
-				w.works = 2 * time.Second // the first whose end counts
+				w.works = 2 * time.Second // the first whose outcome counts
 			}
 		})
 		began := time.Now()
 		report, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		assert.Zero(t, report.Setbacks)
-		at := func(i int) time.Duration { return n.signals[i].at.Sub(began) }
+		at := func(i int) time.Duration { return n.taken[i].at.Sub(began) }
 		assert.Less(t, at(3*p.Canary-1), time.Second)
 		assert.GreaterOrEqual(t, at(3*p.Canary), 2*time.Second)
 	})
@@ -113,12 +114,12 @@ func TestCanariesThatStandInLineDoNotHoldTheRest(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(100, func(i int, w *waiting) { w.inLine = i < 20 })
 		began := time.Now()
-		p := oneByOne()
+		p := pace.Default()
 		report, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		assert.Zero(t, report.Setbacks)
-		require.Len(t, n.signals, 100)
-		assert.Less(t, n.signals[99].at.Sub(began), 2*p.CanaryWait)
+		require.Len(t, n.taken, 100)
+		assert.Less(t, n.taken[99].at.Sub(began), 2*p.Timeout)
 	})
 }
 
@@ -126,12 +127,12 @@ func TestNothingFollowsTheCanariesWhenTheyMakeTheComponentUnfit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(20, func(_ int, w *waiting) { w.stuck = true })
-		p := oneByOne()
-		time.AfterFunc(p.CanaryWait/2, func() { s.sees(ltp.Unstable, 6) })
+		p := pace.Default()
+		time.AfterFunc(p.Timeout/2, func() { s.sees(ltp.Unstable, 6) })
 		report, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		assert.Equal(t, replay.ReleaseReport{Released: p.Canary, Passes: 1, MovedOn: true}, report)
-		assert.Len(t, n.signals, p.Canary)
+		assert.Equal(t, ltp.ReleaseReport{Passes: 1, MovedOn: true}, report)
+		assert.Len(t, n.taken, p.Canary)
 	})
 }
 
@@ -140,8 +141,8 @@ func TestNothingFollowsTheCanariesWhenTheyMakeTheComponentUnfit(t *testing.T) {
 func TestTheRampBeginsAfterTheCanaries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-		p := oneByOne()
-		p.Start, p.Floor, p.Ceiling, p.Double, p.PilotEvery = 10, 5, 40, 2*time.Second, 1
+		p := pace.Default()
+		p.Start, p.Floor, p.Ceiling, p.Double, p.InFlight = 10, 5, 40, 2*time.Second, p.Canary
 		n.add(300, func(i int, w *waiting) {
 			if i < p.Canary {
 				w.works, w.write = 4*time.Second, time.Millisecond
@@ -149,11 +150,11 @@ func TestTheRampBeginsAfterTheCanaries(t *testing.T) {
 		})
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		require.Len(t, n.signals, 300)
-		began := n.signals[p.Canary].at
+		require.Len(t, n.taken, 300)
+		began := n.taken[p.Canary].at
 		var perSecond [6]int
-		for _, signal := range n.signals[p.Canary:] {
-			if second := int(signal.at.Sub(began) / time.Second); second < len(perSecond) {
+		for _, took := range n.taken[p.Canary:] {
+			if second := int(took.at.Sub(began) / time.Second); second < len(perSecond) {
 				perSecond[second]++
 			}
 		}
@@ -163,23 +164,22 @@ func TestTheRampBeginsAfterTheCanaries(t *testing.T) {
 	})
 }
 
-// TestOrdersThatDoNotEndSlowTheReleaseDown: what is released and has not ended stays
-// below a bound, however fast the ramp.
-func TestOrdersThatDoNotEndSlowTheReleaseDown(t *testing.T) {
+// TestNoMoreThanInFlightAreOnTheirWay, however fast the ramp.
+func TestNoMoreThanInFlightAreOnTheirWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		p := pace.Default()
 		n.add(1000, func(i int, w *waiting) { w.stuck = i >= p.Canary })
 		p.Start, p.Ceiling = 10_000, 10_000
-		time.AfterFunc(p.CanaryWait-time.Second, func() { s.sees(ltp.Unstable, 6) })
+		time.AfterFunc(p.Timeout-time.Second, func() { s.sees(ltp.Unstable, 6) })
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		assert.LessOrEqual(t, len(n.signals), p.Canary+p.InFlight())
-		assert.Greater(t, len(n.signals), p.Canary+p.PilotEvery)
+		assert.Equal(t, p.Canary+p.InFlight, len(n.taken))
+		assert.Equal(t, p.InFlight, n.most)
 	})
 }
 
-func TestSlowPilotsShrinkTheRate(t *testing.T) {
+func TestSlowWritesShrinkTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		p := pace.Default()
@@ -189,34 +189,34 @@ func TestSlowPilotsShrinkTheRate(t *testing.T) {
 			}
 		})
 		var before, after float64
-		n.signalling = func(nth int) {
-			beat := n.beat()
+		n.releasing = func(nth int) {
+			now := n.heartbeat()
 			n.change(func() {
 				switch {
 				case nth < 1000:
-					before = max(before, beat.Ceiling)
+					before = max(before, now.Ceiling)
 				case nth > 1500:
-					after = beat.Ceiling
+					after = now.Ceiling
 				}
 			})
 		}
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		require.Len(t, n.signals, 3000)
+		require.Len(t, n.taken, 3000)
 		assert.Greater(t, before, 2*p.Start)
 		assert.Less(t, after, p.Start)
 	})
 }
 
-// TestPilotsThatAllFailBringTheCanariesBack in place of orders by the hundred.
-func TestPilotsThatAllFailBringTheCanariesBack(t *testing.T) {
+// TestOrdersThatAllFailBringTheCanariesBack in place of orders by the hundred.
+func TestOrdersThatAllFailBringTheCanariesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		p := pace.Default()
 		n.add(5000, func(i int, w *waiting) { w.fails = i >= 200 })
 		phases := map[string]bool{}
-		n.signalling = func(nth int) {
-			if phase := n.beat().Phase; nth > 400 {
+		n.releasing = func(nth int) {
+			if phase := n.heartbeat().Phase; nth > 200+p.InFlight+2*p.Canary {
 				n.change(func() { phases[phase] = true })
 			}
 		}
@@ -224,7 +224,7 @@ func TestPilotsThatAllFailBringTheCanariesBack(t *testing.T) {
 		report, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		assert.True(t, phases[replay.PhaseCanary])
-		assert.Less(t, report.Released, 1000, "in a minute in which nothing commits")
+		assert.Less(t, report.Released, 500, "in a minute in which nothing commits")
 	})
 }
 
@@ -247,12 +247,12 @@ func TestOrdersThatEndAreReleasedAtTheSpeedOfTheRamp(t *testing.T) {
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		atFullSpeed := time.Duration(1500 / p.Ceiling * float64(time.Second))
-		assert.Less(t, n.signals[1499].at.Sub(began), atFullSpeed+4*p.Double)
+		assert.Less(t, n.taken[1499].at.Sub(began), atFullSpeed+4*p.Double)
 	})
 }
 
-// TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly when it is fit again.
-func TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly(t *testing.T) {
+// TestAComponentThatFailedUnderAReleaseIsReleasedMoreSlowly when it is fit again.
+func TestAComponentThatFailedUnderAReleaseIsReleasedMoreSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(10_000)
@@ -264,7 +264,7 @@ func TestAComponentThatFellUnderAReleaseIsReleasedMoreSlowly(t *testing.T) {
 
 		s.sees(ltp.Recovering, 7)
 		time.AfterFunc(2*time.Second, func() { s.sees(ltp.Unstable, 8) })
-		second, err := release(t, e, replay.ReleaseInput{Component: db, Epoch: 7})
+		second, err := release(t, e, ltp.ReleaseInput{Component: db, Epoch: 7})
 		require.NoError(t, err)
 		assert.Less(t, second.Released, first.Released*3/4)
 	})

@@ -64,7 +64,7 @@ func TestWhatIsExpeditedDuringTheReleaseGoesNext(t *testing.T) {
 				n.add(5000)
 				prepare(n)
 				expedited := map[string]bool{}
-				n.signalling = func(nth int) {
+				n.releasing = func(nth int) {
 					if nth != 1000 {
 						return
 					}
@@ -99,7 +99,7 @@ func TestWhatIsExpeditedDuringAPauseGoesNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(2000)
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			if nth == 700 {
 				s.steered(ltp.Steering{Paused: true})
 				time.AfterFunc(time.Minute, func() {
@@ -121,7 +121,7 @@ func TestClassesCostNothingWhereThereAreNone(t *testing.T) {
 			n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 			n.add(1000)
 			prepare(n)
-			n.signalling = func(nth int) {
+			n.releasing = func(nth int) {
 				if nth == 1000 {
 					lists = n.lists
 				}

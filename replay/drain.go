@@ -12,16 +12,17 @@ const (
 	// unseen is how many times Patience a drain waits for a visibility store that does
 	// not answer.
 	unseen = 4
-	// ebbs is how often orders are counted while they become fewer, before they are
+	// counts is how often orders are counted while they become fewer, before they are
 	// listed again.
-	ebbs = 8
+	counts = 8
 )
 
 // drain sweeps until nothing deferred under an earlier epoch is left, as far as the
 // visibility store can be believed. A component must not stay RECOVERING, and defer
 // whatever is new, because that store shows orders which have long ended, counts what it
-// does not list, or does not answer: once all was seen, patience is for how long nothing
-// new may be found. What comes to light after that is released while it is STABLE.
+// does not list, or does not answer: once all was seen, the drain ends when nothing was
+// released for Patience. What the store shows after that is released while the component
+// is STABLE.
 func (r *release) drain(ctx context.Context) error {
 	for wait := r.Pace.Pass; ; {
 		before := r.progress.report().Released
@@ -40,11 +41,11 @@ func (r *release) drain(ctx context.Context) error {
 		case err != nil:
 			r.Log.Warn("the backlog cannot be seen, trying again", "component", r.in.Component, "error", err)
 		}
-		r.progress.stage(r.looking())
+		r.progress.stage(r.searching())
 		if wait = min(2*wait, max(slowest, r.Pace.Pass)); r.progress.report().Released > before {
 			wait = r.Pace.Pass
 		}
-		if left, err = r.ebb(ctx, left, wait); err != nil {
+		if left, err = r.awaitDrain(ctx, left, wait); err != nil {
 			return err
 		}
 		if left == 0 {
@@ -61,13 +62,13 @@ func (r *release) sweepAndCount(ctx context.Context) (int64, error) {
 	return r.count(ctx)
 }
 
-// unknown is how many are left when nobody can tell.
+// unknown is how many are left while the store does not answer.
 const unknown = -1
 
-// ebb waits, and goes on waiting while the backlog shrinks by itself, since orders that
-// were released are listed until they have ended, and counting is cheaper than listing.
-func (r *release) ebb(ctx context.Context, left int64, wait time.Duration) (int64, error) {
-	for range ebbs {
+// awaitDrain waits, and goes on waiting while the backlog shrinks by itself, since orders
+// that have ended are listed a while longer, and counting is cheaper than listing.
+func (r *release) awaitDrain(ctx context.Context, left int64, wait time.Duration) (int64, error) {
+	for range counts {
 		if err := sleep(ctx, wait); err != nil {
 			return left, err
 		}
@@ -87,11 +88,11 @@ func (r *release) ebb(ctx context.Context, left int64, wait time.Duration) (int6
 }
 
 // settle sweeps at growing intervals until nothing was released for long enough. A store
-// that does not answer, and an order that could not be signalled, are not nothing.
+// that does not answer, and a release that failed with Temporal, begin the time anew.
 func (r *release) settle(ctx context.Context) error {
 	quiet, wait := time.Now(), r.Pace.Pass
 	for {
-		released, missed := r.progress.report().Released, r.missed.Load()
+		released, unsent := r.progress.report().Released, r.unsent.Load()
 		err := r.sweep(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -99,13 +100,13 @@ func (r *release) settle(ctx context.Context) error {
 		case err != nil:
 			r.Log.Warn("the backlog cannot be seen, trying again", "component", r.in.Component, "error", err)
 			quiet = time.Now()
-		case r.progress.report().Released > released || r.missed.Load() > missed:
+		case r.progress.report().Released > released || r.unsent.Load() > unsent:
 			quiet, wait = time.Now(), r.Pace.Pass
 		}
 		if time.Since(quiet) >= r.Pace.Settle {
 			return nil
 		}
-		r.progress.stage(r.looking())
+		r.progress.stage(r.searching())
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}

@@ -9,20 +9,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/replay/pace"
 )
 
-// meter notes what it is told.
+// meter keeps what it is called with.
 type meter struct {
 	released map[string]int
-	told     []replay.ReleaseReport
+	reports  []ltp.ReleaseReport
 	ended    int
 }
 
-func (m *meter) Released(component string)                       { m.released[component]++ }
-func (m *meter) Replaying(_ string, report replay.ReleaseReport) { m.told = append(m.told, report) }
-func (m *meter) Replayed(string)                                 { m.ended++ }
+func (m *meter) Released(component string)                    { m.released[component]++ }
+func (m *meter) Replaying(_ string, report ltp.ReleaseReport) { m.reports = append(m.reports, report) }
+func (m *meter) Replayed(string)                              { m.ended++ }
 
 func TestEveryDeferredOrderIsReleasedOnceAndTheOldestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -53,9 +52,9 @@ func TestEveryDeferredOrderIsReleasedOnceAndTheOldestFirst(t *testing.T) {
 		assert.Positive(t, report.Passes)
 		assert.Equal(t, map[string]int{db: len(expected)}, m.released)
 		assert.Equal(t, 1, m.ended)
-		assert.NotEmpty(t, m.told)
-		for _, signal := range n.signals {
-			require.Equal(t, ltp.Stability{Component: db, State: ltp.Recovering, Epoch: 5}, signal.said)
+		assert.NotEmpty(t, m.reports)
+		for _, took := range n.taken {
+			require.Equal(t, ltp.Stability{Component: db, State: ltp.Recovering, Epoch: 5}, took.said)
 		}
 	})
 }
@@ -67,7 +66,7 @@ func TestALongBacklogIsNotListedBeforeItIsReleased(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(10_000)
 		begun := 0
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			if nth == 1 {
@@ -82,14 +81,14 @@ func TestALongBacklogIsNotListedBeforeItIsReleased(t *testing.T) {
 	})
 }
 
-func TestManySignalsAtOnceReleaseNoOrderTwice(t *testing.T) {
+func TestManyAtOnceReleaseNoOrderTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(1500, func(i int, w *waiting) {
 			w.lag = time.Duration(i%7) * time.Second
 			w.works = time.Duration(i%50) * time.Millisecond
 		})
-		n.signalling = func(int) { time.Sleep(10 * time.Millisecond) }
+		n.releasing = func(int) { time.Sleep(10 * time.Millisecond) }
 		report, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		assert.ElementsMatch(t, n.oldestFirst(), n.released())
@@ -97,13 +96,13 @@ func TestManySignalsAtOnceReleaseNoOrderTwice(t *testing.T) {
 	})
 }
 
-// TestNoOrderOvertakesOthersByMoreThanAPage: also with many signals at once, of which
+// TestNoOrderOvertakesOthersByMoreThanAPage: also with many releases at once, of which
 // some take long.
 func TestNoOrderOvertakesOthersByMoreThanAPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(3000)
-		n.signalling = func(nth int) { time.Sleep(time.Duration(nth%20) * 5 * time.Millisecond) }
+		n.releasing = func(nth int) { time.Sleep(time.Duration(nth%20) * 5 * time.Millisecond) }
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		place := map[string]int{}
@@ -126,30 +125,30 @@ func TestAnOrderThatHasEndedAlreadyIsDone(t *testing.T) {
 		})
 		report, err := release(t, engine(n, s, oneByOne()), drain)
 		require.NoError(t, err)
-		assert.Equal(t, 20, n.begun, "none is signalled again")
+		assert.Equal(t, 20, n.begun, "none is released again")
 		assert.Equal(t, 10, report.Released, "what was not there was not released")
 	})
 }
 
-func TestAnOrderWhoseSignalFailedIsReleasedByALaterSweep(t *testing.T) {
+func TestAnOrderWhoseReleaseTemporalFailedIsReleasedByALaterSweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(300, func(i int, w *waiting) { w.refuse = i % 3 })
 		report, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
-		assert.Equal(t, 300, n.refused)
+		assert.Equal(t, 300, n.failed)
 		assert.Equal(t, 300, report.Released)
 		assert.ElementsMatch(t, n.oldestFirst(), n.released())
 	})
 }
 
-// TestASignalThatHangsHoldsUpNoneOfTheOthers and is given up.
-func TestASignalThatHangsHoldsUpNoneOfTheOthers(t *testing.T) {
+// TestAReleaseThatHangsHoldsUpNoneOfTheOthers and is given up.
+func TestAReleaseThatHangsHoldsUpNoneOfTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(500)
 		began := time.Now()
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			if nth == 100 {
 				time.Sleep(6 * time.Second)
 			}
@@ -157,7 +156,7 @@ func TestASignalThatHangsHoldsUpNoneOfTheOthers(t *testing.T) {
 		report, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		assert.Equal(t, 500, report.Released)
-		assert.Less(t, n.signals[498].at.Sub(began), 5*time.Second)
+		assert.Less(t, n.taken[498].at.Sub(began), 5*time.Second)
 	})
 }
 
@@ -167,7 +166,7 @@ func TestABacklogOfNoneIsDrainedAtOnce(t *testing.T) {
 		began := time.Now()
 		report, err := release(t, engine(n, s, oneByOne()), drain)
 		require.NoError(t, err)
-		assert.Equal(t, replay.ReleaseReport{Passes: 1}, report)
+		assert.Equal(t, ltp.ReleaseReport{Passes: 1}, report)
 		assert.LessOrEqual(t, time.Since(began), 250*time.Millisecond)
 	})
 }
@@ -184,15 +183,15 @@ func TestTheBacklogIsDrainedWhenEveryOrderHasEnded(t *testing.T) {
 	})
 }
 
-// TestABacklogThatEndsByItselfIsCountedAndSeldomListed: an order that was released is
-// listed until it has ended, and listing costs the store more than counting.
+// TestABacklogThatEndsByItselfIsCountedAndSeldomListed: an order that has ended is listed
+// a while longer, and listing costs the store more than counting.
 func TestABacklogThatEndsByItselfIsCountedAndSeldomListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-		n.add(1000, func(i int, w *waiting) { w.works, w.write = time.Duration(i)*4*time.Millisecond, time.Millisecond })
-		_, err := release(t, engine(n, s, oneByOne()), drain)
+		n.add(1000, func(i int, w *waiting) { w.lag = time.Duration(i) * 4 * time.Millisecond })
+		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
-		assert.Len(t, n.signals, 1000)
+		assert.Len(t, n.taken, 1000)
 		assert.Less(t, n.listed, 10*1000)
 	})
 }
@@ -206,8 +205,8 @@ func TestWhatShowsUpDuringTheDrainIsReleasedSoon(t *testing.T) {
 		n.add(1, func(_ int, w *waiting) { w.shown = shown })
 		_, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
-		require.Len(t, n.signals, 11)
-		assert.LessOrEqual(t, n.signals[10].at.Sub(shown), 2500*time.Millisecond)
+		require.Len(t, n.taken, 11)
+		assert.LessOrEqual(t, n.taken[10].at.Sub(shown), 2500*time.Millisecond)
 	})
 }
 
@@ -220,10 +219,10 @@ func TestOrdersThatNeverEndHoldRecoveryBackForThePatienceOnly(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 30, report.Released)
 		assert.False(t, report.MovedOn)
-		waited := time.Since(n.signals[29].at)
+		waited := time.Since(n.taken[29].at)
 		assert.Greater(t, waited, p.Patience)
 		assert.Less(t, waited, 2*p.Patience)
-		assert.Len(t, n.signals, 30, "and are not told again")
+		assert.Len(t, n.taken, 30, "and are not released again")
 	})
 }
 
@@ -238,7 +237,7 @@ func TestPatienceBeginsWhenNothingMoreIsReleased(t *testing.T) {
 		report, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		require.Equal(t, 10, report.Released)
-		assert.Greater(t, time.Since(n.signals[9].at), p.Patience)
+		assert.Greater(t, time.Since(n.taken[9].at), p.Patience)
 	})
 }
 
@@ -252,7 +251,7 @@ func TestABadOrderDoesNotHoldTheRecovery(t *testing.T) {
 		report, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		assert.Equal(t, 300, report.Released)
-		assert.Len(t, n.signals, 300, "and none is told again")
+		assert.Len(t, n.taken, 300, "and none is released again")
 		assert.Less(t, time.Since(began), pace.Default().Patience)
 	})
 }
@@ -263,14 +262,14 @@ func TestAReleaseEndsWithItsWorker(t *testing.T) {
 		n.add(400)
 		ctx, cancel := cancelled(t)
 		e := engine(n, s, pace.Default())
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			if nth == 100 {
 				cancel()
 			}
 		}
 		_, err := run(t, environment(ctx, e), e, drain)
 		require.ErrorContains(t, err, "canceled")
-		assert.Less(t, n.begun, 100+e.Pace.Parallel)
+		assert.Less(t, n.begun, 100+e.Pace.InFlight)
 	})
 }
 
@@ -285,6 +284,6 @@ func TestAnAttemptHandsOverBeforeTemporalGivesItUp(t *testing.T) {
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.ErrorContains(t, err, "the next goes on")
 		assert.Equal(t, 9*time.Minute, time.Since(began), "of the ten that the environment gives")
-		assert.Empty(t, n.signals)
+		assert.Empty(t, n.taken)
 	})
 }

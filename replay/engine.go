@@ -1,7 +1,9 @@
-// Package replay releases deferred orders when their component is fit again: a few
-// canaries, then at the pace that the orders released before bear out, in sweeps until
-// the visibility store shows none any more. It stops when the orientation moves on,
-// does what operators say, and goes on elsewhere when its process dies.
+// Package replay releases the backlog of a component that is fit again, as a circuit
+// breaker does that closes: a few canaries first, then at a rate that follows the outcome
+// of each release (AIMD with slow start, see package pace), with a bound on those in
+// flight. It sweeps until the visibility store shows no order any more. It stops when the
+// orientation moves on, follows the steering of operators, and goes on elsewhere when its
+// process dies: a lease, kept by heartbeats, makes sure that one release runs at a time.
 package replay
 
 import (
@@ -15,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/replay/pace"
 )
@@ -23,8 +26,8 @@ import (
 type Meter interface {
 	// Released is called for every order released.
 	Released(component string)
-	// Replaying tells how far a release is, every second; Replayed that it has ended.
-	Replaying(component string, now ReleaseReport)
+	// Replaying is called every second of a release, and Replayed when it has ended.
+	Replaying(component string, now ltp.ReleaseReport)
 	Replayed(component string)
 }
 
@@ -33,59 +36,50 @@ type Engine struct {
 	Client client.Client
 	Board  *board.Board
 	Pace   pace.Settings
-	// Meter is told of every release; nil tells nobody.
+	// Meter measures the releases; nil measures none.
 	Meter Meter
 	Log   *slog.Logger
 
-	falls falls
-}
-
-// ReleaseInput says what to release: the orders that were deferred under an epoch
-// before Epoch, for as long as the component is in that epoch and fit.
-type ReleaseInput struct {
-	Component string `json:"component"`
-	Epoch     int64  `json:"epoch"`
-	// Settle sweeps on, slower and slower, until nothing has been found for
-	// Pace.Settle. Without it, Release ends as soon as the backlog is drained.
-	Settle bool `json:"settle,omitempty"`
+	failureRates failureRates
 }
 
 var (
 	// errMovedOn ends a release that the orientation has overtaken.
 	errMovedOn = errors.New("the orientation moved on")
 	// errHandOver ends an attempt that has lasted for long: the next goes on.
-	errHandOver = errors.New("this attempt has lasted as long as Temporal lets one last; the next goes on")
+	errHandOver = errors.New("this attempt has lasted as long as Temporal allows; the next goes on")
 )
 
-// handOver is how long before Temporal gives an attempt up it ends by itself: what
-// Temporal gives up without a missed heartbeat may have a successor at once.
+// handOver is how long before its timeout an attempt ends by itself, so that the next one
+// begins in good order: an attempt that Temporal times out with its heartbeats in time has
+// a successor at once, and may not know.
 const handOver = time.Minute
 
-// Release lists the deferred orders and signals each that the component is fit again:
-// a class before the next, within it the oldest first. A few canaries go first, until
-// they commit; then the pace follows what the pilots among them tell. Visibility lags
-// behind, so one sweep is never the last.
+// Release lists the deferred orders and releases each by an Update: a class before the
+// next, within it the oldest first. A few canaries go first, until they commit; then the
+// pace follows the outcome of every release. Visibility lags behind, so one sweep is never
+// the last.
 //
-// It stops at once when the board says that the orientation moved on. It waits while the
+// It stops at once when the board shows that the orientation moved on. It waits while the
 // board is blind, while an operator has paused the replay, and while it is not certain
-// to be the only one. After a crash the next attempt goes on where the heartbeat says;
-// an order that is signalled twice acts once.
-func (e *Engine) Release(ctx context.Context, in ReleaseInput) (ReleaseReport, error) {
+// to be the only one. After a crash the next attempt goes on where the heartbeat was; an
+// order that is released twice acts once.
+func (e *Engine) Release(ctx context.Context, in ltp.ReleaseInput) (ltp.ReleaseReport, error) {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := newRelease(e, in, activity.GetInfo(ctx))
 	if activity.HasHeartbeatDetails(ctx) {
-		var before ReleaseReport
+		var before ltp.ReleaseReport
 		if err := activity.GetHeartbeatDetails(ctx, &before); err == nil {
-			r.goOn(before)
+			r.resumeFrom(before)
 		}
 	}
 	if err := r.lease.renew(ctx, e.Client, r.token, r.report()); err != nil {
-		return ReleaseReport{}, err
+		return ltp.ReleaseReport{}, err
 	}
 	var beside sync.WaitGroup
-	beside.Go(func() { r.beat(running, ctx, stop) })
-	beside.Go(func() { r.heed(running, stop) })
+	beside.Go(func() { r.heartbeat(running, ctx, stop) })
+	beside.Go(func() { r.watchOrientation(running, stop) })
 	beside.Go(func() { r.survey(running) })
 	if end, ok := ctx.Deadline(); ok {
 		alarm := time.AfterFunc(time.Until(end)-handOver, func() { stop(errHandOver) })
@@ -96,8 +90,7 @@ func (e *Engine) Release(ctx context.Context, in ReleaseInput) (ReleaseReport, e
 		err = cause // not the error of whatever it cut short
 	}
 	stop(nil)
-	r.signals.Wait()
-	r.watches.Wait()
+	r.onWay.Wait()
 	beside.Wait()
 	if e.Meter != nil {
 		e.Meter.Replayed(in.Component)
@@ -106,7 +99,7 @@ func (e *Engine) Release(ctx context.Context, in ReleaseInput) (ReleaseReport, e
 	switch {
 	case errors.Is(err, errMovedOn):
 		if !e.Board.Orientation(in.Component).State.Fit() {
-			e.falls.fell(in.Component, r.pacer.peak())
+			e.failureRates.add(in.Component, r.pacer.peak())
 		}
 		report.MovedOn, err = true, nil
 	case errors.Is(err, errHandOver):
@@ -114,38 +107,38 @@ func (e *Engine) Release(ctx context.Context, in ReleaseInput) (ReleaseReport, e
 			Category: temporal.ApplicationErrorCategoryBenign,
 		})
 	}
-	return report.done(), err
+	return report.Done(), err
 }
 
-// falls remembers at which rate components fell while this process released their
-// orders, for the release that follows. Where that runs elsewhere, it begins as any.
-type falls struct {
-	mu sync.Mutex
-	of map[string]fall
+// failureRates remembers at which rate components failed while this process released
+// their orders, for the release that follows. One that runs elsewhere begins as any.
+type failureRates struct {
+	mu     sync.Mutex
+	latest map[string]failureRate
 }
 
-type fall struct {
+type failureRate struct {
 	rate float64
 	at   time.Time
 }
 
-// fallsFor is for how long a fall is remembered: what caused it may be mended.
-const fallsFor = 10 * time.Minute
+// rememberedFor is for how long such a rate counts: what caused the failure may be mended.
+const rememberedFor = 10 * time.Minute
 
-func (f *falls) fell(component string, rate float64) {
+func (f *failureRates) add(component string, rate float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.of == nil {
-		f.of = map[string]fall{}
+	if f.latest == nil {
+		f.latest = map[string]failureRate{}
 	}
-	f.of[component] = fall{rate, time.Now()}
+	f.latest[component] = failureRate{rate, time.Now()}
 }
 
-// rate is that of the latest fall, 0 if there was none of late.
-func (f *falls) rate(component string) float64 {
+// of is the rate of the latest failure, 0 if there was none of late.
+func (f *failureRates) of(component string) float64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last := f.of[component]; time.Since(last.at) < fallsFor {
+	if last := f.latest[component]; time.Since(last.at) < rememberedFor {
 		return last.rate
 	}
 	return 0

@@ -75,22 +75,22 @@ func (s *sight) loses() {
 	s.change(func(now *board.Reading) { now.State, now.Blind = ltp.Unknown, true })
 }
 
-// steered is that an operator gave his word.
+// steered is that an operator steers the replay.
 func (s *sight) steered(w ltp.Steering) {
 	s.change(func(now *board.Reading) { now.Steering = w })
 }
 
-// oneByOne is the default pace with one signal at a time, so that their order is
-// certain.
+// oneByOne is the default pace with one order on its way at a time, so that their order
+// is certain.
 func oneByOne() pace.Settings {
 	p := pace.Default()
-	p.Parallel = 1
+	p.InFlight = 1
 	return p
 }
 
 var (
-	drain  = replay.ReleaseInput{Component: db, Epoch: 5}
-	settle = replay.ReleaseInput{Component: db, Epoch: 6, Settle: true}
+	drain  = ltp.ReleaseInput{Component: db, Epoch: 5}
+	settle = ltp.ReleaseInput{Component: db, Epoch: 6, Settle: true}
 )
 
 // engine releases the orders of a namespace.
@@ -108,7 +108,7 @@ func environment(ctx context.Context, e *replay.Engine) *testsuite.TestActivityE
 	return env
 }
 
-func run(t *testing.T, env *testsuite.TestActivityEnvironment, e *replay.Engine, in replay.ReleaseInput) (report replay.ReleaseReport, err error) {
+func run(t *testing.T, env *testsuite.TestActivityEnvironment, e *replay.Engine, in ltp.ReleaseInput) (report ltp.ReleaseReport, err error) {
 	t.Helper()
 	value, err := env.ExecuteActivity(e.Release, in)
 	if err == nil {
@@ -117,7 +117,7 @@ func run(t *testing.T, env *testsuite.TestActivityEnvironment, e *replay.Engine,
 	return report, err
 }
 
-func release(t *testing.T, e *replay.Engine, in replay.ReleaseInput, prepare ...func(*testsuite.TestActivityEnvironment)) (replay.ReleaseReport, error) {
+func release(t *testing.T, e *replay.Engine, in ltp.ReleaseInput, prepare ...func(*testsuite.TestActivityEnvironment)) (ltp.ReleaseReport, error) {
 	t.Helper()
 	env := environment(t.Context(), e)
 	for _, p := range prepare {
@@ -127,7 +127,7 @@ func release(t *testing.T, e *replay.Engine, in replay.ReleaseInput, prepare ...
 }
 
 // from begins an attempt where another one ended.
-func from(before replay.ReleaseReport) func(*testsuite.TestActivityEnvironment) {
+func from(before ltp.ReleaseReport) func(*testsuite.TestActivityEnvironment) {
 	return func(env *testsuite.TestActivityEnvironment) { env.SetHeartbeatDetails(before) }
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // movedOn reports whether the orientation is no longer the one that this release serves.
-// A board that is behind, or blind, has yet to tell.
+// A board that is behind, or blind, does not know.
 func (r *release) movedOn(now board.Reading) bool {
 	return now.Epoch > r.in.Epoch || (now.Epoch == r.in.Epoch && !now.Blind && !now.State.Fit())
 }
@@ -17,18 +17,18 @@ func (r *release) serves(now board.Reading) bool {
 	return now.Epoch == r.in.Epoch && !now.Blind && now.State.Fit()
 }
 
-// sighted reports whether this release is certain of what it serves, and that it is the
-// one to serve it.
-func (r *release) sighted(now board.Reading) bool { return r.serves(now) && r.lease.held() }
+// certain reports whether this release knows that it serves the orientation in force, and
+// that no other attempt has taken its place.
+func (r *release) certain(now board.Reading) bool { return r.serves(now) && r.lease.held() }
 
 // open reports whether an order may be released at this moment.
-func (r *release) open(now board.Reading) bool { return r.sighted(now) && !now.Steering.Paused }
+func (r *release) open(now board.Reading) bool { return r.certain(now) && !now.Steering.Paused }
 
 func (r *release) reading() board.Reading { return r.Board.Orientation(r.in.Component) }
 
-// heed stops the release when the orientation moves on: whatever it waits for just then,
-// its turn, a signal that is slow, or the visibility store, ends at once.
-func (r *release) heed(ctx context.Context, stop context.CancelCauseFunc) {
+// watchOrientation stops the release when the orientation moves on: whatever it waits for
+// just then, its turn, an answer, or the visibility store, ends at once.
+func (r *release) watchOrientation(ctx context.Context, stop context.CancelCauseFunc) {
 	if _, err := r.Board.Wait(ctx, r.in.Component, r.movedOn); err == nil {
 		stop(errMovedOn)
 	}
@@ -36,7 +36,7 @@ func (r *release) heed(ctx context.Context, stop context.CancelCauseFunc) {
 
 // serving returns once this release is certain of what it serves.
 func (r *release) serving(ctx context.Context) error {
-	_, err := r.await(ctx, r.sighted)
+	_, err := r.await(ctx, r.certain)
 	return err
 }
 
@@ -52,21 +52,21 @@ func (r *release) admitted(ctx context.Context) (board.Reading, error) {
 		if now, err = r.await(ctx, r.open); err != nil {
 			return now, err
 		}
-		r.news()
+		r.progressed()
 	}
 	r.resume()
 	return now, nil
 }
 
 // resume goes on where a pause has ended: with the ramp from its beginning, and without
-// the memory of who has the signal, since an order that was routed meanwhile was told to
-// wait on.
+// the memory of what was released, since the pause deferred again what was routed
+// meanwhile.
 func (r *release) resume() {
 	if r.reading().Steering.Paused || !r.paused.CompareAndSwap(true, false) {
 		return
 	}
-	r.news()
-	r.pacer.again()
+	r.progressed()
+	r.pacer.restart()
 	r.mu.Lock()
 	r.sent.forget()
 	r.mu.Unlock()

@@ -6,15 +6,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	commonpb "go.temporal.io/api/common/v1"
-	enumspb "go.temporal.io/api/enums/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/converter"
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/replay/pace"
 )
 
 // TestSentIsBoundedAndRemembersTheLatest, however many orders are released.
@@ -26,7 +22,7 @@ func TestSentIsBoundedAndRemembersTheLatest(t *testing.T) {
 		for i := range rapid.IntRange(0, 500).Draw(t, "orders") {
 			id := fmt.Sprintf("order/%d", i)
 			if !s.has(id) {
-				s.add(id)
+				s.add(id, mark{})
 			}
 			latest = append(latest, id)
 			assert.LessOrEqual(t, s.len(), 2*most)
@@ -35,11 +31,6 @@ func TestSentIsBoundedAndRemembersTheLatest(t *testing.T) {
 			assert.True(t, s.has(id), id)
 		}
 		assert.False(t, s.has("order/other"))
-		if len(latest) > 0 {
-			last := latest[len(latest)-1]
-			s.remove(last)
-			assert.False(t, s.has(last))
-		}
 		s.forget()
 		assert.Zero(t, s.len())
 	})
@@ -69,44 +60,51 @@ func TestALeaseRunsOutAndIsNotHeldBeforeItWasTaken(t *testing.T) {
 	assert.False(t, l.held())
 }
 
-func TestWhatAnOrderThatHasNotEndedTells(t *testing.T) {
-	in := ReleaseInput{Component: "db", Epoch: 5}
-	running := func(change func(*workflowservice.DescribeWorkflowExecutionResponse)) *workflowservice.DescribeWorkflowExecutionResponse {
-		d := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
-			Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, SearchAttributes: attributes("db", 4),
-		}}
-		if change != nil {
-			change(d)
-		}
-		return d
+func TestWhatAnAnswerSaysOfTheComponent(t *testing.T) {
+	deferred := func(component string, reason ltp.Reason, result ltp.Result) ltp.Answer {
+		return ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: component, Epoch: 5, Reason: reason}, Result: result}
 	}
-	type described = workflowservice.DescribeWorkflowExecutionResponse
 	for name, c := range map[string]struct {
-		d          *described
-		soon, late verdict
+		answer ltp.Answer
+		want   outcome
 	}{
-		"it waits for something else":    {running(nil), silent, silent},
-		"its execution is under way":     {running(func(d *described) { d.PendingActivities = []*workflowpb.PendingActivityInfo{{}} }), silent, setback},
-		"nobody runs it":                 {running(func(d *described) { d.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{} }), silent, setback},
-		"it was deferred again":          {running(func(d *described) { d.WorkflowExecutionInfo.SearchAttributes = attributes("db", 5) }), setback, setback},
-		"another component deferred it":  {running(func(d *described) { d.WorkflowExecutionInfo.SearchAttributes = attributes("stock", 9) }), silent, silent},
-		"it awaits its turn":             {running(func(d *described) { d.WorkflowExecutionInfo.SearchAttributes = nil }), inLine, inLine},
-		"it has ended at this very time": {running(func(d *described) { d.WorkflowExecutionInfo.Status = enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED }), silent, silent},
+		"it was executed":               {ltp.Answer{State: ltp.Executed, Result: ltp.ResultExecuted}, committed},
+		"it had been executed":          {ltp.Answer{State: ltp.Executed}, committed},
+		"it was refused":                {ltp.Answer{State: ltp.Rejected, Result: ltp.ResultRefused}, neutral},
+		"it was cancelled":              {ltp.Answer{State: ltp.Cancelled}, neutral},
+		"it expired":                    {ltp.Answer{State: ltp.Expired}, neutral},
+		"a tombstone was found":         {ltp.Answer{State: ltp.Cancelled, Result: ltp.ResultWithdrawn}, neutral},
+		"its attempt failed":            {deferred("db", ltp.ReasonExecuteUnavailable, ltp.ResultUnavailable), setback},
+		"its attempt gave no answer":    {deferred("db", ltp.ReasonExecuteUnavailable, ltp.ResultUnknown), setback},
+		"the component fell":            {deferred("db", ltp.ReasonUnstable, ltp.ResultNotBegun), setback},
+		"the worker could not read":     {deferred("db", ltp.ReasonUnknown, ltp.ResultNotBegun), setback},
+		"another component deferred it": {deferred("stock", ltp.ReasonUnstable, ltp.ResultNotBegun), neutral},
+		"it fails with another":         {deferred("stock", ltp.ReasonExecuteUnavailable, ltp.ResultUnavailable), neutral},
+		"it awaits its turn":            {deferred("db", ltp.ReasonAwaitsTurn, ltp.ResultNotBegun), neutral},
+		"a pause deferred it":           {deferred("db", ltp.ReasonReplayPaused, ltp.ResultNotBegun), neutral},
+		"its end was asked for":         {deferred("db", ltp.ReasonAwaitsProof, ""), neutral},
+		"it had no attempt":             {deferred("db", ltp.ReasonRecovering, ""), neutral},
 	} {
-		assert.Equal(t, c.soon, judge(c.d, in, false), name)
-		assert.Equal(t, c.late, judge(c.d, in, true), name)
+		assert.Equal(t, c.want, outcomeOf(c.answer, "db"), name)
 	}
 }
 
-func attributes(component string, epoch int64) *commonpb.SearchAttributes {
-	to := func(value any) *commonpb.Payload {
-		p, err := converter.GetDefaultDataConverter().ToPayload(value)
-		if err != nil {
-			panic(err)
-		}
-		return p
-	}
-	return &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{
-		ltp.ComponentAttribute: to(component), ltp.EpochAttribute: to(epoch),
-	}}
+// TestWhatCouldNotBeReleasedIsTriedByTheNextSweep, and not again by the same one.
+func TestWhatCouldNotBeReleasedIsTriedByTheNextSweep(t *testing.T) {
+	r := newRelease(&Engine{Pace: pace.Default()}, ltp.ReleaseInput{}, activity.Info{})
+	r.nextSweep()
+	o, claimed := r.claim(waiting{id: "order/1"})
+	assert.True(t, claimed)
+	_, again := r.claim(o)
+	assert.False(t, again)
+	r.retry(o, true)
+	assert.Empty(t, r.fresh([]waiting{o}))
+	r.nextSweep()
+	assert.Len(t, r.fresh([]waiting{o}), 1)
+	o, claimed = r.claim(waiting{id: "order/1"})
+	assert.True(t, claimed)
+	assert.True(t, o.late, "its answer was late before")
+	r.nextSweep()
+	_, claimed = r.claim(o)
+	assert.False(t, claimed)
 }

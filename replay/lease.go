@@ -9,17 +9,19 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
 )
 
 const (
-	// beatEvery is how often a release renews its lease and says how far it is.
-	beatEvery = time.Second
-	// beatTimeout is how long Temporal may take to answer.
-	beatTimeout = 3 * time.Second
+	// heartbeatEvery is how often a release renews its lease and reports how far it is.
+	heartbeatEvery = time.Second
+	// answerTimeout is how long Temporal may take to answer.
+	answerTimeout = 3 * time.Second
 	// leaseShare is the share of the heartbeat timeout that a lease lasts: the rest is
-	// for the signals that are under way when it ends.
+	// for the releases that are sent just then.
 	leaseShare = 2
-	// heartbeatTimeout is that of an activity which does not tell its own.
+	// heartbeatTimeout is that of an activity that has none of its own.
 	heartbeatTimeout = 10 * time.Second
 )
 
@@ -27,15 +29,15 @@ const (
 var errReplaced = errors.New("another attempt has taken the place of this one")
 
 // lease makes sure that two releases of one component cannot run, also where a process
-// was frozen. Temporal appoints the next attempt when it has heard no heartbeat for the
-// heartbeat timeout; what was frozen and thaws knows nothing of that, and would signal
-// on, beside its successor and after it. The SDK's own heartbeats are no help: it sends
-// them in the background, and does not say which of them arrived.
+// was frozen. Temporal appoints the next attempt when no heartbeat has arrived for the
+// heartbeat timeout; what was frozen and thaws does not know that, and would go on beside
+// its successor, and after it. The SDK's own heartbeats are no help: it sends
+// them in the background, and does not report which of them arrived.
 //
 // So each attempt also heartbeats by itself and waits for the answer. Temporal accepts
 // the heartbeat of the attempt in force only; one that was accepted was begun before it
 // was accepted, so that no other attempt begins within the heartbeat timeout from then.
-// No signal is sent unless that is less than half of it ago. A release of an earlier
+// No order is released unless that is less than half of it ago. A release of an earlier
 // epoch is ended by the board, whose readings have a lease of their own.
 type lease struct {
 	lasts time.Duration
@@ -65,6 +67,13 @@ func (l *lease) lost() bool {
 	return ok && age >= l.lasts
 }
 
+// renewedSince reports whether Temporal took a heartbeat that was begun after t.
+func (l *lease) renewedSince(t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.since.After(t)
+}
+
 // age is how old the lease is, and false when there was none yet.
 func (l *lease) age() (time.Duration, bool) {
 	l.mu.Lock()
@@ -77,8 +86,8 @@ func (l *lease) age() (time.Duration, bool) {
 
 // renew heartbeats the report. It returns errReplaced when the attempt is no longer the
 // one in force; whatever else goes wrong only leaves the lease to run out.
-func (l *lease) renew(ctx context.Context, c client.Client, token []byte, report ReleaseReport) error {
-	asking, cancel := context.WithTimeout(ctx, beatTimeout)
+func (l *lease) renew(ctx context.Context, c client.Client, token []byte, report ltp.ReleaseReport) error {
+	asking, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	begun := time.Now()
 	err := c.RecordActivityHeartbeat(asking, token, report)

@@ -17,11 +17,11 @@ import (
 	"github.com/ltp-node/ltp/replay/pace"
 )
 
-// lease is half of the heartbeat timeout that a release has when it is told none.
+// lease is half of the heartbeat timeout that a release has when it has none.
 const lease = 5 * time.Second
 
-// TestAnAttemptThatWasFrozenAndReplacedReleasesNothingWhenItThaws: it has learnt nothing
-// of that yet, and its board shows the very state that it serves.
+// TestAnAttemptThatWasFrozenAndReplacedReleasesNothingWhenItThaws: it does not know
+// that yet, and its board shows the very state that it serves.
 func TestAnAttemptThatWasFrozenAndReplacedReleasesNothingWhenItThaws(t *testing.T) {
 	for name, answer := range map[string]error{
 		"temporal answers that it is not the one in force": serviceerror.NewNotFound("activity task not found"),
@@ -34,13 +34,13 @@ func TestAnAttemptThatWasFrozenAndReplacedReleasesNothingWhenItThaws(t *testing.
 				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 				n.add(3000)
 				var thawed time.Time
-				n.signalling = func(nth int) {
+				n.releasing = func(nth int) {
 					if nth != 100 {
 						return
 					}
 					thawed = time.Now().Add(30 * time.Second)
 					n.change(func() {
-						n.beating = func() error { // the whole process stands still, and its heartbeats too
+						n.answers = func() error { // the whole process stands still, and its heartbeats too
 							time.Sleep(time.Until(thawed))
 							return answer
 						}
@@ -64,11 +64,11 @@ func TestAReleaseWithoutALeaseWaitsForIt(t *testing.T) {
 		p := pace.Default()
 		n.add(20_000)
 		var lost, back time.Time
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			if nth == 1000 {
 				lost, back = time.Now(), time.Now().Add(30*time.Second)
 				n.change(func() {
-					n.beating = func() error {
+					n.answers = func() error {
 						if time.Now().Before(back) {
 							return errors.New("unavailable")
 						}
@@ -80,8 +80,8 @@ func TestAReleaseWithoutALeaseWaitsForIt(t *testing.T) {
 		report, err := release(t, engine(n, s, p), drain)
 		require.NoError(t, err)
 		assert.Equal(t, 20_000, report.Released)
-		for _, signal := range n.signals {
-			assert.False(t, signal.at.After(lost.Add(lease)) && signal.at.Before(back), "without a lease")
+		for _, took := range n.taken {
+			assert.False(t, took.at.After(lost.Add(lease)) && took.at.Before(back), "without a lease")
 		}
 	})
 }
@@ -90,7 +90,7 @@ func TestNothingIsReleasedBeforeTemporalHasTakenAHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(10)
-		n.beating = func() error { return serviceerror.NewNotFound("activity task not found") }
+		n.answers = func() error { return serviceerror.NewNotFound("activity task not found") }
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.ErrorContains(t, err, "another attempt")
 		assert.Zero(t, n.begun)
@@ -106,12 +106,12 @@ func TestAReleaseIsAliveWhileItWaits(t *testing.T) {
 		n.add(10)
 		time.AfterFunc(time.Minute, func() { s.sees(ltp.Recovering, 5) })
 		time.AfterFunc(30*time.Second, func() {
-			assert.WithinDuration(t, time.Now(), n.beat().At, 2*time.Second)
-			assert.Equal(t, replay.PhaseBlind, n.beat().Phase)
+			assert.WithinDuration(t, time.Now(), n.heartbeat().At, 2*time.Second)
+			assert.Equal(t, replay.PhaseBlind, n.heartbeat().Phase)
 		})
 		_, err := release(t, engine(n, s, oneByOne()), drain)
 		require.NoError(t, err)
-		assert.GreaterOrEqual(t, len(n.beats), 60)
+		assert.GreaterOrEqual(t, len(n.reports), 60)
 	})
 }
 

@@ -16,40 +16,40 @@ import (
 )
 
 func TestNothingIsReleasedAfterTheOrientationMovedOn(t *testing.T) {
-	for _, news := range []struct {
+	for _, next := range []struct {
 		state ltp.State
 		epoch int64
 	}{{ltp.Unstable, 6}, {ltp.Unknown, 6}, {ltp.Stable, 6}, {ltp.Recovering, 7}} {
 		for _, parallel := range []int{1, 32} {
-			t.Run(fmt.Sprintf("%s, %d at once", news.state, parallel), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %d at once", next.state, parallel), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 					n.add(400)
-					n.signalling = func(nth int) {
+					n.releasing = func(nth int) {
 						if nth == 100 {
-							s.sees(news.state, news.epoch)
+							s.sees(next.state, next.epoch)
 						}
 					}
 					p := oneByOne()
-					p.Parallel = parallel
+					p.InFlight = parallel
 					report, err := release(t, engine(n, s, p), drain)
 					require.NoError(t, err)
 					assert.True(t, report.MovedOn)
 					assert.LessOrEqual(t, n.begun, 100+parallel-1, "only what was under way at that moment")
-					assert.Equal(t, len(n.signals), report.Released)
+					assert.GreaterOrEqual(t, len(n.taken), report.Released, "those that answered")
 				})
 			})
 		}
 	}
 }
 
-// TestNoSignalThatWaitedForItsTurnIsSentAfterTheOrientationMovedOn: the turn of an
-// order comes when the signal before it has returned, which may take long.
-func TestNoSignalThatWaitedForItsTurnIsSentAfterTheOrientationMovedOn(t *testing.T) {
+// TestNoOrderThatWaitedForItsTurnIsReleasedAfterTheOrientationMovedOn: its turn comes
+// when the release before it has been answered, which may take long.
+func TestNoOrderThatWaitedForItsTurnIsReleasedAfterTheOrientationMovedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(400)
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			if nth == 100 {
 				time.Sleep(time.Second)
 				s.sees(ltp.Unstable, 6)
@@ -76,8 +76,8 @@ func TestAReleaseThatWaitsEndsWhenTheOrientationMovesOn(t *testing.T) {
 			n.add(30)
 			s.steered(ltp.Steering{Rate: 0.01})
 		},
-		"for pilots": func(n *namespace, _ *sight, p *pace.Settings) {
-			p.CanaryWait = time.Minute
+		"for answers": func(n *namespace, _ *sight, p *pace.Settings) {
+			p.Timeout = time.Minute
 			n.add(1000, func(i int, w *waiting) { w.stuck = i > p.Canary })
 		},
 		"for the end of a pause": func(n *namespace, s *sight, _ *pace.Settings) {
@@ -85,7 +85,7 @@ func TestAReleaseThatWaitsEndsWhenTheOrientationMovesOn(t *testing.T) {
 			s.steered(ltp.Steering{Paused: true})
 		},
 	} {
-		for kind, in := range map[string]replay.ReleaseInput{"drain": drain, "settle": {Component: db, Epoch: 5, Settle: true}} {
+		for kind, in := range map[string]ltp.ReleaseInput{"drain": drain, "settle": {Component: db, Epoch: 5, Settle: true}} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
@@ -109,8 +109,8 @@ func TestAReleaseThatIsOvertakenBeforeItBeginsReleasesNothing(t *testing.T) {
 		n.add(10)
 		report, err := release(t, engine(n, s, oneByOne()), drain)
 		require.NoError(t, err)
-		assert.Equal(t, replay.ReleaseReport{MovedOn: true}, report)
-		assert.Empty(t, n.signals)
+		assert.Equal(t, ltp.ReleaseReport{MovedOn: true}, report)
+		assert.Empty(t, n.taken)
 	})
 }
 
@@ -123,7 +123,7 @@ func TestAReleaseWaitsForABoardThatIsBehind(t *testing.T) {
 		report, err := release(t, engine(n, s, oneByOne()), drain)
 		require.NoError(t, err)
 		assert.Equal(t, 10, report.Released)
-		assert.GreaterOrEqual(t, n.signals[0].at.Sub(began), time.Second)
+		assert.GreaterOrEqual(t, n.taken[0].at.Sub(began), time.Second)
 	})
 }
 
@@ -134,11 +134,11 @@ func TestAReleaseWaitsWhileTheBoardIsBlind(t *testing.T) {
 				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 				n.add(400)
 				var lost, found time.Time
-				n.signalling = func(nth int) {
+				n.releasing = func(nth int) {
 					if nth == 100 {
 						lost = time.Now()
 						s.loses()
-						time.AfterFunc(30*time.Second, func() { assert.Equal(t, replay.PhaseBlind, n.beat().Phase) })
+						time.AfterFunc(30*time.Second, func() { assert.Equal(t, replay.PhaseBlind, n.heartbeat().Phase) })
 						time.AfterFunc(time.Minute, func() {
 							found = time.Now()
 							s.sees(ltp.Recovering, 5)
@@ -146,14 +146,14 @@ func TestAReleaseWaitsWhileTheBoardIsBlind(t *testing.T) {
 					}
 				}
 				p := oneByOne()
-				p.Parallel = parallel
+				p.InFlight = parallel
 				report, err := release(t, engine(n, s, p), drain)
 				require.NoError(t, err)
 				assert.Equal(t, 400, report.Released)
 				assert.ElementsMatch(t, n.oldestFirst(), n.released())
-				for _, signal := range n.signals {
-					assert.False(t, signal.at.After(lost) && signal.at.Before(found), "released without sight")
-					assert.Equal(t, ltp.Recovering, signal.said.State)
+				for _, took := range n.taken {
+					assert.False(t, took.at.After(lost) && took.at.Before(found), "released without sight")
+					assert.Equal(t, ltp.Recovering, took.said.State)
 				}
 			})
 		})
@@ -164,7 +164,7 @@ func TestABoardThatWentBlindAndMovedOnEndsTheRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(400)
-		n.signalling = func(nth int) {
+		n.releasing = func(nth int) {
 			if nth == 100 {
 				s.loses()
 				time.AfterFunc(time.Minute, func() { s.sees(ltp.Unstable, 6) })

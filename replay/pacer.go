@@ -25,18 +25,16 @@ type pacer struct {
 	fastAt   time.Time
 }
 
-// newPacer paces a release of a component that fell at a rate in the one before; 0 is
+// newPacer paces a release of a component that failed at a rate in the one before; 0 is
 // none known.
-func newPacer(s pace.Settings, fell float64) *pacer {
+func newPacer(s pace.Settings, failureRate float64) *pacer {
 	p := &pacer{settings: s, control: pace.NewController(s, time.Now())}
-	if fell > 0 {
-		p.control.Fell(fell)
-	}
+	p.control.FailedAt(failureRate)
 	return p
 }
 
-// again begins the ramp anew, as after a pause.
-func (p *pacer) again() {
+// restart begins the ramp anew, as after a pause.
+func (p *pacer) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.control = pace.NewController(p.settings, time.Now())
@@ -65,10 +63,10 @@ func (p *pacer) take() time.Duration {
 	return wait
 }
 
-func (p *pacer) report(result pace.Result) {
+func (p *pacer) report(s pace.Sample) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.control.Report(time.Now(), result)
+	p.control.Report(time.Now(), s)
 }
 
 // rates are how many orders were released in the last second, about, and how many may
@@ -80,8 +78,8 @@ func (p *pacer) rates() (used, allowed float64) {
 	return p.control.Used(now), p.control.Rate(now)
 }
 
-// peak is the rate of the fastest second of late, and 0 if that was next to nothing: a
-// component that falls then does not fall under it.
+// peak is the rate of the fastest second of late, and 0 if that was next to nothing: the
+// release is then not why a component fails.
 func (p *pacer) peak() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +90,7 @@ func (p *pacer) peak() float64 {
 }
 
 // turn waits for the turn of an order: until a release may go on, and then until the
-// pace lets it. What an operator says meanwhile counts within a board refresh.
+// pace lets it. An operator's change meanwhile counts within a board refresh.
 func (r *release) turn(ctx context.Context) error {
 	now, err := r.admitted(ctx)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// PlannedOrder is an order that a release would signal.
+// PlannedOrder is an order that a release would release.
 type PlannedOrder struct {
 	OrderID    string
 	WorkflowID string
@@ -20,9 +20,9 @@ type PlannedOrder struct {
 }
 
 // Plan calls each with the orders that a release of what the component deferred
-// before an epoch would signal, in that order, and releases nothing. It reads as a
+// before an epoch would release, in that order, and releases nothing. It reads as a
 // release does, a page at a time: what is deferred, or goes on, while it reads may be
-// told or not. An error of each ends it.
+// missing or not. An error of each ends it.
 func Plan(ctx context.Context, c client.Client, component string, before int64, each func(PlannedOrder) error) error {
 	b := backlog{client: c, component: component, before: before}
 	classes, err := b.classes(ctx)

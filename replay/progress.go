@@ -7,25 +7,37 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"github.com/ltp-node/ltp"
+)
+
+// The phases of a release, for people.
+const (
+	PhaseCanary = "CANARY" // a few orders go first, and their outcome is awaited
+	PhaseRamp   = "RAMP"   // orders are released at the pace
+	PhaseSweep  = "SWEEP"  // everything found is released; what shows up late is looked for
+	PhasePaused = "PAUSED" // an operator holds the release
+	PhaseSettle = "SETTLE" // the backlog is drained; what shows up late is looked for
+	PhaseBlind  = "BLIND"  // the orientation cannot be read, or Temporal takes no heartbeat: nothing is released
 )
 
 // progress is how far a release is. It is safe for concurrent use.
 type progress struct {
 	mu  sync.Mutex
-	now ReleaseReport
-	// counted is how many orders were left when signalled had been signalled.
-	counted, signalled int64
+	now ltp.ReleaseReport
+	// counted is how many orders were left when so many had been answered.
+	counted, answered int64
 }
 
 // update changes what is reported.
-func (p *progress) update(change func(*ReleaseReport)) {
+func (p *progress) update(change func(*ltp.ReleaseReport)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(&p.now)
 }
 
 // report is what is known at this moment.
-func (p *progress) report() ReleaseReport {
+func (p *progress) report() ltp.ReleaseReport {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.now
@@ -33,32 +45,32 @@ func (p *progress) report() ReleaseReport {
 
 // stage is what the release does now, where nothing keeps it from that.
 func (p *progress) stage(phase string) {
-	p.update(func(r *ReleaseReport) { r.Phase = phase })
+	p.update(func(r *ltp.ReleaseReport) { r.Phase = phase })
 }
 
-// left takes a count of the orders that are left. What was signalled since is taken off.
-func (p *progress) left(n int64, signalled int64) {
+// left takes a count of the orders that are left. What was answered since is taken off.
+func (p *progress) left(n, answered int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.counted, p.signalled = n, signalled
+	p.counted, p.answered = n, answered
 	if n == 0 {
 		p.now.Oldest = time.Time{}
 	}
 }
 
-func (p *progress) remaining(signalled int64) int64 {
+func (p *progress) remaining(answered int64) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.counted-(signalled-p.signalled), 0)
+	return max(p.counted-(answered-p.answered), 0)
 }
 
 // report is how far the release is at this moment.
-func (r *release) report() ReleaseReport {
+func (r *release) report() ltp.ReleaseReport {
 	report := r.progress.report()
 	report.At = time.Now().UTC()
-	report.Remaining = r.progress.remaining(r.signalled.Load())
+	report.Remaining = r.progress.remaining(r.answered.Load())
 	report.Rate, report.Ceiling = r.pacer.rates()
-	report.Warm = r.warm.Load()
+	report.CanariesPassed = r.canariesPassed.Load()
 	switch now := r.reading(); {
 	case !r.serves(now) || r.lease.lost():
 		report.Phase, report.Ceiling = PhaseBlind, 0
@@ -68,10 +80,10 @@ func (r *release) report() ReleaseReport {
 	return report
 }
 
-// beat renews the lease and says how far the release is, until ctx ends. The heartbeat
-// by the SDK is what hears of a cancellation.
-func (r *release) beat(ctx, heard context.Context, stop context.CancelCauseFunc) {
-	tick := time.NewTicker(beatEvery)
+// heartbeat renews the lease and reports how far the release is, until ctx ends. A
+// cancellation arrives with the heartbeat by the SDK, which ends activityCtx.
+func (r *release) heartbeat(ctx, activityCtx context.Context, stop context.CancelCauseFunc) {
+	tick := time.NewTicker(heartbeatEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -84,7 +96,7 @@ func (r *release) beat(ctx, heard context.Context, stop context.CancelCauseFunc)
 			stop(err)
 			return
 		}
-		activity.RecordHeartbeat(heard, report)
+		activity.RecordHeartbeat(activityCtx, report)
 		if r.Meter != nil {
 			r.Meter.Replaying(r.in.Component, report)
 		}
@@ -107,7 +119,7 @@ func (r *release) survey(ctx context.Context) {
 		if r.reading().Steering.Paused {
 			every = surveyPaused
 			r.paused.Store(true)
-			r.look(ctx)
+			r.findOldest(ctx)
 		}
 		_, _ = r.count(ctx)
 		if sleep(ctx, max(every, surveyShare*time.Since(begun))) != nil {
@@ -118,10 +130,10 @@ func (r *release) survey(ctx context.Context) {
 
 // count counts the orders that are left.
 func (r *release) count(ctx context.Context) (int64, error) {
-	signalled := r.signalled.Load()
+	answered := r.answered.Load()
 	n, err := r.backlog.count(ctx)
 	if err == nil {
-		r.progress.left(n, signalled)
+		r.progress.left(n, answered)
 	}
 	return n, err
 }
@@ -129,14 +141,14 @@ func (r *release) count(ctx context.Context) (int64, error) {
 // errEnough ends a walk that has shown what was looked for.
 var errEnough = errors.New("enough")
 
-// look looks up the oldest order that is left. What cannot be seen stays as it was seen
-// last.
-func (r *release) look(ctx context.Context) {
+// findOldest looks up the oldest order that is left. While the store does not answer, the
+// report names the one found last.
+func (r *release) findOldest(ctx context.Context) {
 	_ = r.backlog.walk(ctx, everything, time.Time{}, func(p page) error {
 		if len(p.orders) == 0 {
 			return nil
 		}
-		r.progress.update(func(report *ReleaseReport) { report.Oldest = p.orders[0].started })
+		r.progress.update(func(report *ltp.ReleaseReport) { report.Oldest = p.orders[0].started })
 		return errEnough
 	})
 }

@@ -31,14 +31,15 @@ var faults = []string{
 func TestEveryOrderIsReleasedWhateverTheStoreDoesAndNoneAfterTheStateMovedOn(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		type kind struct {
-			class, age, shown, lag, works, refuse int
-			stuck, fails                          bool
+			class, age, shown, lag, works, refuse, busy int
+			stuck, fails                                bool
 		}
 		kinds := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) kind {
 			return kind{
 				class: rapid.IntRange(-1, 6).Draw(rt, "class"), age: rapid.IntRange(0, 5000).Draw(rt, "age"),
 				shown: rapid.IntRange(0, 10).Draw(rt, "shown"), lag: rapid.IntRange(0, 10).Draw(rt, "lag"),
 				works: rapid.IntRange(1, 2000).Draw(rt, "works"), refuse: rapid.IntRange(0, 2).Draw(rt, "refuse"),
+				busy:  rapid.IntRange(0, 2).Draw(rt, "busy"),
 				stuck: rapid.IntRange(0, 20).Draw(rt, "stuck") == 0, fails: rapid.IntRange(0, 20).Draw(rt, "fails") == 0,
 			}
 		}), 1, 40).Draw(rt, "orders")
@@ -56,7 +57,7 @@ func TestEveryOrderIsReleasedWhateverTheStoreDoesAndNoneAfterTheStateMovedOn(t *
 				n.add(copies, func(i int, w *waiting) {
 					w.started = time.Now().Add(-time.Duration(k.age)*time.Second - time.Duration(i)*time.Millisecond)
 					w.shown, w.lag = time.Now().Add(time.Duration(k.shown)*time.Second), time.Duration(k.lag)*time.Second
-					w.works, w.refuse = time.Duration(k.works)*time.Millisecond, k.refuse
+					w.works, w.refuse, w.busy = time.Duration(k.works)*time.Millisecond, k.refuse, k.busy
 					w.stuck, w.fails = k.stuck, k.fails
 					if k.class != 3 {
 						w.priority = &k.class
@@ -64,7 +65,7 @@ func TestEveryOrderIsReleasedWhateverTheStoreDoesAndNoneAfterTheStateMovedOn(t *
 				})
 			}
 			watch := &moments{n: n, s: s, epoch: 5, state: ltp.Recovering}
-			n.signalling = func(int) {
+			n.releasing = func(int) {
 				assert.NoError(t, watch.allows())
 			}
 			for _, f := range troubles {
@@ -84,12 +85,12 @@ func TestEveryOrderIsReleasedWhateverTheStoreDoesAndNoneAfterTheStateMovedOn(t *
 				calm = time.Since(began) > time.Minute // every fault is over
 				in.Epoch, in.Settle = watch.now(), true
 			}
-			signalled := map[string]bool{}
-			for _, signal := range n.signals {
-				signalled[signal.order] = true
+			released := map[string]bool{}
+			for _, took := range n.taken {
+				released[took.order] = true
 			}
 			for id := range n.orders {
-				assert.True(t, signalled[id], id)
+				assert.True(t, released[id], id)
 			}
 		})
 	})
@@ -141,13 +142,13 @@ func (m *moments) steer(w ltp.Steering) {
 	m.s.steered(w)
 }
 
-// allows reports what speaks against a signal at this moment. One that is under way when
-// the news comes may go on.
+// allows reports what speaks against a release at this moment. One that is on its way when
+// the state moves on may go on.
 func (m *moments) allows() (err error) {
 	m.n.change(func() {
 		for _, since := range []time.Time{m.unfit, m.paused} {
 			if !since.IsZero() && time.Now().After(since) {
-				err = errors.New("signalled although nothing may be released")
+				err = errors.New("released although nothing may be")
 			}
 		}
 	})
@@ -168,7 +169,7 @@ func (m *moments) strike(f fault) {
 	case "counts lie":
 		begin, end = func() { n.counts = func(c int64) int64 { return c/2 + 3*(c%2) } }, func() { n.counts = nil }
 	case "no heartbeat":
-		begin, end = func() { n.beating = func() error { return errors.New("away") } }, func() { n.beating = nil }
+		begin, end = func() { n.answers = func() error { return errors.New("away") } }, func() { n.answers = nil }
 	}
 	m.n.change(begin)
 	switch f.what {

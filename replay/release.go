@@ -7,62 +7,59 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"github.com/ltp-node/ltp"
 )
 
-// release is one attempt of Release. One goroutine lists and gives out the orders in
-// turn; each signal, and each watch over a pilot, is one of its own.
+// release is one attempt of Release. One goroutine lists the orders and releases them in
+// turn; each release on its way is one of its own.
 type release struct {
 	*Engine
-	in       ReleaseInput
+	in       ltp.ReleaseInput
 	token    []byte
 	backlog  backlog
 	lease    *lease
 	pacer    *pacer
 	progress progress
 
-	slots   chan struct{}  // one element for each signal under way
-	pilots  chan struct{}  // one element for each pilot on its way
-	signals sync.WaitGroup // signals under way
-	watches sync.WaitGroup // pilots on their way
+	slots chan struct{}  // one element for each release on its way
+	onWay sync.WaitGroup // releases on their way
 
-	warm      atomic.Bool  // the canaries have come back
-	bad       atomic.Int32 // setbacks in a row
-	paused    atomic.Bool  // an operator's pause was seen, and its end was not
-	resumes   atomic.Int32 // pauses that have ended
-	signalled atomic.Int64 // orders that have the signal, or have ended before it came
-	missed    atomic.Int64 // signals that failed
+	canariesPassed      atomic.Bool
+	consecutiveFailures atomic.Int32 // setbacks in a row
+	paused              atomic.Bool  // an operator's pause was seen, and its end was not
+	resumes             atomic.Int32 // pauses that have ended
+	answered            atomic.Int64 // orders that were released, or have ended before
+	unsent              atomic.Int64 // releases that failed with Temporal
 
-	// Of the goroutine that gives out the orders.
+	// Of the goroutine that releases in turn.
 	swept bool      // a sweep has seen all
-	nth   int       // how many orders were given out at the pace
 	next  time.Time // where a sweep that was cut short goes on; zero is the beginning
 
-	mu    sync.Mutex
-	sent  *sent
-	heard time.Time // when something new was released last, or could not be
+	mu           sync.Mutex
+	sent         *sent
+	lastProgress time.Time // when an order was released last, or none could be
 }
 
-func newRelease(e *Engine, in ReleaseInput, info activity.Info) *release {
+func newRelease(e *Engine, in ltp.ReleaseInput, info activity.Info) *release {
 	now := time.Now()
 	r := &release{
 		Engine: e, in: in, token: info.TaskToken,
 		backlog: backlog{client: e.Client, component: in.Component, before: in.Epoch},
 		lease:   newLease(info),
-		pacer:   newPacer(e.Pace, e.falls.rate(in.Component)),
-		slots:   make(chan struct{}, e.Pace.Parallel),
-		pilots:  make(chan struct{}, e.Pace.Pilots),
-		sent:    newSent(generation), heard: now,
+		pacer:   newPacer(e.Pace, e.failureRates.of(in.Component)),
+		slots:   make(chan struct{}, e.Pace.InFlight),
+		sent:    newSent(generation), lastProgress: now,
 	}
-	r.progress.now = ReleaseReport{Phase: r.looking(), BegunAt: now.UTC()}
+	r.progress.now = ltp.ReleaseReport{Phase: r.searching(), BegunAt: now.UTC()}
 	return r
 }
 
-// goOn takes over from an attempt that ended with a report. Reports of before did not
-// tell whether the canaries had come back.
-func (r *release) goOn(before ReleaseReport) {
-	r.warm.Store(before.Warm || (before.Phase == "" && before.Released > 0))
+// resumeFrom goes on where an attempt ended with a report.
+func (r *release) resumeFrom(before ltp.ReleaseReport) {
+	r.canariesPassed.Store(before.CanariesPassed)
 	r.next = before.Next
-	r.progress.update(func(now *ReleaseReport) {
+	r.progress.update(func(now *ltp.ReleaseReport) {
 		now.Released, now.Passes, now.Setbacks = before.Released, before.Passes, before.Setbacks
 		now.Next = before.Next
 		if !before.BegunAt.IsZero() {
@@ -81,34 +78,34 @@ func (r *release) run(ctx context.Context) error {
 	return r.drain(ctx)
 }
 
-// looking is the phase of a release that has nothing to release.
-func (r *release) looking() string {
+// searching is the phase of a release that has nothing to release.
+func (r *release) searching() string {
 	if r.in.Settle {
 		return PhaseSettle
 	}
 	return PhaseSweep
 }
 
-// news notes that something new was released, or that nothing could be: patience begins
+// progressed notes that an order was released, or that none could be: patience begins
 // anew.
-func (r *release) news() {
+func (r *release) progressed() {
 	r.mu.Lock()
-	r.heard = time.Now()
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	r.lastProgress = time.Now()
 }
 
-// idle is for how long nothing new was found although it could have been released.
+// idle is for how long no order was released although it could have been.
 func (r *release) idle() time.Duration {
 	if !r.open(r.reading()) {
-		r.news()
+		r.progressed()
 		return 0
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Since(r.heard)
+	return time.Since(r.lastProgress)
 }
 
-// fresh are the orders that have no signal yet.
+// fresh are the orders that are still to be released in this sweep.
 func (r *release) fresh(orders []waiting) []waiting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,20 +118,30 @@ func (r *release) fresh(orders []waiting) []waiting {
 	return fresh
 }
 
-// claim takes an order to signal it, and is false when it has the signal.
-func (r *release) claim(o waiting) bool {
+// claim takes an order to release it, and is false when it was released already.
+func (r *release) claim(o waiting) (waiting, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.sent.has(o.id) {
-		return false
+	m, done := r.sent.look(o.id)
+	if done {
+		return o, false
 	}
-	r.sent.add(o.id)
-	return true
+	o.late = m.late
+	r.sent.add(o.id, mark{late: m.late})
+	return o, true
 }
 
-// disclaim leaves an order to a later sweep.
-func (r *release) disclaim(o waiting) {
+// retry has the next sweep try the order again.
+func (r *release) retry(o waiting, late bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sent.remove(o.id)
+	r.sent.add(o.id, mark{retry: true, late: late})
+}
+
+// nextSweep begins a sweep, which tries again what could not be released by the last.
+func (r *release) nextSweep() {
+	r.mu.Lock()
+	r.sent.sweep++
+	r.mu.Unlock()
+	r.progress.update(func(report *ltp.ReleaseReport) { report.Passes, report.Found = report.Passes+1, 0 })
 }

@@ -6,42 +6,54 @@ import "hash/maphash"
 // of some minutes, and the store shows an order for seconds after it has gone on.
 const generation = 1 << 18
 
-// sent remembers which orders have the signal: one is enough. Of a backlog of millions
-// it remembers the latest, by a hash of 8 bytes each, in two generations; one that it
-// has forgotten, and that is still listed, gets another signal, which changes nothing.
-// Two orders of the same hash, at odds of one in 10^13 for each order, are told apart by
-// the release that follows, which hashes otherwise.
+// sent remembers which orders were released: once is enough. Of a backlog of millions it
+// remembers the latest, by a hash of 8 bytes each, in two generations; one that it has
+// forgotten, and that is still listed, is released again, which changes nothing. Of two
+// orders with the same hash, at odds of one in 10^13 for each order, the second is released
+// by the release that follows, which hashes otherwise.
 type sent struct {
 	seed       maphash.Seed
 	most       int
-	young, old map[uint64]struct{}
+	sweep      uint32 // the one under way
+	young, old map[uint64]mark
+}
+
+// mark is what is remembered of an order.
+type mark struct {
+	retry bool   // to be tried again by the sweeps after this one
+	late  bool   // it gave no answer in time
+	sweep uint32 // in which it was marked
 }
 
 func newSent(most int) *sent {
-	return &sent{seed: maphash.MakeSeed(), most: most, young: map[uint64]struct{}{}}
+	return &sent{seed: maphash.MakeSeed(), most: most, young: map[uint64]mark{}}
+}
+
+// look returns what is remembered of an order, and whether it is not to be released in
+// the sweep under way.
+func (s *sent) look(id string) (m mark, done bool) {
+	h := maphash.String(s.seed, id)
+	m, marked := s.young[h]
+	if !marked {
+		m, marked = s.old[h]
+	}
+	return m, marked && (!m.retry || m.sweep == s.sweep)
 }
 
 func (s *sent) has(id string) bool {
-	h := maphash.String(s.seed, id)
-	_, young := s.young[h]
-	_, old := s.old[h]
-	return young || old
+	_, done := s.look(id)
+	return done
 }
 
-func (s *sent) add(id string) {
+func (s *sent) add(id string, m mark) {
 	if len(s.young) >= s.most {
-		s.young, s.old = make(map[uint64]struct{}, s.most), s.young
+		s.young, s.old = make(map[uint64]mark, s.most), s.young
 	}
-	s.young[maphash.String(s.seed, id)] = struct{}{}
-}
-
-func (s *sent) remove(id string) {
-	h := maphash.String(s.seed, id)
-	delete(s.young, h)
-	delete(s.old, h)
+	m.sweep = s.sweep
+	s.young[maphash.String(s.seed, id)] = m
 }
 
 // forget forgets all.
-func (s *sent) forget() { s.young, s.old = map[uint64]struct{}{}, nil }
+func (s *sent) forget() { s.young, s.old = map[uint64]mark{}, nil }
 
 func (s *sent) len() int { return len(s.young) + len(s.old) }

@@ -36,8 +36,8 @@ func TestOrdersThatShowUpLateAreFound(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 94, settled.Released)
 		assert.ElementsMatch(t, n.oldestFirst(), n.released(), "all, and each once")
-		assert.Equal(t, ltp.Stability{Component: db, State: ltp.Stable, Epoch: 6}, n.signals[1499].said)
-		assert.Equal(t, replay.PhaseSettle, n.beat().Phase)
+		assert.Equal(t, ltp.Stability{Component: db, State: ltp.Stable, Epoch: 6}, n.taken[1499].said)
+		assert.Equal(t, replay.PhaseSettle, n.heartbeat().Phase)
 	})
 }
 
@@ -50,7 +50,7 @@ func TestSettlingGoesOnForAsLongAsOrdersShowUp(t *testing.T) {
 		report, err := release(t, engine(n, s, p), settle)
 		require.NoError(t, err)
 		require.Equal(t, 10, report.Released)
-		last := n.signals[9].at
+		last := n.taken[9].at
 		assert.GreaterOrEqual(t, time.Since(last), p.Settle)
 		assert.Less(t, time.Since(last), 2*p.Settle, "and then ends")
 	})
@@ -71,14 +71,14 @@ func TestSettlingSweepsLessAndLessOften(t *testing.T) {
 }
 
 // TestSettlingDoesNotEndBeforeWhatWasFoundIsReleased: an order that cannot be
-// signalled is not an order that is not there.
+// released is not an order that is not there.
 func TestSettlingDoesNotEndBeforeWhatWasFoundIsReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Stable, 6)
 		n.add(1, func(_ int, w *waiting) { w.refuse = 50 })
 		report, err := release(t, engine(n, s, oneByOne()), settle)
 		require.NoError(t, err)
-		assert.Equal(t, 50, n.refused)
+		assert.Equal(t, 50, n.failed)
 		assert.Equal(t, 1, report.Released)
 	})
 }

@@ -17,24 +17,24 @@ import (
 // TestAPauseReleasesNothingAndKeepsCounting, and the release resumes at once, at the
 // beginning of the ramp.
 func TestAPauseReleasesNothingAndKeepsCounting(t *testing.T) {
-	for name, parallel := range map[string]int{"one at a time": 1, "many at once": 32} {
+	for name, inFlight := range map[string]int{"one at a time": 1, "many at once": 64} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 				n.add(3000)
 				p := pace.Default()
-				p.Parallel = parallel
+				p.InFlight = inFlight
 				var paused, resumed time.Time
-				n.signalling = func(nth int) {
+				n.releasing = func(nth int) {
 					if nth != 1500 {
 						return
 					}
 					paused = time.Now()
 					s.steered(ltp.Steering{Paused: true, By: "ann", Why: "a look at the database"})
 					time.AfterFunc(time.Minute, func() {
-						beat := n.beat()
-						assert.Equal(t, replay.PhasePaused, beat.Phase)
-						assert.InDelta(t, 1500, beat.Remaining, 40)
+						now := n.heartbeat()
+						assert.Equal(t, replay.PhasePaused, now.Phase)
+						assert.InDelta(t, 1500, now.Remaining, 40)
 						n.change(func() {
 							for _, w := range n.orders { // half of what waits ends by itself
 								if w.ends.IsZero() && w.started.Second()%2 == 0 {
@@ -44,9 +44,9 @@ func TestAPauseReleasesNothingAndKeepsCounting(t *testing.T) {
 						})
 					})
 					time.AfterFunc(90*time.Second, func() {
-						beat := n.beat()
-						assert.InDelta(t, 750, beat.Remaining, 40)
-						assert.WithinDuration(t, time.Now().Add(-90*time.Second-1500*time.Second), beat.Oldest, 2*time.Minute)
+						now := n.heartbeat()
+						assert.InDelta(t, 750, now.Remaining, 40)
+						assert.WithinDuration(t, time.Now().Add(-90*time.Second-1500*time.Second), now.Oldest, 2*time.Minute)
 						resumed = time.Now()
 						s.steered(ltp.Steering{})
 					})
@@ -55,14 +55,14 @@ func TestAPauseReleasesNothingAndKeepsCounting(t *testing.T) {
 				require.NoError(t, err)
 				assert.False(t, report.MovedOn)
 				after := 0
-				for _, signal := range n.signals {
-					assert.False(t, signal.at.After(paused) && signal.at.Before(resumed), "released during the pause")
-					if !signal.at.Before(resumed) && signal.at.Before(resumed.Add(p.Double)) {
+				for _, took := range n.taken {
+					assert.False(t, took.at.After(paused) && took.at.Before(resumed), "released during the pause")
+					if !took.at.Before(resumed) && took.at.Before(resumed.Add(p.Double)) {
 						after++
 					}
 				}
 				assert.Positive(t, after, "at once")
-				assert.Less(t, float64(after), 2*p.Start*p.Double.Seconds()+float64(p.Parallel), "from the beginning of the ramp")
+				assert.Less(t, float64(after), 2*p.Start*p.Double.Seconds()+float64(p.InFlight), "from the beginning of the ramp")
 				assert.InDelta(t, 2250, report.Released, 40)
 			})
 		})
@@ -81,13 +81,13 @@ func TestAPausedBacklogIsNotDrained(t *testing.T) {
 		report, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		assert.Equal(t, 10, report.Released)
-		assert.LessOrEqual(t, n.signals[0].at.Sub(began), 8*time.Minute+board.Refresh)
+		assert.LessOrEqual(t, n.taken[0].at.Sub(began), 8*time.Minute+board.Refresh)
 	})
 }
 
-// TestAnOrderThatAPauseDeferredIsSignalledAgain: it took the signal before the pause,
-// and was told to wait by it.
-func TestAnOrderThatAPauseDeferredIsSignalledAgain(t *testing.T) {
+// TestAnOrderThatAPauseDeferredIsReleasedAgain: it was released before the pause, and
+// deferred again by it.
+func TestAnOrderThatAPauseDeferredIsReleasedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(20, func(i int, w *waiting) { w.inLine = i == 12 })
@@ -98,8 +98,8 @@ func TestAnOrderThatAPauseDeferredIsSignalledAgain(t *testing.T) {
 		})
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
-		require.Len(t, n.signals, 21)
-		assert.Equal(t, "order/00012", n.signals[20].order)
+		require.Len(t, n.taken, 21)
+		assert.Equal(t, "order/00012", n.taken[20].order)
 	})
 }
 
@@ -115,8 +115,8 @@ func TestTheRateIsAnOperatorsAtOnce(t *testing.T) {
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		between := func(from, to time.Duration) (count int) {
-			for _, signal := range n.signals {
-				if at := signal.at.Sub(began); at >= from && at < to {
+			for _, took := range n.taken {
+				if at := took.at.Sub(began); at >= from && at < to {
 					count++
 				}
 			}

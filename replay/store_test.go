@@ -26,7 +26,7 @@ func TestAVisibilityStoreThatComesBackIsGoneOnWith(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 				n.add(3000)
-				n.signalling = func(nth int) {
+				n.releasing = func(nth int) {
 					if nth == 700 {
 						n.change(func() { trouble(n) })
 						time.AfterFunc(30*time.Second, func() {
@@ -93,7 +93,7 @@ func TestAListingThatIsFrozenDoesNotKeepARecoveryFromEnding(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 2000, report.Released)
 		assert.Equal(t, 2000, n.begun, "each once")
-		assert.Less(t, time.Since(n.signals[1999].at), 2*p.Patience)
+		assert.Less(t, time.Since(n.taken[1999].at), 2*p.Patience)
 		assert.Less(t, n.lists, 300)
 	})
 }
@@ -155,7 +155,7 @@ func TestCountsThatLie(t *testing.T) {
 				_, err := release(t, engine(n, s, p), drain)
 				require.NoError(t, err)
 				assert.ElementsMatch(t, n.oldestFirst(), n.released())
-				assert.Less(t, time.Since(n.signals[1499].at), 2*p.Patience)
+				assert.Less(t, time.Since(n.taken[1499].at), 2*p.Patience)
 			})
 		})
 	}

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/ltp-node/ltp"
 )
 
 // errIdle ends a sweep that has found nothing new for longer than Patience, in a
 // listing that may be endless.
 var errIdle = errors.New("nothing new")
 
-// sweep releases every order it finds that has no signal yet, a class before the next.
-// One that was cut short is gone on with by the next.
+// sweep releases every order it finds that was not released yet, a class before the next.
+// It ends when all of them have answered. One that was cut short is continued by the next.
 func (r *release) sweep(ctx context.Context) error {
-	r.progress.update(func(report *ReleaseReport) { report.Passes, report.Found = report.Passes+1, 0 })
-	defer r.signals.Wait()
+	r.nextSweep()
+	defer r.onWay.Wait()
 	r.resume()
 	all := r.next.IsZero()
 	classes, err := r.backlog.classes(ctx)
@@ -55,34 +57,34 @@ func (r *release) sweepClass(ctx context.Context, c class) error {
 	for p := range pages {
 		if err := r.page(ctx, c, p, first); err != nil {
 			stop()
-			for range pages { // until it has heard
+			for range pages { // until it has stopped
 			}
 			return err
 		}
 		first = first && len(p.orders) == 0
 		if c.usual() {
-			r.goesOn(p.upTo)
+			r.setNext(p.upTo)
 		}
 	}
 	if err := <-listed; err != nil {
 		return err
 	}
 	if c.usual() {
-		r.goesOn(time.Time{})
+		r.setNext(time.Time{})
 	}
 	return nil
 }
 
-// goesOn sets where a sweep goes on that is cut short from here.
-func (r *release) goesOn(at time.Time) {
+// setNext sets where a sweep goes on that is cut short from here.
+func (r *release) setNext(at time.Time) {
 	r.next = at
-	r.progress.update(func(report *ReleaseReport) { report.Next = at })
+	r.progress.update(func(report *ltp.ReleaseReport) { report.Next = at })
 }
 
 // page releases the orders of a page.
 func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 	if first && len(p.orders) > 0 && c.usual() {
-		r.progress.update(func(report *ReleaseReport) { report.Oldest = p.orders[0].started })
+		r.progress.update(func(report *ltp.ReleaseReport) { report.Oldest = p.orders[0].started })
 	}
 	if r.swept && !r.in.Settle && r.idle() > r.Pace.Patience {
 		return errIdle
@@ -91,16 +93,16 @@ func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := r.giveWay(ctx, c); err != nil {
+	if err := r.preempt(ctx, c); err != nil {
 		return err
 	}
 	fresh = r.fresh(fresh)
-	r.progress.update(func(report *ReleaseReport) { report.Found += len(fresh) })
+	r.progress.update(func(report *ltp.ReleaseReport) { report.Found += len(fresh) })
 	for len(fresh) > 0 {
 		pauses, n := r.resumes.Load(), 1
 		var err error
-		if r.warm.Load() {
-			err = r.give(ctx, fresh[0])
+		if r.canariesPassed.Load() {
+			err = r.ramp(ctx, fresh[0])
 		} else {
 			n, err = r.canaries(ctx, fresh)
 		}
@@ -109,7 +111,7 @@ func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 		}
 		fresh = fresh[n:]
 		if r.resumes.Load() != pauses { // who was expedited during the pause goes next
-			if err := r.giveWay(ctx, c); err != nil {
+			if err := r.preempt(ctx, c); err != nil {
 				return err
 			}
 		}
@@ -117,8 +119,8 @@ func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 	return nil
 }
 
-// giveWay releases what has shown up in the classes that go before c.
-func (r *release) giveWay(ctx context.Context, c class) error {
+// preempt releases what has shown up in the classes that go before c.
+func (r *release) preempt(ctx context.Context, c class) error {
 	if c.before == "" {
 		return nil
 	}

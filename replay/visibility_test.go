@@ -22,7 +22,7 @@ import (
 type store struct {
 	broken error // what it answers
 	hangs  bool  // it does not
-	// frozen is what it has listed since it ceased to hear of anything.
+	// frozen is what it has listed since its index stood still.
 	frozen map[string]bool
 	// page is, if set, what it lists whatever is asked for, with more to come.
 	page []*waiting

@@ -134,7 +134,7 @@ func (b backlog) rest(ctx context.Context, where string, orders []waiting, token
 
 // beginning is a time before which no order of the class was started, and not much
 // earlier than the oldest was. It looks back twice as far each time, and halves what it
-// has passed over: that there is none is told at once, however long the backlog.
+// has passed over: that there is none is found at once, however long the backlog.
 func (b backlog) beginning(ctx context.Context, c class, now time.Time) (time.Time, error) {
 	epoch := time.Unix(0, 0).UTC()
 	older := func(than time.Time) (bool, error) { return b.some(ctx, c.where+slice(epoch, than)) }

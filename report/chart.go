@@ -14,7 +14,7 @@ import (
 // chart is a picture, and the same as a table.
 type chart struct {
 	ID, Title string
-	// Desc tells in words what the picture shows.
+	// Desc says in words what the picture shows.
 	Desc   string
 	SVG    template.HTML
 	Legend []legend

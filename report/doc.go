@@ -11,7 +11,7 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-// document is the report as blocks, of which both forms are made: so they tell the same.
+// document is the report as blocks, of which both forms are made: so they agree.
 type document struct {
 	Title, Subtitle string
 	Verdict         audit.Verdict
@@ -46,8 +46,8 @@ type table struct {
 	Rows [][]string
 	// Right is how many of the last columns are numbers.
 	Right int
-	// Told marks a table of events: time, frame, and a sentence.
-	Told bool
+	// Events marks a table of events: time, frame, and a sentence.
+	Events bool
 }
 
 func (s *section) say(format string, args ...any) {
@@ -97,7 +97,7 @@ func (r Report) figures() []figure {
 	all := []figure{
 		{trace.Count(r.Tally.Total), "orders"},
 		{trace.Count(r.Tally.Deferred), "deferred, not refused"},
-		{trace.Count(r.Tally.ExecutedLater), "confirmed after waiting"},
+		{trace.Count(r.Tally.ExecutedLater + r.Late), "confirmed after waiting"},
 		{trace.Count(lost.Broken), "lost"},
 	}
 	if lost.Verdict == audit.NotChecked {
@@ -148,9 +148,12 @@ func (r Report) summary() section {
 	default:
 		s.say("At %s UTC, %s became %s: %s. It was unfit %d times, for %s altogether.", r.moment(m.At), a.Component, m.State, m.Reason, n, trace.Lasted(r.unfit()))
 	}
+	if u := r.Unnoticed; u.For > 0 {
+		s.say("It went unnoticed for %s: %s began at %s UTC.", trace.Lasted(u.For), u.What, r.moment(u.From))
+	}
 	s.say("%s", r.became())
 	if a.EndedAt.IsZero() {
-		s.say("The incident is open: this report tells it as of %s UTC.", r.moment(r.AsOf))
+		s.say("The incident is open: this report is as of %s UTC.", r.moment(r.AsOf))
 	} else if t.Waiting > 0 {
 		s.say("The incident ended at %s UTC; %s still waiting.", r.moment(a.EndedAt), are(t.Waiting))
 	} else {
@@ -165,9 +168,9 @@ func (r Report) became() string {
 	if t.Total == 0 {
 		return "No order came."
 	}
-	said := fmt.Sprintf("%s came around it", trace.Plural(t.Total, "order"))
+	text := fmt.Sprintf("%s came around it", trace.Plural(t.Total, "order"))
 	if t.Deferred == 0 {
-		return said + "; none of them had to wait."
+		return text + "; none of them had to wait."
 	}
 	kept := trace.Count(t.ExecutedLater) + " of these were"
 	switch {
@@ -176,12 +179,12 @@ func (r Report) became() string {
 	case t.ExecutedLater == 0:
 		kept = "none of these was"
 	}
-	said += fmt.Sprintf("; %s deferred instead of failing, and %s executed after waiting",
+	text += fmt.Sprintf("; %s deferred instead of failing, and %s executed after waiting",
 		were(t.Deferred), kept)
 	if !r.LastConfirmed.IsZero() {
-		said += fmt.Sprintf(", the last at %s UTC", r.moment(r.LastConfirmed))
+		text += fmt.Sprintf(", the last at %s UTC", r.moment(r.LastConfirmed))
 	}
-	return said + "."
+	return text + "."
 }
 
 func (r Report) pictures() section {
@@ -200,7 +203,7 @@ var titles = map[trace.PhaseName]string{
 	trace.DeferralWindow: "The deferral window", trace.Recovery: "Recovery", trace.Resolution: "Resolution",
 }
 
-// mostHappenings is how many events of a phase are told.
+// mostHappenings is how many events of a phase are shown.
 const mostHappenings = 14
 
 func (r Report) phase(n int, p Phase) section {
@@ -209,27 +212,27 @@ func (r Report) phase(n int, p Phase) section {
 		s.Title += ", which did not hold"
 	}
 	s.say("%s", counts(p.Counts))
-	var told []event
+	var events []event
 	if p.Under != nil && len(p.Happenings) == 0 {
-		told = append(told, event{p.From, fmt.Sprintf("%s@%d", p.Under.Component, p.Under.Epoch), string(p.Under.State) + ", and still"})
+		events = append(events, event{p.From, fmt.Sprintf("%s@%d", p.Under.Component, p.Under.Epoch), string(p.Under.State) + ", and still"})
 	}
 	for i, e := range p.Happenings {
 		if i == mostHappenings && len(p.Happenings) > mostHappenings+1 {
-			told = append(told, event{e.At, "", fmt.Sprintf("%d more events: see ltp inspect", len(p.Happenings)-i)})
+			events = append(events, event{e.At, "", fmt.Sprintf("%d more events: see ltp inspect", len(p.Happenings)-i)})
 			break
 		}
-		told = append(told, happening(e))
+		events = append(events, happening(e))
 	}
 	if p.Name == trace.DeferralWindow {
-		told = append(told, deferral(r.Example, p)...)
+		events = append(events, deferral(r.Example, p)...)
 	}
 	if p.Name == trace.Resolution {
-		told = append(told, release(r.Example, p)...)
+		events = append(events, release(r.Example, p)...)
 	}
-	slices.SortStableFunc(told, func(a, b event) int { return a.at.Compare(b.at) })
-	if len(told) > 0 {
-		t := table{Head: []string{"time", "frame", "event"}, Told: true}
-		for _, e := range told {
+	slices.SortStableFunc(events, func(a, b event) int { return a.at.Compare(b.at) })
+	if len(events) > 0 {
+		t := table{Head: []string{"time", "frame", "event"}, Events: true}
+		for _, e := range events {
 			t.Rows = append(t.Rows, []string{r.moment(e.at), e.frame, e.text})
 		}
 		s.table(t)
@@ -259,7 +262,7 @@ func (p Phase) contains(t time.Time) bool {
 	return !t.Before(p.From) && (p.To.IsZero() || t.Before(p.To))
 }
 
-// deferral tells how the first deferred order was answered, if that was in the phase.
+// deferral is how the first deferred order was answered, if that was in the phase.
 func deferral(t trace.OrderTrace, p Phase) []event {
 	for i := 0; i+1 < len(t.Frames); i += 2 {
 		q, a := t.Frames[i], t.Frames[i+1]
@@ -274,22 +277,22 @@ func deferral(t trace.OrderTrace, p Phase) []event {
 	return nil
 }
 
-// release tells how the same order went on, if it did in the phase.
-func release(t trace.OrderTrace, p Phase) (told []event) {
+// release is how the same order went on, if it did in the phase.
+func release(t trace.OrderTrace, p Phase) (events []event) {
 	for i := len(t.Frames) - 2; i >= 2; i -= 2 {
 		q, a := t.Frames[i], t.Frames[i+1]
 		if !a.Response.Admissible || !p.contains(q.At) {
 			continue
 		}
-		told = append(told,
+		events = append(events,
 			event{q.At, q.ID, fmt.Sprintf("route_request of order %s, which replays %s", t.Order.ID, q.Request.OriginalFrameID)},
 			event{a.At, a.ID, fmt.Sprintf("route_response: %s %s", a.Response.Decision, a.Response.Reason)})
 		for _, x := range t.Executions {
 			if x.RequestFrameID == q.ID && x.Done() {
-				told = append(told, event{x.CommittedAt, "", fmt.Sprintf("order %s is in the order database; its customer reads %q", t.Order.ID, ltp.MessageConfirmed)})
+				events = append(events, event{committed(x), "", fmt.Sprintf("order %s is in the order database; its customer reads %q", t.Order.ID, ltp.MessageConfirmed)})
 			}
 		}
-		return told
+		return events
 	}
 	return nil
 }
@@ -303,8 +306,8 @@ func (r Report) users() section {
 			rows = append(rows, []string{read, then, trace.Count(n)})
 		}
 	}
-	row(t.ExecutedAtOnce, ltp.MessageConfirmed, "without waiting")
-	row(t.ExecutedLater, ltp.MessagePending, "then "+ltp.MessageConfirmed)
+	row(t.ExecutedAtOnce-r.Late, ltp.MessageConfirmed, "without waiting")
+	row(t.ExecutedLater+r.Late, ltp.MessagePending, "then "+ltp.MessageConfirmed)
 	row(t.Waiting, ltp.MessagePending, "and still does")
 	row(t.Accepted, ltp.MessagePending, "accepted and not yet done")
 	row(t.Rejected, ltp.MessageRejected, "refused by the order database, or set aside after attempts that failed")
@@ -317,10 +320,10 @@ func (r Report) users() section {
 	}
 	s.table(table{Head: []string{"the customer read", "", "orders"}, Rows: rows, Right: 1})
 	if w := r.Waits; w.Orders > 0 {
-		s.say("Those who waited did so for %s at the median, %s at the 99th percentile and %s at most.",
+		s.say("Those who waited did so for %s at the median, %s at the 99th percentile and %s at most, from the acceptance of their order to its commit.",
 			trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max))
 	}
-	s.say("Told of every order that was accepted. What was refused at the door, with a 4xx or a 503, was never promised and is not in the trace.")
+	s.say("Counted is every order that was accepted. What was refused at the door, with a 4xx or a 503, was never promised and is not in the trace.")
 	return s
 }
 
@@ -383,7 +386,7 @@ func (r Report) business() section {
 		for _, row := range []struct {
 			what string
 			Sum
-		}{{"confirmed at once", m.AtOnce}, {"kept: deferred, then confirmed", m.Kept}, {"still pending", m.Pending}, {"rejected, cancelled, expired or ended", m.Ended}} {
+		}{{"confirmed at once", m.AtOnce}, {"executed at the first try, and confirmed late", m.Late}, {"kept: deferred, then confirmed", m.Kept}, {"still pending", m.Pending}, {"rejected, cancelled, expired or ended", m.Ended}} {
 			if row.Orders > 0 {
 				t.Rows = append(t.Rows, []string{m.Currency + " " + row.what, trace.Count(row.Orders), amount(row.Minor, m.Currency)})
 			}
@@ -391,7 +394,7 @@ func (r Report) business() section {
 	}
 	s.table(t)
 	if w := r.Waits; w.Orders > 0 || w.Pending > 0 {
-		t := table{Head: []string{"waiting for a confirmation", "p50", "p99", "longest"}, Right: 3}
+		t := table{Head: []string{"from acceptance to commit", "p50", "p99", "longest"}, Right: 3}
 		if w.Orders > 0 {
 			t.Rows = append(t.Rows, []string{trace.Plural(w.Orders, "confirmed order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max)})
 		}
@@ -411,7 +414,7 @@ func (r Report) limits() section {
 	}
 	list = append(list,
 		fmt.Sprintf("Window: %s UTC. It holds every order that was pending at some time in it.", strings.Replace(r.span(r.Audit.Window.From, r.Audit.Window.To), " – ", " to ", 1)),
-		"Frames are timed by the Temporal server, writes by the worker that made them, rows by the order database. Where these clocks differ, so do the moments told here.",
+		"Frames are timed by the Temporal server, writes by the worker that made them, rows by the order database. Where these clocks differ, so do the moments given here.",
 		"Everything is derived from Temporal history, which an operator of that Temporal can delete. An export with a signed checkpoint that is kept elsewhere shows that: ltp trace export.")
 	s.Blocks = append(s.Blocks, block{List: list})
 	return s

@@ -16,7 +16,7 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-// Report is what is told of an incident.
+// Report is an incident, as its report shows it.
 type Report struct {
 	Audit audit.Audit
 	// AsOf is the end of the window, or the latest moment in the trace of an incident
@@ -29,9 +29,25 @@ type Report struct {
 	Series Series
 	// Example is an order that was deferred when it came; it has no frames if none was.
 	Example trace.OrderTrace
+	// Late are orders that were executed at their first routing, and not as soon as their
+	// customers were answered.
+	Late int
 	// LastConfirmed is when the last order that had waited was committed; zero if none was.
 	LastConfirmed time.Time
+	Unnoticed     Unnoticed
 }
+
+// Unnoticed is how long an outage lasted before UNSTABLE was published; For is 0 where
+// nothing shows that it did.
+type Unnoticed struct {
+	From time.Time
+	For  time.Duration
+	What string // what began then
+}
+
+// promptly is how soon an order is confirmed in the answer to its customer's request:
+// api.DefaultWait.
+const promptly = time.Second
 
 // Phase is a phase of the incident.
 type Phase struct {
@@ -48,6 +64,7 @@ type Phase struct {
 type Money struct {
 	Currency string
 	AtOnce   Sum // confirmed without waiting
+	Late     Sum // executed at the first routing, and later than that
 	Kept     Sum // deferred, and confirmed after waiting
 	Pending  Sum
 	Ended    Sum // rejected, cancelled, expired or ended by force
@@ -61,7 +78,8 @@ type Sum struct {
 
 func (s *Sum) add(minor int64) { s.Orders, s.Minor = s.Orders+1, s.Minor+minor }
 
-// Waits is how long orders waited from their deferral to their commit.
+// Waits is how long orders waited that were not confirmed at once, from their acceptance
+// to their commit.
 type Waits struct {
 	Orders        int
 	P50, P99, Max time.Duration
@@ -73,7 +91,7 @@ type Waits struct {
 	Longest time.Duration
 }
 
-// Build audits an incident and gathers what its report tells. It reads every history
+// Build audits an incident and gathers what its report shows. It reads every history
 // once and keeps some hundred bytes of each order.
 func Build(ctx context.Context, r *trace.Reader, s audit.Scope) (Report, error) {
 	found, err := audit.Find(ctx, r, s.Component, s.Incident)
@@ -98,6 +116,7 @@ type gathering struct {
 	tally trace.Tally
 	money map[string]*Money
 	waits []time.Duration
+	late  int
 	last  time.Time   // confirmation of an order that had waited
 	since []time.Time // since when those wait that still do
 
@@ -107,8 +126,9 @@ type gathering struct {
 	backlog []change
 	written []write
 
+	signs   signs
 	example trace.OrderTrace
-	telling int
+	clarity int
 	// opening are, for each RECOVERING frame, the order that was first admitted as a
 	// replay after it: there the resolution begins.
 	opening map[string]trace.OrderTrace
@@ -171,6 +191,7 @@ func newGathering(f audit.Found) *gathering {
 	for _, fr := range f.Incident.Frames {
 		g.saw(fr.At)
 	}
+	g.signs = newSigns(f.Incident)
 	for _, n := range f.Orientation.Notes {
 		g.saw(n.At)
 	}
@@ -196,14 +217,14 @@ func (g *gathering) see(t trace.OrderTrace) {
 		return // it was pending, and nothing came of it here
 	}
 	g.count(t, waited)
-	if n := telling(t); n > g.telling || n > 0 && n == g.telling && t.AcceptedAt.Before(g.example.AcceptedAt) {
-		g.example, g.telling = t, n
+	if n := clarity(t); n > g.clarity || n > 0 && n == g.clarity && t.AcceptedAt.Before(g.example.AcceptedAt) {
+		g.example, g.clarity = t, n
 	}
 }
 
-// telling is how well a deferred order tells the incident: best if it was deferred when
+// clarity is how well a deferred order shows the incident: best if it was deferred when
 // it came, under an unfit state, and executed when it was released.
-func telling(t trace.OrderTrace) (n int) {
+func clarity(t trace.OrderTrace) (n int) {
 	if len(t.Frames) < 2 || t.Frames[1].Response.Admissible {
 		return 0
 	}
@@ -224,14 +245,18 @@ func (g *gathering) route(t trace.OrderTrace) (waited, seen bool) {
 	executions := map[string]trace.Execution{}
 	for _, x := range t.Executions {
 		executions[x.RequestFrameID] = x
-		if x.Done() && !x.BegunAt.IsZero() && g.window.Contains(x.CommittedAt) {
-			g.written = append(g.written, write{x.CommittedAt, x.CommittedAt.Sub(x.BegunAt)})
+		g.signs.see(x)
+		if took, ok := x.Wrote(); ok && g.window.Contains(committed(x)) {
+			g.written = append(g.written, write{committed(x), took})
 		}
 	}
 	for i := 0; i+1 < len(t.Frames); i += 2 {
 		q, a, at := *t.Frames[i].Request, *t.Frames[i+1].Response, t.Frames[i].At
 		g.saw(at)
-		s := step{at: at, end: endOf(executions[t.Frames[i].ID])}
+		s := step{at: at}
+		if a.Admissible {
+			s.end = endOf(executions[t.Frames[i].ID])
+		}
 		replay := q.Woken == ltp.WokenBySignal || q.Woken == ltp.WokenByTimer || q.Woken == ltp.WokenByTurn
 		s.set(isFirst, q.Attempt == 1)
 		s.set(isReplay, replay)
@@ -280,11 +305,11 @@ func (s step) is(k stepKind) bool { return s.what&k != 0 }
 
 func endOf(x trace.Execution) ending {
 	switch {
-	case x.EndedAt.IsZero():
+	case x.Running():
 		return noEnd
 	case x.Done():
 		return endDone
-	case x.Error == trace.Rejected:
+	case x.Result == ltp.ResultRefused:
 		return endRejected
 	}
 	return endFailed
@@ -331,14 +356,25 @@ func (g *gathering) count(t trace.OrderTrace, waited bool) {
 	worth := t.Order.AmountMinor()
 	switch t.State() {
 	case ltp.Executed:
-		if !waited {
+		at := executedAt(t)
+		wait := max(at.Sub(t.AcceptedAt), 0)
+		switch {
+		case !waited && wait <= promptly:
 			n.ExecutedAtOnce++
 			m.AtOnce.add(worth)
 			return
+		case !waited:
+			n.ExecutedAtOnce++
+			m.Late.add(worth)
+			g.late++
+		default:
+			n.ExecutedLater++
+			m.Kept.add(worth)
 		}
-		n.ExecutedLater++
-		m.Kept.add(worth)
-		g.waited(t)
+		g.waits = append(g.waits, wait)
+		if at.After(g.last) {
+			g.last = at
+		}
 		return
 	case ltp.Rejected:
 		n.Rejected++
@@ -351,7 +387,7 @@ func (g *gathering) count(t trace.OrderTrace, waited bool) {
 	case ltp.Deferred:
 		n.Waiting++
 		m.Pending.add(worth)
-		g.since = append(g.since, deferredAt(t))
+		g.since = append(g.since, t.AcceptedAt)
 		return
 	default:
 		n.Accepted++
@@ -361,31 +397,33 @@ func (g *gathering) count(t trace.OrderTrace, waited bool) {
 	m.Ended.add(worth)
 }
 
-func (g *gathering) waited(t trace.OrderTrace) {
+// executedAt is when the order was committed, and when it ended where no attempt says so.
+func executedAt(t trace.OrderTrace) time.Time {
 	for _, x := range t.Executions {
-		if !x.Done() {
-			continue
+		if x.Done() {
+			return committed(x)
 		}
-		g.waits = append(g.waits, max(x.CommittedAt.Sub(deferredAt(t)), 0))
-		if x.CommittedAt.After(g.last) {
-			g.last = x.CommittedAt
-		}
-		return
 	}
+	return t.EndedAt
 }
 
-// deferredAt is when the order was first deferred.
-func deferredAt(t trace.OrderTrace) time.Time {
-	for _, f := range t.Frames {
-		if f.Response != nil && !f.Response.Admissible {
-			return f.At
-		}
+// committed is when the write of an attempt was acknowledged, by the worker's clock, as far
+// as that keeps within the task by Temporal's.
+func committed(x trace.Execution) time.Time { return within(x, x.CommittedAt()) }
+
+// within is a time of an attempt by the worker's clock, kept within its task.
+func within(x trace.Execution, at time.Time) time.Time {
+	if at.Before(x.TaskAt) {
+		return x.TaskAt
 	}
-	return t.AcceptedAt
+	if !x.RecordedAt.IsZero() && at.After(x.RecordedAt) {
+		return x.RecordedAt
+	}
+	return at
 }
 
 func (g *gathering) report(judged audit.Audit) Report {
-	r := Report{Audit: judged, AsOf: g.window.To, Tally: g.tally, Example: g.example, LastConfirmed: g.last}
+	r := Report{Audit: judged, AsOf: g.window.To, Tally: g.tally, Example: g.example, LastConfirmed: g.last, Late: g.late, Unnoticed: g.signs.unnoticed()}
 	if r.AsOf.IsZero() {
 		r.AsOf = g.latest
 	}

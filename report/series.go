@@ -57,7 +57,7 @@ func binWidth(longest time.Duration) time.Duration {
 	return stepOf(longest, 24)
 }
 
-// buckets is how many steps there may be: more cannot be told apart in a picture.
+// buckets is how many steps there may be: more cannot be discerned in a picture.
 const buckets = 120
 
 func (g *gathering) series(from, to time.Time) Series {

@@ -56,16 +56,16 @@ func (r Report) span(from, to time.Time) string {
 
 // money is the worth of some orders of every currency.
 func (r Report) money(of func(Money) Sum) string {
-	var said []string
+	var words []string
 	for _, m := range r.Money {
 		if s := of(m); s.Orders > 0 {
-			said = append(said, amount(s.Minor, m.Currency))
+			words = append(words, amount(s.Minor, m.Currency))
 		}
 	}
-	if len(said) == 0 {
+	if len(words) == 0 {
 		return "nothing"
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(words, ", ")
 }
 
 // amount is ltp.Amount with commas between the thousands.
@@ -83,13 +83,13 @@ func amount(minor int64, currency string) string {
 
 // some are the counts of which there are any.
 func some(parts ...part) []string {
-	var said []string
+	var words []string
 	for _, p := range parts {
 		if p.n > 0 {
-			said = append(said, trace.Count(p.n)+" "+p.what)
+			words = append(words, trace.Count(p.n)+" "+p.what)
 		}
 	}
-	return said
+	return words
 }
 
 type part struct {
@@ -105,36 +105,36 @@ func counts(c trace.Counts) string {
 	for _, why := range reasons {
 		parts = append(parts, part{c.Deferred[why], "deferred " + string(why)})
 	}
-	said := some(append(parts,
+	words := some(append(parts,
 		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
 		part{c.Rejected, "rejected"}, part{c.Failed, trace.Noun(c.Failed, "execution") + " without a write"}, part{c.Cancelled, "cancelled"},
 		part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
-	if len(said) == 0 {
+	if len(words) == 0 {
 		return "No orders."
 	}
-	return strings.Join(said, " · ")
+	return strings.Join(words, " · ")
 }
 
 // evidence is what was measured.
 func evidence(o ltp.Orientation) string {
-	var said []string
+	var words []string
 	e := o.Evidence
 	if e.LatencyMs > 0 && e.ThresholdMs > 0 {
-		said = append(said, fmt.Sprintf("%d ms, limit %d ms", e.LatencyMs, e.ThresholdMs))
+		words = append(words, fmt.Sprintf("%d ms, limit %d ms", e.LatencyMs, e.ThresholdMs))
 	} else if e.LatencyMs > 0 {
-		said = append(said, fmt.Sprintf("%d ms", e.LatencyMs))
+		words = append(words, fmt.Sprintf("%d ms", e.LatencyMs))
 	}
 	if e.Samples > 0 {
-		said = append(said, trace.Plural(e.Samples, "sample"))
+		words = append(words, trace.Plural(e.Samples, "sample"))
 	}
 	if e.Error != "" {
-		said = append(said, e.Error)
+		words = append(words, e.Error)
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Facts)) {
-		said = append(said, k+" "+e.Facts[k])
+		words = append(words, k+" "+e.Facts[k])
 	}
 	if o.Observer != "" {
-		said = append(said, "seen by "+o.Observer)
+		words = append(words, "seen by "+o.Observer)
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(words, "; ")
 }

@@ -27,17 +27,6 @@ type Temporal interface {
 	GetWorkflowHistory(ctx context.Context, workflowID, runID string, longPoll bool, filter enumspb.HistoryEventFilterType) client.HistoryEventIterator
 }
 
-// Input begins, or continues, the sequence of a key.
-type Input struct {
-	Key string `json:"key"`
-	// Orders stand in line, the head first; Told says that the head knows that its turn
-	// has come, and Said how many orders the memo tells of. Only continue-as-new sets
-	// them.
-	Orders []string `json:"orders,omitempty"`
-	Told   bool     `json:"told,omitempty"`
-	Said   int      `json:"said,omitempty"`
-}
-
 // Seen is what Temporal holds of a sequence.
 type Seen struct {
 	// Running is false where no order stands in line.
@@ -81,34 +70,26 @@ func Join(ctx context.Context, c Temporal, key, orderID string) error {
 		TaskQueue:     ltp.OrderQueue,
 		StaticSummary: "sequence of the ordering key " + key,
 		StaticDetails: "Gives its turn to one order of the key after the other, in the order in which they were acknowledged.",
-	}, ltp.SequenceWorkflow, Input{Key: key})
+	}, ltp.SequenceWorkflow, ltp.SequenceInput{Key: key})
 	if err != nil {
 		return fmt.Errorf("put order %s into the sequence of %s: %w", orderID, key, err)
 	}
 	return nil
 }
 
-// Leave tells the sequence of a key that its head ends now. A sequence that is gone has nobody
-// to tell.
-func Leave(ctx context.Context, c Temporal, key, orderID string) error {
+// ReleaseTurn says to the sequence of a key that its head ends now. A sequence that is
+// gone needs no such message.
+func ReleaseTurn(ctx context.Context, c Temporal, key, orderID string) error {
 	err := c.SignalWorkflow(ctx, ltp.SequenceWorkflowID(key), "", ltp.DoneSignal, orderID)
 	if err != nil && !errors.As(err, new(*serviceerror.NotFound)) {
-		return fmt.Errorf("tell the sequence of %s that order %s ends: %w", key, orderID, err)
+		return fmt.Errorf("release the turn of order %s in the sequence of %s: %w", orderID, key, err)
 	}
 	return nil
 }
 
-// End is whether an order has ended, and how.
-type End struct {
-	Ended bool `json:"ended,omitempty"`
-	// Forced is when it was ended by force in Temporal: a write of it may have been under
-	// way.
-	Forced time.Time `json:"forced,omitzero"`
-}
-
-// Lead gives an order its turn, unless turn is nil, and waits for at most watch until it
-// has ended. An order that Temporal does not have, has ended.
-func Lead(ctx context.Context, c Temporal, orderID string, turn *ltp.Turn, watch time.Duration) (End, error) {
+// GiveTurn gives an order its turn, unless turn is nil, and waits for at most watch until
+// it has ended. An order that Temporal does not have, has ended.
+func GiveTurn(ctx context.Context, c Temporal, orderID string, turn *ltp.Turn, watch time.Duration) (ltp.SequenceEnd, error) {
 	id := ltp.OrderWorkflowID(orderID)
 	if turn != nil {
 		err := c.SignalWorkflow(ctx, id, "", ltp.TurnSignal, turn)
@@ -116,12 +97,12 @@ func Lead(ctx context.Context, c Temporal, orderID string, turn *ltp.Turn, watch
 		case errors.As(err, new(*serviceerror.NotFound)):
 			watch = 0
 		case err != nil:
-			return End{}, fmt.Errorf("give order %s its turn: %w", orderID, err)
+			return ltp.SequenceEnd{}, fmt.Errorf("give order %s its turn: %w", orderID, err)
 		}
 	}
 	if watch > 0 {
 		if err := awaitClose(ctx, c, id, watch); err != nil {
-			return End{}, fmt.Errorf("watch order %s: %w", orderID, err)
+			return ltp.SequenceEnd{}, fmt.Errorf("watch order %s: %w", orderID, err)
 		}
 	}
 	return ended(ctx, c, id)
@@ -144,21 +125,23 @@ func awaitClose(ctx context.Context, c Temporal, id string, most time.Duration) 
 	return nil
 }
 
-// ended asks for the latest run, since a run that was reset has closed, too.
-func ended(ctx context.Context, c Temporal, id string) (End, error) {
+// ended asks for the latest run: one that was reset, or has continued as new, has closed,
+// and its order goes on.
+func ended(ctx context.Context, c Temporal, id string) (ltp.SequenceEnd, error) {
 	d, err := c.DescribeWorkflowExecution(ctx, id, "")
 	if errors.As(err, new(*serviceerror.NotFound)) {
-		return End{Ended: true}, nil
+		return ltp.SequenceEnd{Ended: true}, nil
 	}
 	if err != nil {
-		return End{}, err
+		return ltp.SequenceEnd{}, err
 	}
 	info := d.GetWorkflowExecutionInfo()
 	switch info.GetStatus() {
-	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED:
-		return End{}, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED:
+		return ltp.SequenceEnd{}, nil
 	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
-		return End{Ended: true}, nil
+		return ltp.SequenceEnd{Ended: true}, nil
 	}
-	return End{Ended: true, Forced: info.GetCloseTime().AsTime()}, nil
+	return ltp.SequenceEnd{Ended: true, Forced: info.GetCloseTime().AsTime()}, nil
 }

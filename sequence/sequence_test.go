@@ -56,32 +56,33 @@ func (h *history) Next() (*historypb.HistoryEvent, error) {
 	return &historypb.HistoryEvent{}, h.err
 }
 
-// TestWhatTemporalSaysOfAnOrder is what counts, and not that it could not be told.
-func TestWhatTemporalSaysOfAnOrder(t *testing.T) {
+// TestOrderHasEndedWhenTemporalSaysSo, and not because it could not be given its turn.
+func TestOrderHasEndedWhenTemporalSaysSo(t *testing.T) {
 	const watch = time.Millisecond
 	for name, c := range map[string]struct {
-		told   error // of the turn
+		turn   error // the answer to the turn
 		poll   history
 		status enumspb.WorkflowExecutionStatus
 		asked  error
-		want   sequence.End
+		want   ltp.SequenceEnd
 		fails  bool
 	}{
-		"it ends while it is watched": {poll: history{closes: true}, status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, want: sequence.End{Ended: true}},
+		"it ends while it is watched": {poll: history{closes: true}, status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, want: ltp.SequenceEnd{Ended: true}},
 		"it goes on":                  {status: running},
-		"it was cancelled before":     {told: gone, status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, want: sequence.End{Ended: true}},
-		"it was terminated":           {told: gone, status: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, want: sequence.End{Ended: true, Forced: closed}},
-		"its workflow failed":         {told: gone, status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, want: sequence.End{Ended: true, Forced: closed}},
+		"it was cancelled before":     {turn: gone, status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, want: ltp.SequenceEnd{Ended: true}},
+		"it was terminated":           {turn: gone, status: enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, want: ltp.SequenceEnd{Ended: true, Forced: closed}},
+		"its workflow failed":         {turn: gone, status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, want: ltp.SequenceEnd{Ended: true, Forced: closed}},
+		"it continues as new":         {poll: history{closes: true}, status: enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW},
 		"it was reset meanwhile":      {poll: history{closes: true}, status: running},
 		"it is paused":                {status: enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED},
-		"Temporal has forgotten it":   {told: gone, asked: gone, want: sequence.End{Ended: true}},
-		"it cannot be told":           {told: away, fails: true},
+		"Temporal has forgotten it":   {turn: gone, asked: gone, want: ltp.SequenceEnd{Ended: true}},
+		"it cannot be given":          {turn: away, fails: true},
 		"it cannot be watched":        {poll: history{err: away}, fails: true},
 		"it cannot be looked at":      {asked: away, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var temporal mocks.Client
-			temporal.On("SignalWorkflow", mock.Anything, "order/A2", "", ltp.TurnSignal, mock.Anything).Return(c.told)
+			temporal.On("SignalWorkflow", mock.Anything, "order/A2", "", ltp.TurnSignal, mock.Anything).Return(c.turn)
 			temporal.On("GetWorkflowHistory", mock.Anything, "order/A2", "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT).Return(
 				func(ctx context.Context, _, _ string, _ bool, _ enumspb.HistoryEventFilterType) client.HistoryEventIterator {
 					poll := c.poll
@@ -89,7 +90,7 @@ func TestWhatTemporalSaysOfAnOrder(t *testing.T) {
 					return &poll
 				})
 			temporal.On("DescribeWorkflowExecution", mock.Anything, "order/A2", "").Return(described(c.status), c.asked)
-			end, err := sequence.Lead(t.Context(), &temporal, "A2", &ltp.Turn{}, watch)
+			end, err := sequence.GiveTurn(t.Context(), &temporal, "A2", &ltp.Turn{}, watch)
 			assert.Equal(t, c.fails, err != nil, "%v", err)
 			assert.Equal(t, c.want, end)
 		})
@@ -132,11 +133,11 @@ func TestLookTellsWhetherAFurtherOrderMayJoin(t *testing.T) {
 	assert.ErrorIs(t, err, away)
 }
 
-func TestASequenceThatIsGoneHasNobodyToTell(t *testing.T) {
+func TestSequenceThatIsGoneNeedsNoRelease(t *testing.T) {
 	for _, c := range []struct{ answer, want error }{{nil, nil}, {gone, nil}, {away, away}} {
 		var temporal mocks.Client
 		temporal.On("SignalWorkflow", mock.Anything, "sequence/c-17", "", ltp.DoneSignal, "A2").Return(c.answer)
-		err := sequence.Leave(t.Context(), &temporal, "c-17", "A2")
+		err := sequence.ReleaseTurn(t.Context(), &temporal, "c-17", "A2")
 		assert.True(t, errors.Is(err, c.want), "%v", err)
 	}
 }

@@ -38,15 +38,7 @@ func (s *Starter) Waiting(ctx context.Context, w Which, n int) ([]Status, error)
 	if err != nil {
 		return nil, err
 	}
-	var all []Status
-	for _, info := range found.GetExecutions() {
-		st, err := listed(info)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, st)
-	}
-	return all, nil
+	return listedOnce(found.GetExecutions())
 }
 
 func (s *Starter) list(ctx context.Context, query string, size int, token []byte) (*workflowservice.ListWorkflowExecutionsResponse, error) {
@@ -59,7 +51,7 @@ func (s *Starter) list(ctx context.Context, query string, size int, token []byte
 	return found, nil
 }
 
-// queried tells what Temporal says of a query to the person who wrote it.
+// queried is the error of a query, in Temporal's words for the person who wrote it.
 func queried(err error) error {
 	var invalid *serviceerror.InvalidArgument
 	if errors.As(err, &invalid) {
@@ -112,13 +104,13 @@ const (
 	// sweepPage is how many orders are listed at a time, sweepPause the time between two
 	// sweeps, and emptySweeps how many in a row must find nothing new: listings are late.
 	sweepPage, sweepPause, emptySweeps = 500, 500 * time.Millisecond, 3
-	// toldFailures is how many failures are kept.
-	toldFailures = 10
+	// keptFailures is how many failures are kept.
+	keptFailures = 10
 )
 
 // CancelMany asks all orders that are meant to end without acting: see Cancel and many.
-func (s *Starter) CancelMany(ctx context.Context, w Which, limit int, told func(Tally)) (Tally, error) {
-	return s.many(ctx, w, limit, told, func(ctx context.Context, id string) error {
+func (s *Starter) CancelMany(ctx context.Context, w Which, limit int, report func(Tally)) (Tally, error) {
+	return s.many(ctx, w, limit, report, func(ctx context.Context, id string) error {
 		err := s.client.CancelWorkflow(ctx, ltp.OrderWorkflowID(id), "")
 		return s.asked(ctx, "cancel", id, err)
 	})
@@ -126,9 +118,9 @@ func (s *Starter) CancelMany(ctx context.Context, w Which, limit int, told func(
 
 // ExpediteMany asks for all deferred orders that are meant to be released before all
 // others: see many.
-func (s *Starter) ExpediteMany(ctx context.Context, w Which, limit int, told func(Tally)) (Tally, error) {
+func (s *Starter) ExpediteMany(ctx context.Context, w Which, limit int, report func(Tally)) (Tally, error) {
 	w.State = ltp.Deferred
-	return s.many(ctx, w, limit, told, s.Expedite)
+	return s.many(ctx, w, limit, report, s.Expedite)
 }
 
 // many does something for every order that is meant, each once, some at a time. It
@@ -136,9 +128,9 @@ func (s *Starter) ExpediteMany(ctx context.Context, w Which, limit int, told fun
 // accepted and deferred, and stops with ErrMore at the limit. When ctx ends it stops,
 // and says how far it came. It may be run again: asking an order twice does no harm.
 //
-// told is called after every page, and may be nil. The tally is right also with an
+// report is called after every page, and may be nil. The tally is right also with an
 // error.
-func (s *Starter) many(ctx context.Context, w Which, limit int, told func(Tally), do func(context.Context, string) error) (t Tally, err error) {
+func (s *Starter) many(ctx context.Context, w Which, limit int, report func(Tally), do func(context.Context, string) error) (t Tally, err error) {
 	query, err := w.query()
 	if err != nil {
 		return t, err
@@ -146,7 +138,7 @@ func (s *Starter) many(ctx context.Context, w Which, limit int, told func(Tally)
 	seen := map[string]struct{}{}
 	for empty := 0; empty < emptySweeps; {
 		before := t.Asked
-		if err := s.sweep(ctx, query, limit, seen, &t, told, do); err != nil {
+		if err := s.sweep(ctx, query, limit, seen, &t, report, do); err != nil {
 			return t, err
 		}
 		if empty++; t.Asked > before {
@@ -162,7 +154,7 @@ func (s *Starter) many(ctx context.Context, w Which, limit int, told func(Tally)
 }
 
 // sweep goes through the listing once.
-func (s *Starter) sweep(ctx context.Context, query string, limit int, seen map[string]struct{}, t *Tally, told func(Tally), do func(context.Context, string) error) error {
+func (s *Starter) sweep(ctx context.Context, query string, limit int, seen map[string]struct{}, t *Tally, report func(Tally), do func(context.Context, string) error) error {
 	var token []byte
 	for {
 		found, err := s.list(ctx, query, sweepPage, token)
@@ -171,8 +163,8 @@ func (s *Starter) sweep(ctx context.Context, query string, limit int, seen map[s
 		}
 		ids, more := unseen(found.GetExecutions(), seen, limit-t.Asked)
 		t.each(ctx, ids, do)
-		if told != nil && len(ids) > 0 {
-			told(*t)
+		if report != nil && len(ids) > 0 {
+			report(*t)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -237,7 +229,7 @@ func (t *Tally) add(err error) {
 	case errors.Is(err, ErrEnded), errors.Is(err, ErrNotFound):
 		t.Ended++
 	default:
-		if t.Failed++; len(t.Failures) < toldFailures {
+		if t.Failed++; len(t.Failures) < keptFailures {
 			t.Failures = append(t.Failures, err.Error())
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/marks"
 	"github.com/ltp-node/ltp/sequence"
 )
 
@@ -44,16 +44,17 @@ var (
 
 // Starter is safe for concurrent use.
 type Starter struct {
-	client client.Client
-	by     ltp.Execution
+	client    client.Client
+	execution ltp.Execution
+	board     *board.Board // nil where there is none in this process
 
-	mu     sync.Mutex
-	intake map[string]intake
+	mu       sync.Mutex
+	readings map[string]board.Reading // the door's own, by component
 }
 
 // New makes a Starter on a connected client.
 func New(c client.Client, options ...Option) *Starter {
-	s := &Starter{client: c, intake: map[string]intake{}}
+	s := &Starter{client: c, readings: map[string]board.Reading{}}
 	for _, set := range options {
 		set(s)
 	}
@@ -66,6 +67,9 @@ type Submission struct {
 	RunID   string
 	// Repeated says that this very order had been accepted before.
 	Repeated bool
+	// Deferred is what the order waits for, by what the door had read when it accepted
+	// it; nil where the order may be executed at once, or where the door could not see.
+	Deferred *ltp.Wait
 }
 
 // Submit accepts an order: when it returns without an error, the order is durable
@@ -73,25 +77,31 @@ type Submission struct {
 // process, the workers or the order database. It needs no worker.
 //
 // Submitting the same order again returns the first submission, for as long as
-// Temporal keeps closed workflows; later repeats are told apart by the order
-// database.
+// Temporal keeps closed workflows; after that, the order database recognizes a repeat.
+//
+// The order carries the epoch that its component was in before it was accepted: no write
+// of it can have begun in an earlier one. Where an orientation does not let it act, its
+// search attributes say from the start what it waits for.
 func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 	if err := o.Validate(); err != nil {
 		return Submission{}, err
 	}
-	if err := s.by.Validate(); err != nil {
+	if err := s.execution.Validate(); err != nil {
 		return Submission{}, err
 	}
-	if err := s.admit(ctx, o); err != nil {
+	in, err := s.admit(ctx, o)
+	if err != nil {
 		if errors.Is(err, ErrFrozen) || errors.Is(err, ErrComponent) || errors.Is(err, ErrFull) {
-			// What was accepted before stays accepted: a repeat is told so.
+			// What was accepted before stays accepted.
 			if sub, known := s.repeat(ctx, o); !errors.Is(known, ErrNotFound) {
 				return sub, known
 			}
 		}
 		return Submission{}, err
 	}
-	run, err := s.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	mark := in.mark(o)
+	sub := Submission{OrderID: o.ID}
+	options := client.StartWorkflowOptions{
 		ID:                                       ltp.OrderWorkflowID(o.ID),
 		TaskQueue:                                ltp.OrderQueue,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
@@ -101,11 +111,17 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 		Memo:                                     map[string]any{ltp.ContentMemo: o.ContentHash()},
 		StaticSummary:                            summary(o),
 		Priority:                                 temporal.Priority{PriorityKey: o.Priority}, // 0 is Temporal's default, too
-	}, ltp.OrderWorkflow, s.input(o)...)
+	}
+	if mark != nil {
+		options.TypedSearchAttributes = marks.AtStart(*mark)
+		sub.Deferred = &mark.Wait
+	}
+	run, err := s.client.ExecuteWorkflow(ctx, options, ltp.OrderWorkflow, ltp.NewProgress(o, s.execution, in.stamp, mark))
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
 	case err == nil:
-		return Submission{OrderID: o.ID, RunID: run.GetRunID()}, s.join(ctx, o)
+		sub.RunID = run.GetRunID()
+		return sub, s.join(ctx, o)
 	case errors.As(err, &started):
 		return s.repeat(ctx, o)
 	}
@@ -150,55 +166,6 @@ func (s *Starter) join(ctx context.Context, o ltp.Order) error {
 	return unreachable("accept order "+o.ID, err)
 }
 
-// intake is what is known of a component at the door.
-type intake struct {
-	at     time.Time
-	frozen string // who froze it and why
-}
-
-// intakeFresh is for how long the door trusts what it knows of a component.
-const intakeFresh = time.Second
-
-// admit refuses orders for components that nobody has configured, or that an
-// operator has frozen, and orders of an ordering key that has too many.
-func (s *Starter) admit(ctx context.Context, o ltp.Order) error {
-	for _, c := range o.Components() {
-		s.mu.Lock()
-		known, ok := s.intake[c]
-		s.mu.Unlock()
-		if !ok || time.Since(known.at) > intakeFresh {
-			r, err := board.Read(ctx, s.client, c)
-			if errors.Is(err, board.ErrNoComponent) {
-				return fmt.Errorf("%w: %s", ErrComponent, c)
-			}
-			if err != nil {
-				return unreachable("accept orders", err)
-			}
-			known = intake{at: r.ReadAt}
-			if r.Hold != nil && r.Hold.Freeze {
-				known.frozen = r.Orientation.Reason
-			}
-			s.mu.Lock()
-			s.intake[c] = known
-			s.mu.Unlock()
-		}
-		if known.frozen != "" {
-			return fmt.Errorf("%w: %s", ErrFrozen, known.frozen)
-		}
-	}
-	if o.OrderingKey == "" {
-		return nil
-	}
-	seen, err := sequence.Look(ctx, s.client, o.OrderingKey)
-	if err != nil {
-		return unreachable("accept order "+o.ID, err)
-	}
-	if seen.Full() {
-		return fmt.Errorf("%w: %s", ErrFull, o.OrderingKey)
-	}
-	return nil
-}
-
 func (s *Starter) describe(ctx context.Context, orderID string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	if err := ltp.ValidID(orderID); err != nil {
 		return nil, err
@@ -210,9 +177,10 @@ func (s *Starter) describe(ctx context.Context, orderID string) (*workflowservic
 	return d, nil
 }
 
-// Cancel asks an order to end without acting. It returns when Temporal has the
-// request; an order whose write may already have happened ends EXECUTED all the
-// same. It returns ErrEnded for an order that has ended.
+// Cancel asks an order to end without acting. It returns when Temporal has the request.
+// An order that nobody can have written ends at once. Any other stays pending, with
+// Status.CancelRequested, until the order database can say whether it was written, and
+// ends CANCELLED or EXECUTED. Cancel returns ErrEnded for an order that has ended.
 func (s *Starter) Cancel(ctx context.Context, orderID string) error {
 	d, err := s.describe(ctx, orderID)
 	if err != nil {

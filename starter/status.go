@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/longpoll"
+	"github.com/ltp-node/ltp/internal/marks"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -36,7 +38,8 @@ type Status struct {
 	Priority  int  `json:"priority,omitempty"`
 	Expedited bool `json:"expedited,omitempty"`
 	// CancelRequested says that somebody has asked to cancel the order, which has yet to
-	// end. Listings do not tell.
+	// end: CANCELLED, or EXECUTED if it turns out to have been written. Listings leave it
+	// out.
 	CancelRequested bool `json:"cancel_requested,omitempty"`
 	// Detail says why an order ended as it did, for people.
 	Detail     string       `json:"detail,omitempty"`
@@ -53,32 +56,99 @@ func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
 	}
 	info := d.GetWorkflowExecutionInfo()
 	st, err := listed(info)
-	if err != nil || !st.State.Final() {
-		st.CancelRequested = d.GetWorkflowExtendedInfo().GetCancelRequested()
-		return st, err
+	if err != nil {
+		return Status{}, err
 	}
-	events := s.client.GetWorkflowHistory(ctx, info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId(), false,
-		enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
-	for events.HasNext() {
-		e, err := events.Next()
+	if continued(info) {
+		st.AcceptedAt, err = s.accepted(ctx, info)
+	}
+	switch {
+	case err != nil:
+	case st.State.Final():
+		err = s.closed(ctx, info, &st)
+	case d.GetWorkflowExtendedInfo().GetCancelRequested():
+		st.CancelRequested = true
+	case continued(info) && st.Reason == ltp.ReasonAwaitsProof:
+		st.CancelRequested, err = s.cancelled(ctx, info)
+	}
+	if err != nil {
+		return Status{}, lookup(orderID, err)
+	}
+	return st, nil
+}
+
+// continued reports whether runs of the order's workflow came before this one.
+func continued(info *workflowpb.WorkflowExecutionInfo) bool {
+	first := info.GetFirstRunId()
+	return first != "" && first != info.GetExecution().GetRunId()
+}
+
+// accepted is when the first run began; zero where Temporal has deleted that run.
+func (s *Starter) accepted(ctx context.Context, info *workflowpb.WorkflowExecutionInfo) (time.Time, error) {
+	d, err := s.client.DescribeWorkflowExecution(ctx, info.GetExecution().GetWorkflowId(), info.GetFirstRunId())
+	switch {
+	case errors.As(err, new(*serviceerror.NotFound)):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, err
+	}
+	return d.GetWorkflowExecutionInfo().GetStartTime().AsTime(), nil
+}
+
+// closed reads how an order ended.
+func (s *Starter) closed(ctx context.Context, info *workflowpb.WorkflowExecutionInfo, st *Status) error {
+	for e, err := range s.history(ctx, info.GetExecution(), enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT) {
 		if err != nil {
-			return Status{}, lookup(orderID, err)
+			return err
 		}
 		outcome, ended, err := trace.Outcome(e)
 		if err != nil {
-			return Status{}, fmt.Errorf("order %s: %w", orderID, err)
+			return err
 		}
 		if ended {
 			st.end(outcome, e.GetEventTime().AsTime())
 		}
 	}
-	return st, nil
+	return nil
+}
+
+// cancelled reports whether an earlier run was asked to cancel the order. Temporal knows
+// that of the latest run only, so a run is given it in its argument.
+func (s *Starter) cancelled(ctx context.Context, info *workflowpb.WorkflowExecutionInfo) (bool, error) {
+	for e, err := range s.history(ctx, info.GetExecution(), enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT) {
+		if err != nil {
+			return false, err
+		}
+		var p ltp.Progress
+		if err := trace.Decode(e.GetWorkflowExecutionStartedEventAttributes().GetInput(), &p); err != nil {
+			return false, err
+		}
+		return p.Ending != nil && p.Ending.State == ltp.Cancelled, nil
+	}
+	return false, nil
+}
+
+// history is what Temporal holds of a run now.
+func (s *Starter) history(ctx context.Context, run *commonpb.WorkflowExecution, filter enumspb.HistoryEventFilterType) iter.Seq2[*historypb.HistoryEvent, error] {
+	return func(yield func(*historypb.HistoryEvent, error) bool) {
+		events := s.client.GetWorkflowHistory(ctx, run.GetWorkflowId(), run.GetRunId(), false, filter)
+		for events.HasNext() {
+			if e, err := events.Next(); !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Await waits until an order is deferred or has ended, and says where it is. When
-// ctx ends first, it returns what is known by then, without an error.
+// ctx ends first, it returns what is known by then, without an error. It returns at once
+// for an order that the door has deferred, by what the door had read.
 func (s *Starter) Await(ctx context.Context, sub Submission) (Status, error) {
 	st := Status{OrderID: sub.OrderID, State: ltp.Accepted, Message: ltp.MessagePending}
+	if sub.Deferred != nil {
+		st.waits(*sub.Deferred)
+		return st, nil
+	}
 	err := s.follow(ctx, sub, &st)
 	if err != nil && (ctx.Err() != nil || errors.Is(err, ErrUnreachable)) {
 		return st, nil
@@ -86,76 +156,71 @@ func (s *Starter) Await(ctx context.Context, sub Submission) (Status, error) {
 	return st, err
 }
 
-// usually is how long it takes at most, as a rule, to execute an order.
-const usually = time.Second
-
-// follow reads an order's history as it grows until the order is deferred or has
-// ended. An order that is being executed is followed by its end alone for a while:
-// that is a call or two less of Temporal for every order.
+// follow reads an order's history as it grows, until the order is deferred or has ended.
 func (s *Starter) follow(ctx context.Context, sub Submission, st *Status) error {
-	const all, end = enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
-	done, err := s.read(ctx, sub, all, st, func() bool { return st.Decision.Admissible() })
-	if done || err != nil {
-		return err
-	}
-	executing, cancel := context.WithTimeout(ctx, usually)
-	defer cancel()
-	done, err = s.read(executing, sub, end, st, nil)
-	if done || (err != nil && executing.Err() == nil) {
-		return err
-	}
-	_, err = s.read(ctx, sub, all, st, nil)
-	return err
-}
-
-// read reads a history as it grows, until the order is deferred or has ended, which
-// it reports, or until enough says so.
-func (s *Starter) read(ctx context.Context, sub Submission, filter enumspb.HistoryEventFilterType, st *Status, enough func() bool) (done bool, err error) {
 	polling, stop := longpoll.Patient(ctx)
 	defer stop()
-	events := s.client.GetWorkflowHistory(polling, ltp.OrderWorkflowID(sub.OrderID), sub.RunID, true, filter)
-	for events.HasNext() {
-		e, err := events.Next()
-		if err != nil {
-			return false, lookup(sub.OrderID, err)
-		}
-		if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED {
-			st.AcceptedAt = e.GetEventTime().AsTime()
-			st.class(e.GetWorkflowExecutionStartedEventAttributes().GetPriority(), marks{})
-		}
-		r, routed, err := trace.Routing(e)
-		if err != nil {
-			return false, err
-		}
-		if routed {
-			// An order that awaits its turn may have it in a moment.
-			if st.route(r); st.State == ltp.Deferred && st.Reason != ltp.ReasonAwaitsTurn {
-				return true, nil
+	run := sub.RunID
+	for goesOn := true; goesOn; goesOn = run != "" {
+		events := s.client.GetWorkflowHistory(polling, ltp.OrderWorkflowID(sub.OrderID), run, true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		run = ""
+		for events.HasNext() {
+			e, err := events.Next()
+			if err != nil {
+				return lookup(sub.OrderID, err)
 			}
-		}
-		outcome, ended, err := trace.Outcome(e)
-		if err != nil {
-			return false, err
-		}
-		if ended {
-			st.end(outcome, e.GetEventTime().AsTime())
-			return true, nil
-		}
-		if enough != nil && enough() {
-			return false, nil
+			if done, err := st.read(e); done || err != nil {
+				return err
+			}
+			run = e.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
 		}
 	}
-	return false, nil
+	return nil
+}
+
+// read takes in an event of the order's history, and reports whether the order is
+// deferred or has ended.
+func (st *Status) read(e *historypb.HistoryEvent) (done bool, err error) {
+	if a := e.GetWorkflowExecutionStartedEventAttributes(); a != nil && st.AcceptedAt.IsZero() {
+		st.AcceptedAt = e.GetEventTime().AsTime()
+		st.class(a.GetPriority(), ltp.DefaultPriority)
+	}
+	r, routed, err := trace.Routing(e)
+	if err != nil {
+		return false, err
+	}
+	if routed {
+		st.route(r)
+		// An order that awaits its turn may have it in a moment.
+		return st.State == ltp.Deferred && st.Reason != ltp.ReasonAwaitsTurn, nil
+	}
+	outcome, ended, err := trace.Outcome(e)
+	if ended {
+		st.end(outcome, e.GetEventTime().AsTime())
+	}
+	return ended, err
 }
 
 func (st *Status) route(r ltp.Routing) {
-	st.Decision, st.Reason, st.Component, st.Epoch = r.Decision, r.Reason, r.Component, r.Epoch
-	st.State, st.Commitment = ltp.Accepted, ""
 	if !r.Decision.Admissible() {
-		st.State, st.Commitment = ltp.Deferred, r.Reason.Commitment()
+		st.waits(ltp.Wait{Component: r.Component, Epoch: r.Epoch, Reason: r.Reason})
+		return
 	}
-	if r.Reason == ltp.ReasonAwaitsTurn {
+	st.State, st.Decision, st.Reason, st.Component, st.Epoch = ltp.Accepted, r.Decision, r.Reason, r.Component, r.Epoch
+	st.Commitment = ""
+}
+
+// waits says that the order is deferred.
+func (st *Status) waits(w ltp.Wait) {
+	st.State, st.Decision, st.Reason, st.Commitment = ltp.Deferred, ltp.Defer, w.Reason, w.Reason.Commitment()
+	st.Component, st.Epoch = w.Component, w.Epoch
+	switch w.Reason {
+	case ltp.ReasonFrozen:
+		st.Decision = ltp.Freeze
+	case ltp.ReasonAwaitsTurn:
 		st.Component, st.Epoch = "", 0 // it waits for no component
+	case ltp.ReasonAwaitsProof:
+		st.Commitment = "" // it will not be executed any more
 	}
 }
 
@@ -185,7 +250,7 @@ func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 	if !ok {
 		return Status{}, fmt.Errorf("%s is not an order", info.GetExecution().GetWorkflowId())
 	}
-	marks, err := readMarks(info.GetSearchAttributes())
+	state, mark, err := marks.Read(info.GetSearchAttributes())
 	if err != nil {
 		return Status{}, fmt.Errorf("order %s: %w", id, err)
 	}
@@ -194,17 +259,15 @@ func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 		st.EndedAt = t.AsTime()
 	}
 	switch info.GetStatus() {
-	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
-		if marks.state == ltp.Deferred {
-			st.State, st.Commitment = ltp.Deferred, marks.reason.Commitment()
-			st.Decision, st.Reason, st.Component, st.Epoch = ltp.Defer, marks.reason, marks.component, marks.epoch
-			if marks.reason == ltp.ReasonFrozen {
-				st.Decision = ltp.Freeze
-			}
+	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW: // the run has closed, the order goes on
+		st.EndedAt = time.Time{}
+		if state == ltp.Deferred {
+			st.waits(mark.Wait)
 		}
 	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 		st.State, st.Decision = ltp.Executed, ltp.Execute
-		switch marks.state {
+		switch state {
 		case ltp.Rejected:
 			st.State, st.Decision = ltp.Rejected, ltp.Reject
 		case ltp.Expired:
@@ -216,124 +279,18 @@ func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 		st.State = ltp.Terminated
 	}
 	st.Message = st.State.Message()
-	st.class(info.GetPriority(), marks)
+	st.class(info.GetPriority(), mark.Priority)
 	return st, nil
 }
 
-// class tells the priority, by the marks of an order that was deferred and else by what
-// Temporal was told at its start.
-func (st *Status) class(p *commonpb.Priority, m marks) {
-	class := int64(p.GetPriorityKey())
-	if m.priority != nil {
-		class = *m.priority
-		st.Expedited = class == 0
+// class is the priority of the order: that of its mark, where that names another than
+// ltp.DefaultPriority, and else that of its start.
+func (st *Status) class(p *commonpb.Priority, marked int) {
+	class := int(p.GetPriorityKey())
+	if marked != ltp.DefaultPriority {
+		class, st.Expedited = marked, marked == 0
 	}
 	if class != ltp.DefaultPriority {
-		st.Priority = int(class)
+		st.Priority = class
 	}
-}
-
-// marks are an order's search attributes.
-type marks struct {
-	state     ltp.OrderState
-	component string
-	epoch     int64
-	reason    ltp.Reason
-	priority  *int64 // nil where it is not marked
-}
-
-func readMarks(sa *commonpb.SearchAttributes) (m marks, err error) {
-	for name, into := range map[string]any{
-		ltp.StateAttribute: &m.state, ltp.ComponentAttribute: &m.component,
-		ltp.EpochAttribute: &m.epoch, ltp.ReasonAttribute: &m.reason, ltp.PriorityAttribute: &m.priority,
-	} {
-		if p, ok := sa.GetIndexedFields()[name]; ok {
-			if err := converter.GetDefaultDataConverter().FromPayload(p, into); err != nil {
-				return m, fmt.Errorf("search attribute %s: %w", name, err)
-			}
-		}
-	}
-	return m, nil
-}
-
-// Filter chooses orders of a listing.
-type Filter struct {
-	// State is one state, or empty for all. The lists show what the visibility store
-	// shows: some milliseconds late when idle, seconds late in a burst.
-	State ltp.OrderState
-	// Size is the most orders on a page, 100 when 0; PageToken is of the page before.
-	Size      int
-	PageToken []byte
-}
-
-// Page is one page of a listing, newest orders first. The listing has ended when
-// NextPageToken is empty.
-type Page struct {
-	Orders        []Status
-	NextPageToken []byte
-}
-
-// MaxPage is the most orders on one page.
-const MaxPage = 1000
-
-// List lists orders. It needs no worker.
-func (s *Starter) List(ctx context.Context, f Filter) (Page, error) {
-	query, err := f.query()
-	if err != nil {
-		return Page{}, err
-	}
-	if f.Size <= 0 {
-		f.Size = 100
-	}
-	found, err := s.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Query: query, PageSize: int32(min(f.Size, MaxPage)), NextPageToken: f.PageToken,
-	})
-	if err != nil {
-		return Page{}, unreachable("list orders", err)
-	}
-	page := Page{NextPageToken: found.GetNextPageToken(), Orders: make([]Status, 0, len(found.GetExecutions()))}
-	for _, info := range found.GetExecutions() {
-		st, err := listed(info)
-		if err != nil {
-			return Page{}, err
-		}
-		page.Orders = append(page.Orders, st)
-	}
-	return page, nil
-}
-
-// Count counts the orders of a state as the visibility store shows them.
-func (s *Starter) Count(ctx context.Context, state ltp.OrderState) (int64, error) {
-	query, err := Filter{State: state}.query()
-	if err != nil {
-		return 0, err
-	}
-	r, err := s.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
-	if err != nil {
-		return 0, unreachable("count orders", err)
-	}
-	return r.GetCount(), nil
-}
-
-func (f Filter) query() (string, error) {
-	q := fmt.Sprintf("WorkflowType='%s'", ltp.OrderWorkflow)
-	running, completed := " AND ExecutionStatus='Running'", " AND ExecutionStatus='Completed'"
-	marked := fmt.Sprintf(" AND %s='%s'", ltp.StateAttribute, f.State)
-	switch f.State {
-	case "":
-		return q, nil
-	case ltp.Accepted:
-		return q + running + fmt.Sprintf(" AND %s IS NULL", ltp.StateAttribute), nil
-	case ltp.Deferred:
-		return q + running + marked, nil
-	case ltp.Executed:
-		return q + completed + fmt.Sprintf(" AND (%s IS NULL OR %s='%s')", ltp.StateAttribute, ltp.StateAttribute, ltp.Deferred), nil
-	case ltp.Rejected, ltp.Expired:
-		return q + completed + marked, nil
-	case ltp.Cancelled:
-		return q + " AND ExecutionStatus='Canceled'", nil
-	case ltp.Terminated:
-		return q + " AND ExecutionStatus IN ('Terminated','Failed','TimedOut')", nil
-	}
-	return "", &ltp.InvalidError{Field: "state", Hint: "use ACCEPTED, DEFERRED, EXECUTED, REJECTED, CANCELLED, EXPIRED or TERMINATED"}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/link"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // TestConnectionCutAroundTheCommit: the connection ends before the order reaches the
@@ -41,7 +40,7 @@ func TestConnectionCutAroundTheCommit(t *testing.T) {
 		story, err := r.reader().Order(r.ctx, id)
 		require.NoError(t, err)
 		first := story.Executions[0]
-		assert.Equal(t, trace.OutcomeUnknown, first.Error, id)
+		assert.Equal(t, ltp.ResultUnknown, first.Result, id)
 		assert.Equal(t, repeated, story.Outcome.Receipt.Repeated, id)
 	}
 }

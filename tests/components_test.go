@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -8,7 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/worker"
 )
 
@@ -38,6 +42,82 @@ func TestHighRiskOrderWaitsWhileDegraded(t *testing.T) {
 	r.until(n, ltp.Stable)
 	r.degraded(n, "risk-1", "risk-2")
 	r.executedOnce("risk-", []string{"risk-1", "risk-2"})
+}
+
+// TestWriteUnderAnEpochThatNobodyGaveWaitsForTheNextTask: while an order waits for
+// payments, the order database goes through an outage. The release names payments only,
+// so that the epoch of the order database is recorded first, and then the order is written.
+func TestWriteUnderAnEpochThatNobodyGaveWaitsForTheNextTask(t *testing.T) {
+	r := newRig(t)
+	n := r.upWithPayments()
+	r.until(n, ltp.Stable)
+	r.newEpoch(n, "epoch-1")
+	r.executedOnce("epoch-", []string{"epoch-1"})
+	recorded := r.awaitAttempt("epoch-1", ltp.ResultNotGiven)
+	story, err := r.reader().Order(r.ctx, "epoch-1")
+	require.NoError(t, err)
+	require.Len(t, story.Executions, 1)
+	written := story.Executions[0]
+	assert.True(t, written.Done())
+	assert.Contains(t, written.Given, written.Fence.Epoch)
+	assert.True(t, written.TaskAt.After(recorded.GetEventTime().AsTime()), "another task writes")
+}
+
+// newEpoch takes an order of two components through a hold of the one that it is written
+// to, while it waits for the other.
+func (r *rig) newEpoch(n *node.Node, id string) {
+	r.t.Helper()
+	o := order(id)
+	o.DependsOn = []string{ltp.DefaultComponent, payments}
+	r.submit(o)
+	r.awaitRouting(id, ltp.ReasonUnknown, 0)
+	before := r.until(n, ltp.Stable).Epoch
+	require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	r.until(n, ltp.Unstable)
+	require.NoError(r.t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	require.Greater(r.t, r.until(n, ltp.Stable).Epoch, before)
+	r.observe(n, ltp.Healthy, ltp.Stable)
+	assert.Equal(r.t, ltp.Executed, r.ended(id).State)
+}
+
+// TestGateIsThatOfWhatIsWritten: an order that names payments alone is written into the
+// order database all the same, and so waits for it, and is refused while that is frozen.
+func TestGateIsThatOfWhatIsWritten(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	c.Components = []string{ltp.DefaultComponent, payments}
+	api := r.listen(&c)
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	r.observe(n, ltp.Healthy, ltp.Stable)
+	ofPayments := func(id string) string {
+		return strings.TrimSuffix(orderJSON(id), "}") + `,"depends_on":["payments"]}`
+	}
+
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true}))
+	_, err := n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil })
+	require.NoError(t, err)
+	response, said := do(t, "POST", api+"/orders", ofPayments("C1"), nil)
+	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "%v", said)
+	assert.Contains(t, said["detail"], "no more")
+	_, err = r.start.Get(r.ctx, "C1")
+	assert.ErrorIs(t, err, starter.ErrNotFound)
+	r.unwritten("C1")
+
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	_, err = n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && !now.Hold.Freeze })
+	require.NoError(t, err)
+	response, said = do(t, "POST", api+"/orders", ofPayments("C2"), nil)
+	assert.Equal(t, http.StatusAccepted, response.StatusCode)
+	assert.Equal(t, "DEFERRED", said["state"])
+	assert.Equal(t, ltp.DefaultComponent, said["component"])
+	r.unwritten("C2")
+
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.executedOnce("C", []string{"C2"})
+	story, err := r.reader().Order(r.ctx, "C2")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.DefaultComponent, story.Outcome.Receipt.Fence.Component)
 }
 
 func (r *rig) upWithPayments() *node.Node {
@@ -99,7 +179,7 @@ func TestTerminatedOrientationFailsClosed(t *testing.T) {
 	_, err := r.openDB().Row(r.ctx, "blind-1")
 	require.Error(t, err)
 
-	require.NoError(t, worker.Know(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
+	require.NoError(t, worker.EnsureOrientation(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
 	r.executedOnce("blind-", []string{"blind-1"})
 	assert.Greater(t, r.until(n, ltp.Stable).Epoch, epoch+1)
 }

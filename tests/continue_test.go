@@ -19,7 +19,6 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/trace"
-	"github.com/ltp-node/ltp/workflows"
 )
 
 // continuations is how often the Orientation must continue as new in a test that tries
@@ -111,7 +110,7 @@ func (c *counting) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOp
 func (k *talk) tell(update string, word, answer any) bool {
 	ctx, cancel := context.WithTimeout(k.ctx, time.Minute)
 	defer cancel()
-	return assert.NoError(k.t, board.Tell(ctx, k.client, ltp.DefaultComponent, update, word, answer), update)
+	return assert.NoError(k.t, board.SendUpdate(ctx, k.client, ltp.DefaultComponent, update, word, answer), update)
 }
 
 // hold holds and releases the component, in turn, until ctx ends.
@@ -175,7 +174,7 @@ func whys(story trace.OrientationTrace, kind trace.NoteKind) (all []string) {
 }
 
 // handedOn is what the run in force was told by the one before.
-func (r *rig) handedOn() (in workflows.OrientationInput) {
+func (r *rig) handedOn() (in ltp.OrientationInput) {
 	r.t.Helper()
 	h := r.run(ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun())
 	require.NoError(r.t, trace.Decode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().GetInput(), &in))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	workflowpb "go.temporal.io/api/workflow/v1"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
@@ -87,8 +87,8 @@ func TestReplaySurvivesWorkerCrash(t *testing.T) {
 	r.untilOn(seen, ltp.Stable)
 }
 
-// TestWorkerKilledWhileItsWriteHangs: nobody knows what became of the write, so the
-// order is asked for again under the same ID once its worker counts as lost.
+// TestWorkerKilledWhileItsWriteHangs: nobody knows what became of the write, so it is made
+// again under the same ID once the worker counts as lost.
 func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 	r := newRig(t)
 	seen := r.watch()
@@ -100,7 +100,7 @@ func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 
 	end := r.outage()
 	r.submit(order("hang-2"))
-	r.awaitActivity(ltp.OrderWorkflowID("hang-2"), executing)
+	r.awaitHanging("hang-2")
 	w.Kill()
 	r.worker()
 	r.untilOn(seen, ltp.Unstable)
@@ -108,39 +108,52 @@ func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 	r.executedOnce("hang-", []string{"hang-1", "hang-2"})
 	story, err := r.reader().Order(r.ctx, "hang-2")
 	require.NoError(t, err)
-	require.Len(t, story.Executions, 2)
-	assert.False(t, story.Executions[0].Done(), "the write was lost with its worker")
-	assert.True(t, story.Executions[1].Done())
+	require.Len(t, story.Lost, 1)
+	assert.Equal(t, "TIMED_OUT", story.Lost[0].Cause)
+	assert.True(t, story.Executions[len(story.Executions)-1].Done())
 }
 
-// TestWorkerKilledBetweenCommitAndReport: the order is in the order database, and
-// nobody has told Temporal. The next worker finds it there.
+// TestWorkerKilledBetweenCommitAndReport: the order is in the order database, and nothing
+// of that is in Temporal. A cancellation comes first, and the next worker finds the row.
 func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
 	r := newRig(t)
 	seen := r.watch()
 	dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
 	r.observer()
 	r.untilOn(seen, ltp.Stable)
-	r.submit(order("told-1"))
+	r.submit(order("lost-1"))
 	dying.Wait()
-	_, err := r.openDB().Row(r.ctx, "told-1")
+	row, err := r.openDB().Row(r.ctx, "lost-1")
 	require.NoError(t, err, "it was written")
-	st, err := r.start.Get(r.ctx, "told-1")
+	st, err := r.start.Get(r.ctx, "lost-1")
 	require.NoError(t, err)
 	require.Equal(t, ltp.Accepted, st.State, "and nobody knows")
-	assert.NoError(t, r.start.Cancel(r.ctx, "told-1"), "what may have been written can only be finished")
+	assert.NoError(t, r.start.Cancel(r.ctx, "lost-1"))
 
 	r.worker()
-	r.executedOnce("told-", []string{"told-1"})
-	st, err = r.start.Get(r.ctx, "told-1")
+	r.executedOnce("lost-", []string{"lost-1"})
+	st, err = r.start.Get(r.ctx, "lost-1")
 	require.NoError(t, err)
 	require.NotNil(t, st.Receipt)
 	assert.True(t, st.Receipt.Repeated)
+	assert.Equal(t, row.Receipt.Attempt, st.Receipt.Attempt, "the receipt is that of the row")
+	assert.Equal(t, row.Receipt.BegunAt, st.Receipt.BegunAt.UTC())
+	story, err := r.reader().Order(r.ctx, "lost-1")
+	require.NoError(t, err)
+	assert.Len(t, story.Lost, 1)
+	require.Len(t, story.Withdrawals, 1)
+	assert.Equal(t, ltp.FoundOrder, story.Withdrawals[0].Found)
 }
 
-// executing fits an Execute that is under way.
-func executing(a *workflowpb.PendingActivityInfo) bool {
-	return a.GetActivityType().GetName() == "Execute"
+// awaitHanging waits until the workflow task of an order is held up by its write.
+func (r *rig) awaitHanging(id string) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool {
+		d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID(id), "")
+		require.NoError(r.t, err)
+		task := d.GetPendingWorkflowTask()
+		return task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_STARTED && time.Since(task.GetStartedTime().AsTime()) > time.Second
+	}, patience, 20*time.Millisecond)
 }
 
 // dyingWorker is where the environment names the Temporal of a worker that dies
@@ -173,8 +186,8 @@ var _ activities.Meter = killer{}
 
 func (killer) Routed(ltp.Routing, time.Duration) {}
 
-func (killer) Wrote(_ ltp.Fence, _ time.Time, _ time.Duration, err error) {
-	if err == nil {
+func (killer) Attempted(a ltp.Attempt, _ time.Duration) {
+	if a.Result == ltp.ResultExecuted {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the end comes before the report
 	}

@@ -68,6 +68,42 @@ func (r *rig) awaitRouting(id string, why ltp.Reason, epoch int64) {
 	})
 }
 
+// awaitAttempt waits until an attempt to execute an order ended so.
+func (r *rig) awaitAttempt(id string, want ltp.Result) *historypb.HistoryEvent {
+	r.t.Helper()
+	return r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+		attempt, ok, err := attempted(e)
+		require.NoError(r.t, err)
+		return ok && attempt.Result == want
+	})
+}
+
+// attempted is the attempt that an event holds, and withdrawn the withdrawal; false where
+// it holds none.
+func attempted(e *historypb.HistoryEvent) (a ltp.Attempt, ok bool, err error) {
+	ok, err = marked(e, "Execute", &a)
+	return a, ok, err
+}
+
+func withdrawn(e *historypb.HistoryEvent) (w ltp.Withdrawal, ok bool, err error) {
+	ok, err = marked(e, "Withdraw", &w)
+	return w, ok, err
+}
+
+// marked reads the result of a local activity from its marker.
+func marked(e *historypb.HistoryEvent, activity string, result any) (ok bool, err error) {
+	details := e.GetMarkerRecordedEventAttributes().GetDetails()
+	if details["data"] == nil || details["result"] == nil {
+		return false, nil
+	}
+	var about struct{ ActivityType string }
+	if err := trace.Decode(details["data"], &about); err != nil || about.ActivityType != activity {
+		return false, err
+	}
+	err = trace.Decode(details["result"], result)
+	return err == nil, err
+}
+
 // awaitEvent waits until a workflow's history holds an event that fits.
 func (r *rig) awaitEvent(workflowID string, fits func(*historypb.HistoryEvent) bool) *historypb.HistoryEvent {
 	r.t.Helper()

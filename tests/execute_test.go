@@ -75,7 +75,7 @@ func (s *shop) executed(ids []string) {
 		assert.Contains(s.t, string(st.Receipt.Result), "committed_at")
 		story, err := s.reader().Order(s.ctx, id)
 		require.NoError(s.t, err)
-		assert.Equal(s.t, fulfil, story.By)
+		assert.Equal(s.t, fulfil, story.Execution)
 	}
 	want := map[string]int{}
 	for _, id := range ids {

@@ -14,7 +14,6 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/workflows"
 )
@@ -202,7 +201,7 @@ func TestAllClearThatWasReadAfterItsObserverEndedIsNotBelieved(t *testing.T) {
 // term is that of the observer which was appointed last.
 func (r *rig) term() int64 {
 	r.t.Helper()
-	var in activities.ObserveInput
+	var in ltp.ObserveInput
 	for _, e := range r.history(ltp.OrientationWorkflowID(ltp.DefaultComponent)).GetEvents() {
 		if e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
 			input := e.GetActivityTaskScheduledEventAttributes().GetInput()
@@ -278,7 +277,7 @@ func (r *rig) observing(fits func(*workflowpb.PendingActivityInfo) bool) {
 }
 
 func beats(a *workflowpb.PendingActivityInfo, o *process) bool {
-	var beat activities.Beat
+	var beat ltp.Heartbeat
 	if err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat); err != nil {
 		return false
 	}

@@ -116,7 +116,7 @@ func (r *rig) config() node.Config {
 	return node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
 		OrdersURL: r.orders, Policy: quickPolicy(), Worker: true, Pace: quickPace(),
-		Observe: true, Settings: quick(), Meter: r.door, Beat: r.door.Beat, Log: r.log,
+		Observe: true, Settings: quick(), Meter: r.door, Heartbeat: r.door.Heartbeat, Log: r.log,
 	}
 }
 
@@ -262,7 +262,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 func operator(r *rig, update string, word any) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	return board.Tell(ctx, r.client, ltp.DefaultComponent, update, word, nil)
+	return board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, word, nil)
 }
 
 // exec runs a statement in the order database.

@@ -75,7 +75,13 @@ func shortHistories(o *embedded.Options) {
 
 func (r *rig) orientationRun() string {
 	r.t.Helper()
-	d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
+	return r.runOf(ltp.OrientationWorkflowID(ltp.DefaultComponent))
+}
+
+// runOf is the latest run of a workflow.
+func (r *rig) runOf(workflowID string) string {
+	r.t.Helper()
+	d, err := r.client.DescribeWorkflowExecution(r.ctx, workflowID, "")
 	require.NoError(r.t, err)
 	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }

@@ -6,13 +6,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -27,7 +25,7 @@ func recordOwnActivity(t *testing.T) {
 		tried := 0
 		w.RegisterActivityWithOptions(func(_ context.Context, job ltp.Job) (map[string]string, error) {
 			if tried++; job.Order.ID == "R3" && tried%2 == 1 {
-				return nil, temporal.NewApplicationError("the till is closed", activities.Unavailable)
+				return nil, temporal.NewApplicationError("the till is closed", ltp.UnavailableError)
 			}
 			return map[string]string{"invoice": "I-" + job.Order.ID}, nil
 		}, activity.RegisterOptions{Name: fulfil.Activity})
@@ -70,24 +68,4 @@ func recordSetAside(t *testing.T) {
 	r.submit(order("R1"))
 	r.setAside("R1")
 	r.save("order-set-aside", ltp.OrderWorkflowID("R1"), "")
-}
-
-// recordFailingBefore lets an order fail under the earlier build, which sets nothing aside,
-// more often than today's would let it.
-func recordFailingBefore(t *testing.T) {
-	d := newDeployment(t)
-	d.exec(`CREATE TRIGGER poison BEFORE INSERT ON orders WHEN NEW.id = 'R1' BEGIN SELECT json_extract('{', '$.a'); END`)
-	d.earlier()
-	d.untilOn(d.watch(), ltp.Stable)
-	d.submit(order("R1"))
-	require.Eventually(t, func() bool {
-		failed := 0
-		for _, e := range d.history(ltp.OrderWorkflowID("R1")).GetEvents() {
-			if e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED {
-				failed++
-			}
-		}
-		return failed > ltp.MaxAttempts+1
-	}, 20*time.Minute, 5*time.Second)
-	d.save("order-failing-under-an-earlier-build", ltp.OrderWorkflowID("R1"), "")
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/worker"
 )
 
@@ -32,7 +33,8 @@ var record = flag.Bool("record", false, "record histories for the replay tests o
 
 // TestRecordHistories lets every way that a workflow can go happen for real, and keeps
 // the histories. Record a history again only when no order of that time is left
-// anywhere; add new ones beside the old.
+// anywhere; add new ones beside the old. One recording is made with -run, as in
+// -run 'TestRecordHistories/a_relapse'.
 func TestRecordHistories(t *testing.T) {
 	if !*record {
 		t.Skip("records only with -record")
@@ -50,7 +52,10 @@ func TestRecordHistories(t *testing.T) {
 	t.Run("a steered replay", recordSteering)
 	t.Run("a slow replay", recordLeft)
 	t.Run("a long life, steered", recordSteeredLongLife)
-	t.Run("a bad order of before", recordFailingBefore)
+	t.Run("a cancellation", recordCancellation)
+	t.Run("a signal by hand", recordSignal)
+	t.Run("a new epoch", recordNewEpoch)
+	t.Run("an order's long life", recordOrderContinues)
 	t.Run("orders in line", recordLine)
 	t.Run("a long line", recordLongLine)
 }
@@ -125,18 +130,24 @@ func recordRelapse(t *testing.T) {
 	r.save("replay-overtaken", overtaken, "")
 }
 
+// recordLostWorker has a worker die after a write, twice: of the one order it is asked
+// meanwhile that it be cancelled, and the other is executed again.
 func recordLostWorker(t *testing.T) {
 	r := newRig(t, anonymous)
 	c := r.config()
 	c.Worker = false
 	r.up(c)
-	dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
-	r.submit(order("R1"))
-	dying.Wait()
+	for _, id := range []string{"R1", "R2"} {
+		dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
+		r.submit(order(id))
+		dying.Wait()
+	}
 	require.NoError(t, r.start.Cancel(r.ctx, "R1"))
 	r.up(r.config())
 	r.ended("R1")
 	r.save("order-worker-lost-after-its-write", ltp.OrderWorkflowID("R1"), "")
+	r.ended("R2")
+	r.save("order-of-a-lost-task", ltp.OrderWorkflowID("R2"), "")
 }
 
 func recordLostObserver(t *testing.T) {
@@ -175,7 +186,7 @@ func recordBlindWorker(t *testing.T) {
 	r.awaitEvent(ltp.OrderWorkflowID("R1"), func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_TIMER_FIRED // it has looked again, in vain
 	})
-	require.NoError(t, worker.Know(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
+	require.NoError(t, worker.EnsureOrientation(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
 	r.ended("R1")
 	r.save("order-routed-blind", ltp.OrderWorkflowID("R1"), "")
 	r.until(n, ltp.Stable)
@@ -205,12 +216,12 @@ func recordBackstop(t *testing.T) {
 	r.decided(r.submit(order("R1")))
 	ctx, cancel := context.WithTimeout(r.ctx, 4*time.Minute)
 	defer cancel()
-	events, rang := r.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
-	for rang < 2 && events.HasNext() {
+	events, waits := r.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
+	for waits < 2 && events.HasNext() {
 		e, err := events.Next()
 		require.NoError(t, err)
 		if e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
-			rang++
+			waits++
 		}
 	}
 	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
@@ -218,8 +229,8 @@ func recordBackstop(t *testing.T) {
 	r.save("order-woken-by-its-backstop", ltp.OrderWorkflowID("R1"), "")
 }
 
-// frozen gets an order past the door in the moment in which its worker has heard of
-// a freeze, and the door has not.
+// frozen gets an order past the door in the moment in which its worker has read of a
+// freeze, and the door has not.
 func (r *rig) frozen(n *node.Node) (id string) {
 	r.t.Helper()
 	for i := 0; ; i++ {
@@ -230,11 +241,23 @@ func (r *rig) frozen(n *node.Node) (id string) {
 		_, err = n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && now.Hold.Freeze })
 		require.NoError(r.t, err)
 		id := fmt.Sprintf("R7-%d", i)
-		if sub, err := door.Submit(r.ctx, order(id)); err == nil && r.decided(sub).Decision == ltp.Freeze {
+		if _, err := door.Submit(r.ctx, order(id)); err == nil && r.firstRouting(id).Decision == ltp.Freeze {
 			return id
 		}
 		require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "take some more"}))
 	}
+}
+
+// firstRouting is the first routing of an order.
+func (r *rig) firstRouting(id string) (first ltp.Routing) {
+	r.t.Helper()
+	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+		routing, ok, err := trace.Routing(e)
+		require.NoError(r.t, err)
+		first = routing
+		return ok
+	})
+	return first
 }
 
 // epochOf is the epoch of the nth time that the default component was in a state.

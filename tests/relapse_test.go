@@ -11,6 +11,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // TestSecondOutageDuringRecovery: the database is sick again as soon as it counts as
@@ -68,7 +69,15 @@ func (r *rig) relapse(prefix string, orders int) (ids []string) {
 // deferredTwice reports whether an order has been deferred under two epochs.
 func (r *rig) deferredTwice(ids []string) bool {
 	for _, id := range ids {
-		if eventTypes(r.history(ltp.OrderWorkflowID(id)))[enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES] > 1 {
+		epochs := map[int64]bool{}
+		for _, e := range r.history(ltp.OrderWorkflowID(id)).GetEvents() {
+			routing, ok, err := trace.Routing(e)
+			require.NoError(r.t, err)
+			if ok && !routing.Decision.Admissible() {
+				epochs[routing.Epoch] = true
+			}
+		}
+		if len(epochs) > 1 {
 			return true
 		}
 	}

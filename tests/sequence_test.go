@@ -241,7 +241,7 @@ func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
 	for id, at := range map[string]*time.Time{"B1": &b1, "A1": &a1} {
 		story, err := r.reader().Order(r.ctx, id)
 		require.NoError(t, err)
-		*at = story.Executions[0].ScheduledAt
+		*at = story.Executions[0].TaskAt
 		if id == "B1" {
 			*at = story.EndedAt
 		}

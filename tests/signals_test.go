@@ -5,16 +5,19 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder: a thousand signals that
 // are no news leave nothing in the history but themselves and the workflow tasks that
-// read them. The one true signal executes the order, once.
+// read them. The release executes the order, once.
 func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
@@ -72,13 +75,14 @@ func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 	end()
 	r.executedOnce("signals-", []string{"signals-1"})
 	done := eventTypes(r.history(id))
-	assert.Equal(t, 1, done[enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED])
-	assert.Equal(t, signals+1, done[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED])
+	assert.Zero(t, done[enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED])
+	assert.Equal(t, signals, done[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED])
+	assert.Equal(t, 1, done[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED])
 }
 
-// TestFalseWordOfRecoveryWritesNothing: a signal that says RECOVERING in the middle of
-// an outage is believed by the order, and stopped by the fence.
-func TestFalseWordOfRecoveryWritesNothing(t *testing.T) {
+// TestFalseNewsOfARecoveryWritesNothing: a signal that names a recovery in the middle of
+// an outage wakes the order, and the fence stops it.
+func TestFalseNewsOfARecoveryWritesNothing(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.until(n, ltp.Stable)
@@ -87,11 +91,13 @@ func TestFalseWordOfRecoveryWritesNothing(t *testing.T) {
 	r.decided(r.submit(order("liar-1")))
 	id := ltp.OrderWorkflowID("liar-1")
 	for range 20 {
-		word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
-		require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, word))
+		news := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
+		require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, news))
 	}
 	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
-		return e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED
+		asked, ok, err := trace.Routing(e)
+		require.NoError(t, err)
+		return ok && asked.Woken == ltp.WokenBySignal && !asked.Decision.Admissible()
 	})
 	end()
 	r.executedOnce("liar-", []string{"liar-1"})
@@ -102,6 +108,57 @@ func TestFalseWordOfRecoveryWritesNothing(t *testing.T) {
 			assert.Zero(t, attempt.BegunAt, "the fence is before the write")
 		}
 	}
+}
+
+// TestSignalByHandReleasesAnOrder: what `temporal workflow signal --name stability` sends
+// releases one order while the replay is paused, and no other.
+func TestSignalByHandReleasesAnOrder(t *testing.T) {
+	r := newRig(t)
+	n := r.up(r.config())
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	require.EqualValues(t, 4, r.until(n, ltp.Unstable).Epoch)
+	for _, id := range []string{"A2", "A3"} {
+		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+	}
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	require.EqualValues(t, 5, r.until(n, ltp.Recovering).Epoch)
+
+	r.signalByHand("A2")
+	r.executedOnce("A", []string{"A2"})
+	st, err := r.start.Get(r.ctx, "A3")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Deferred, st.State)
+	kinds := eventTypes(r.history(ltp.OrderWorkflowID("A2")))
+	assert.Equal(t, 1, kinds[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED])
+	assert.Zero(t, kinds[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED])
+	story, err := r.reader().Order(r.ctx, "A2")
+	require.NoError(t, err)
+	require.Len(t, story.Frames, 4)
+	assert.Equal(t, ltp.WokenBySignal, story.Frames[2].Request.Woken)
+	assert.EqualValues(t, 5, story.Outcome.Receipt.Fence.Epoch)
+
+	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "now all"}))
+	r.executedOnce("A", []string{"A2", "A3"})
+}
+
+// signalByHand sends what the command line of Temporal sends, byte for byte:
+//
+//	temporal workflow signal --workflow-id order/A2 --name stability \
+//		--input '{"component":"orders-db","state":"RECOVERING","epoch":5}'
+func (r *rig) signalByHand(id string) {
+	r.t.Helper()
+	_, err := r.client.WorkflowService().SignalWorkflowExecution(r.ctx, &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace:         r.server.Namespace(),
+		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: ltp.OrderWorkflowID(id)},
+		SignalName:        "stability",
+		Input: &commonpb.Payloads{Payloads: []*commonpb.Payload{{
+			Metadata: map[string][]byte{"encoding": []byte("json/plain")},
+			Data:     []byte(`{"component":"orders-db","state":"RECOVERING","epoch":5}`),
+		}}},
+	})
+	require.NoError(r.t, err)
 }
 
 func eventTypes(h *historypb.History) map[enumspb.EventType]int {

@@ -5,8 +5,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
-	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
 )
@@ -37,8 +35,6 @@ func (r *rig) unavailable(id string) {
 	r.t.Helper()
 	r.exec("ALTER TABLE orders RENAME TO orders_away")
 	r.submit(order(id))
-	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
-		return e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED
-	})
+	r.awaitAttempt(id, ltp.ResultUnavailable)
 	r.exec("ALTER TABLE orders_away RENAME TO orders")
 }

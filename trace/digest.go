@@ -8,8 +8,8 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Digest tells a window as NewTimeline does, of any number of orders: of entries that
-// say the same it keeps the first and the last and counts the others, as Folded shows
+// Digest shows a window as NewTimeline does, of any number of orders: of entries with the
+// same key it keeps the first and the last and counts the others, as Folded shows
 // them. Beyond that it holds 16 bytes for each routing, which the numbers of frames
 // need.
 type Digest struct {
@@ -24,14 +24,14 @@ type Digest struct {
 	seq         int64
 }
 
-// NewDigest begins to tell an incident of the orientation o: see NewTimeline.
+// NewDigest begins with an incident of the orientation o: see NewTimeline.
 func NewDigest(o OrientationTrace, in Incident, w Window) *Digest {
 	d := &Digest{orientation: o, in: in, window: w, gaps: slices.Clone(o.Gaps), about: orientationEntries(o, in, w)}
 	slices.SortStableFunc(d.about, byTime)
 	c := cutter{under: in.Before}
 	c.open(firstPhase(in), w.From)
 	begin := func(after place) {
-		d.stretches = append(d.stretches, stretch{begins: after, recovers: c.name() == Recovery, groups: map[group]*alike{}})
+		d.stretches = append(d.stretches, stretch{begins: after, recovers: c.name() == Recovery, groups: map[group]*folded{}})
 	}
 	begin(place{})
 	for i, e := range d.about {
@@ -59,19 +59,19 @@ type placed struct {
 	place, replays place
 }
 
-// group is what entries have in common that are told together.
+// group is what entries have in common that are folded together.
 type group struct {
-	says     string
+	key      string
 	resolves bool // the replaying has begun
 }
 
-// alike are entries of a group.
-type alike struct {
+// folded are entries of a group.
+type folded struct {
 	first, last placed
 	n           int
 }
 
-func (a *alike) add(p placed) {
+func (a *folded) add(p placed) {
 	if a.n == 0 || p.place.compare(a.first.place) < 0 {
 		a.first = p
 	}
@@ -84,7 +84,7 @@ func (a *alike) add(p placed) {
 // stretch is the time from one orientation frame to the next.
 type stretch struct {
 	begins place
-	groups map[group]*alike
+	groups map[group]*folded
 	// recovers says that it begins as a Recovery, which the first replay makes a
 	// Resolution. That is known only when all orders are: until then, replayed is the
 	// first so far, and early are the entries before it.
@@ -93,16 +93,16 @@ type stretch struct {
 	early    []placed
 }
 
-// groupsMost is how many kinds of entries a stretch tells apart; beyond that, messages
+// groupsMost is how many kinds of entries a stretch keeps apart; beyond that, messages
 // of failures no longer make a difference.
 const groupsMost = 64
 
 func (s *stretch) add(p placed) {
 	switch {
 	case !s.recovers:
-		s.tell(p, false)
+		s.fold(p, false)
 	case p.Frames != nil && p.replay() && p.Frames[1].Response.Admissible:
-		s.tell(p, true)
+		s.fold(p, true)
 		if s.replayed == (place{}) || p.place.compare(s.replayed) < 0 {
 			s.replayed = p.place
 			s.early = slices.DeleteFunc(s.early, s.late)
@@ -113,22 +113,22 @@ func (s *stretch) add(p placed) {
 	}
 }
 
-// late tells an entry if the replaying has begun by then.
+// late folds an entry if the replaying has begun by then.
 func (s *stretch) late(p placed) bool {
 	if s.replayed == (place{}) || p.place.compare(s.replayed) < 0 {
 		return false
 	}
-	s.tell(p, true)
+	s.fold(p, true)
 	return true
 }
 
-func (s *stretch) tell(p placed, resolves bool) {
-	g := group{p.says(), resolves}
+func (s *stretch) fold(p placed, resolves bool) {
+	g := group{p.groupKey(), resolves}
 	if s.groups[g] == nil && len(s.groups) >= groupsMost {
-		g.says = p.kind()
+		g.key = p.kind()
 	}
 	if s.groups[g] == nil {
-		s.groups[g] = &alike{}
+		s.groups[g] = &folded{}
 	}
 	s.groups[g].add(p)
 }
@@ -140,7 +140,7 @@ func (d *Digest) Gap(g Gap) { d.gaps = append(d.gaps, g) }
 // Reader.Each yields them: numbers are given so where frames are of the same moment,
 // and little is held of the beginning of a recovery.
 func (d *Digest) Add(t OrderTrace) {
-	if !slices.Contains(t.Order.Components(), d.orientation.Component) {
+	if !t.DependsOn(d.orientation.Component) {
 		return
 	}
 	its := orderEntries(t, d.window)
@@ -168,21 +168,21 @@ func (d *Digest) stretch(p place) *stretch {
 	return &d.stretches[after]
 }
 
-// Timeline tells what was added.
+// Timeline shows what was added.
 func (d *Digest) Timeline() Timeline {
 	slices.SortFunc(d.routings, place.compare)
-	var told []placed
+	var all []placed
 	for i := range d.stretches {
-		told = append(told, d.stretches[i].told()...)
+		all = append(all, d.stretches[i].shown()...)
 	}
-	slices.SortFunc(told, func(a, b placed) int { return a.place.compare(b.place) })
+	slices.SortFunc(all, func(a, b placed) int { return a.place.compare(b.place) })
 	entries := slices.Clone(d.about)
 	for i := range entries {
 		for j := range entries[i].Frames {
 			entries[i].Frames[j].No = d.number(place{at: entries[i].At.UnixNano()}, i)
 		}
 	}
-	for _, p := range told {
+	for _, p := range all {
 		for j := range p.Frames {
 			p.Frames[j].No = d.number(p.place, len(d.about)) + j
 			if q := p.Frames[j].Request; q != nil && q.OriginalFrameID != "" && p.replays != (place{}) {
@@ -195,21 +195,21 @@ func (d *Digest) Timeline() Timeline {
 	return Timeline{Incident: d.in, Window: d.window, Tally: d.tally, Gaps: d.gaps, Phases: phases(d.in, d.window, entries)}
 }
 
-// told are the entries of a stretch that are told, each with the number of those that
+// shown are the entries of a stretch that are shown, each with the number of those that
 // it stands for.
-func (s *stretch) told() (all []placed) {
+func (s *stretch) shown() (all []placed) {
 	groups := s.groups
 	if len(s.early) > 0 {
-		before := stretch{groups: map[group]*alike{}}
+		before := stretch{groups: map[group]*folded{}}
 		for _, p := range s.early {
-			before.tell(p, false)
+			before.fold(p, false)
 		}
-		all = before.told()
+		all = before.shown()
 	}
 	for _, a := range groups {
 		all = append(all, a.first)
 		if a.n > 1 {
-			a.last.alike = a.n - 2
+			a.last.folded = a.n - 2
 			all = append(all, a.last)
 		}
 	}
@@ -233,15 +233,15 @@ func (d *Digest) number(p place, n int) int {
 // component.
 func byTime(a, b Entry) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.rank(), b.rank())) }
 
-// kind is what entries say without the words of failures.
+// kind is the groupKey without the messages of failures.
 func (e Entry) kind() string {
 	if x := e.Execution; x != nil {
 		blunt := *x
-		blunt.Message = ""
+		blunt.Error = ""
 		e.Execution = &blunt
 	}
 	if e.Ended != nil {
 		e.Ended = &ltp.Outcome{State: e.Ended.State}
 	}
-	return e.says()
+	return e.groupKey()
 }

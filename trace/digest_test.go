@@ -11,6 +11,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 // digested tells orders, in the order in which they are given.
@@ -28,7 +29,7 @@ func digested(o trace.OrientationTrace, in trace.Incident, orders trace.Orders) 
 // A digest shows what the whole timeline shows, to the letter.
 func TestDigestShowsWhatTheTimelineShows(t *testing.T) {
 	for name, c := range map[string]func() (trace.OrientationTrace, trace.Orders){
-		"no order":             func() (trace.OrientationTrace, trace.Orders) { return told2(flicker(0)) },
+		"no order":             func() (trace.OrientationTrace, trace.Orders) { return noOrders(flicker(0)) },
 		"a few":                func() (trace.OrientationTrace, trace.Orders) { return flicker(8) },
 		"1,500":                func() (trace.OrientationTrace, trace.Orders) { return flicker(1500) },
 		"not in turn":          func() (trace.OrientationTrace, trace.Orders) { return shuffled(flicker(100)) },
@@ -61,7 +62,7 @@ func TestDigestShowsWhatTheTimelineShows(t *testing.T) {
 	}
 }
 
-func told2(o trace.OrientationTrace, _ trace.Orders) (trace.OrientationTrace, trace.Orders) {
+func noOrders(o trace.OrientationTrace, _ trace.Orders) (trace.OrientationTrace, trace.Orders) {
 	return o, trace.Orders{}
 }
 
@@ -75,8 +76,8 @@ func shuffled(o trace.OrientationTrace, orders trace.Orders) (trace.OrientationT
 func wordy(o trace.OrientationTrace, orders trace.Orders) (trace.OrientationTrace, trace.Orders) {
 	for i := range orders.Traces {
 		for j := range orders.Traces[i].Executions {
-			if x := &orders.Traces[i].Executions[j]; x.Error != "" {
-				x.Message = fmt.Sprintf("read tcp 127.0.0.1:%d: connection reset", 40000+i)
+			if x := &orders.Traces[i].Executions[j]; !x.Done() {
+				x.Error = fmt.Sprintf("read tcp 127.0.0.1:%d: connection reset", 40000+i)
 			}
 		}
 	}
@@ -91,10 +92,8 @@ func TestDigestKeepsFewOfManyKinds(t *testing.T) {
 	const n = 5000
 	for i := range n {
 		x := newOrder(fmt.Sprintf("B%d", i), day("14:29:55").Add(time.Duration(i)*time.Millisecond))
-		x.routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-		x.fails("Rejected", fmt.Sprintf("no article %c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676), true, ltp.Stable, 3, time.Millisecond)
-		x.completed(ltp.Outcome{State: ltp.Rejected, Reason: "no such article"})
-		d.Add(must(trace.OrderFrames(x.events))(t))
+		x.Writes = []tracetest.Write{{Result: ltp.ResultRefused, Error: fmt.Sprintf("no article %c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)}}
+		d.Add(must(trace.OrderFrames(x.Work().Events))(t))
 	}
 	l := d.Timeline()
 	if c := l.Phases[0].Counts; c.Rejected != n {
@@ -103,12 +102,12 @@ func TestDigestKeepsFewOfManyKinds(t *testing.T) {
 	if kept := len(l.Phases[0].Entries); kept > 300 {
 		t.Errorf("%d entries were kept", kept)
 	}
-	alike := 0
+	shown := 0
 	for _, e := range l.Phases[0].Folded() {
-		alike += e.Alike + 1
+		shown += e.Folded + 1
 	}
-	if alike < n {
-		t.Errorf("%d of %d are told of", alike, n)
+	if shown < n {
+		t.Errorf("%d of %d are shown", shown, n)
 	}
 }
 
@@ -119,9 +118,9 @@ func BenchmarkMemory(b *testing.B) {
 	in, _ := trace.Latest(trace.Incidents(o))
 	_ = orders
 	one := func(i int) trace.OrderTrace {
-		x := newOrder(fmt.Sprintf("A%d", i), day("14:30:10").Add(time.Duration(i)*time.Millisecond))
-		x.deferred("", ltp.ReasonUnstable, ltp.Unstable, 4).at(day("14:31:00.6").Add(time.Duration(i) * 100 * time.Microsecond))
-		t, err := trace.OrderFrames(x.taken(ltp.Recovering, 5).done(ltp.Recovering, 5, 9*time.Millisecond).events)
+		x := deferred(fmt.Sprintf("A%d", i), day("14:30:10").Add(time.Duration(i)*time.Millisecond), ltp.Unstable, 4)
+		x.At(day("14:31:00.6").Add(time.Duration(i) * 100 * time.Microsecond))
+		t, err := trace.OrderFrames(released(x, ltp.Recovering, 5).Events)
 		if err != nil {
 			b.Fatal(err)
 		}

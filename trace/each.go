@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 )
 
-// Found is one order of a window: its trace and the events it was read from, or the
-// gap where they should be.
+// Found is one order of a window: its trace and the events of all its runs that it was
+// read from, or the gap where they should be.
 type Found struct {
 	Trace  OrderTrace
 	Events []*historypb.HistoryEvent
@@ -19,7 +20,8 @@ type Found struct {
 }
 
 // Each yields every order that was pending at some time in the window, also those
-// accepted before it that had not ended, in the order in which they were accepted. What
+// accepted before it that had not ended, in the order in which the first of their runs
+// was started that ended in the window or after it. What
 // should be there and cannot be read is a Gap; an error ends it. It lists the window
 // slice by slice and fetches some histories ahead; however long the window, it holds no
 // others in memory.
@@ -37,14 +39,14 @@ func (r *Reader) Each(ctx context.Context, w Window) iter.Seq2[Found, error] {
 				return
 			}
 		}
-		p := progress{tell: r.Progress}
-		if p.tell != nil {
+		p := progress{report: r.Progress}
+		if p.report != nil {
 			if p.total, err = r.count(ctx, ordersQuery(w)); err != nil {
 				yield(Found{}, err)
 				return
 			}
 		}
-		replaced := map[string]string{} // the later run of an order, where there is one
+		yielded := map[string][]string{} // the runs of an order that has several
 		for turn := range r.ahead(ctx, w) {
 			a := <-turn
 			if a.err != nil {
@@ -52,7 +54,7 @@ func (r *Reader) Each(ctx context.Context, w Window) iter.Seq2[Found, error] {
 				return
 			}
 			p.one()
-			for _, f := range a.run.founds(replaced) {
+			for _, f := range a.run.founds(yielded) {
 				if !yield(f, nil) {
 					return
 				}
@@ -69,19 +71,19 @@ func (r *Reader) Each(ctx context.Context, w Window) iter.Seq2[Found, error] {
 // progress counts what has been read.
 type progress struct {
 	done, total int
-	tell        func(done, total int)
+	report      func(done, total int)
 }
 
 func (p *progress) one() {
-	if p.done++; p.tell != nil {
+	if p.done++; p.report != nil {
 		p.total = max(p.total, p.done) // more may have come
-		p.tell(p.done, p.total)
+		p.report(p.done, p.total)
 	}
 }
 
 func (p *progress) end() {
-	if p.tell != nil && p.done < p.total {
-		p.tell(p.done, p.done)
+	if p.report != nil && p.done < p.total {
+		p.report(p.done, p.done)
 	}
 }
 
@@ -95,26 +97,32 @@ type answer struct {
 type found struct {
 	Found
 	workflowID, listed string
-	read               string // the run that was read: the listed one, or a later one
+	replaced           bool // by a later run, which a reset made
 }
 
-// founds are what a listed run tells: itself, or, where an order was reset, the later
-// run in its place, which holds a copy of what counts. Each run is told once.
-func (f found) founds(replaced map[string]string) []Found {
-	if later, ok := replaced[f.workflowID]; ok && later == f.listed {
+// founds are what a listed run stands for: its order, once, with all its runs. Where an
+// order was reset, a later run holds a copy of what counts, and takes its place.
+func (f found) founds(yielded map[string][]string) (all []Found) {
+	before, again := yielded[f.workflowID]
+	runs := f.Trace.Runs
+	switch {
+	case slices.Contains(before, f.listed):
 		return nil
+	case f.replaced:
+		all = append(all, Found{Gap: &Gap{
+			What: fmt.Sprintf("run %s of %s", f.listed, f.workflowID), Why: "a later run of the order took its place",
+		}})
+		runs = append(slices.Clone(runs), f.listed)
+	case len(runs) < 2:
+		runs = nil
 	}
-	if f.read == f.listed {
-		return []Found{f.Found}
+	if len(runs) > 0 {
+		yielded[f.workflowID] = append(before, runs...)
 	}
-	superseded := Found{Gap: &Gap{
-		What: fmt.Sprintf("run %s of %s", f.listed, f.workflowID), Why: "a later run of the order took its place",
-	}}
-	if _, told := replaced[f.workflowID]; told {
-		return []Found{superseded}
+	if !again {
+		all = append(all, f.Found)
 	}
-	replaced[f.workflowID] = f.read
-	return []Found{superseded, f.Found}
+	return all
 }
 
 // ahead lists the orders of a window and fetches their histories in parallel, in turn.
@@ -153,7 +161,7 @@ func (r *Reader) ahead(ctx context.Context, w Window) <-chan chan answer {
 // find reads one order. Only an error that has nothing to do with the order is one.
 func (r *Reader) find(ctx context.Context, w Window, listed *workflowpb.WorkflowExecutionInfo) (found, error) {
 	id, runID := listed.GetExecution().GetWorkflowId(), listed.GetExecution().GetRunId()
-	f := found{workflowID: id, listed: runID, read: runID}
+	f := found{workflowID: id, listed: runID}
 	events, err := r.latest(ctx, w, id, runID)
 	if err == nil {
 		f.Trace, err = OrderFrames(events)
@@ -168,17 +176,16 @@ func (r *Reader) find(ctx context.Context, w Window, listed *workflowpb.Workflow
 		return found{}, err
 	default:
 		f.Events = events
-		if _, reset := resetAt(events); reset {
-			f.read = f.Trace.RunID
-		}
+		_, reset := resetAt(events)
+		f.replaced = reset && !slices.Contains(f.Trace.Runs, runID)
 	}
 	return f, nil
 }
 
-// latest fetches the history of the run of an order that was the latest at the end of
-// the window. An order has more than one run only where somebody reset it.
+// latest fetches the history of an order up to the run that was the latest at the end of
+// the window, where somebody reset it after that.
 func (r *Reader) latest(ctx context.Context, w Window, id, listed string) ([]*historypb.HistoryEvent, error) {
-	events, err := r.history(ctx, id, "")
+	events, err := r.orderHistory(ctx, id, "")
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
@@ -187,5 +194,5 @@ func (r *Reader) latest(ctx context.Context, w Window, id, listed string) ([]*hi
 			return events, nil
 		}
 	}
-	return r.history(ctx, id, listed)
+	return r.orderHistory(ctx, id, listed)
 }

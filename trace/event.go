@@ -3,15 +3,14 @@
 //
 // From the events up: OrderFrames and OrientationFrames read one workflow's
 // history, Incidents finds what happened to a component and Choose picks one,
-// NewTimeline tells it with the orders that met it, WriteTimeline and WriteOrder show
+// NewTimeline joins it with the orders that met it, WriteTimeline and WriteOrder show
 // it. All of these are pure functions. Reader fetches the histories; it needs no worker.
 //
 // Of any number of orders, Reader.Each yields one after the other, and Digest and
-// FrameStream tell them in bounded memory. Reader.Follow tells what happens as it does.
+// FrameStream show them in bounded memory. Reader.Follow shows what happens as it does.
 package trace
 
 import (
-	"errors"
 	"fmt"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -31,39 +30,29 @@ func Decode(p *commonpb.Payloads, into ...any) error {
 	return converter.GetDefaultDataConverter().FromPayloads(p, into...)
 }
 
-// Routing is the routing that an event holds, and false when the event is another
-// one.
-func Routing(e *historypb.HistoryEvent) (ltp.Routing, bool, error) {
-	r, ok, err := routing(e)
+// Routing is the routing that an event holds, that of CheckOrientation or of the fence in
+// Execute, and false when the event holds none.
+func Routing(e *historypb.HistoryEvent) (r ltp.Routing, ok bool, err error) {
+	a, ok, err := readLocalActivity(e)
+	switch {
+	case err != nil || !ok || a.failed:
+	case a.ActivityType == checkOrientation:
+		err = Decode(a.result, &r)
+		ok = err == nil
+	case a.ActivityType == execute:
+		var x ltp.Attempt
+		err = Decode(a.result, &x)
+		if ok = err == nil && x.Routing != nil; ok {
+			r = *x.Routing
+		}
+	default:
+		ok = false
+	}
 	if err != nil {
-		return ltp.Routing{}, false, fmt.Errorf("event %d: %w", e.GetEventId(), err)
+		return ltp.Routing{}, false, fmt.Errorf("event %d: routing: %w", e.GetEventId(), err)
 	}
-	return r, ok, nil
+	return r, ok && !a.failed, nil
 }
-
-func routing(e *historypb.HistoryEvent) (r ltp.Routing, ok bool, err error) {
-	m := e.GetMarkerRecordedEventAttributes()
-	if m == nil || m.GetMarkerName() != localActivityMarker {
-		return r, false, nil
-	}
-	var about struct{ ActivityType string }
-	if err := Decode(m.GetDetails()["data"], &about); err != nil {
-		return r, false, fmt.Errorf("local activity marker: %w", err)
-	}
-	if about.ActivityType != checkOrientation {
-		return r, false, nil
-	}
-	if m.GetFailure() != nil {
-		return r, false, fmt.Errorf("%w: %s", errNotRouted, m.GetFailure().GetMessage())
-	}
-	if err := Decode(m.GetDetails()["result"], &r); err != nil {
-		return r, false, fmt.Errorf("routing: %w", err)
-	}
-	return r, true, nil
-}
-
-// errNotRouted: a routing ended without an answer.
-var errNotRouted = errors.New("routing failed")
 
 const (
 	// localActivityMarker is the name of the marker that the SDK records for a local
@@ -72,8 +61,9 @@ const (
 	// The activities, by their Temporal names.
 	checkOrientation = "CheckOrientation"
 	execute          = "Execute"
-	confirm          = "Confirm"
-	fenceActivity    = "Fence"
+	withdraw         = "Withdraw"
+	join             = "Join"
+	releaseTurn      = "ReleaseTurn"
 	observe          = "Observe"
 )
 

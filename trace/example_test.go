@@ -58,8 +58,8 @@ func ExampleOrderFrames() {
 }
 
 func ExampleWriteOrder() {
-	o := newOrder("A2", day("14:30:10")).deferred("", "SYSTEM_UNSTABLE", "UNSTABLE", 4)
-	order, err := trace.OrderFrames(o.events)
+	o := deferred("A2", day("14:30:10"), "UNSTABLE", 4)
+	order, err := trace.OrderFrames(o.Events)
 	if err != nil {
 		panic(err)
 	}
@@ -72,9 +72,9 @@ func ExampleWriteOrder() {
 	// accepted 2024-05-20 14:30:10.000 UTC
 	//
 	//   14:30:10.000  accepted        Order Received - Pending Confirmation
-	//   14:30:10.001  route_request   A2/1
+	//   14:30:10.000  route_request   A2/1
 	//                 route_response  DEFER SYSTEM_UNSTABLE
 	//                                 admissible: false · orders-db UNSTABLE, epoch 4
 	//                                 “Will retry when state == STABLE”
-	//                 pending         waits for orders-db, asked last at 14:30:10.001
+	//                 pending         waits for orders-db, asked last at 14:30:10.000
 }

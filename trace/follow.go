@@ -21,18 +21,18 @@ const (
 	roundReads = 200              // histories in a round
 	roundAgain = 20               // of them, of orders that wait
 	lag        = 10 * time.Second // how late the visibility store may be
-	undecided  = 3 * time.Second  // for so long, an execution is told with its end
+	undecided  = 3 * time.Second  // for so long, an execution waits for its end
 )
 
-// Follow tells what happens to a component and its orders from a time on, as it
+// Follow passes on what happens to a component and its orders from a time on, as it
 // happens: entries in order of time, as far as Temporal shows them by then, with frames
 // numbered from 1. It returns when ctx ends, without an error, or with the first error.
 //
 // Temporal is asked for at most a few pages of orders and 200 histories a second: of
-// more orders than that, it tells late. An order that is deferred again while it waits
-// is told of late when very many wait.
-func (r *Reader) Follow(ctx context.Context, component string, since time.Time, tell func([]Entry) error) error {
-	f := follower{Reader: r, component: component, since: since, told: map[ltp.Source]bool{}, orders: map[string]*followed{}, seen: since}
+// more orders than that, it is late. An order that is deferred again while it waits
+// is late when very many wait.
+func (r *Reader) Follow(ctx context.Context, component string, since time.Time, show func([]Entry) error) error {
+	f := follower{Reader: r, component: component, since: since, shown: map[ltp.Source]bool{}, orders: map[string]*followed{}, seen: since}
 	grown := r.growth(ctx, ltp.OrientationWorkflowID(component))
 	tick := time.NewTicker(roundLasts)
 	defer tick.Stop()
@@ -45,7 +45,7 @@ func (r *Reader) Follow(ctx context.Context, component string, since time.Time, 
 			return err
 		}
 		if len(entries) > 0 {
-			if err := tell(entries); err != nil {
+			if err := show(entries); err != nil {
 				return err
 			}
 		}
@@ -63,9 +63,9 @@ func (r *Reader) Follow(ctx context.Context, component string, since time.Time, 
 	}
 }
 
-// FollowOrder tells what happens to an order until it ends, and what has happened so
+// FollowOrder passes on what happens to an order until it ends, and what has happened so
 // far. It returns its error, or none when ctx ends.
-func (r *Reader) FollowOrder(ctx context.Context, orderID string, tell func([]Entry) error) error {
+func (r *Reader) FollowOrder(ctx context.Context, orderID string, show func([]Entry) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	grown, f := r.growth(ctx, ltp.OrderWorkflowID(orderID)), follower{Reader: r}
@@ -79,7 +79,7 @@ func (r *Reader) FollowOrder(ctx context.Context, orderID string, tell func([]En
 			return err
 		}
 		if entries := f.numbered(order.news(t, time.Time{}, time.Now())); len(entries) > 0 {
-			if err := tell(entries); err != nil {
+			if err := show(entries); err != nil {
 				return err
 			}
 		}
@@ -95,7 +95,7 @@ func (r *Reader) FollowOrder(ctx context.Context, orderID string, tell func([]En
 	}
 }
 
-// growth tells that the history of a workflow may have grown, at most once a second.
+// growth says that the history of a workflow may have grown, at most once a second.
 func (r *Reader) growth(ctx context.Context, workflowID string) <-chan struct{} {
 	grown := make(chan struct{}, 1)
 	go func() {
@@ -119,13 +119,13 @@ func (r *Reader) growth(ctx context.Context, workflowID string) <-chan struct{} 
 	return grown
 }
 
-// follower is what has been told.
+// follower is what has been passed on.
 type follower struct {
 	*Reader
 	component string
 	since     time.Time
 	seen      time.Time // up to when orders have been listed
-	told      map[ltp.Source]bool
+	shown     map[ltp.Source]bool
 	orders    map[string]*followed // by workflow ID
 	queue     []*followed
 	no        int
@@ -134,7 +134,7 @@ type follower struct {
 // followed is an order that is followed.
 type followed struct {
 	id      string
-	n       int // entries that have been told
+	n       int // entries that have been passed on
 	first   int // the number of its first frame
 	open    bool
 	waits   bool
@@ -164,7 +164,7 @@ func (f *follower) round(ctx context.Context, fresh bool) ([]Entry, error) {
 	return f.numbered(append(news, orders...)), nil
 }
 
-// newEntry is one that has not been told, and the order that it is of.
+// newEntry is one that has not been passed on, and the order that it is of.
 type newEntry struct {
 	Entry
 	of *followed
@@ -178,8 +178,8 @@ func (f *follower) about(ctx context.Context) (news []newEntry, err error) {
 	}
 	w := Window{From: f.since}
 	for _, e := range orientationEntries(o, o.During(w), w) {
-		if !f.told[e.source()] {
-			f.told[e.source()] = true
+		if !f.shown[e.source()] {
+			f.shown[e.source()] = true
 			news = append(news, newEntry{Entry: e})
 		}
 	}
@@ -267,7 +267,7 @@ func (f *follower) read(ctx context.Context, now time.Time) (news []newEntry, er
 			news = append(news, newEntry{Entry: Entry{At: now, Note: &Note{At: now, Kind: NoteOperator, Text: errs[i].Error()}}})
 		case errs[i] != nil:
 			return nil, errs[i]
-		case !slices.Contains(traces[i].Order.Components(), f.component):
+		case !traces[i].DependsOn(f.component):
 			o.ended, o.endedAt = traces[i].Outcome != nil, traces[i].EndedAt
 			o.waits = true
 		default:
@@ -278,14 +278,14 @@ func (f *follower) read(ctx context.Context, now time.Time) (news []newEntry, er
 	return news, nil
 }
 
-// news are the entries of an order that have not been told. A routing that admitted the
-// order is told with how its execution ended, unless that takes long.
+// news are the entries of an order that have not been passed on. A routing that admitted the
+// order waits for how its execution ended, unless that takes long.
 func (o *followed) news(t OrderTrace, since, now time.Time) (news []newEntry) {
 	entries := orderEntries(t, Window{From: since})
 	for ; o.n < len(entries); o.n++ {
 		e := entries[o.n]
 		if len(e.Frames) == 2 && e.Frames[1].Response.Admissible && t.Outcome == nil &&
-			(e.Execution == nil || e.Execution.EndedAt.IsZero()) {
+			o.n == len(entries)-1 && (e.Execution == nil || e.Execution.Running()) {
 			if now.Sub(e.At) < undecided {
 				return news
 			}

@@ -92,7 +92,7 @@ func openRun(workflowType string, events []*historypb.HistoryEvent) (run, error)
 			return run{}, r.damaged(e, errors.New("a run starts once"))
 		}
 		// Of a run that was reset, the history before is a copy of the run it was reset
-		// from, and only this event tells the run's own ID.
+		// from, and only this event holds the run's own ID.
 		if f := e.GetWorkflowTaskFailedEventAttributes(); f.GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
 			r.base, r.resetAt = f.GetBaseRunId(), e.GetEventId()
 			if id := f.GetNewRunId(); id != "" {
@@ -174,6 +174,9 @@ func (t *tasks) follow(e *historypb.HistoryEvent) error {
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
 		t.open = false
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+		if !t.open {
+			return errors.New("no workflow task is under way")
+		}
 		t.open, t.done = false, e.GetEventId()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: // the server may do that by itself
 	default:

@@ -1,7 +1,6 @@
 package trace_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 // day is the day of the incident in the tests.
@@ -77,34 +77,12 @@ func (h *history) marker(name string, details map[string]*commonpb.Payloads) *hi
 	return e
 }
 
-func (h *history) localActivity(name string, result any) *historypb.HistoryEvent {
-	return h.marker("LocalActivity", map[string]*commonpb.Payloads{
-		"data": payloads(struct {
-			ActivityID, ActivityType string
-			ReplayTime               time.Time
-			Attempt                  int32
-			Backoff                  time.Duration
-		}{fmt.Sprint(len(h.events)), name, h.now, 1, 0}),
-		"result": payloads(result),
-	})
-}
-
 func (h *history) signal(name string, input any) *history {
 	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED).Attributes = &historypb.HistoryEvent_WorkflowExecutionSignaledEventAttributes{
 		WorkflowExecutionSignaledEventAttributes: &historypb.WorkflowExecutionSignaledEventAttributes{
 			SignalName: name, Input: payloads(input), Identity: "ltp@node-1",
 		}}
 	return h
-}
-
-func (h *history) upsert() {
-	h.add(enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES).Attributes = &historypb.HistoryEvent_UpsertWorkflowSearchAttributesEventAttributes{
-		UpsertWorkflowSearchAttributesEventAttributes: &historypb.UpsertWorkflowSearchAttributesEventAttributes{WorkflowTaskCompletedEventId: h.task}}
-}
-
-func (h *history) timer() {
-	h.add(enumspb.EVENT_TYPE_TIMER_STARTED).Attributes = &historypb.HistoryEvent_TimerStartedEventAttributes{
-		TimerStartedEventAttributes: &historypb.TimerStartedEventAttributes{WorkflowTaskCompletedEventId: h.task}}
 }
 
 func (h *history) fires() *history {
@@ -134,16 +112,6 @@ func (h *history) activityDone(scheduled int64, result any) {
 		ActivityTaskCompletedEventAttributes: &historypb.ActivityTaskCompletedEventAttributes{ScheduledEventId: scheduled, Result: payloads(result)}}
 }
 
-func (h *history) activityFailed(scheduled int64, kind, message string, details any) {
-	h.picked(scheduled, "4711@node-1")
-	h.add(enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED).Attributes = &historypb.HistoryEvent_ActivityTaskFailedEventAttributes{
-		ActivityTaskFailedEventAttributes: &historypb.ActivityTaskFailedEventAttributes{
-			ScheduledEventId: scheduled, Failure: &failurepb.Failure{Message: message, FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
-				ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: kind, NonRetryable: true, Details: payloads(details)},
-			}},
-		}}
-}
-
 func (h *history) activityTimedOut(scheduled int64, kind enumspb.TimeoutType, beat any) {
 	if kind != enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START {
 		h.picked(scheduled, "4712@node-2")
@@ -156,22 +124,6 @@ func (h *history) activityTimedOut(scheduled int64, kind enumspb.TimeoutType, be
 		ActivityTaskTimedOutEventAttributes: &historypb.ActivityTaskTimedOutEventAttributes{
 			ScheduledEventId: scheduled, Failure: &failurepb.Failure{FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: info}},
 		}}
-}
-
-func (h *history) completed(result any) {
-	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
-		WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{WorkflowTaskCompletedEventId: h.task, Result: payloads(result)}}
-}
-
-func (h *history) cancelAsked(by string) *history {
-	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCancelRequestedEventAttributes{
-		WorkflowExecutionCancelRequestedEventAttributes: &historypb.WorkflowExecutionCancelRequestedEventAttributes{Identity: by}}
-	return h
-}
-
-func (h *history) cancelled() {
-	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCanceledEventAttributes{
-		WorkflowExecutionCanceledEventAttributes: &historypb.WorkflowExecutionCanceledEventAttributes{WorkflowTaskCompletedEventId: h.task}}
 }
 
 func (h *history) terminated(why string) {
@@ -206,119 +158,46 @@ func payloads(v any) *commonpb.Payloads {
 	return p
 }
 
-// order builds the history of an order.
-type order struct {
-	history
-	ltp.Order
-	attempt int
-	hasTurn bool
+// order is the history of an order.
+type order = tracetest.Order
+
+func anOrder(id string) ltp.Order {
+	return ltp.Order{
+		ID: id, Customer: "customer-" + id, Currency: "USD",
+		Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
+	}
+}
+
+// newOrder is an order that the door accepted under STABLE, epoch 3.
+func newOrder(id string, at time.Time) *order { return accepted(anOrder(id), at, ltp.Stable, 3) }
+
+// accepted is an order that the door accepted under a state, as everybody holds true.
+func accepted(o ltp.Order, at time.Time, s ltp.State, epoch int64) *order {
+	p := ltp.NewProgress(o, ltp.Execution{}, ltp.Stamp{Epoch: epoch, State: s}, nil)
+	return tracetest.New(p, at).Hold(s, epoch)
+}
+
+// deferred is an order that came while the component was in a state in which it waits.
+func deferred(id string, at time.Time, s ltp.State, epoch int64) *order {
+	return accepted(anOrder(id), at, s, epoch).Work()
+}
+
+// released is o after the replay engine released it.
+func released(o *order, s ltp.State, epoch int64) *order {
+	return o.Hold(s, epoch).Release(s, epoch).Work()
 }
 
 // inLine is an order that does not have its turn yet.
-func inLine(id string, at time.Time) *order {
-	o := newOrder(id, at).Order
+func inLine(id string, at time.Time, s ltp.State, epoch int64) *order {
+	o := anOrder(id)
 	o.OrderingKey = "c-17"
-	return startOrder(o, at)
+	return accepted(o, at, s, epoch).Work()
 }
 
-// turn is the word of its sequence that the order has its turn.
-func (o *order) turn() *order {
-	o.signal(ltp.TurnSignal, ltp.Turn{Watched: o.now})
-	o.hasTurn = true
-	return o
-}
-
-func newOrder(id string, at time.Time) *order {
-	return startOrder(ltp.Order{
-		ID: id, Customer: "customer-" + id, Currency: "USD",
-		Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
-	}, at)
-}
-
-func startOrder(o ltp.Order, at time.Time) *order {
-	h := &order{Order: o, history: history{id: ltp.OrderWorkflowID(o.ID), run: "run-of-" + o.ID, now: at}}
-	h.started(ltp.OrderWorkflow, "", o)
-	h.work()
-	return h
-}
-
-func (o *order) after(d time.Duration) *order { o.history.after(d); return o }
-
-// routed is a routing by the board.
-func (o *order) routed(woken ltp.Wake, d ltp.Decision, why ltp.Reason, s ltp.State, epoch int64) *order {
-	o.attempt++
-	r := ltp.Routing{
-		Attempt: o.attempt, Woken: woken, Decision: d, Reason: why,
-		Component: "orders-db", State: s, Epoch: epoch, ReadAt: o.now.UTC(),
-	}
-	if o.attempt > 1 {
-		r.Replays = ltp.RequestFrameID(o.ID, 1)
-	}
-	r.InLine = o.OrderingKey != "" && !o.hasTurn
-	o.localActivity("CheckOrientation", r)
-	return o
-}
-
-// deferred is a routing that defers, and what the order does then.
-func (o *order) deferred(woken ltp.Wake, why ltp.Reason, s ltp.State, epoch int64) *order {
-	o.routed(woken, ltp.Defer, why, s, epoch)
-	o.upsert()
-	o.timer()
-	return o
-}
-
-// told is the stability signal.
-func (o *order) told(s ltp.State, epoch int64) *order {
-	o.signal(ltp.StabilitySignal, ltp.Stability{Component: "orders-db", State: s, Epoch: epoch})
-	return o
-}
-
-// taken is told, and the order takes the word.
-func (o *order) taken(s ltp.State, epoch int64) *order {
-	o.told(s, epoch)
-	o.attempt++
-	o.work()
-	return o
-}
-
-func (o *order) executes() int64 {
-	return o.scheduled("Execute", map[string]any{"order": o.Order, "request": ltp.Request{Replay: o.attempt > 1}})
-}
-
-// done ends the order EXECUTED, d after it was scheduled.
-func (o *order) done(s ltp.State, epoch int64, d time.Duration) *order {
-	scheduled := o.executes()
-	began := o.now
-	o.after(d)
-	receipt := &ltp.Receipt{
-		BegunAt: began.Add(time.Millisecond).UTC(), CommittedAt: o.now.UTC(),
-		Fence: ltp.Fence{Component: "orders-db", State: s, Epoch: epoch},
-	}
-	o.activityDone(scheduled, receipt)
-	o.after(time.Millisecond).work()
-	o.completed(ltp.Outcome{State: ltp.Executed, Receipt: receipt})
-	return o
-}
-
-// attempt is the detail of an error of Execute.
-type attempt struct {
-	BegunAt time.Time `json:"begun_at,omitzero"`
-	EndedAt time.Time `json:"ended_at"`
-	Fence   ltp.Fence `json:"fence,omitzero"`
-}
-
-// fails is an Execute that fails, d after it was scheduled.
-func (o *order) fails(kind, message string, begun bool, s ltp.State, epoch int64, d time.Duration) *order {
-	scheduled := o.executes()
-	a := attempt{Fence: ltp.Fence{Component: "orders-db", State: s, Epoch: epoch}}
-	if begun {
-		a.BegunAt = o.now.UTC()
-	}
-	o.after(d)
-	a.EndedAt = o.now.UTC()
-	o.activityFailed(scheduled, kind, message, a)
-	o.after(time.Millisecond).work()
-	return o
+// external is an order that an activity of the user's executes.
+func external(id string, at time.Time, s ltp.State, epoch int64) *order {
+	p := ltp.NewProgress(anOrder(id), ltp.Execution{Activity: "Sell", TaskQueue: "shop"}, ltp.Stamp{}, nil)
+	return tracetest.New(p, at).Hold(s, epoch).Work()
 }
 
 // component builds the history of a component's orientation.
@@ -327,7 +206,7 @@ type component struct {
 	ltp.Orientation
 	runs     []*historypb.HistoryEvent // of earlier runs
 	watching int64
-	words    []string // of operators, that the next run is told of
+	applied  []string // the Updates that the next run knows of
 }
 
 func newComponent(at time.Time) *component {
@@ -355,6 +234,9 @@ func (c *component) watches() {
 func (c *component) enters(s ltp.State, reason string) *component {
 	c.State, c.Reason, c.Since, c.Evidence, c.Observer = s, reason, c.now.UTC(), ltp.Evidence{}, ""
 	c.Epoch++
+	if s.Fit() {
+		c.LastFit = c.Epoch
+	}
 	return c.publishes()
 }
 
@@ -448,8 +330,8 @@ func (c *component) continues(run string) *component {
 		"component": "orders-db", "policy": ltp.DefaultPolicy(),
 		"continued": ltp.Condition{Orientation: c.Orientation, Last: ltp.Observation{Verdict: ltp.Healthy, Observer: "observer-1"}},
 	}
-	if c.words != nil {
-		input["words"] = c.words
+	if c.applied != nil {
+		input["applied"] = c.applied
 	}
 	c.continuedAsNew(run, input)
 	before := c.run

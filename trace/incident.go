@@ -53,7 +53,7 @@ func (i Incident) Window() Window {
 	return w
 }
 
-// During tells of a stretch of time as if it were one incident: its Frames are those in
+// During takes a stretch of time as if it were one incident: its Frames are those in
 // the window, and its No is 0.
 func (o OrientationTrace) During(w Window) Incident {
 	in := Incident{Component: o.Component, BeganAt: w.From, EndedAt: w.To, Before: o.Before, Frames: []ltp.Frame{}}

@@ -11,7 +11,7 @@ import (
 type Note struct {
 	At   time.Time `json:"at"`
 	Kind NoteKind  `json:"kind"`
-	// By is who did it, where the history tells.
+	// By is who did it, where the history says.
 	By string `json:"by,omitempty"`
 	// Text is a clause for people, without By.
 	Text   string     `json:"text"`
@@ -33,5 +33,6 @@ const (
 	NoteSignal   NoteKind = "SIGNAL"   // a signal that an order had no use for
 	NoteRouting  NoteKind = "ROUTING"  // a routing that gave no answer
 	NoteTurn     NoteKind = "TURN"     // an order and the sequence of its ordering key
+	NoteTask     NoteKind = "TASK"     // a workflow task was lost: see LostTask
 	NoteOperator NoteKind = "OPERATOR" // something was done to the workflow in Temporal itself
 )

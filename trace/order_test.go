@@ -1,6 +1,7 @@
 package trace_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,10 +9,11 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 // story is a trace in short: the routings, the executions and the end.
@@ -30,6 +32,9 @@ func story(t trace.OrderTrace) []string {
 			}
 		}
 	}
+	for _, w := range t.Withdrawals {
+		said = append(said, "withdrawn: "+string(w.Found))
+	}
 	if t.Outcome != nil {
 		said = append(said, strings.TrimSpace(fmt.Sprintf("%s %s", t.Outcome.State, t.Outcome.Reason)))
 	} else {
@@ -40,12 +45,14 @@ func story(t trace.OrderTrace) []string {
 
 func execution(x trace.Execution) string {
 	switch {
-	case x.EndedAt.IsZero():
+	case x.Running():
 		return "executing"
-	case x.Error == "":
+	case x.Repeated():
+		return "executed before"
+	case x.Done():
 		return fmt.Sprintf("executed under %s@%d", x.Fence.State, x.Fence.Epoch)
 	}
-	return fmt.Sprintf("%s (begun: %t): %s", x.Error, !x.BegunAt.IsZero(), x.Message)
+	return fmt.Sprintf("%s (begun: %t): %s", x.Result, !x.BegunAt.IsZero(), x.Error)
 }
 
 // paths are orders on every path that an order can take.
@@ -58,207 +65,237 @@ func paths() map[string]struct {
 		want  []string
 	}
 	all := map[string]path{}
-	tell := func(name string, o *order, want ...string) { all[name] = path{o, want} }
-	a2 := func() *order { return newOrder("A2", day("14:30:10")) }
+	is := func(name string, o *order, want ...string) { all[name] = path{o, want} }
+	start := day("14:30:10")
+	a2 := func() *order { return newOrder("A2", start) }
+	down := func() *order { return deferred("A2", start, ltp.Unstable, 4) }
 
-	o := a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3).done(ltp.Stable, 3, 9*time.Millisecond)
-	tell("executed at once", o, "A2/1 EXECUTE OK STABLE@3", "executed under STABLE@3", "EXECUTED")
+	is("executed at once", a2().Work(), "A2/1 EXECUTE OK STABLE@3", "executed under STABLE@3", "EXECUTED")
 
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(50*time.Second).taken(ltp.Recovering, 5).done(ltp.Recovering, 5, 9*time.Millisecond)
-	tell("deferred, then released by the replay engine", o,
+	is("deferred, then released by the replay engine", released(down().After(50*time.Second), ltp.Recovering, 5),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
 		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under RECOVERING@5", "EXECUTED")
 
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(2 * time.Minute).fires().work()
-	o.routed(ltp.WokenByTimer, ltp.Execute, ltp.ReasonOK, ltp.Stable, 6).done(ltp.Stable, 6, time.Millisecond)
-	tell("deferred, then woken by its timer", o,
+	is("deferred, then released by a signal", down().After(50*time.Second).Hold(ltp.Recovering, 5).Stability(ltp.Recovering, 5).Work(),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		"executed under RECOVERING@5", "EXECUTED")
+
+	// The backstop finds a newer epoch than the order was given: the next task writes.
+	is("deferred, then woken by its timer", down().Fires().Hold(ltp.Stable, 6).Work().Fires().Work(),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
 		`A2/2 EXECUTE OK STABLE@6, replays A2/1 deferred for "SYSTEM_UNSTABLE", by TIMER`,
 		"executed under STABLE@6", "EXECUTED")
 
-	o = a2().deferred("", ltp.ReasonRecovering, ltp.Recovering, 5)
-	o.after(time.Second).told(ltp.Recovering, 5).after(time.Second).work() // no news
-	o.after(time.Minute).fires().work()
-	o.deferred(ltp.WokenByTimer, ltp.ReasonUnstable, ltp.Unstable, 6)
-	o.after(time.Minute).taken(ltp.Recovering, 7).fails("Unavailable", "not begun: orders-db is UNSTABLE", false, ltp.Unstable, 8, time.Millisecond)
-	o.deferred(ltp.WokenByFailure, ltp.ReasonUnstable, ltp.Unstable, 8)
-	o.after(time.Minute).taken(ltp.Stable, 10).done(ltp.Stable, 10, time.Millisecond)
-	tell("deferred again and again", o,
+	o := deferred("A2", start, ltp.Recovering, 5)
+	o.After(time.Second).Stability(ltp.Recovering, 5).After(time.Second).Work() // says nothing that it did not know
+	o.After(time.Minute).Fires().Hold(ltp.Unstable, 6).Work()
+	o.Writes = []tracetest.Write{{Result: ltp.ResultNotBegun, Error: "not begun: the time for one attempt is up"}}
+	released(o.After(time.Minute), ltp.Recovering, 7)
+	is("deferred again and again", released(o.After(time.Minute), ltp.Stable, 10),
 		"A2/1 DEFER SYSTEM_RECOVERING RECOVERING@5",
 		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@6, replays A2/1 deferred for "SYSTEM_RECOVERING", by TIMER`,
 		`A2/3 EXECUTE RECOVERY_CONFIRMED RECOVERING@7, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
-		"Unavailable (begun: false): not begun: orders-db is UNSTABLE",
-		`A2/4 DEFER SYSTEM_UNSTABLE UNSTABLE@8, replays A2/1 deferred for "SYSTEM_UNSTABLE", by FAILURE`,
-		`A2/5 EXECUTE OK STABLE@10, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		"NOT_BEGUN (begun: false): not begun: the time for one attempt is up",
+		`A2/4 DEFER EXECUTE_UNAVAILABLE RECOVERING@7, replays A2/1 deferred for "SYSTEM_UNSTABLE", by FAILURE`,
+		`A2/5 EXECUTE OK STABLE@10, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by SIGNAL`,
 		"executed under STABLE@10", "EXECUTED")
 
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(time.Second).cancelAsked("shop@node-1").work().cancelled()
-	tell("cancelled", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "CANCELLED")
+	is("released and found unfit again", released(down().After(time.Minute).Release(ltp.Recovering, 5), ltp.Unstable, 6),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@6, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`, "now DEFERRED")
 
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(time.Second).told(ltp.Recovering, 5).cancelAsked("shop@node-1").work().cancelled()
-	tell("cancelled in the moment of its release", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "CANCELLED")
+	is("cancelled", down().After(time.Second).Cancel("shop@node-1").Work(),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: UNWRITTEN", "CANCELLED")
 
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(time.Minute).fires().work().upsert()
-	o.completed(ltp.Outcome{State: ltp.Expired, Reason: "deadline passed"})
-	tell("expired", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "EXPIRED deadline passed")
+	o = down().After(time.Second).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Cancel("shop@node-1").Work()
+	is("cancelled in the moment of its release", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: TOMBSTONE", "CANCELLED")
 
-	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	o.fails("Rejected", "no such article", true, ltp.Stable, 3, time.Millisecond).upsert()
-	o.completed(ltp.Outcome{State: ltp.Rejected, Reason: "no such article"})
-	tell("rejected", o, "A2/1 EXECUTE OK STABLE@3", "Rejected (begun: true): no such article", "REJECTED no such article")
+	// It was accepted while a write might begin: only the order database can tell.
+	o = a2().Hold(ltp.Unstable, 4).Work().Cancel("shop@node-1").Work()
+	is("its cancellation waits", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: NOTHING", "now DEFERRED")
 
-	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	o.fails("Unavailable", "connection refused", true, ltp.Stable, 3, time.Millisecond)
-	o.deferred(ltp.WokenByFailure, ltp.ReasonExecuteUnavailable, ltp.Stable, 3)
-	o.after(time.Second).fires().work()
-	o.routed(ltp.WokenByTimer, ltp.Execute, ltp.ReasonOK, ltp.Stable, 3).done(ltp.Stable, 3, time.Millisecond)
-	tell("unavailable while the state still said STABLE", o,
-		"A2/1 EXECUTE OK STABLE@3", "Unavailable (begun: true): connection refused",
+	o = a2().Hold(ltp.Unstable, 4).Work().Cancel("shop@node-1").Work()
+	is("cancelled when it could be", o.After(time.Minute).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work(),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: NOTHING", "withdrawn: TOMBSTONE", "CANCELLED")
+
+	due := anOrder("A2")
+	due.Deadline = start.Add(time.Minute)
+	is("expired", accepted(due, start, ltp.Unstable, 4).Work().Fires().Work(),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: UNWRITTEN", "EXPIRED deadline passed before the order could be executed")
+
+	o = a2()
+	o.Writes = []tracetest.Write{{Result: ltp.ResultRefused, Error: "no such article"}}
+	is("rejected", o.Work(), "A2/1 EXECUTE OK STABLE@3", "REFUSED (begun: true): no such article", "withdrawn: TOMBSTONE", "REJECTED no such article")
+
+	o = a2()
+	o.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: "connection refused"}}
+	is("unavailable while the state still said STABLE", o.Work().Fires().Work(),
+		"A2/1 EXECUTE OK STABLE@3", "UNAVAILABLE (begun: true): connection refused",
 		`A2/2 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "", by FAILURE`,
 		`A2/3 EXECUTE OK STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by TIMER`,
 		"executed under STABLE@3", "EXECUTED")
 
-	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	o.after(20 * time.Second)
-	o.activityTimedOut(o.executes(), enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil)
-	o.work()
-	o.deferred(ltp.WokenByFailure, ltp.ReasonUnstable, ltp.Unstable, 4)
-	tell("lost with its worker", o,
-		"A2/1 EXECUTE OK STABLE@3", "LOST (begun: false): no answer from its worker in time",
-		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "", by FAILURE`, "now DEFERRED")
+	o = a2()
+	o.Silent["Execute"] = 1
+	is("an attempt without an answer", o.Work().Fires().Work(),
+		"A2/1 EXECUTE OK STABLE@3", "UNKNOWN (begun: false): the attempt gave no answer: it panicked",
+		`A2/2 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "", by FAILURE`,
+		`A2/3 EXECUTE OK STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by TIMER`,
+		"executed before", "EXECUTED")
 
-	o = a2().routed("", ltp.Freeze, ltp.ReasonFrozen, ltp.Unstable, 4)
-	tell("frozen after it was accepted", o, "A2/1 FREEZE INTAKE_FROZEN UNSTABLE@4", "now DEFERRED")
+	o = a2()
+	o.Lose(0).After(time.Second).Work()
+	is("lost with its worker", o, "A2/1 EXECUTE OK STABLE@3", "executed under STABLE@3", "EXECUTED")
 
-	// Several words at once: that of the latest epoch counts, the first of two.
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(time.Second).told(ltp.Stable, 3).told(ltp.Recovering, 5).told(ltp.Stable, 6).taken(ltp.Unstable, 6)
-	o.done(ltp.Stable, 6, time.Millisecond)
-	tell("told many things at once", o,
+	o = a2()
+	o.Lose(enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND)
+	o.Row = &ltp.Receipt{Attempt: "A2/1", Worker: tracetest.Worker, BegunAt: o.Now, CommittedAt: o.Now, Fence: ltp.Fence{Component: "orders-db", State: ltp.Stable, Epoch: 3}}
+	is("written in a task that was lost", o.Work(), "A2/1 EXECUTE OK STABLE@3", "executed before", "EXECUTED")
+
+	o = a2()
+	o.Beats = 2
+	is("a worker that asks for more time", o.Work(), "A2/1 EXECUTE OK STABLE@3", "executed under STABLE@3", "EXECUTED")
+
+	o = a2()
+	o.Blind = true
+	is("routed blind", o.Work(), "A2/1 DEFER ORIENTATION_UNKNOWN UNKNOWN@0", "now DEFERRED")
+
+	o = a2()
+	o.Silent["CheckOrientation"] = 1
+	is("not routed", o.Work().Fires().Work(),
+		"A2/1 DEFER ORIENTATION_UNKNOWN UNKNOWN@0",
+		`A2/2 EXECUTE OK STABLE@3, replays A2/1 deferred for "ORIENTATION_UNKNOWN", by TIMER`, "executed under STABLE@3", "EXECUTED")
+
+	o = a2().Hold(ltp.Unstable, 4)
+	frozen := o.Board["orders-db"]
+	frozen.Hold = &ltp.Hold{By: "ann", Why: "a leak", Freeze: true}
+	o.Board["orders-db"] = frozen
+	is("frozen after it was accepted", o.Work(), "A2/1 FREEZE INTAKE_FROZEN UNSTABLE@4", "now DEFERRED")
+
+	// What is said of epochs that are over, or that are not fit, still wakes: the fence asks.
+	o = down().After(time.Second).Stability(ltp.Stable, 3).Stability(ltp.Recovering, 5).Stability(ltp.Stable, 6).Hold(ltp.Stable, 6).Work()
+	is("many signals at once", o,
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
 		`A2/2 EXECUTE OK STABLE@6, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under STABLE@6", "EXECUTED")
 
-	// A signal that arrives while Execute runs is looked at when the order waits again.
-	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	scheduled := o.executes()
-	o.told(ltp.Recovering, 5).work()
-	o.activityFailed(scheduled, "Unavailable", "connection refused", attempt{EndedAt: o.now})
-	o.work()
-	o.deferred(ltp.WokenByFailure, ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.attempt++
-	o.done(ltp.Recovering, 5, time.Millisecond)
-	tell("told while it was executed", o,
-		"A2/1 EXECUTE OK STABLE@3", "Unavailable (begun: false): connection refused",
-		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "", by FAILURE`,
-		`A2/3 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
-		"executed under RECOVERING@5", "EXECUTED")
-
-	// The SDK answers for an Execute that ends after its worker: it does not know how.
-	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	o.activityFailed(o.executes(), "", "worker is now shutdown", nil)
-	o.work()
-	o.deferred(ltp.WokenByFailure, ltp.ReasonUnstable, ltp.Unstable, 4)
-	tell("ended after its worker", o,
-		"A2/1 EXECUTE OK STABLE@3", "LOST (begun: false): worker is now shutdown",
-		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "", by FAILURE`, "now DEFERRED")
-
-	// The timer rings and the word comes before a worker looks: the order looks for
-	// itself first, and takes the word when it waits again.
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(2 * time.Minute).fires()
-	o.told(ltp.Recovering, 5).work()
-	o.deferred(ltp.WokenByTimer, ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.attempt++
-	o.done(ltp.Recovering, 5, time.Millisecond)
-	tell("woken by its timer, and told before it could look", o,
+	// The fence finds a newer epoch than the one that was named.
+	o = down().After(time.Second).Stability(ltp.Recovering, 5).Hold(ltp.Stable, 6).Work().Fires().Work()
+	is("released under an epoch that it was not given", o,
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
-		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "SYSTEM_UNSTABLE", by TIMER`,
-		`A2/3 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		`A2/2 EXECUTE OK STABLE@6, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		"executed under STABLE@6", "EXECUTED")
+
+	// Between the routing and the write it became unfit.
+	o = down().Fires().Hold(ltp.Stable, 6).Work().Fires().Hold(ltp.Unstable, 7).Work()
+	is("admitted, and the fence found it unfit", o,
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 EXECUTE OK STABLE@6, replays A2/1 deferred for "SYSTEM_UNSTABLE", by TIMER`,
+		`A2/3 DEFER SYSTEM_UNSTABLE UNSTABLE@7, replays A2/1 deferred for "SYSTEM_UNSTABLE", by FENCE`, "now DEFERRED")
+
+	is("woken by its timer and a signal at once", down().Fires().Stability(ltp.Recovering, 5).Hold(ltp.Recovering, 5).Work(),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under RECOVERING@5", "EXECUTED")
 
-	// What the word does not admit, the board decides: the marker is the routing.
-	high := ltp.Order{ID: "A2", Customer: "c", Currency: "USD", Risk: ltp.HighRisk, Lines: []ltp.Line{{SKU: "a", Quantity: 1}}}
-	o = startOrder(high, day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.told(ltp.Degraded, 6).work()
-	o.deferred(ltp.WokenBySignal, ltp.ReasonDegraded, ltp.Degraded, 6)
-	o.taken(ltp.Stable, 7).done(ltp.Stable, 7, time.Millisecond)
-	tell("high risk", o,
+	high := anOrder("A2")
+	high.Risk = ltp.HighRisk
+	o = released(accepted(high, start, ltp.Unstable, 4).Work().After(time.Second), ltp.Degraded, 6)
+	is("high risk", released(o.After(time.Second), ltp.Stable, 7),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
 		`A2/2 DEFER SYSTEM_DEGRADED DEGRADED@6, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		`A2/3 EXECUTE OK STABLE@7, replays A2/1 deferred for "SYSTEM_DEGRADED", by SIGNAL`,
 		"executed under STABLE@7", "EXECUTED")
 
-	o = a2().routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	o.executes()
-	tell("being executed", o, "A2/1 EXECUTE OK STABLE@3", "executing", "now ACCEPTED")
+	o = down()
+	o.Paused = []string{"orders-db"}
+	is("deferred by a pause", o.Fires().Hold(ltp.Recovering, 5).Work(),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 DEFER REPLAY_PAUSED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by TIMER`, "now DEFERRED")
 
-	o = a2()
-	o.events = o.events[:1]
-	tell("accepted", o, "now ACCEPTED")
+	is("accepted", a2(), "now ACCEPTED")
 
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.terminated("test data")
-	tell("ended by force", o, "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "TERMINATED ended by force in Temporal: test data")
+	is("ended by force", down().Terminate("test data"), "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "TERMINATED ended by force in Temporal: test data")
 
-	o = inLine("A2", day("14:30:10")).routed("", ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 3)
-	o.upsert()
-	o.timer()
-	o.after(time.Second).turn().work()
-	o.routed(ltp.WokenByTurn, ltp.Execute, ltp.ReasonOK, ltp.Stable, 3).done(ltp.Stable, 3, time.Millisecond)
-	tell("had its turn", o,
+	is("had its turn", inLine("A2", start, ltp.Stable, 3).After(time.Second).Turn().Work(),
 		"A2/1 DEFER AWAITS_TURN STABLE@3",
 		`A2/2 EXECUTE OK STABLE@3, replays A2/1 deferred for "AWAITS_TURN", by TURN`,
 		"executed under STABLE@3", "EXECUTED")
 
-	// Its turn comes while it waits for the component, and the signal is the routing.
-	o = inLine("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.after(time.Second).turn().work()
-	o.after(time.Second).taken(ltp.Recovering, 5).done(ltp.Recovering, 5, time.Millisecond)
-	tell("had its turn before the component was fit", o,
+	o = inLine("A2", start, ltp.Unstable, 4).After(time.Second).Turn().Work()
+	is("had its turn before the component was fit", released(o.After(time.Second), ltp.Recovering, 5),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
 		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under RECOVERING@5", "EXECUTED")
 
-	// The replay engine has nothing to say to it while it awaits its turn.
-	o = inLine("A2", day("14:30:10")).routed("", ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 3)
-	o.upsert()
-	o.timer()
-	o.after(time.Second).told(ltp.Stable, 6).work()
-	o.signal(ltp.ExpediteSignal, nil).work()
-	o.after(2 * time.Minute).fires().work()
-	o.localActivity("Join", "run-1")
-	o.routed(ltp.WokenByTimer, ltp.Defer, ltp.ReasonAwaitsTurn, ltp.Stable, 6)
-	o.timer()
-	o.after(time.Minute).cancelAsked("shop").work()
-	o.cancelled()
-	tell("in line until it was cancelled", o,
+	o = inLine("A2", start, ltp.Stable, 3).After(time.Second).Stability(ltp.Stable, 6).Hold(ltp.Stable, 6).Work()
+	o.Signal(ltp.ExpediteSignal).Work().Fires().Work()
+	is("in line until it was cancelled", o.After(time.Minute).Cancel("shop").Work(),
 		"A2/1 DEFER AWAITS_TURN STABLE@3",
 		`A2/2 DEFER AWAITS_TURN STABLE@6, replays A2/1 deferred for "AWAITS_TURN", by TIMER`, "CANCELLED")
 
+	is("by the user's activity", external("A2", start, ltp.Stable, 3).After(time.Second).Picks("17@till").Returns(map[string]int{"slip": 4}).Work(),
+		"A2/1 EXECUTE OK STABLE@3", "executed under STABLE@3", "EXECUTED")
+
+	is("the user's activity runs", external("A2", start, ltp.Stable, 3), "A2/1 EXECUTE OK STABLE@3", "executing", "now ACCEPTED")
+
+	o = external("A2", start, ltp.Stable, 3).After(5 * time.Second).TimesOut(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START).Work()
+	o.Fires().Work().Picks("17@till").Fails(ltp.UnavailableError, "the till is closed", nil).Stability(ltp.Stable, 4).Work()
+	is("the user's activity fails", o.Fires().Work().Picks("17@till").Returns(nil).Work(),
+		"A2/1 EXECUTE OK STABLE@3", "NOT_BEGUN (begun: false): no worker on shop took it in time",
+		`A2/2 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "", by FAILURE`,
+		`A2/3 EXECUTE OK STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by TIMER`,
+		"UNAVAILABLE (begun: true): the till is closed",
+		`A2/4 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by FAILURE`,
+		`A2/5 EXECUTE OK STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by SIGNAL`,
+		"executed under STABLE@3", "EXECUTED")
+
+	o = a2()
+	for range ltp.MaxAttempts + 5 {
+		o.Writes = append(o.Writes, tracetest.Write{Result: ltp.ResultUnavailable, Error: "disk full"})
+	}
+	for o.Work(); o.Phase != ltp.PhaseEnded; o.Work() {
+		o.Fires()
+	}
+	is("set aside", o, setAside()...)
+
+	o = down().Fires().Work()
+	is("in several runs", released(o.After(time.Second).Continue("run-2").After(time.Second), ltp.Recovering, 5),
+		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
+		`A2/2 DEFER SYSTEM_UNSTABLE UNSTABLE@4, replays A2/1 deferred for "SYSTEM_UNSTABLE", by TIMER`,
+		`A2/3 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
+		"executed under RECOVERING@5", "EXECUTED")
+
 	// A reset copies the history up to a point and goes on from there.
-	o = a2().deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.history = *o.after(time.Second).told(ltp.Recovering, 5).reset("another-run")
-	o.attempt++
-	o.work()
-	o.done(ltp.Recovering, 5, time.Millisecond)
-	tell("reset", o,
+	is("reset", down().After(time.Second).Hold(ltp.Recovering, 5).Stability(ltp.Recovering, 5).Reset("another-run").Work(),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4",
 		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under RECOVERING@5", "EXECUTED")
 	return all
 }
 
+// setAside is the story of an order that fails until it is set aside.
+func setAside() []string {
+	said := []string{"A2/1 EXECUTE OK STABLE@3"}
+	reason := ""
+	for n := 1; n < 2*ltp.MaxAttempts; n += 2 {
+		said = append(said, "UNAVAILABLE (begun: true): disk full",
+			fmt.Sprintf(`A2/%d DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for %q, by FAILURE`, n+1, reason))
+		reason = "EXECUTE_UNAVAILABLE"
+		if n < 2*ltp.MaxAttempts-1 {
+			said = append(said, fmt.Sprintf(`A2/%d EXECUTE OK STABLE@3, replays A2/1 deferred for %q, by TIMER`, n+2, reason))
+		}
+	}
+	return append(said, "withdrawn: TOMBSTONE",
+		"REJECTED set aside after 10 attempts in a row failed while orders-db was fit (epoch 3); the last error: disk full")
+}
+
 func TestOrderFramesOfEveryPath(t *testing.T) {
 	for name, path := range paths() {
 		t.Run(name, func(t *testing.T) {
-			got := must(trace.OrderFrames(path.order.events))(t)
+			got := must(trace.OrderFrames(path.order.Events))(t)
 			if !slices.Equal(story(got), path.want) {
 				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(story(got), "\n  "), strings.Join(path.want, "\n  "))
 			}
@@ -289,71 +326,121 @@ func holds(t testing.TB, o trace.OrderTrace) {
 	}
 	executed := map[string]bool{}
 	for _, x := range o.Executions {
-		if !admitted[x.RequestFrameID] || executed[x.RequestFrameID] {
+		if !admitted[x.RequestFrameID] && x.Result != ltp.ResultUnknown || executed[x.RequestFrameID] {
 			t.Errorf("execution of %s: not admitted, or the second", x.RequestFrameID)
 		}
 		executed[x.RequestFrameID] = true
+		if x.RecordedAt.Before(x.TaskAt) != x.Running() {
+			t.Errorf("execution of %s: recorded %s, in a task of %s", x.RequestFrameID, x.RecordedAt, x.TaskAt)
+		}
 	}
-	if o.State() == ltp.Executed && (len(o.Executions) == 0 || !o.Executions[len(o.Executions)-1].Done()) {
+	found := len(o.Withdrawals) > 0 && o.Withdrawals[len(o.Withdrawals)-1].Found == ltp.FoundOrder
+	if o.State() == ltp.Executed && !found && (len(o.Executions) == 0 || !o.Executions[len(o.Executions)-1].Done()) {
 		t.Error("EXECUTED without an execution that succeeded")
 	}
 }
 
-func TestFramesOfASignalAreFromItsEvent(t *testing.T) {
-	o := newOrder("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.at(day("14:31:05"))
-	signalled := int64(len(o.events) + 1)
-	o.taken(ltp.Recovering, 5).after(time.Second).done(ltp.Recovering, 5, time.Millisecond)
-	got := must(trace.OrderFrames(o.events))(t)
-	for _, f := range got.Frames[2:] {
-		if !f.At.Equal(day("14:31:05")) || f.Source != (ltp.Source{WorkflowID: "order/A2", RunID: "run-of-A2", EventID: signalled}) {
+// A routing that the fence made is of the marker of Execute, whose task asked for it.
+func TestFramesOfAReleaseAreOfItsExecute(t *testing.T) {
+	o := deferred("A2", day("14:30:10"), ltp.Unstable, 4).At(day("14:31:05"))
+	o.Writes = []tracetest.Write{{Result: ltp.ResultExecuted, Took: 3 * time.Second}}
+	released(o, ltp.Recovering, 5)
+	got := must(trace.OrderFrames(o.Events))(t)
+	x := got.Executions[0]
+	for i, f := range got.Frames[2:] {
+		if f.Source != x.Source || f.Source.RunID != "run-of-A2" || !f.At.Equal([]time.Time{day("14:31:05"), x.RecordedAt}[i]) {
 			t.Errorf("frame %s is at %s, from %+v", f.ID, f.At, f.Source)
 		}
 	}
-	if !got.AcceptedAt.Equal(day("14:30:10")) || got.EndedAt.IsZero() || got.Order.Customer != "customer-A2" {
+	if took, ok := x.Wrote(); !ok || took < 2*time.Second || !x.TaskAt.Equal(day("14:31:05")) || x.Worker != tracetest.Worker {
+		t.Errorf("%+v", x)
+	}
+	if !slices.Equal(x.Given, []int64{4, 5}) || x.Receipt.Attempt != "A2/2" {
+		t.Errorf("given %v, receipt %+v", x.Given, x.Receipt)
+	}
+	if !got.AcceptedAt.Equal(day("14:30:10")) || got.EndedAt.IsZero() || got.Order.Customer != "customer-A2" || got.Stamp.Epoch != 4 {
 		t.Errorf("accepted at %s, ended at %s, order %+v", got.AcceptedAt, got.EndedAt, got.Order)
 	}
 }
 
+// A lost task is named with its worker: only the row can tell what was done in it.
+func TestLostTasksAreNamed(t *testing.T) {
+	got := must(trace.OrderFrames(paths()["written in a task that was lost"].order.Events))(t)
+	if len(got.Lost) != 1 || got.Lost[0].Cause != "UnhandledCommand" || got.Lost[0].Worker != "4711@node-1" || got.Lost[0].Source.EventID != 4 {
+		t.Errorf("%+v", got.Lost)
+	}
+	got = must(trace.OrderFrames(paths()["lost with its worker"].order.Events))(t)
+	if len(got.Lost) != 1 || got.Lost[0].Cause != "TIMED_OUT" || got.Lost[0].EndedAt.Sub(got.Lost[0].StartedAt) != 10*time.Second {
+		t.Errorf("%+v", got.Lost)
+	}
+}
+
+func TestRunsOfAnOrderAreOneTrace(t *testing.T) {
+	o := paths()["in several runs"].order
+	got := must(trace.OrderFrames(o.Events))(t)
+	if got.RunID != "run-of-A2" || !slices.Equal(got.Runs, []string{"run-of-A2", "run-2"}) || !got.AcceptedAt.Equal(day("14:30:10")) {
+		t.Errorf("run %s of %v, accepted at %s", got.RunID, got.Runs, got.AcceptedAt)
+	}
+	if got.Frames[2].Source.RunID != "run-of-A2" || got.Frames[4].Source.RunID != "run-2" {
+		t.Errorf("%+v", got.Frames)
+	}
+	runs := runsOf(o.Events)
+	for name, events := range map[string][]*historypb.HistoryEvent{"the first": runs[1], "the last": runs[0]} {
+		var damage *trace.DamageError
+		if _, err := trace.OrderFrames(events); !errors.As(err, &damage) || !strings.Contains(err.Error(), "is missing") {
+			t.Errorf("without %s run: %v", name, err)
+		}
+	}
+}
+
 func TestWhatAnOrderIgnoresIsNoted(t *testing.T) {
-	o := newOrder("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	o.signal("refund", 1).signal(ltp.StabilitySignal, "five").cancelAsked("shop@node-1")
-	o.marker("Version", nil)
-	failed := o.localActivity("CheckOrientation", nil)
-	failed.GetMarkerRecordedEventAttributes().Failure = &failurepb.Failure{Message: "panic"}
-	got := must(trace.OrderFrames(o.events))(t)
+	o := deferred("A2", day("14:30:10"), ltp.Unstable, 4)
+	o.Signal("refund", 1).Signal(ltp.StabilitySignal, "five").Cancel("shop@node-1").Marker("Version")
+	o.Silent["Withdraw"] = 1
+	o.Work()
+	got := must(trace.OrderFrames(o.Events))(t)
 	var kinds []trace.NoteKind
 	for _, n := range got.Notes {
 		kinds = append(kinds, n.Kind)
 	}
-	want := []trace.NoteKind{trace.NoteSignal, trace.NoteSignal, trace.NoteCancel, trace.NoteRouting}
-	if !slices.Equal(kinds, want) || len(got.Frames) != 2 {
+	want := []trace.NoteKind{trace.NoteSignal, trace.NoteSignal, trace.NoteCancel}
+	if !slices.Equal(kinds, want) || len(got.Frames) != 2 || got.Wait.Reason != ltp.ReasonAwaitsProof {
 		t.Errorf("notes %v, want %v; %d frames", got.Notes, want, len(got.Frames))
 	}
 }
 
 func TestRunOfAResetOrderIsItsOwn(t *testing.T) {
-	o := newOrder("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	got := must(trace.OrderFrames(o.reset("another-run").events))(t)
+	o := deferred("A2", day("14:30:10"), ltp.Unstable, 4)
+	got := must(trace.OrderFrames(o.Reset("another-run").Events))(t)
 	if got.RunID != "another-run" || got.Frames[0].Source.RunID != "another-run" {
 		t.Errorf("run %s, frames of run %s", got.RunID, got.Frames[0].Source.RunID)
 	}
-	if len(got.Notes) != 1 || got.Notes[0].Kind != trace.NoteOperator {
-		t.Errorf("notes: %+v", got.Notes)
+	if len(got.Notes) != 1 || got.Notes[0].Kind != trace.NoteOperator || len(got.Lost) != 0 {
+		t.Errorf("notes: %+v, lost: %+v", got.Notes, got.Lost)
 	}
 }
 
 func TestRoutingOfTheEventItself(t *testing.T) {
-	o := newOrder("A2", day("14:30:10")).routed("", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
-	r, ok, err := trace.Routing(o.events[4])
-	if !ok || err != nil || r.Reason != ltp.ReasonUnstable {
-		t.Errorf("%+v, %t, %v", r, ok, err)
+	o := released(deferred("A2", day("14:30:10"), ltp.Unstable, 4), ltp.Recovering, 5)
+	var reasons []ltp.Reason
+	for _, e := range o.Events {
+		r, ok, err := trace.Routing(e)
+		if err != nil {
+			t.Errorf("event %d: %v", e.GetEventId(), err)
+		}
+		if ok {
+			reasons = append(reasons, r.Reason)
+		}
 	}
-	if _, ok, err := trace.Routing(o.events[0]); ok || err != nil {
-		t.Errorf("the start of an order is a routing: %t, %v", ok, err)
+	if !slices.Equal(reasons, []ltp.Reason{ltp.ReasonUnstable, ltp.ReasonRecoveryConfirmed}) {
+		t.Errorf("%v", reasons)
 	}
-	o.completed(nil)
-	if out, ok, err := trace.Outcome(o.events[5]); ok || err == nil {
+	end := o.Events[len(o.Events)-1]
+	if out, ok, err := trace.Outcome(end); !ok || err != nil || out.State != ltp.Executed {
+		t.Errorf("%+v, %t, %v", out, ok, err)
+	}
+	end.GetWorkflowExecutionCompletedEventAttributes().Result = nil
+	if out, ok, err := trace.Outcome(end); ok || err == nil {
 		t.Errorf("an order without a result ended %+v, %t", out, ok)
 	}
 }

@@ -96,20 +96,14 @@ type orientationReader struct {
 	gone     bool          // and is no longer there
 	watchers map[int64]string
 	requests map[string]*updatepb.Request
-	words    []string // of operators, that runs before have carried out
-	// due is the memo that an operator's word, which was accepted, must set at once.
+	applied  []string // the Updates that runs before have carried out
+	// due is the memo that an operator's Update, which was accepted, must set at once.
 	due string
 }
 
 // begin checks that r follows on what was read.
 func (o *orientationReader) begin(r run) error {
-	// Of the input of the workflow, see workflows.OrientationInput.
-	var in struct {
-		Component string         `json:"component"`
-		Epoch     int64          `json:"epoch"`
-		Continued *ltp.Condition `json:"continued"`
-		Words     []string       `json:"words"`
-	}
+	var in ltp.OrientationInput
 	if err := Decode(r.started.GetInput(), &in); err != nil {
 		return fmt.Errorf("the input: %w", err)
 	}
@@ -158,17 +152,17 @@ func (o *orientationReader) begin(r run) error {
 		o.Component, o.BeginsAt = in.Component, at(r.events[0])
 	}
 	o.run, o.closed, o.continued, o.due, o.EndedAt = r, false, "", "", time.Time{}
-	o.watchers, o.requests, o.words = map[int64]string{}, map[string]*updatepb.Request{}, in.Words
+	o.watchers, o.requests, o.applied = map[int64]string{}, map[string]*updatepb.Request{}, in.Applied
 	return nil
 }
 
-// gap reports frames that no run tells of: those after one epoch, up to another.
+// gap reports frames of which no run is there: those after one epoch, up to another.
 func (o *orientationReader) gap(component string, after, upTo int64) {
 	what := fmt.Sprintf("orientation of %s in epochs %d to %d", component, after+1, upTo)
 	if after+1 == upTo {
 		what = fmt.Sprintf("orientation of %s in epoch %d", component, upTo)
 	}
-	o.Gaps = append(o.Gaps, Gap{What: what, Why: "Temporal no longer has the runs that told of it"})
+	o.Gaps = append(o.Gaps, Gap{What: what, Why: "Temporal no longer has the runs that it was published in"})
 }
 
 func plausible(o ltp.Orientation, component string) error {
@@ -201,7 +195,7 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 		return o.settled()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		if f := e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetOutcome().GetFailure(); f != nil {
-			o.note(e, NoteOperator, "", "the operator's word failed: "+f.GetMessage())
+			o.note(e, NoteOperator, "", "the operator's Update failed: "+f.GetMessage())
 			o.due = ""
 		}
 		return o.settled()
@@ -255,7 +249,7 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 			next.State, next.Epoch, orNone(o.now.State), o.now.Epoch)
 	}
 	if next.State == o.now.State && o.due != ltp.OrientationMemo {
-		return errors.New("the orientation is published again, and no operator said anything")
+		return errors.New("the orientation is published again, and no operator asked for it")
 	}
 	o.now, o.due = next, ""
 	if o.copied(e.GetEventId()) {
@@ -285,7 +279,7 @@ func (o *orientationReader) copied(eventID int64) bool {
 	return eventID < o.resetAt && slices.Contains(o.runs, o.base)
 }
 
-// signalled reads what observers and the replay engine say.
+// signalled reads the signals of observers and of the replay engine.
 func (o *orientationReader) signalled(e *historypb.HistoryEvent) error {
 	a := e.GetWorkflowExecutionSignaledEventAttributes()
 	switch a.GetSignalName() {
@@ -302,16 +296,16 @@ func (o *orientationReader) signalled(e *historypb.HistoryEvent) error {
 		o.observed(e, seen)
 		return nil
 	case ltp.DrainedSignal:
-		return nil // the frame that follows tells
+		return nil // the frame that follows is of it
 	}
 	o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent the signal %q, which nobody listens for", a.GetSignalName()))
 	return nil
 }
 
-// settled checks that an operator's word was followed by what it led to.
+// settled checks that an operator's Update was followed by what it led to.
 func (o *orientationReader) settled() error {
 	if o.due != "" {
-		return fmt.Errorf("the %s that an operator's word led to is missing", o.due)
+		return fmt.Errorf("the %s that an operator's Update led to is missing", o.due)
 	}
 	return nil
 }

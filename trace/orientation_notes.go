@@ -13,7 +13,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// observed notes an observation that is not told by a frame of its own: that of a
+// observed notes an observation that has no frame of its own: that of a
 // new observer, and what is seen while the component has not yet left UNSTABLE.
 func (o *orientationReader) observed(e *historypb.HistoryEvent, seen ltp.Observation) {
 	what := ""
@@ -35,7 +35,7 @@ func (o *orientationReader) observed(e *historypb.HistoryEvent, seen ltp.Observa
 	o.note(e, NoteObserver, seen.Observer, because(what+"sees "+string(seen.Verdict), seen.Reason))
 }
 
-// updated notes an operator's word. What the workflow refused is not in its history.
+// updated notes an operator's Update. What the workflow refused is not in its history.
 func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 	if err := o.settled(); err != nil {
 		return err
@@ -45,8 +45,8 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 	if request == nil {
 		request = o.requests[a.GetProtocolInstanceId()]
 	}
-	if slices.Contains(o.words, request.GetMeta().GetUpdateId()) {
-		return nil // Temporal said it again to this run, which only answers
+	if slices.Contains(o.applied, request.GetMeta().GetUpdateId()) {
+		return nil // Temporal delivered it again to this run, which only answers
 	}
 	switch in := request.GetInput(); in.GetName() {
 	case ltp.HoldUpdate:
@@ -80,15 +80,15 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 	return nil
 }
 
-// steered reads what an operator's word on the replays led to. It is no frame: the note
-// of the word tells it.
+// steered reads what an operator's steering of the replays led to. It is no frame: the
+// note of the Update says it.
 func (o *orientationReader) steered(p *commonpb.Payload) error {
 	var s ltp.Steering
 	if err := converter.GetDefaultDataConverter().FromPayload(p, &s); err != nil {
 		return fmt.Errorf("the steering: %w", err)
 	}
 	if o.due != ltp.SteeringMemo {
-		return errors.New("the replay is steered, and no operator said anything")
+		return errors.New("the replay is steered, and no operator asked for it")
 	}
 	o.due = ""
 	return nil
@@ -110,10 +110,7 @@ func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err 
 		o.watchers[a.GetScheduledEventId()] = a.GetIdentity()
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
 		a := e.GetActivityTaskCompletedEventAttributes()
-		var handover struct { // see activities.Handover
-			Observer string `json:"observer"`
-			Why      string `json:"why"`
-		}
+		var handover ltp.Handover
 		if err := Decode(a.GetResult(), &handover); err != nil {
 			return true, fmt.Errorf("the handover: %w", err)
 		}
@@ -128,12 +125,9 @@ func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err 
 		timeout := a.GetFailure().GetTimeoutFailureInfo()
 		switch timeout.GetTimeoutType() {
 		case enumspb.TIMEOUT_TYPE_HEARTBEAT:
-			// The last heartbeat names the observer; see activities.Beat.
-			var beat struct {
-				Observer string `json:"observer"`
-			}
-			_ = Decode(timeout.GetLastHeartbeatDetails(), &beat) // it may have died before its first
-			return true, o.unwatched(e, a.GetScheduledEventId(), beat.Observer, "is lost: its heartbeats stopped")
+			var last ltp.Heartbeat
+			_ = Decode(timeout.GetLastHeartbeatDetails(), &last) // it may have died before its first
+			return true, o.unwatched(e, a.GetScheduledEventId(), last.Observer, "is lost: its heartbeats stopped")
 		case enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
 			return true, o.unwatched(e, a.GetScheduledEventId(), "", "no observer took over in time")
 		case enumspb.TIMEOUT_TYPE_START_TO_CLOSE: // its day is over, and it is asked again
@@ -146,7 +140,7 @@ func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err 
 	return true, nil
 }
 
-// unwatched notes that an Observe ended; without text there is nothing to tell.
+// unwatched notes that an Observe ended; without text there is nothing to note.
 func (o *orientationReader) unwatched(e *historypb.HistoryEvent, scheduled int64, by, text string) error {
 	worker, ok := o.watchers[scheduled]
 	if !ok {
@@ -189,11 +183,7 @@ func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err
 		return note(a.GetWorkflowId(), fmt.Sprintf("was not started (%s): orders wait for their backstop", a.GetCause()))
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
 		a := e.GetChildWorkflowExecutionCompletedEventAttributes()
-		var report struct { // see replay.ReleaseReport
-			Released int  `json:"released"`
-			Passes   int  `json:"passes"`
-			MovedOn  bool `json:"moved_on"`
-		}
+		var report ltp.ReleaseReport
 		if err := Decode(a.GetResult(), &report); err != nil {
 			return true, fmt.Errorf("the report of the replay: %w", err)
 		}

@@ -186,13 +186,13 @@ func TestSteeringIsTheOperatorsNoteAndNoOrientation(t *testing.T) {
 func TestAWordThatIsSaidAgainToTheNextRunIsToldOnce(t *testing.T) {
 	c := held()
 	before := must(trace.OrientationFrames(c.all()))(t)
-	c.words = []string{"update-1"}
+	c.applied = []string{"update-1"}
 	c.continues("run-2").update(ltp.HoldUpdate, ltp.Hold{By: "ada", Why: "migration"}).updated()
 	got := must(trace.OrientationFrames(c.all()))(t)
 	same(t, "frames", ids(got), ids(before))
 	same(t, "notes", said(got), said(before))
 
-	c.words = nil
+	c.applied = nil
 	c.continues("run-3").update(ltp.HoldUpdate, ltp.Hold{By: "ada", Why: "migration"}).updated()
 	if _, err := trace.OrientationFrames(c.all()); !errors.As(err, new(*trace.DamageError)) {
 		t.Errorf("a word that led to nothing: %v", err)
@@ -285,8 +285,8 @@ func TestOrientationIsReadOverAllItsRuns(t *testing.T) {
 }
 
 // runsOf are the events of c, run by run.
-func runsOf(c *component) (runs [][]*historypb.HistoryEvent) {
-	for _, e := range c.all() {
+func runsOf(events []*historypb.HistoryEvent) (runs [][]*historypb.HistoryEvent) {
+	for _, e := range events {
 		if e.GetEventId() == 1 {
 			runs = append(runs, nil)
 		}
@@ -296,7 +296,7 @@ func runsOf(c *component) (runs [][]*historypb.HistoryEvent) {
 }
 
 func TestRunsThatRetentionTookAreReported(t *testing.T) {
-	runs := runsOf(chain())
+	runs := runsOf(chain().all())
 	got := must(trace.OrientationFrames(slices.Concat(runs[1], runs[2])))(t)
 	same(t, "frames", ids(got), []string{"orders-db@4 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE"})
 	if got.Before == nil || got.Before.State != ltp.Stable || got.Before.Epoch != 3 {
@@ -308,7 +308,7 @@ func TestRunsThatRetentionTookAreReported(t *testing.T) {
 }
 
 func TestMissingRunInTheMiddleIsDamage(t *testing.T) {
-	runs := runsOf(chain())
+	runs := runsOf(chain().all())
 	for name, events := range map[string][]*historypb.HistoryEvent{
 		"the second": slices.Concat(runs[0], runs[2]),
 		"the end":    slices.Concat(runs[0][:len(runs[0])-1], runs[1]),
@@ -338,7 +338,7 @@ func TestOrientationBegunAnewGoesOnWithItsEpochs(t *testing.T) {
 		t.Errorf("ended at %s, gaps %v", got.EndedAt, got.Gaps)
 	}
 
-	second := runsOf(c)[1]
+	second := runsOf(c.all())[1]
 	got = must(trace.OrientationFrames(second))(t)
 	if len(got.Gaps) != 1 || got.Gaps[0].What != "orientation of orders-db in epochs 1 to 3" {
 		t.Errorf("gaps without the first workflow: %v", got.Gaps)

@@ -7,7 +7,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Phase is a part of an incident, in the order in which the postmortem tells it.
+// Phase is a part of an incident, in the order of a postmortem.
 type Phase struct {
 	Name PhaseName `json:"name"`
 	// BeginsAt and EndsAt bound the phase; each ends where the next begins.
@@ -70,7 +70,7 @@ func phases(in Incident, w Window, entries []Entry) []Phase {
 		}
 		p := &c.phases[len(c.phases)-1]
 		p.Entries = append(p.Entries, *e)
-		p.Counts.add(*e, e.stands())
+		p.Counts.add(*e, e.count())
 		if len(e.Frames) == 1 {
 			c.under = e.Frames[0].Orientation
 			if c.name() == Degradation && !c.under.State.Fit() {
@@ -117,7 +117,7 @@ func (c *cutter) open(name PhaseName, at time.Time) {
 const prompt = 250 * time.Millisecond
 
 // openWithCause opens a phase that an orientation frame begins, and takes into it the
-// notes immediately before, which tell what led to it.
+// notes immediately before, which say what led to it.
 func (c *cutter) openWithCause(name PhaseName, at time.Time) {
 	before := &c.phases[len(c.phases)-1]
 	n := len(before.Entries)
@@ -167,7 +167,7 @@ func (e Entry) replay() bool {
 	return false
 }
 
-// add counts n entries that say the same as e.
+// add counts n entries with the key of e.
 func (c *Counts) add(e Entry, n int) {
 	if e.Ended != nil {
 		switch e.Ended.State {
@@ -199,12 +199,12 @@ func (c *Counts) add(e Entry, n int) {
 		c.Deferred[r.Reason] += n
 	}
 	switch x := e.Execution; {
-	case x == nil || x.EndedAt.IsZero():
+	case x == nil || x.Running():
 	case x.Done() && e.waited:
 		c.Executed += n
 	case x.Done():
 		c.ExecutedAtOnce += n
-	case x.Error == Rejected:
+	case x.Result == ltp.ResultRefused:
 		c.Rejected += n
 	default:
 		c.Failed += n

@@ -19,7 +19,7 @@ type Options struct {
 	// Width is how many columns the terminal has, 80 when 0. At least 60 and at most
 	// 100 are used.
 	Width int
-	// All shows every entry, also those that say the same. It takes the Timeline of
+	// All shows every entry, also those that only repeat. It takes the Timeline of
 	// NewTimeline.
 	All bool
 }
@@ -194,7 +194,7 @@ func (p *printer) paragraph(indent int, lines ...line) {
 	}
 }
 
-// title writes a heading with a word at the right margin.
+// title writes a heading with a status at the right margin.
 func (p *printer) title(left, right line) {
 	p.put(left)
 	if len(right) > 0 {

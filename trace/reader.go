@@ -56,11 +56,33 @@ func (r *Reader) Order(ctx context.Context, orderID string) (OrderTrace, error) 
 	if err := ltp.ValidID(orderID); err != nil {
 		return OrderTrace{}, err
 	}
-	events, err := r.history(ctx, ltp.OrderWorkflowID(orderID), "")
+	events, err := r.orderHistory(ctx, ltp.OrderWorkflowID(orderID), "")
 	if err != nil {
 		return OrderTrace{}, err
 	}
 	return OrderFrames(events)
+}
+
+// orderHistory fetches the events of an order up to a run, of the latest if runID is
+// empty: that run and those which it continues, oldest first. Where Temporal has none of
+// the earlier ones any more, OrderFrames says so.
+func (r *Reader) orderHistory(ctx context.Context, workflowID, runID string) ([]*historypb.HistoryEvent, error) {
+	events, err := r.history(ctx, workflowID, runID)
+	for err == nil && len(events) > 0 {
+		before := events[0].GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId()
+		if before == "" {
+			break
+		}
+		earlier, err := r.history(ctx, workflowID, before)
+		if errors.Is(err, ErrNotFound) || err == nil && len(earlier) == 0 {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		events = append(earlier, events...)
+	}
+	return events, err
 }
 
 // history fetches the events of a run, of the latest run if runID is empty.
@@ -120,7 +142,7 @@ func (r *Reader) OrientationHistory(ctx context.Context, component string) ([]*h
 	if err != nil {
 		return nil, err
 	}
-	ask := []string{""} // the latest run, by Temporal's own word
+	ask := []string{""} // the latest run, as Temporal names it
 	for _, w := range listed {
 		ask = append(ask, w.GetExecution().GetRunId())
 	}
@@ -135,7 +157,7 @@ func (r *Reader) OrientationHistory(ctx context.Context, component string) ([]*h
 		asked[runID] = true
 		events, err := r.history(ctx, id, runID)
 		if errors.Is(err, ErrNotFound) {
-			continue // its retention has passed; OrientationFrames tells whether it is missed
+			continue // its retention has passed; OrientationFrames says whether it is missed
 		}
 		if err != nil {
 			return nil, err

@@ -139,8 +139,8 @@ func (f *temporal) keep(id, run string, listed bool, events []*historypb.History
 
 func TestOneOrderIsRead(t *testing.T) {
 	f := &temporal{}
-	o := newOrder("A2", day("14:30:10")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	f.keep("order/A2", "", false, o.events)
+	o := deferred("A2", day("14:30:10"), ltp.Unstable, 4)
+	f.keep("order/A2", "", false, o.Events)
 	r := trace.NewReader(f, "default")
 	got := must(r.Order(t.Context(), "A2"))(t)
 	if got.State() != ltp.Deferred || got.Order.ID != "A2" {
@@ -159,7 +159,7 @@ func TestOneOrderIsRead(t *testing.T) {
 }
 
 func TestOrientationIsFollowedFromRunToRun(t *testing.T) {
-	runs := runsOf(chain())
+	runs := runsOf(chain().all())
 	id := "orientation/orders-db"
 	for name, c := range map[string]struct {
 		keep   func(*temporal)
@@ -224,13 +224,13 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
 	for i := range 60 { // listed newest first
 		id := fmt.Sprintf("A%02d", 59-i)
-		o := newOrder(id, day("14:30:00").Add(time.Duration(59-i)*time.Second)).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-		f.keep("order/"+id, "run-of-"+id, true, o.events)
+		o := deferred(id, day("14:30:00").Add(time.Duration(59-i)*time.Second), ltp.Unstable, 4)
+		f.keep("order/"+id, "run-of-"+id, true, o.Events)
 	}
 	f.histories["order/A07 run-of-A07"][4] = nil // damaged
 	delete(f.histories, "order/A08 run-of-A08")  // retention passed it
-	o := newOrder("A09", day("14:30:09")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	f.keep("order/A09", "later", true, o.at(day("14:40:00")).reset("later").events)
+	o := deferred("A09", day("14:30:09"), ltp.Unstable, 4)
+	f.keep("order/A09", "later", true, o.At(day("14:40:00")).Reset("later").Events)
 	f.listed[len(f.listed)-1].StartTime = timestamppb.New(day("14:40:00"))
 
 	r := trace.NewReader(f, "default")
@@ -267,13 +267,13 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 // A run that was reset counts as of the window: what came of it later is not told of.
 func TestResetAfterTheWindowIsNotToldInIt(t *testing.T) {
 	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
-	first := newOrder("A1", day("14:30:00")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	f.keep("order/A1", "first", true, first.events)
-	base := newOrder("A1", day("14:30:00")).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
-	later := base.at(day("14:40:00")).reset("later")
-	f.keep("order/A1", "later", true, later.events)
+	first := deferred("A1", day("14:30:00"), ltp.Unstable, 4)
+	f.keep("order/A1", "first", true, first.Events)
+	base := deferred("A1", day("14:30:00"), ltp.Unstable, 4)
+	later := base.At(day("14:40:00")).Reset("later")
+	f.keep("order/A1", "later", true, later.Events)
 	f.listed[1].StartTime = timestamppb.New(day("14:40:00"))
-	f.histories["order/A1 "] = later.events
+	f.histories["order/A1 "] = later.Events
 	both := f.listed
 	for _, c := range []struct {
 		to     string
@@ -295,18 +295,48 @@ func TestResetAfterTheWindowIsNotToldInIt(t *testing.T) {
 	}
 }
 
+// An order that continued as new is one order, however many of its runs are listed.
+func TestRunsOfAnOrderAreReadAsOne(t *testing.T) {
+	runs := runsOf(paths()["in several runs"].order.Events)
+	both := func(list bool) *temporal {
+		f := &temporal{retention: 100 * 365 * 24 * time.Hour}
+		f.keep("order/A2", "run-2", true, runs[1])
+		f.keep("order/A2", "run-of-A2", list, runs[0])
+		f.keep("order/A2", "", false, runs[1])
+		return f
+	}
+	for _, list := range []bool{true, false} {
+		r := trace.NewReader(both(list), "default")
+		got := must(r.Orders(t.Context(), trace.Window{From: day("14:29:00")}))(t)
+		if len(got.Traces) != 1 || len(got.Gaps) != 0 || got.Traces[0].RunID != "run-of-A2" || len(got.Traces[0].Frames) != 6 {
+			t.Errorf("first run listed %t: %d orders, gaps %v", list, len(got.Traces), got.Gaps)
+		}
+	}
+	one := must(trace.NewReader(both(true), "default").Order(t.Context(), "A2"))(t)
+	if !slices.Equal(one.Runs, []string{"run-of-A2", "run-2"}) || one.State() != ltp.Executed {
+		t.Errorf("%v, %s", one.Runs, one.State())
+	}
+	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
+	f.keep("order/A2", "run-2", true, runs[1])
+	f.keep("order/A2", "", false, runs[1])
+	got := must(trace.NewReader(f, "default").Orders(t.Context(), trace.Window{From: day("14:29:00")}))(t)
+	if len(got.Traces) != 0 || len(got.Gaps) != 1 || !strings.Contains(got.Gaps[0].Why, "run run-of-A2 is missing") {
+		t.Errorf("without its first run: %+v", got)
+	}
+}
+
 // A million orders need not be listed at once: never more than a slice is.
 func TestOrdersAreListedSliceBySlice(t *testing.T) {
 	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
 	const n = 9000
 	at := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
-	shared := newOrder("A", at).deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+	shared := deferred("A", at, ltp.Unstable, 4)
 	for i := range n { // a burst of half of them
 		when := at.Add(time.Duration(i) * time.Millisecond / 2)
 		if i > n/2 {
 			when = at.Add(time.Duration(i) * 300 * time.Millisecond)
 		}
-		f.keep(fmt.Sprintf("order/A%05d", i), "run", true, shared.events)
+		f.keep(fmt.Sprintf("order/A%05d", i), "run", true, shared.Events)
 		f.listed[i].StartTime = timestamppb.New(when)
 	}
 	slices.Reverse(f.listed) // newest first
@@ -344,7 +374,7 @@ func TestWhatRetentionTookIsReported(t *testing.T) {
 func TestReadingEndsWithItsContextOrTheFirstError(t *testing.T) {
 	f := &temporal{broken: errors.New("temporal is away")}
 	for i := range 40 {
-		f.keep(fmt.Sprintf("order/A%d", i), "run", true, newOrder("A", day("14:30:00")).events)
+		f.keep(fmt.Sprintf("order/A%d", i), "run", true, newOrder("A", day("14:30:00")).Events)
 	}
 	_, err := trace.NewReader(f, "default").Orders(t.Context(), trace.Window{From: day("14:00:00")})
 	if err == nil || !strings.Contains(err.Error(), "temporal is away") {

@@ -51,7 +51,7 @@ func NewFrameStream(w io.Writer, o OrientationTrace, in Incident, window Window)
 
 // Add adds an order. Orders must come in the order in which they were accepted.
 func (s *FrameStream) Add(t OrderTrace) error {
-	if !slices.Contains(t.Order.Components(), s.component) {
+	if !t.DependsOn(s.component) {
 		return nil
 	}
 	for _, e := range orderEntries(t, s.window) {

@@ -8,7 +8,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Timeline is an incident told with the orders that met it: what WriteTimeline
+// Timeline is an incident with the orders that met it: what WriteTimeline
 // shows. That of NewTimeline is complete; that of a Digest has left out entries that
 // only repeat, and counted them.
 type Timeline struct {
@@ -60,11 +60,11 @@ type Entry struct {
 	Note     *Note        `json:"note,omitempty"`
 
 	waited bool // the order has been deferred before
-	alike  int  // entries before it that say the same, and were left out: see Digest
+	folded int  // entries before it with the same key, which were left out: see Digest
 }
 
-// stands is how many entries e stands for: itself, and those left out for it.
-func (e Entry) stands() int { return 1 + e.alike }
+// count is how many entries e stands for: itself, and those left out for it.
+func (e Entry) count() int { return 1 + e.folded }
 
 // Numbered is a frame and its number in a timeline, from 1.
 type Numbered struct {
@@ -82,13 +82,13 @@ func (t Timeline) Frames() (all []Numbered) {
 	return all
 }
 
-// NewTimeline tells an incident of the orientation o with the orders that depend on
+// NewTimeline joins an incident of the orientation o with the orders that depend on
 // its component, as far as they lie in the window.
 func NewTimeline(o OrientationTrace, in Incident, orders Orders, w Window) Timeline {
 	t := Timeline{Incident: in, Window: w, Gaps: slices.Concat(o.Gaps, orders.Gaps)}
 	entries := orientationEntries(o, in, w)
 	for _, order := range orders.Traces {
-		if !slices.Contains(order.Order.Components(), o.Component) {
+		if !order.DependsOn(o.Component) {
 			continue
 		}
 		its := orderEntries(order, w)
@@ -144,7 +144,7 @@ func (e Entry) source() ltp.Source {
 	return e.Frames[0].Source
 }
 
-// orderEntries are an order's routings, and its end where no execution tells it.
+// orderEntries are an order's routings, and its end where no execution says it.
 func orderEntries(t OrderTrace, w Window) (all []Entry) {
 	executions := map[string]*Execution{}
 	for i := range t.Executions {
@@ -156,14 +156,14 @@ func orderEntries(t OrderTrace, w Window) (all []Entry) {
 		request, response := t.Frames[i], t.Frames[i+1]
 		e := Entry{
 			At: request.At, Frames: []Numbered{{Frame: request}, {Frame: response}},
-			Execution: executions[request.ID], OrderID: t.Order.ID, Amount: amount(t.Order), waited: waited,
+			OrderID: t.Order.ID, Amount: amount(t.Order), waited: waited,
 		}
 		if !since.IsZero() {
-			e.WaitedMs = request.At.Sub(since).Milliseconds()
+			e.WaitedMs = max(request.At.Sub(since).Milliseconds(), 0)
 		}
 		switch {
 		case response.Response.Admissible:
-			since = time.Time{}
+			e.Execution, since = executions[request.ID], time.Time{}
 		case since.IsZero():
 			waited, since = true, response.At
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -57,7 +58,7 @@ func flicker(n int) (trace.OrientationTrace, trace.Orders) {
 
 	var all trace.Orders
 	add := func(o *order) {
-		t, err := trace.OrderFrames(o.events)
+		t, err := trace.OrderFrames(o.Events)
 		if err != nil {
 			panic(err)
 		}
@@ -71,60 +72,51 @@ func flicker(n int) (trace.OrientationTrace, trace.Orders) {
 	// Before: at once.
 	for i := range 12 {
 		o := next(day("14:29:50").Add(time.Duration(i) * time.Second))
-		add(o.routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3).done(ltp.Stable, 3, 9*time.Millisecond))
-	}
-	released := func(o *order, at time.Time) *order {
-		o.at(at)
-		return o.taken(ltp.Recovering, 5)
+		o.Writes = []tracetest.Write{{Result: ltp.ResultExecuted, Took: 9 * time.Millisecond}}
+		add(o.Work())
 	}
 	// Two were on their way into the database.
 	for i := range 2 {
 		o := next(day("14:30:03").Add(time.Duration(i) * time.Second))
-		o.routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-		if i == 0 {
-			o.fails("OutcomeUnknown", "outcome unknown: connection lost", true, ltp.Stable, 3, 3*time.Second)
-		} else {
-			o.fails("Unavailable", "the component became unfit before the write began", false, ltp.Stable, 3, 2*time.Second)
+		o.Writes = []tracetest.Write{{Result: ltp.ResultUnknown, Error: "outcome unknown: connection lost", Took: 3 * time.Second}}
+		if i == 1 {
+			o.Writes = []tracetest.Write{{Result: ltp.ResultNotBegun, Error: "not begun: the component became unfit before the write began", Took: 2 * time.Second}}
 		}
-		o.deferred(ltp.WokenByFailure, ltp.ReasonUnstable, ltp.Unstable, 4)
-		add(released(o, day("14:31:00.5")).done(ltp.Recovering, 5, 7*time.Millisecond))
+		o.Then(ltp.Unstable, 4).Work()
+		add(released(o.At(day("14:31:00.5")), ltp.Recovering, 5))
 	}
 	// While it did not write: deferred, and released in turn.
 	for i := range n {
-		o := next(day("14:30:10").Add(time.Duration(i) * 45 * time.Second / time.Duration(n)))
-		o.deferred("", ltp.ReasonUnstable, ltp.Unstable, 4)
+		id++
+		one, at := anOrder(fmt.Sprintf("A%d", id)), day("14:30:10").Add(time.Duration(i)*45*time.Second/time.Duration(n))
+		if i == 3 {
+			one.Deadline = day("14:30:50")
+		}
+		o := accepted(one, at, ltp.Unstable, 4).Work()
 		switch i {
 		case 2:
-			o.after(time.Second).cancelAsked("shop@node-1").work().cancelled()
-			add(o)
+			add(o.After(time.Second).Cancel("shop@node-1").Work())
 			continue
 		case 3:
-			o.at(day("14:30:50")).history.fires().work().upsert()
-			o.completed(ltp.Outcome{State: ltp.Expired, Reason: "deadline passed before the order could be executed"})
-			add(o)
+			add(o.Fires().Work())
 			continue
+		case 4:
+			o.Writes = []tracetest.Write{{Result: ltp.ResultRefused, Error: "article A-17 is not sold any more"}}
+		default:
+			o.Writes = []tracetest.Write{{Result: ltp.ResultExecuted, Took: 9 * time.Millisecond}}
 		}
-		released(o, day("14:31:00.6").Add(time.Duration(i)*4*time.Second/time.Duration(n)))
-		if i == 4 {
-			o.fails("Rejected", "article A-17 is not sold any more", true, ltp.Recovering, 5, time.Millisecond).upsert()
-			o.completed(ltp.Outcome{State: ltp.Rejected, Reason: "article A-17 is not sold any more"})
-			add(o)
-			continue
-		}
-		add(o.done(ltp.Recovering, 5, 9*time.Millisecond))
+		add(released(o.At(day("14:31:00.6").Add(time.Duration(i)*4*time.Second/time.Duration(n))), ltp.Recovering, 5))
 	}
 	// One came while the backlog was released, and two after.
-	late := next(day("14:31:02")).deferred("", ltp.ReasonRecovering, ltp.Recovering, 5)
-	late.at(day("14:31:06"))
-	add(late.taken(ltp.Stable, 6).done(ltp.Stable, 6, 4*time.Millisecond))
+	id++
+	late := deferred(fmt.Sprintf("A%d", id), day("14:31:02"), ltp.Recovering, 5)
+	add(released(late.At(day("14:31:06")), ltp.Stable, 6))
 	for i := range 2 {
-		o := next(day("14:31:10").Add(time.Duration(i) * time.Second))
-		add(o.routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 6).done(ltp.Stable, 6, 9*time.Millisecond))
+		id++
+		add(accepted(anOrder(fmt.Sprintf("A%d", id)), day("14:31:10").Add(time.Duration(i)*time.Second), ltp.Stable, 6).Work())
 	}
 	return o, all
 }
-
-func (o *order) at(t time.Time) *order { o.history.at(t); return o }
 
 func flickered(n int) trace.Timeline {
 	o, orders := flicker(n)
@@ -158,7 +150,7 @@ func TestTimelineOfTheFlicker(t *testing.T) {
 	}
 	frames := l.Frames()
 	for i, f := range frames {
-		if f.No != i+1 || i > 0 && f.At.Before(frames[i-1].At) {
+		if f.No != i+1 || i > 0 && f.Response == nil && frames[i-1].Response == nil && f.At.Before(frames[i-1].At) {
 			t.Fatalf("frame %d is #%d, at %s", i+1, f.No, f.At)
 		}
 	}
@@ -229,21 +221,22 @@ func TestOrdersAreShown(t *testing.T) {
 	all := paths()
 	for i, name := range []string{
 		"executed at once", "deferred, then released by the replay engine", "deferred again and again",
-		"cancelled", "expired", "rejected", "unavailable while the state still said STABLE", "lost with its worker",
-		"high risk", "accepted", "being executed", "reset",
+		"cancelled", "its cancellation waits", "expired", "rejected", "unavailable while the state still said STABLE",
+		"an attempt without an answer", "written in a task that was lost", "admitted, and the fence found it unfit",
+		"high risk", "accepted", "the user's activity runs", "the user's activity fails", "in several runs", "reset",
 	} {
 		if i > 0 {
 			b.WriteString("\n")
 		}
 		fmt.Fprintf(&b, "# %s\n\n", name)
-		one := must(trace.OrderFrames(all[name].order.events))(t)
+		one := must(trace.OrderFrames(all[name].order.Events))(t)
 		if err := trace.WriteOrder(&b, one, trace.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	golden(t, "orders.txt", b.Bytes())
 	b.Reset()
-	one := must(trace.OrderFrames(all["deferred, then released by the replay engine"].order.events))(t)
+	one := must(trace.OrderFrames(all["deferred, then released by the replay engine"].order.Events))(t)
 	if err := trace.WriteJSON(&b, one); err != nil {
 		t.Fatal(err)
 	}
@@ -268,12 +261,12 @@ func TestTextFromOutsideIsShownHarmlessly(t *testing.T) {
 	c.at(day("14:30:00")).falls(evil, evil, ltp.Evidence{Error: evil, Facts: map[string]string{evil: evil}})
 	o := must(trace.OrientationFrames(c.all()))(t)
 	in, _ := trace.Latest(trace.Incidents(o))
-	bad := newOrder("A1", day("14:30:01"))
-	bad.Customer = evil
-	bad = startOrder(bad.Order, day("14:30:01")).routed("", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
-	bad.fails("Unavailable", evil, true, ltp.Stable, 3, time.Millisecond)
-	bad.deferred(ltp.WokenByFailure, ltp.Reason(evil), ltp.Unstable, 4)
-	one := must(trace.OrderFrames(bad.events))(t)
+	order := anOrder("A1")
+	order.Customer = evil
+	bad := accepted(order, day("14:30:01"), ltp.Stable, 3)
+	bad.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: evil}}
+	bad.Work()
+	one := must(trace.OrderFrames(bad.Events))(t)
 	orders := trace.Orders{Traces: []trace.OrderTrace{one}, Gaps: []trace.Gap{{What: evil, Why: evil}}}
 	var b bytes.Buffer
 	b.WriteString(show(t, trace.NewTimeline(o, in, orders, in.Window())))

@@ -56,7 +56,7 @@ func evidence(e ltp.Evidence) string {
 	return strings.Join(said, ", ")
 }
 
-// asked tells of a route request.
+// asked shows a route request.
 func (p *printer) asked(e Entry, brief bool) []line {
 	q := e.Frames[0].Request
 	lines := []line{say("order %s", e.OrderID).then(faint, " ·%s%s", glue, strings.ReplaceAll(clean(e.Amount), " ", glue))}
@@ -74,7 +74,7 @@ func (p *printer) asked(e Entry, brief bool) []line {
 	return lines
 }
 
-// whys tells why an order was deferred, for how long, and why it asks again.
+// whys says why an order was deferred, for how long, and why it asks again.
 func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	if q.Woken == ltp.WokenByFailure {
 		return append(lines, whisper("was admitted, its execution failed, and it asks again"))
@@ -84,6 +84,8 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	}
 	by := "its own timer"
 	switch q.Woken {
+	case ltp.WokenByFence:
+		return append(lines, whisper("was admitted, and the fence before the write routed it again"))
 	case ltp.WokenBySignal:
 		by = "the replay engine"
 	case ltp.WokenByTurn:
@@ -92,7 +94,7 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	return append(lines, whisper("waited %s, woken by %s", lasted(waited), by))
 }
 
-// answered tells of a route response.
+// answered shows a route response.
 func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 	lines := []line{line{{string(r.Decision), decisionStyle(r.Decision)}}.then(plain, " %s", clean(string(r.Reason)))}
 	if brief {
@@ -105,37 +107,59 @@ func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 	return lines
 }
 
-// wrote tells how an execution ended, that followed the answer r.
+// wrote says how an execution ended, that followed the answer r.
 func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
-	message := clean(x.Message)
+	message := clean(x.Error)
 	for _, said := range []string{"not begun: ", "unavailable: ", "outcome unknown: "} {
 		message = strings.TrimPrefix(message, said) // we say that ourselves
 	}
-	switch {
-	case x.EndedAt.IsZero():
-		return l.then(plain, "under way since %s", p.when(x.ScheduledAt))
-	case x.Done() && x.Repeated:
-		return l.then(green, "EXECUTED").then(plain, ": an earlier attempt had written it")
-	case x.Done():
-		l = l.then(green, "EXECUTED").then(plain, " in %s", strings.ReplaceAll(lasted(x.CommittedAt.Sub(x.BegunAt)), " ", glue))
+	switch x.Result {
+	case "":
+		return l.then(plain, "under way since %s", p.when(x.TaskAt))
+	case ltp.ResultExecuted:
+		l = l.then(green, "EXECUTED")
+		took, ok := x.Wrote()
+		if !ok {
+			return l.then(plain, ": an earlier attempt had written it")
+		}
+		l = l.then(plain, " in %s", strings.ReplaceAll(lasted(took), " ", glue))
 		if x.slow() {
-			l = l.then(plain, ", at %s,", p.when(x.CommittedAt))
+			l = l.then(plain, ", at %s,", p.when(x.CommittedAt()))
 		}
 		l = l.then(plain, " under ")
 		if r != nil && x.Fence.Component == r.Component && x.Fence.State == r.State && x.Fence.Epoch == r.Epoch {
 			return l.then(plain, "epoch%s%d", glue, r.Epoch)
 		}
 		return p.held(l, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
-	case x.Error == Absent:
-		return l.then(red, "not written").then(plain, "%s", because("", message))
-	case x.Error == Rejected:
-		return l.then(red, "REJECTED").then(plain, "%s", because("", message))
-	case x.Error == Unavailable && x.BegunAt.IsZero():
+	case ltp.ResultRefused:
+		return l.then(red, "REFUSED").then(plain, "%s", because("", message))
+	case ltp.ResultNotBegun, ltp.ResultNotGiven:
 		return l.then(yellow, "no write begun").then(plain, "%s", because("", message))
-	case x.Error == Unavailable:
+	case ltp.ResultUnavailable:
 		return l.then(yellow, "nothing written").then(plain, "%s", because("", message))
-	case x.Error == Lost, x.Error == OutcomeUnknown:
-		return l.then(red, "outcome unknown").then(plain, "%s", because("", message))
+	case ltp.ResultWithdrawn:
+		l = l.then(yellow, "not written")
+		if x.Withdrawn == nil {
+			return l
+		}
+		return l.then(plain, ": it was withdrawn before, as %s", x.Withdrawn.State)
 	}
-	return l.then(red, "failed").then(plain, " with %s", because(clean(string(x.Error)), message))
+	return l.then(red, "outcome unknown").then(plain, "%s", because("", message))
+}
+
+// found says what one try to end an order found.
+func (p *printer) found(w Withdrawal) line {
+	l := say("to be %s", w.Asked.State)
+	switch w.Found {
+	case ltp.FoundUnwritten:
+		return p.held(l.then(plain, ": it cannot have been written under "), w.Fence.Component, w.Fence.State, w.Fence.Epoch)
+	case ltp.FoundTombstone:
+		return l.then(plain, ": the order database keeps that it will never be written")
+	case ltp.FoundOrder:
+		return l.then(plain, ": it was written already")
+	}
+	if w.Error != "" {
+		return l.then(plain, ": nobody can tell yet whether it was written: %s", clean(w.Error))
+	}
+	return l.then(plain, ": nobody can tell yet whether it was written")
 }

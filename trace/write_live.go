@@ -13,12 +13,12 @@ type Live struct {
 	day       time.Time
 }
 
-// NewLive shows what Follow tells of a component.
+// NewLive shows what Follow yields of a component.
 func NewLive(w io.Writer, component string, o Options) *Live {
 	return &Live{w: w, component: component, options: o}
 }
 
-// Write shows entries; of those that say the same, the first and the last, unless all
+// Write shows entries; of those with the same key, the first and the last, unless all
 // are to be shown.
 func (l *Live) Write(entries []Entry) error {
 	p := newPrinter(l.options)

@@ -35,7 +35,7 @@ func WriteOrder(w io.Writer, t OrderTrace, o Options) error {
 func (p *printer) orderTitle(t OrderTrace) {
 	o, state := t.Order, t.State()
 	p.title(line{{"Order " + o.ID, bold}}, line{{string(state), orderStyle(state)}})
-	facts := say("%s for %s, depends on %s", clean(amount(o)), clean(o.Customer), clean(strings.Join(o.Components(), ", ")))
+	facts := say("%s for %s, depends on %s", clean(amount(o)), clean(o.Customer), clean(strings.Join(o.Gate(t.Execution), ", ")))
 	if o.Risk != "" {
 		facts = facts.then(plain, ", %s risk", clean(string(o.Risk)))
 	}
@@ -74,16 +74,26 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 		lines := []line{p.wrote(nil, x, nil)}
 		began, fence := x.BegunAt, p.held(nil, x.Fence.Component, x.Fence.State, x.Fence.Epoch)
 		switch {
-		case began.IsZero():
+		case began.IsZero(), x.Running():
 		case x.Done():
-			lines = append(lines, whisper("begun %s, committed %s", p.when(began), p.when(x.CommittedAt)))
+			lines = append(lines, whisper("begun %s, committed %s", p.when(began), p.when(x.CommittedAt())))
 		default:
 			lines = append(lines, append(whisper("begun %s under ", p.when(began)), fence...))
 		}
 		if x.Worker != "" {
 			lines = append(lines, whisper("by %s", clean(x.Worker)))
 		}
-		rows = append(rows, []row{{at: x.ScheduledAt, kind: "execute", lines: lines}})
+		rows = append(rows, []row{{at: executionAt(t, x), kind: "execute", lines: lines}})
+	}
+	for _, w := range t.Withdrawals {
+		rows = append(rows, []row{{at: w.RecordedAt, kind: "withdraw", lines: []line{p.found(w)}}})
+	}
+	for _, l := range t.Lost {
+		text := say("a workflow task was lost (%s): what was done in it stands in no history", clean(l.Cause))
+		if l.Worker != "" {
+			text = append(text, whisper(" by %s", clean(l.Worker))...)
+		}
+		rows = append(rows, []row{{mark: "·", at: l.EndedAt, kind: "event", style: faint, lines: []line{text}}})
 	}
 	for _, n := range t.Notes {
 		rows = append(rows, []row{{mark: "·", at: n.At, kind: "event", style: faint, lines: []line{say("%s", strings.TrimSpace(clean(n.By)+" "+clean(n.Text)))}}})
@@ -99,8 +109,21 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 	return rows
 }
 
-// waiting tells what an order waits for.
+// waiting says what an order waits for.
 func (p *printer) waiting(t OrderTrace) line {
+	if t.Wait.Reason == ltp.ReasonAwaitsProof {
+		return say("is to end, and waits for proof that it was not written, for which %s must be fit", clean(t.Wait.Component))
+	}
 	last := t.Frames[len(t.Frames)-1]
-	return say("waits for %s, asked last at %s", clean(last.Response.Component), p.when(last.At))
+	return say("waits for %s, asked last at %s", clean(last.Response.Component), p.when(t.Frames[len(t.Frames)-2].At))
+}
+
+// executionAt is where an execution stands: not before the routing that it followed.
+func executionAt(t OrderTrace, x Execution) time.Time {
+	for _, f := range t.Frames {
+		if f.ID == x.RequestFrameID && f.At.After(x.TaskAt) {
+			return f.At
+		}
+	}
+	return x.TaskAt
 }

@@ -178,14 +178,14 @@ func (p *printer) entries(phase Phase) {
 		return
 	}
 	for _, e := range phase.Folded() {
-		if e.Alike > 0 {
+		if e.Folded > 0 {
 			like := "like the one before"
 			if e.Like > 0 {
 				like = fmt.Sprintf("like #%d", e.Like)
 			}
-			p.row(row{lines: []line{whisper("⋮ %s more %s, the last of them:", count(e.Alike), like)}})
+			p.row(row{lines: []line{whisper("⋮ %s more %s, the last of them:", count(e.Folded), like)}})
 		}
-		p.entry(e.Entry, e.Alike > 0)
+		p.entry(e.Entry, e.Folded > 0)
 	}
 }
 

@@ -21,7 +21,7 @@ func ExampleNewObserver() {
 			return err
 		}
 		defer probe.Close()
-		if err := worker.Know(ctx, c, "payments", ltp.DefaultPolicy()); err != nil {
+		if err := worker.EnsureOrientation(ctx, c, "payments", ltp.DefaultPolicy()); err != nil {
 			return err
 		}
 		settings := observer.DefaultSettings()

@@ -22,12 +22,12 @@ const (
 // WatchProbe observes with a probe under the settings. Listeners are told of every
 // sample before it is heartbeaten, and must return soon.
 func WatchProbe(p observer.Probe, s observer.Settings, listeners ...func(observer.Status)) activities.Watch {
-	return func(ctx context.Context, emit func(ltp.Observation), beat func(activities.Beat)) error {
+	return func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 		return observer.Watch(ctx, p, s, emit, func(now observer.Status) {
 			for _, listen := range listeners {
 				listen(now)
 			}
-			beat(activities.Beat{
+			heartbeat(ltp.Heartbeat{
 				At: now.At, Verdict: now.Verdict, LatencyMs: now.Sample.Latency.Milliseconds(),
 				Leader: now.Sample.Facts["leader"], Timeline: now.Sample.Facts["timeline"],
 			})

@@ -130,11 +130,11 @@ func (o *Observer) Start() error {
 // Stop hands over and returns.
 func (o *Observer) Stop() { o.worker.Stop() }
 
-// Know starts the Orientation workflow of a component unless it runs already, so
+// EnsureOrientation starts the Orientation workflow of a component unless it runs already, so
 // that orders may depend on the component. The state begins as UNKNOWN; epochs go
 // on from those of an earlier workflow that was ended, as far as Temporal still
 // remembers it.
-func Know(ctx context.Context, c client.Client, component string, policy ltp.Policy) error {
+func EnsureOrientation(ctx context.Context, c client.Client, component string, policy ltp.Policy) error {
 	if err := ltp.ValidComponent(component); err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func Know(ctx context.Context, c client.Client, component string, policy ltp.Pol
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            "orientation of " + component,
 		StaticDetails:            "Owns the state of " + component + ". The memo holds the orientation in force; each WorkflowPropertiesModified event is an orientation frame.",
-	}, ltp.OrientationWorkflow, workflows.OrientationInput{Component: component, Policy: policy, Epoch: epoch})
+	}, ltp.OrientationWorkflow, ltp.OrientationInput{Component: component, Policy: policy, Epoch: epoch})
 	if err != nil {
 		return fmt.Errorf("start the orientation of %s: %w", component, err)
 	}

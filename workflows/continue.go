@@ -8,9 +8,9 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// continueAsNew begins a new run with everything that this one knows. What was said
+// continueAsNew begins a new run with everything that this one knows. What came
 // meanwhile is applied first, so that nothing is lost: applying may take a while in
-// which more is said, and no handler may be left in the middle. What arrives after that
+// which more comes, and no handler may be left in the middle. What arrives after that
 // fails this workflow task, and the next one begins here with it.
 func (o *orientation) continueAsNew(ctx workflow.Context) error {
 	if o.observingEnd != nil {
@@ -26,7 +26,7 @@ func (o *orientation) continueAsNew(ctx workflow.Context) error {
 		}
 	}
 	next := o.in
-	next.Continued, next.Term, next.Steering, next.Words = &o.condition, o.term, o.steering, o.words
+	next.Continued, next.Term, next.Steering, next.Applied = &o.condition, o.term, o.steering, o.applied
 	return workflow.NewContinueAsNewError(ctx, Orientation, next)
 }
 
@@ -54,26 +54,26 @@ func (o *orientation) catchUp(ctx workflow.Context) (some bool, err error) {
 	}
 }
 
-// maxWords is how many words are remembered: more than Temporal has under way at once
+// maxApplied is how many Updates are remembered: more than Temporal has under way at once
 // for one workflow.
-const maxWords = 32
+const maxApplied = 32
 
-// handle has the words of operators under a name carried out, if they may be said. A
-// word that the run before carried out in the very workflow task in which it continued as
-// new is given to this run again, by Temporal itself: it is answered with what holds, and
-// not carried out twice.
-func handle[Word, Answer any](ctx workflow.Context, o *orientation, name string,
-	carryOut func(workflow.Context, Word) (Answer, error), may func(Word) error, now func() Answer) error {
+// handle carries out the Updates of operators under a name, if they may be. One that the
+// run before carried out in the very workflow task in which it continued as new is
+// delivered to this run again, by Temporal itself: it is answered with what holds, and not
+// carried out twice.
+func handle[Update, Answer any](ctx workflow.Context, o *orientation, name string,
+	carryOut func(workflow.Context, Update) (Answer, error), may func(Update) error, now func() Answer) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, name,
-		func(ctx workflow.Context, w Word) (Answer, error) {
+		func(ctx workflow.Context, w Update) (Answer, error) {
 			if o.repeated(ctx) {
 				return now(), nil
 			}
-			o.words = append(o.words, workflow.GetCurrentUpdateInfo(ctx).ID)
-			o.words = o.words[max(0, len(o.words)-maxWords):]
+			o.applied = append(o.applied, workflow.GetCurrentUpdateInfo(ctx).ID)
+			o.applied = o.applied[max(0, len(o.applied)-maxApplied):]
 			return carryOut(ctx, w)
 		},
-		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, w Word) error {
+		workflow.UpdateHandlerOptions{Validator: func(ctx workflow.Context, w Update) error {
 			if o.repeated(ctx) {
 				return nil
 			}
@@ -81,7 +81,7 @@ func handle[Word, Answer any](ctx workflow.Context, o *orientation, name string,
 		}})
 }
 
-// repeated reports whether an earlier run has carried out the word.
+// repeated reports whether an earlier run has carried out the Update.
 func (o *orientation) repeated(ctx workflow.Context) bool {
-	return slices.Contains(o.in.Words, workflow.GetCurrentUpdateInfo(ctx).ID)
+	return slices.Contains(o.in.Applied, workflow.GetCurrentUpdateInfo(ctx).ID)
 }

@@ -25,33 +25,17 @@ const (
 	firstObservePause, maxObservePause = time.Second, 30 * time.Second
 )
 
-// OrientationInput begins, or continues, a component's orientation.
-type OrientationInput struct {
-	Component string     `json:"component"`
-	Policy    ltp.Policy `json:"policy"`
-	// Epoch is the last epoch of an earlier workflow of this component, so that
-	// epochs keep growing; 0 when there was none.
-	Epoch int64 `json:"epoch,omitempty"`
-	// Continued is what the previous run knew, Term the last term that it gave to an
-	// observer, Steering an operator's, and Words the ids of the latest words of operators
-	// that were carried out. Only continue-as-new sets them.
-	Continued *ltp.Condition `json:"continued,omitempty"`
-	Term      int64          `json:"term,omitempty"`
-	Steering  ltp.Steering   `json:"steering,omitzero"`
-	Words     []string       `json:"words,omitempty"`
-}
-
 // Orientation owns the state of one component for as long as the component exists.
 // It keeps exactly one Observe activity running, applies the state machine to what
 // observers and operators say, publishes every new orientation in its memo, and
 // starts a Replay whenever the component becomes fit for orders that wait.
 //
 // It ends only when it is cancelled or terminated.
-func Orientation(ctx workflow.Context, in OrientationInput) error {
+func Orientation(ctx workflow.Context, in ltp.OrientationInput) error {
 	run := &orientation{
 		in:           in,
 		steering:     in.Steering,
-		words:        in.Words,
+		applied:      in.Applied,
 		log:          workflow.GetLogger(ctx),
 		observations: workflow.GetSignalChannel(ctx, ltp.ObservationSignal),
 		drained:      workflow.GetSignalChannel(ctx, ltp.DrainedSignal),
@@ -64,10 +48,10 @@ func Orientation(ctx workflow.Context, in OrientationInput) error {
 
 // orientation is one run of the Orientation workflow.
 type orientation struct {
-	in        OrientationInput
+	in        ltp.OrientationInput
 	condition ltp.Condition
 	steering  ltp.Steering
-	words     []string // see OrientationInput
+	applied   []string // see ltp.OrientationInput
 	log       log.Logger
 
 	observations, drained workflow.ReceiveChannel
@@ -96,8 +80,7 @@ func (o *orientation) setUp(ctx workflow.Context) error {
 	if o.in.Continued != nil {
 		o.condition = *o.in.Continued
 	} else {
-		o.condition = ltp.NewCondition(o.in.Component, workflow.Now(ctx))
-		o.condition.Orientation.Epoch += o.in.Epoch
+		o.condition = ltp.NewCondition(o.in.Component, o.in.Epoch, workflow.Now(ctx))
 		if err := o.publish(ctx); err != nil {
 			return err
 		}
@@ -251,7 +234,7 @@ func (o *orientation) apply(ctx workflow.Context, in ltp.Input) (ltp.Orientation
 		"epoch", now.Epoch, "reason", now.Reason)
 	// What the drain of this very recovery brought about, its Replay follows up.
 	if now.State.Fit() && now.Epoch > before.Epoch && in.Drained == 0 {
-		return now, o.replay(ctx, now)
+		return now, o.startReplay(ctx, now)
 	}
 	return now, nil
 }
@@ -261,8 +244,9 @@ func (o *orientation) publish(ctx workflow.Context) error {
 	return workflow.UpsertMemo(ctx, map[string]any{ltp.OrientationMemo: o.condition.Orientation})
 }
 
-func (o *orientation) replay(ctx workflow.Context, now ltp.Orientation) error {
-	ctx = workflow.WithChildOptions(disconnected(ctx), workflow.ChildWorkflowOptions{
+func (o *orientation) startReplay(ctx workflow.Context, now ltp.Orientation) error {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:               ltp.ReplayWorkflowID(now.Component, now.Epoch),
 		ParentClosePolicy:        enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		WorkflowTaskTimeout:      10 * time.Second,
@@ -270,7 +254,7 @@ func (o *orientation) replay(ctx workflow.Context, now ltp.Orientation) error {
 		WorkflowExecutionTimeout: 0,
 		StaticSummary:            fmt.Sprintf("replay of what %s deferred before epoch %d", now.Component, now.Epoch),
 	})
-	child := workflow.ExecuteChildWorkflow(ctx, ltp.ReplayWorkflow, ReplayInput{
+	child := workflow.ExecuteChildWorkflow(ctx, ltp.ReplayWorkflow, ltp.ReplayInput{
 		Component: now.Component, Epoch: now.Epoch, Drain: now.State == ltp.Recovering,
 	})
 	// Only that it has started matters here: it lives its own life.
@@ -299,7 +283,7 @@ func (o *orientation) observe(ctx workflow.Context) {
 	var a *activities.Observer
 	o.scheduledAt = workflow.Now(ctx)
 	o.term++
-	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, activities.ObserveInput{Component: o.in.Component, Term: o.term})
+	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, ltp.ObserveInput{Component: o.in.Component, Term: o.term})
 }
 
 // observerEnded makes room for the next observer. The state stands, unless nobody has
@@ -307,7 +291,7 @@ func (o *orientation) observe(ctx workflow.Context) {
 // worker was up either.
 func (o *orientation) observerEnded(ctx workflow.Context, f workflow.Future) error {
 	o.observing = nil
-	var handover activities.Handover
+	var handover ltp.Handover
 	err := f.Get(ctx, &handover)
 	var timeout *temporal.TimeoutError
 	switch {
@@ -321,14 +305,14 @@ func (o *orientation) observerEnded(ctx workflow.Context, f workflow.Future) err
 	case errors.As(err, &timeout):
 		o.failures = 0
 		o.log.Warn("observer lost, another is asked to take over", "component", o.in.Component, "error", err)
-		var beat activities.Beat
+		var last ltp.Heartbeat
 		if timeout.HasLastHeartbeatDetails() {
-			_ = timeout.LastHeartbeatDetails(&beat)
+			_ = timeout.LastHeartbeatDetails(&last)
 		}
-		return o.lastSeen(ctx, beat.At)
+		return o.lastSeen(ctx, last.At)
 	}
 	o.log.Error("observing failed, trying again", "component", o.in.Component, "error", err)
-	o.again = workflow.NewTimer(ctx, grown(firstObservePause, maxObservePause, o.failures))
+	o.again = workflow.NewTimer(ctx, ltp.Doubled(firstObservePause, maxObservePause, o.failures))
 	if o.failures++; o.failures > 1 {
 		return o.lose(ctx, "Observing fails: "+err.Error())
 	}

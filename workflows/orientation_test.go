@@ -15,7 +15,6 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
-	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/workflows"
 )
 
@@ -25,8 +24,8 @@ type orientationTest struct {
 	t         *testing.T
 	published []ltp.Orientation
 	steered   []ltp.Steering
-	replays   []workflows.ReplayInput
-	input     workflows.OrientationInput
+	replays   []ltp.ReplayInput
+	input     ltp.OrientationInput
 }
 
 func newOrientationTest(t *testing.T) *orientationTest {
@@ -35,12 +34,12 @@ func newOrientationTest(t *testing.T) *orientationTest {
 
 func orientationTestOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *orientationTest {
 	e := &orientationTest{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
-	e.input = workflows.OrientationInput{Component: ltp.DefaultComponent, Policy: ltp.DefaultPolicy()}
+	e.input = ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: ltp.DefaultPolicy()}
 	e.SetTestTimeout(time.Minute)
 	e.RegisterActivity(&activities.Observer{})
-	e.RegisterWorkflowWithOptions(func(_ workflow.Context, in workflows.ReplayInput) (replay.ReleaseReport, error) {
+	e.RegisterWorkflowWithOptions(func(_ workflow.Context, in ltp.ReplayInput) (ltp.ReleaseReport, error) {
 		e.replays = append(e.replays, in)
-		return replay.ReleaseReport{}, nil
+		return ltp.ReleaseReport{}, nil
 	}, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
 	e.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
 		memo := args.Get(0).(map[string]any)
@@ -55,13 +54,13 @@ func orientationTestOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *orient
 
 // observedBy says how the Observe activities end, one after the other; the last one
 // stays.
-func (e *orientationTest) observedBy(ends ...func() (activities.Handover, error)) {
+func (e *orientationTest) observedBy(ends ...func() (ltp.Handover, error)) {
 	var a *activities.Observer
 	for _, end := range ends {
 		e.OnActivity(a.Observe, mock.Anything, mock.Anything).Return(
-			func(context.Context, activities.ObserveInput) (activities.Handover, error) { return end() }).Once()
+			func(context.Context, ltp.ObserveInput) (ltp.Handover, error) { return end() }).Once()
 	}
-	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(activities.Handover{}, nil)
+	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(ltp.Handover{}, nil)
 }
 
 func (e *orientationTest) sees(after time.Duration, v ltp.Verdict, reason string) {
@@ -100,7 +99,7 @@ func TestTheFlickerAsOrientationSeesIt(t *testing.T) {
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, e.play(3*time.Minute))
 	assert.Equal(t, "DB Write Latency > 5000ms", e.published[3].Reason)
 	assert.Equal(t, 52*time.Second, e.published[4].Since.Sub(e.published[3].Since), "unfit until the dwell has passed")
-	assert.Equal(t, []workflows.ReplayInput{
+	assert.Equal(t, []ltp.ReplayInput{
 		{Component: ltp.DefaultComponent, Epoch: 2, Drain: true}, {Component: ltp.DefaultComponent, Epoch: 5, Drain: true},
 	}, e.replays)
 }
@@ -116,11 +115,11 @@ func TestNobodySaysStableOfAComponentThatNobodyObserves(t *testing.T) {
 func TestRestartedObserverIsNoIncident(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy(
-		func() (activities.Handover, error) {
-			return activities.Handover{Why: "its worker stopped", At: e.Now()}, nil
+		func() (ltp.Handover, error) {
+			return ltp.Handover{Why: "its worker stopped", At: e.Now()}, nil
 		},
-		func() (activities.Handover, error) {
-			return activities.Handover{}, temporal.NewHeartbeatTimeoutError(activities.Beat{At: e.Now()})
+		func() (ltp.Handover, error) {
+			return ltp.Handover{}, temporal.NewHeartbeatTimeoutError(ltp.Heartbeat{At: e.Now()})
 		},
 	)
 	e.sees(time.Second, ltp.Healthy, "normal")
@@ -133,12 +132,12 @@ func TestLostObserverIsUnknownAndItsReturnIsARecovery(t *testing.T) {
 	first := true
 	var a *activities.Observer
 	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Minute).Return(
-		func(context.Context, activities.ObserveInput) (activities.Handover, error) {
+		func(context.Context, ltp.ObserveInput) (ltp.Handover, error) {
 			if first {
 				first = false
-				return activities.Handover{}, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+				return ltp.Handover{}, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 			}
-			return activities.Handover{At: e.Now()}, nil
+			return ltp.Handover{At: e.Now()}, nil
 		})
 	e.sees(time.Second, ltp.Healthy, "normal")
 	e.drained(2*time.Second, 2)
@@ -150,10 +149,10 @@ func TestObserverThatWasSilentForLongLeavesNothingKnown(t *testing.T) {
 	e := newOrientationTest(t)
 	var a *activities.Observer
 	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Hour).Return(
-		func(context.Context, activities.ObserveInput) (activities.Handover, error) {
-			return activities.Handover{}, temporal.NewHeartbeatTimeoutError(activities.Beat{At: e.Now().Add(-30 * time.Minute)})
+		func(context.Context, ltp.ObserveInput) (ltp.Handover, error) {
+			return ltp.Handover{}, temporal.NewHeartbeatTimeoutError(ltp.Heartbeat{At: e.Now().Add(-30 * time.Minute)})
 		}).Once()
-	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(activities.Handover{}, nil)
+	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(ltp.Handover{}, nil)
 	e.sees(time.Second, ltp.Healthy, "normal")
 	e.drained(2*time.Second, 2)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown}, e.play(2*time.Hour))
@@ -163,10 +162,10 @@ func TestHandoverThatWasReadLongAfterLeavesNothingKnown(t *testing.T) {
 	e := newOrientationTest(t)
 	var a *activities.Observer
 	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Hour).Return(
-		func(context.Context, activities.ObserveInput) (activities.Handover, error) {
-			return activities.Handover{Why: "everything was stopped", At: e.Now().Add(-30 * time.Minute)}, nil
+		func(context.Context, ltp.ObserveInput) (ltp.Handover, error) {
+			return ltp.Handover{Why: "everything was stopped", At: e.Now().Add(-30 * time.Minute)}, nil
 		}).Once()
-	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(activities.Handover{}, nil)
+	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(1000*time.Hour).Return(ltp.Handover{}, nil)
 	e.sees(time.Second, ltp.Healthy, "normal")
 	e.drained(2*time.Second, 2)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown}, e.play(2*time.Hour))
@@ -215,7 +214,7 @@ func TestDegradedAndBackReleasesWhatWaited(t *testing.T) {
 	e.sees(20*time.Second, ltp.Healthy, "normal")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Degraded, ltp.Stable}, e.play(time.Minute))
 	require.Len(t, e.replays, 3)
-	assert.Equal(t, workflows.ReplayInput{Component: ltp.DefaultComponent, Epoch: 5}, e.replays[2], "high-risk orders waited")
+	assert.Equal(t, ltp.ReplayInput{Component: ltp.DefaultComponent, Epoch: 5}, e.replays[2], "high-risk orders waited")
 }
 
 func TestNonsenseIsIgnored(t *testing.T) {
@@ -241,8 +240,8 @@ func TestEpochsGoOnAfterAnEarlierWorkflow(t *testing.T) {
 
 func TestOrientationFailsLoudlyWhenObservingCannotWork(t *testing.T) {
 	e := newOrientationTest(t)
-	broken := func() (activities.Handover, error) {
-		return activities.Handover{}, temporal.NewNonRetryableApplicationError("no such table", "Probe", nil)
+	broken := func() (ltp.Handover, error) {
+		return ltp.Handover{}, temporal.NewNonRetryableApplicationError("no such table", "Probe", nil)
 	}
 	e.observedBy(broken, broken, broken)
 	e.sees(500*time.Millisecond, ltp.Healthy, "normal")

@@ -11,24 +11,15 @@ import (
 	"github.com/ltp-node/ltp/replay"
 )
 
-// ReplayInput names the recovery whose backlog is replayed.
-type ReplayInput struct {
-	Component string `json:"component"`
-	Epoch     int64  `json:"epoch"`
-	// Drain says that the component is RECOVERING and becomes STABLE when the
-	// backlog is drained. Without it, the component is fit already.
-	Drain bool `json:"drain,omitempty"`
-}
-
 // Replay releases the orders that a component deferred before an epoch. It reports
 // the backlog drained, and then sweeps on under the epoch that follows, because the
 // visibility store shows some orders late. It ends when there is nothing left to
 // release, or when the orientation moves on.
-func Replay(ctx workflow.Context, in ReplayInput) (replay.ReleaseReport, error) {
-	var total replay.ReleaseReport
+func Replay(ctx workflow.Context, in ltp.ReplayInput) (ltp.ReleaseReport, error) {
+	var total ltp.ReleaseReport
 	epoch := in.Epoch
 	if in.Drain {
-		report, err := releaseOrders(ctx, replay.ReleaseInput{Component: in.Component, Epoch: epoch})
+		report, err := releaseOrders(ctx, ltp.ReleaseInput{Component: in.Component, Epoch: epoch})
 		if total.Add(report); err != nil || report.MovedOn {
 			return total, err
 		}
@@ -38,12 +29,12 @@ func Replay(ctx workflow.Context, in ReplayInput) (replay.ReleaseReport, error) 
 		}
 		epoch++
 	}
-	report, err := releaseOrders(ctx, replay.ReleaseInput{Component: in.Component, Epoch: epoch, Settle: true})
+	report, err := releaseOrders(ctx, ltp.ReleaseInput{Component: in.Component, Epoch: epoch, Settle: true})
 	total.Add(report)
 	return total, err
 }
 
-func releaseOrders(ctx workflow.Context, in replay.ReleaseInput) (report replay.ReleaseReport, err error) {
+func releaseOrders(ctx workflow.Context, in ltp.ReleaseInput) (report ltp.ReleaseReport, err error) {
 	summary := fmt.Sprintf("release the orders deferred by %s before epoch %d", in.Component, in.Epoch)
 	if in.Settle {
 		summary = fmt.Sprintf("look for orders of %s that showed up late", in.Component)

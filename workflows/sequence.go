@@ -9,165 +9,165 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
-	"github.com/ltp-node/ltp/sequence"
 )
 
 // Bounds of leading a sequence.
 const (
 	// watchTurn is for how long the end of an order that has just been given its turn is
-	// waited for: an order that may act has ended by then, and need not say so. Until
-	// watchMargin before that it relies on it.
+	// awaited: an order that may act has ended by then, and need not signal it. Until
+	// watchMargin before that the order relies on it.
 	watchTurn, watchMargin = 500 * time.Millisecond, 100 * time.Millisecond
-	// watchDone is for how long the end of an order that says that it ends is waited for.
+	// watchDone is for how long the end of an order that gives its turn back is awaited.
 	watchDone = 3 * time.Second
-	// A head that says nothing is looked at after firstLook, and then after twice as long
-	// each time: it may have been terminated.
-	firstLook, lastLook = 30 * time.Second, 15 * time.Minute
+	// A head that is silent is polled after firstPoll, and then after twice as long each
+	// time: it may have been terminated.
+	firstPoll, lastPoll = 30 * time.Second, 15 * time.Minute
 	// Temporal did not answer; it is asked again soon.
 	firstRetry, lastRetry = time.Second, time.Minute
 	// forcedRest is how long the sequence stands still behind an order that was ended by
 	// force: a write of it may be under way until then.
-	forcedRest = executeTimeout
+	forcedRest = 20 * time.Second
 )
 
-// Sequence keeps the orders of one ordering key in line. It gives its turn to one after
-// the other, in the order in which they joined, each when Temporal says that the one
-// before has ended; what orders say of their end only makes it look. It ends when nobody
-// stands in line, and is begun again by the next order that joins.
+// Sequence keeps the orders of one ordering key in line: a FIFO queue for each key. It
+// gives its turn to one after the other, in the order in which they joined, each when
+// Temporal says that the one before has ended; what orders signal of their end only makes
+// it look. It ends when nobody stands in line, and is begun again by the next order that
+// joins.
 //
 // Cancelling it has no effect: who waits could then never act.
-func Sequence(ctx workflow.Context, in sequence.Input) error {
-	s := &lineup{
-		Input:  in,
-		joins:  workflow.GetSignalChannel(ctx, ltp.JoinSignal),
-		dones:  workflow.GetSignalChannel(ctx, ltp.DoneSignal),
-		log:    workflow.GetLogger(ctx),
-		stands: map[string]struct{}{},
+func Sequence(ctx workflow.Context, in ltp.SequenceInput) error {
+	q := &queue{
+		SequenceInput: in,
+		joins:         workflow.GetSignalChannel(ctx, ltp.JoinSignal),
+		dones:         workflow.GetSignalChannel(ctx, ltp.DoneSignal),
+		log:           workflow.GetLogger(ctx),
+		members:       map[string]struct{}{},
 	}
 	for _, id := range in.Orders {
-		s.stands[id] = struct{}{}
+		q.members[id] = struct{}{}
 	}
-	return s.run(disconnected(ctx))
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	return q.run(ctx)
 }
 
-// lineup is one run of the Sequence workflow. Orders, Told and Said of its input are
-// kept up to date.
-type lineup struct {
-	sequence.Input
+// queue is one run of the Sequence workflow. Its input is kept up to date.
+type queue struct {
+	ltp.SequenceInput
 	joins, dones workflow.ReceiveChannel
 	log          log.Logger
 
-	stands map[string]struct{} // who stands in line
-	leaves bool                // the head says that it ends
-	lookAt time.Time           // when to look at the head if it says nothing
-	looks  int                 // how often that was in vain
-	misses int                 // how often in a row Temporal did not answer
-	timer  timer
+	members  map[string]struct{} // who stands in line
+	released bool                // the head has given its turn back
+	pollAt   time.Time           // when to look at the head if it is silent
+	polls    int                 // how often that was in vain
+	failures int                 // how often in a row Temporal did not answer
+	alarm    alarm
 }
 
-func (s *lineup) run(ctx workflow.Context) error {
+func (q *queue) run(ctx workflow.Context) error {
 	for {
-		s.listen()
+		q.receive()
 		switch {
-		case len(s.Orders) == 0: // nothing is unread; what comes now fails this very task
+		case len(q.Orders) == 0: // nothing is unread; what comes now fails this very task
 			return nil
 		case workflow.GetInfo(ctx).GetContinueAsNewSuggested():
-			return workflow.NewContinueAsNewError(ctx, Sequence, s.Input)
+			return workflow.NewContinueAsNewError(ctx, Sequence, q.SequenceInput)
 		}
-		if err := s.say(ctx); err != nil {
+		if err := q.updateMemo(ctx); err != nil {
 			return err
 		}
-		if s.due(ctx) {
-			s.lead(ctx)
+		if q.due(ctx) {
+			q.lead(ctx)
 		} else {
-			s.wait(ctx)
+			q.wait(ctx)
 		}
 	}
 }
 
-// listen takes in all that has been said.
-func (s *lineup) listen() {
+// receive takes in all signals that have come.
+func (q *queue) receive() {
 	for {
 		var id string
-		if !s.joins.ReceiveAsync(&id) {
+		if !q.joins.ReceiveAsync(&id) {
 			break
 		}
-		if _, known := s.stands[id]; known || ltp.ValidID(id) != nil {
+		if _, known := q.members[id]; known || ltp.ValidID(id) != nil {
 			continue
 		}
-		s.stands[id] = struct{}{}
-		s.Orders = append(s.Orders, id)
+		q.members[id] = struct{}{}
+		q.Orders = append(q.Orders, id)
 	}
 	for {
 		var id string
-		if !s.dones.ReceiveAsync(&id) {
+		if !q.dones.ReceiveAsync(&id) {
 			return
 		}
-		if len(s.Orders) > 0 && s.Told && id == s.Orders[0] {
-			s.leaves = true
+		if len(q.Orders) > 0 && q.HeadHasTurn && id == q.Orders[0] {
+			q.released = true
 		}
 	}
 }
 
-// say keeps the memo roughly true, for the door.
-func (s *lineup) say(ctx workflow.Context) error {
-	if d := len(s.Orders) - s.Said; d < ltp.SequenceStep && d > -ltp.SequenceStep {
+// updateMemo keeps the memo roughly true, for the door.
+func (q *queue) updateMemo(ctx workflow.Context) error {
+	if d := len(q.Orders) - q.MemoWaiting; d < ltp.SequenceStep && d > -ltp.SequenceStep {
 		return nil
 	}
-	s.Said = len(s.Orders)
-	return workflow.UpsertMemo(ctx, map[string]any{ltp.SequenceMemo: ltp.Sequence{Waiting: s.Said}})
+	q.MemoWaiting = len(q.Orders)
+	return workflow.UpsertMemo(ctx, map[string]any{ltp.SequenceMemo: ltp.Sequence{Waiting: q.MemoWaiting}})
 }
 
-// due reports whether the head is to be told, or looked at, now.
-func (s *lineup) due(ctx workflow.Context) bool {
-	if s.misses == 0 && (!s.Told || s.leaves) {
+// due reports whether the head is to be given its turn, or polled, now.
+func (q *queue) due(ctx workflow.Context) bool {
+	if q.failures == 0 && (!q.HeadHasTurn || q.released) {
 		return true
 	}
-	return !workflow.Now(ctx).Before(s.lookAt)
+	return !workflow.Now(ctx).Before(q.pollAt)
 }
 
-// lead tells the head that its turn has come, or looks whether it has ended.
-func (s *lineup) lead(ctx workflow.Context) {
+// lead gives the head its turn, or looks whether it has ended.
+func (q *queue) lead(ctx workflow.Context) {
 	now := workflow.Now(ctx)
-	in := activities.LeadInput{OrderID: s.Orders[0]}
+	in := ltp.LeadInput{OrderID: q.Orders[0]}
 	switch {
-	case !s.Told:
+	case !q.HeadHasTurn:
 		in.Turn, in.Watch = &ltp.Turn{Watched: now.Add(watchTurn - watchMargin)}, watchTurn
-	case s.leaves:
+	case q.released:
 		in.Watch = watchDone
 	}
-	end, err := s.askTemporal(ctx, in)
+	end, err := q.askTemporal(ctx, in)
 	now = workflow.Now(ctx)
 	if err != nil {
-		s.log.Warn("the head of the sequence cannot be reached", "key", s.Key, "order", in.OrderID, "error", err)
-		s.lookAt = now.Add(grown(firstRetry, lastRetry, s.misses))
-		s.misses++
+		q.log.Warn("the head of the sequence cannot be reached", "key", q.Key, "order", in.OrderID, "error", err)
+		q.pollAt = now.Add(ltp.Doubled(firstRetry, lastRetry, q.failures))
+		q.failures++
 		return
 	}
-	s.misses, s.leaves = 0, false
+	q.failures, q.released = 0, false
 	rest := end.Forced.Add(forcedRest)
 	switch {
 	case !end.Ended:
 		if in.Turn != nil || in.Watch > 0 {
-			s.looks = 0
+			q.polls = 0
 		}
-		s.Told, s.lookAt = true, now.Add(grown(firstLook, lastLook, s.looks))
-		s.looks++
+		q.HeadHasTurn, q.pollAt = true, now.Add(ltp.Doubled(firstPoll, lastPoll, q.polls))
+		q.polls++
 	case !end.Forced.IsZero() && rest.After(now):
-		s.Told, s.lookAt = true, rest
+		q.HeadHasTurn, q.pollAt = true, rest
 	default:
-		s.next()
+		q.next()
 	}
 }
 
 // next has the others move up.
-func (s *lineup) next() {
-	delete(s.stands, s.Orders[0])
-	s.Orders[0] = ""
-	s.Orders, s.Told, s.looks = s.Orders[1:], false, 0
+func (q *queue) next() {
+	delete(q.members, q.Orders[0])
+	q.Orders[0] = ""
+	q.Orders, q.HeadHasTurn, q.polls = q.Orders[1:], false, 0
 }
 
-func (s *lineup) askTemporal(ctx workflow.Context, in activities.LeadInput) (end sequence.End, err error) {
+func (q *queue) askTemporal(ctx workflow.Context, in ltp.LeadInput) (end ltp.SequenceEnd, err error) {
 	summary := "turn of order " + in.OrderID
 	if in.Turn == nil {
 		summary = "has order " + in.OrderID + " ended?"
@@ -181,25 +181,25 @@ func (s *lineup) askTemporal(ctx workflow.Context, in activities.LeadInput) (end
 	return end, err
 }
 
-// wait returns when something is said, or when it is time to look at the head. A timer
-// that rings too early is left to ring: to stop it would be an event, too.
-func (s *lineup) wait(ctx workflow.Context) {
-	if s.timer.rings != nil && s.timer.at.After(s.lookAt) {
-		s.timer.stop()
-		s.timer = timer{}
+// wait returns when a signal comes, or when it is time to poll the head. A timer that
+// fires too early is left to fire: to stop it would be an event, too.
+func (q *queue) wait(ctx workflow.Context) {
+	if q.alarm.fires != nil && q.alarm.at.After(q.pollAt) {
+		q.alarm.cancel()
+		q.alarm = alarm{}
 	}
-	if s.timer.rings == nil {
-		d := max(s.lookAt.Sub(workflow.Now(ctx)), time.Millisecond)
-		timing, stop := workflow.WithCancel(ctx)
-		s.timer = timer{
-			rings: workflow.NewTimerWithOptions(timing, d, workflow.TimerOptions{Summary: "until order " + s.Orders[0] + " is looked at"}),
-			at:    s.lookAt, stop: stop,
+	if q.alarm.fires == nil {
+		d := max(q.pollAt.Sub(workflow.Now(ctx)), time.Millisecond)
+		timing, cancel := workflow.WithCancel(ctx)
+		q.alarm = alarm{
+			fires: workflow.NewTimerWithOptions(timing, d, workflow.TimerOptions{Summary: "until order " + q.Orders[0] + " is looked at"}),
+			at:    q.pollAt, cancel: cancel,
 		}
 	}
 	selector := workflow.NewSelector(ctx)
-	heard := func(workflow.ReceiveChannel, bool) { s.listen() }
-	selector.AddReceive(s.joins, heard)
-	selector.AddReceive(s.dones, heard)
-	selector.AddFuture(s.timer.rings, func(workflow.Future) { s.timer = timer{} })
+	received := func(workflow.ReceiveChannel, bool) { q.receive() }
+	selector.AddReceive(q.joins, received)
+	selector.AddReceive(q.dones, received)
+	selector.AddFuture(q.alarm.fires, func(workflow.Future) { q.alarm = alarm{} })
 	selector.Select(ctx)
 }

@@ -19,7 +19,6 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
-	"github.com/ltp-node/ltp/sequence"
 	"github.com/ltp-node/ltp/workflows"
 )
 
@@ -32,11 +31,11 @@ type fakeOrder struct {
 	forced time.Time
 }
 
-func (o *fakeOrder) end(now time.Time) sequence.End {
+func (o *fakeOrder) end(now time.Time) ltp.SequenceEnd {
 	if !o.ends.IsZero() && !now.Before(o.ends) {
-		return sequence.End{Ended: true, Forced: o.forced}
+		return ltp.SequenceEnd{Ended: true, Forced: o.forced}
 	}
-	return sequence.End{}
+	return ltp.SequenceEnd{}
 }
 
 // sequenceTest runs sequences against orders that exist in this test only.
@@ -68,14 +67,14 @@ func newSequenceTest() *sequenceTest {
 }
 
 // lead is sequence.Lead on the orders of the test.
-func (e *sequenceTest) lead(_ context.Context, in activities.LeadInput) (sequence.End, error) {
+func (e *sequenceTest) lead(_ context.Context, in ltp.LeadInput) (ltp.SequenceEnd, error) {
 	e.looked++
 	if e.down() {
-		return sequence.End{}, errors.New("temporal does not answer")
+		return ltp.SequenceEnd{}, errors.New("temporal does not answer")
 	}
 	o, ok := e.orders[in.OrderID]
 	if !ok {
-		return sequence.End{Ended: true}, nil
+		return ltp.SequenceEnd{Ended: true}, nil
 	}
 	if in.Turn != nil && !o.end(e.Now()).Ended {
 		for id, other := range e.orders {
@@ -114,7 +113,7 @@ func (e *sequenceTest) join(after time.Duration, id string, o fakeOrder) {
 }
 
 func (e *sequenceTest) run(t require.TestingT) {
-	e.ExecuteWorkflow(ltp.SequenceWorkflow, sequence.Input{Key: "c-17"})
+	e.ExecuteWorkflow(ltp.SequenceWorkflow, ltp.SequenceInput{Key: "c-17"})
 	require.True(t, e.IsWorkflowCompleted())
 	require.NoError(t, e.GetWorkflowError())
 	assert.Empty(t, e.broken)
@@ -129,7 +128,7 @@ func TestEachHasItsTurnWhenTheOneBeforeHasEnded(t *testing.T) {
 	began := e.Now()
 	e.run(t)
 	assert.Equal(t, []string{"A1", "A2", "A3", "A4"}, e.acted)
-	assert.Less(t, e.Now().Sub(began), time.Hour+time.Minute, "what an order says is heard at once")
+	assert.Less(t, e.Now().Sub(began), time.Hour+time.Minute, "an order that signals its end is not polled")
 	for id, o := range e.orders {
 		assert.Equal(t, 1, o.turns, id)
 	}
@@ -240,7 +239,7 @@ func TestWhatIsNoOrderDoesNotStandInLine(t *testing.T) {
 func TestLongSequenceFitsWhatTemporalKeeps(t *testing.T) {
 	e := newSequenceTest()
 	e.orders["A1"] = &fakeOrder{takes: -1}
-	in := sequence.Input{Key: "c-17", Orders: []string{"A1"}}
+	in := ltp.SequenceInput{Key: "c-17", Orders: []string{"A1"}}
 	id := func(i int) string { return fmt.Sprintf("%0*d", ltp.MaxIDLength, i) }
 	for i := range ltp.MaxSequence {
 		in.Orders = append(in.Orders, id(i))
@@ -266,10 +265,10 @@ func TestLongSequenceFitsWhatTemporalKeeps(t *testing.T) {
 	assert.Equal(t, []string{"A1"}, e.acted)
 }
 
-func TestDoorHearsHowLongASequenceIs(t *testing.T) {
+func TestMemoShowsTheDoorHowLongASequenceIs(t *testing.T) {
 	e := newSequenceTest()
 	e.orders["A1"] = &fakeOrder{takes: time.Hour, says: true}
-	in := sequence.Input{Key: "c-17", Orders: []string{"A1"}}
+	in := ltp.SequenceInput{Key: "c-17", Orders: []string{"A1"}}
 	for i := range 600 {
 		id := fmt.Sprintf("B%d", i)
 		e.orders[id], in.Orders = &fakeOrder{}, append(in.Orders, id)
@@ -289,7 +288,7 @@ func TestDoorHearsHowLongASequenceIs(t *testing.T) {
 }
 
 // continued is what the next run is given.
-func (e *sequenceTest) continued(t require.TestingT) (next sequence.Input) {
+func (e *sequenceTest) continued(t require.TestingT) (next ltp.SequenceInput) {
 	require.True(t, e.IsWorkflowCompleted())
 	var again *workflow.ContinueAsNewError
 	require.ErrorAs(t, e.GetWorkflowError(), &again)
@@ -299,12 +298,12 @@ func (e *sequenceTest) continued(t require.TestingT) (next sequence.Input) {
 }
 
 // TestOrdersNeverOvertakeEachOther: whatever order joins, ends, is cancelled or
-// terminated, is told or untold, and however often the sequence begins a new run or loses
+// terminated, signals that or not, and however often the sequence begins a new run or loses
 // sight of Temporal meanwhile.
 func TestOrdersNeverOvertakeEachOther(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := newSequenceTest()
-		in := sequence.Input{Key: "c-17"}
+		in := ltp.SequenceInput{Key: "c-17"}
 		var joined []string
 		for n := 0; ; n++ {
 			e.arrange(t, n, &joined)
@@ -357,7 +356,7 @@ func (e *sequenceTest) arrange(t *rapid.T, n int, joined *[]string) {
 			takes: rapid.SampledFrom([]time.Duration{0, 20 * time.Millisecond, 499 * time.Millisecond, 501 * time.Millisecond, time.Minute, 3 * time.Hour}).Draw(t, "takes"),
 			says:  rapid.Bool().Draw(t, "says"),
 		})
-		if o := e.orders[id]; id != "A0" && rapid.IntRange(0, 3).Draw(t, "fate") == 0 {
+		if o := e.orders[id]; id != "A0" && rapid.IntRange(0, 3).Draw(t, "endsByItself") == 0 {
 			forced := rapid.Bool().Draw(t, "forced")
 			e.RegisterDelayedCallback(func() {
 				if o.end(e.Now()).Ended {
@@ -366,7 +365,7 @@ func (e *sequenceTest) arrange(t *rapid.T, n int, joined *[]string) {
 				if o.ends = e.Now(); forced {
 					o.forced = e.Now()
 				}
-			}, last+time.Duration(rapid.IntRange(0, 7200).Draw(t, "fated"))*time.Second)
+			}, last+time.Duration(rapid.IntRange(0, 7200).Draw(t, "endsAfter"))*time.Second)
 		}
 	}
 	if n < 3 && rapid.Bool().Draw(t, "continues") {

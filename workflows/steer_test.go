@@ -14,28 +14,28 @@ import (
 	"github.com/ltp-node/ltp/workflows"
 )
 
-// answer is what became of an operator's word.
+// answer is what became of an operator's Update.
 type answer struct {
 	refused, failed error
 	taken           bool
 }
 
-// operator says a word after a time, from within the workflow's clock.
-func (e *orientationTest) operator(after time.Duration, update string, word any) *answer {
+// operator sends an Update after a time, by the workflow's clock.
+func (e *orientationTest) operator(after time.Duration, update string, arg any) *answer {
 	a := new(answer)
-	e.RegisterDelayedCallback(func() { e.say(a, update, word) }, after)
+	e.RegisterDelayedCallback(func() { e.send(a, update, arg) }, after)
 	return a
 }
 
-func (e *orientationTest) say(a *answer, update string, word any) { e.sayAs("", a, update, word) }
+func (e *orientationTest) send(a *answer, update string, arg any) { e.sendAs("", a, update, arg) }
 
-// sayAs says a word under an id; without one it has an id of its own.
-func (e *orientationTest) sayAs(id string, a *answer, update string, word any) {
+// sendAs sends an Update under an id; without one it has an id of its own.
+func (e *orientationTest) sendAs(id string, a *answer, update string, arg any) {
 	e.UpdateWorkflow(update, id, &testsuite.TestUpdateCallback{
 		OnAccept:   func() {},
 		OnReject:   func(err error) { a.refused = err },
 		OnComplete: func(_ any, err error) { a.taken, a.failed = err == nil, err },
-	}, word)
+	}, arg)
 }
 
 func pause(by string) ltp.Steer { return ltp.Steer{Paused: new(true), By: by, Why: "as the test says"} }
@@ -47,12 +47,12 @@ func limit(by string, rate float64) ltp.Steer {
 }
 
 // TestSteeringChangesNeitherStateNorEpoch: it stands beside the orientation until
-// another word is said, and what a word does not name stays.
+// another Update comes, and what that does not name stays.
 func TestSteeringChangesNeitherStateNorEpoch(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, ltp.Healthy, "normal")
-	words := []*answer{
+	updates := []*answer{
 		e.operator(10*time.Second, ltp.SteerUpdate, pause("ann")),
 		e.operator(20*time.Second, ltp.SteerUpdate, limit("bob", 50)),
 		e.operator(40*time.Second, ltp.SteerUpdate, resume("ann")),
@@ -60,7 +60,7 @@ func TestSteeringChangesNeitherStateNorEpoch(t *testing.T) {
 	}
 	e.sees(30*time.Second, ltp.Unhealthy, "sick")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Unstable}, e.play(time.Hour))
-	for _, w := range words {
+	for _, w := range updates {
 		assert.True(t, w.taken, "%+v", w)
 	}
 	require.Len(t, e.steered, 4)
@@ -73,10 +73,10 @@ func TestSteeringChangesNeitherStateNorEpoch(t *testing.T) {
 	assert.Equal(t, 10*time.Second, e.steered[1].Since.Sub(e.steered[0].Since))
 }
 
-// TestOnlyASensibleWordSteers: what is refused leaves nothing behind.
-func TestOnlyASensibleWordSteers(t *testing.T) {
+// TestOnlyASensibleUpdateSteers: what is refused changes nothing.
+func TestOnlyASensibleUpdateSteers(t *testing.T) {
 	for name, c := range map[string]struct {
-		word ltp.Steer
+		what ltp.Steer
 		says string
 	}{
 		"nobody says it":       {ltp.Steer{Paused: new(true), Why: "x"}, "who"},
@@ -91,7 +91,7 @@ func TestOnlyASensibleWordSteers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := newOrientationTest(t)
 			e.observedBy()
-			a := e.operator(time.Second, ltp.SteerUpdate, c.word)
+			a := e.operator(time.Second, ltp.SteerUpdate, c.what)
 			e.play(time.Minute)
 			assert.ErrorContains(t, a.refused, c.says)
 			assert.Empty(t, e.steered)
@@ -106,12 +106,12 @@ func TestContinuingAsNewKeepsTheSteering(t *testing.T) {
 	e.observedBy()
 	e.operator(time.Second, ltp.SteerUpdate, limit("bob", 50))
 	e.operator(2*time.Second, ltp.SteerUpdate, pause("ann"))
-	// Nothing but a word wakes the workflow when it is time to continue as new.
+	// Nothing but an Update wakes the workflow when it is time to continue as new.
 	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, time.Minute)
 	last := e.operator(2*time.Minute, ltp.SteerUpdate, limit("bob", 60))
 	began := e.Now()
 	in := e.continued()
-	assert.Less(t, e.Now().Sub(began), time.Hour, "the word woke it")
+	assert.Less(t, e.Now().Sub(began), time.Hour, "the Update woke it")
 	assert.True(t, last.taken)
 	assert.Equal(t, ltp.Steering{Paused: true, Rate: 60, By: "bob", Why: "as the test says", Since: in.Steering.Since}, in.Steering)
 
@@ -126,22 +126,22 @@ func TestContinuingAsNewKeepsTheSteering(t *testing.T) {
 	assert.EqualValues(t, 60, e.steered[0].Rate)
 }
 
-// TestContinuingAsNewLeavesNoWordHalfDone: a release that has a replay to start is
-// finished first, and so is what is said while it does.
-func TestContinuingAsNewLeavesNoWordHalfDone(t *testing.T) {
+// TestContinuingAsNewFinishesEveryUpdate: a release that has a replay to start is
+// finished first, and so is what comes while it does.
+func TestContinuingAsNewFinishesEveryUpdate(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, ltp.Healthy, "normal")
 	e.drained(2*time.Second, 2)
 	e.operator(3*time.Second, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "x"})
-	words := make([]*answer, 0, 3)
+	updates := make([]*answer, 0, 3)
 	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, time.Minute)
-	words = append(words,
+	updates = append(updates,
 		e.operator(time.Minute+1, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"}),
 		e.operator(time.Minute+1, ltp.SteerUpdate, pause("bob")),
 		e.operator(time.Minute+1, ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "y"}))
 	in := e.continued()
-	for _, w := range words {
+	for _, w := range updates {
 		assert.True(t, w.taken, "%+v", w)
 	}
 	assert.True(t, in.Steering.Paused)
@@ -151,9 +151,9 @@ func TestContinuingAsNewLeavesNoWordHalfDone(t *testing.T) {
 	assert.Len(t, e.replays, 2)
 }
 
-// TestContinuingAsNewHearsWhatIsSaidWhileItCatchesUp: what has been signalled starts a
-// replay, and while that starts an operator says a word that starts another.
-func TestContinuingAsNewHearsWhatIsSaidWhileItCatchesUp(t *testing.T) {
+// TestContinuingAsNewTakesWhatComesWhileItCatchesUp: what has been signalled starts a
+// replay, and while that starts an operator sends an Update that starts another.
+func TestContinuingAsNewTakesWhatComesWhileItCatchesUp(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, ltp.Healthy, "normal")
@@ -167,8 +167,8 @@ func TestContinuingAsNewHearsWhatIsSaidWhileItCatchesUp(t *testing.T) {
 	held, released := new(answer), new(answer)
 	e.SetOnChildWorkflowStartedListener(func(*workflow.Info, workflow.Context, converter.EncodedValues) {
 		if len(e.published) > 0 && e.published[len(e.published)-1].Epoch == 5 && !held.taken {
-			e.say(held, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "x"})
-			e.say(released, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"})
+			e.send(held, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "x"})
+			e.send(released, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"})
 		}
 	})
 	in := e.continued()
@@ -178,17 +178,17 @@ func TestContinuingAsNewHearsWhatIsSaidWhileItCatchesUp(t *testing.T) {
 	assert.EqualValues(t, 7, in.Continued.Orientation.Epoch)
 }
 
-// TestAWordThatTemporalSaysToTheNextRunAgainIsCarriedOutOnce: as it does with one that
+// TestAnUpdateThatTemporalDeliversToTheNextRunAgainIsCarriedOutOnce: as it does with one that
 // was carried out in the workflow task that continued as new.
-func TestAWordThatTemporalSaysToTheNextRunAgainIsCarriedOutOnce(t *testing.T) {
+func TestAnUpdateThatTemporalDeliversToTheNextRunAgainIsCarriedOutOnce(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, ltp.Unhealthy, "sick")
 	hold, release := ltp.Hold{By: "ann", Why: "x"}, ltp.Release{By: "ann", Why: "x"}
-	e.RegisterDelayedCallback(func() { e.sayAs("first", new(answer), ltp.HoldUpdate, hold) }, 2*time.Second)
+	e.RegisterDelayedCallback(func() { e.sendAs("first", new(answer), ltp.HoldUpdate, hold) }, 2*time.Second)
 	e.RegisterDelayedCallback(func() {
 		e.SetContinueAsNewSuggested(true)
-		e.sayAs("second", new(answer), ltp.ReleaseUpdate, release)
+		e.sendAs("second", new(answer), ltp.ReleaseUpdate, release)
 	}, 3*time.Second)
 	in := e.continued()
 	require.Nil(t, in.Continued.Orientation.Hold)
@@ -198,8 +198,8 @@ func TestAWordThatTemporalSaysToTheNextRunAgainIsCarriedOutOnce(t *testing.T) {
 	e.observedBy()
 	again, anew := new(answer), new(answer)
 	e.RegisterDelayedCallback(func() {
-		e.sayAs("second", again, ltp.ReleaseUpdate, release)
-		e.sayAs("third", anew, ltp.ReleaseUpdate, release)
+		e.sendAs("second", again, ltp.ReleaseUpdate, release)
+		e.sendAs("third", anew, ltp.ReleaseUpdate, release)
 	}, time.Second)
 	e.play(time.Minute)
 	assert.True(t, again.taken, "%+v", again)
@@ -207,8 +207,8 @@ func TestAWordThatTemporalSaysToTheNextRunAgainIsCarriedOutOnce(t *testing.T) {
 	assert.Empty(t, e.published, "and nothing came of it")
 }
 
-// TestOnlyTheLatestWordsAreRemembered, so that what a run hands on stays small.
-func TestOnlyTheLatestWordsAreRemembered(t *testing.T) {
+// TestOnlyTheLatestUpdatesAreRemembered, so that what a run carries on stays small.
+func TestOnlyTheLatestUpdatesAreRemembered(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	for i := range 100 {
@@ -216,12 +216,12 @@ func TestOnlyTheLatestWordsAreRemembered(t *testing.T) {
 	}
 	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, 90*time.Second+1)
 	in := e.continued()
-	assert.Len(t, in.Words, 32)
+	assert.Len(t, in.Applied, 32)
 	assert.EqualValues(t, 92, in.Steering.Rate)
 }
 
 // continued plays until the workflow continues as new, and returns with what.
-func (e *orientationTest) continued() (in workflows.OrientationInput) {
+func (e *orientationTest) continued() (in ltp.OrientationInput) {
 	e.t.Helper()
 	e.ExecuteWorkflow(workflows.Orientation, e.input)
 	var next *workflow.ContinueAsNewError

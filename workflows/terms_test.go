@@ -22,23 +22,23 @@ import (
 const first, second = 7, 8
 
 // appoint says how the observer of a term ends, and after what time; a nil end stays.
-func (e *orientationTest) appoint(term int64, after time.Duration, end func() (activities.Handover, error)) {
+func (e *orientationTest) appoint(term int64, after time.Duration, end func() (ltp.Handover, error)) {
 	if end == nil {
-		after, end = 1000*time.Hour, func() (activities.Handover, error) { return activities.Handover{}, nil }
+		after, end = 1000*time.Hour, func() (ltp.Handover, error) { return ltp.Handover{}, nil }
 	}
 	var a *activities.Observer
-	e.OnActivity(a.Observe, mock.Anything, activities.ObserveInput{Component: ltp.DefaultComponent, Term: term}).After(after).Return(
-		func(context.Context, activities.ObserveInput) (activities.Handover, error) { return end() }).Once()
+	e.OnActivity(a.Observe, mock.Anything, ltp.ObserveInput{Component: ltp.DefaultComponent, Term: term}).After(after).Return(
+		func(context.Context, ltp.ObserveInput) (ltp.Handover, error) { return end() }).Once()
 }
 
 // lost is how an observer ends that is frozen, cut off or dead.
-func (e *orientationTest) lost() (activities.Handover, error) {
-	return activities.Handover{}, temporal.NewHeartbeatTimeoutError(activities.Beat{At: e.Now()})
+func (e *orientationTest) lost() (ltp.Handover, error) {
+	return ltp.Handover{}, temporal.NewHeartbeatTimeoutError(ltp.Heartbeat{At: e.Now()})
 }
 
 // failed is how an observer ends that cannot work. It is not replaced at once.
-func failed() (activities.Handover, error) {
-	return activities.Handover{}, temporal.NewNonRetryableApplicationError("no such table", "Probe", nil)
+func failed() (ltp.Handover, error) {
+	return ltp.Handover{}, temporal.NewNonRetryableApplicationError("no such table", "Probe", nil)
 }
 
 // says has an observer of a term say something; those outside have the term 0.
@@ -58,7 +58,7 @@ func TestOnlyTheActiveObserverIsBelieved(t *testing.T) {
 	for name, c := range map[string]struct {
 		now  ltp.Verdict // what the second observer says
 		late ltp.Verdict
-		term int64 // of the late word
+		term int64 // under which that comes
 		want []ltp.State
 	}{
 		"an alarm of the replaced one":           {ltp.Healthy, ltp.Unhealthy, first, stable},
@@ -151,7 +151,7 @@ func TestContinuingAsNewLosesNothingThatWasSaid(t *testing.T) {
 
 			var next *workflow.ContinueAsNewError
 			require.ErrorAs(t, e.GetWorkflowError(), &next)
-			var in workflows.OrientationInput
+			var in ltp.OrientationInput
 			require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 			assert.EqualValues(t, first, in.Term)
 			assert.Equal(t, last, in.Continued.Last.Verdict)

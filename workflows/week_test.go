@@ -22,7 +22,7 @@ import (
 const (
 	week = 7 * 24 * time.Hour
 	// suggested is how many events Temporal lets a history have before it suggests to
-	// continue as new, and most how many it may have by then, with what was said in that
+	// continue as new, and most how many it may have by then, with what came in that
 	// very moment.
 	suggested, most = 4096, 4096 + 64
 	// aFlap is the most that one flap may cost in events: it falls, recovers and is
@@ -46,7 +46,7 @@ func (f *flapping) task(n int) {
 }
 
 // newFlapping is one run, which begins at a time.
-func newFlapping(t *testing.T, in workflows.OrientationInput, at time.Time) *flapping {
+func newFlapping(t *testing.T, in ltp.OrientationInput, at time.Time) *flapping {
 	suite := new(testsuite.WorkflowTestSuite)
 	suite.SetLogger(quiet)
 	f := &flapping{orientationTest: orientationTestOf(t, suite)}
@@ -55,9 +55,9 @@ func newFlapping(t *testing.T, in workflows.OrientationInput, at time.Time) *fla
 	f.task(1)
 	var a *activities.Observer
 	f.OnActivity(a.Observe, mock.Anything, mock.Anything).After(workflows.ObserveFor).Return(
-		func(context.Context, activities.ObserveInput) (activities.Handover, error) {
+		func(context.Context, ltp.ObserveInput) (ltp.Handover, error) {
 			f.task(2) // started and completed
-			return activities.Handover{At: f.Now()}, nil
+			return ltp.Handover{At: f.Now()}, nil
 		})
 	f.SetOnActivityStartedListener(func(*activity.Info, context.Context, converter.EncodedValues) { f.events++ })
 	f.SetOnTimerScheduledListener(func(string, time.Duration) { f.events++ })
@@ -72,7 +72,7 @@ func newFlapping(t *testing.T, in workflows.OrientationInput, at time.Time) *fla
 func (f *flapping) total() int { return f.events + len(f.published) + len(f.steered) }
 
 // step is the nth thing that happens in the week, and when: every minute the component
-// falls, is observed fit again, and its backlog is drained; then an operator says a word.
+// falls, is observed fit again, and its backlog is drained; then an operator steers.
 func (f *flapping) step(n int) {
 	saw := func(v ltp.Verdict) {
 		f.task(1)
@@ -88,7 +88,7 @@ func (f *flapping) step(n int) {
 		f.SignalWorkflow(ltp.DrainedSignal, f.epoch())
 	case 3:
 		f.task(2)
-		f.say(new(answer), ltp.SteerUpdate, limit("ann", float64(n)))
+		f.send(new(answer), ltp.SteerUpdate, limit("ann", float64(n)))
 	}
 }
 
@@ -116,12 +116,12 @@ func (f *flapping) epoch() int64 {
 }
 
 // TestAWeekOfFlappingCostsBoundedHistory: once a minute. Every run stays short, and no
-// flap, no epoch and no word is lost between two runs.
+// flap, no epoch and no Update is lost between two runs.
 func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 	at := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
 	policy := ltp.DefaultPolicy()
 	policy.MaxDwell = policy.Dwell // every flap counts, however often
-	in := workflows.OrientationInput{Component: ltp.DefaultComponent, Policy: policy, Term: 1}
+	in := ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: policy, Term: 1}
 	flaps := int(week / (4 * stepLasts))
 	var epoch int64
 	var runs, events, replays, fallen, steered, next int
@@ -140,9 +140,9 @@ func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 		events, replays, steered = events+f.total(), replays+len(f.replays), steered+len(f.steered)
 		next, at = next+f.taken, f.Now()
 		if next < 4*flaps {
-			in = handedOn(t, f.GetWorkflowError())
+			in = carriedOn(t, f.GetWorkflowError())
 			require.Equal(t, epoch, in.Continued.Orientation.Epoch)
-			require.EqualValues(t, (next-4)/4*4+3, in.Steering.Rate, "the operator's last word")
+			require.EqualValues(t, (next-4)/4*4+3, in.Steering.Rate, "the operator's last Update")
 		}
 	}
 	assert.Equal(t, flaps, fallen)
@@ -153,8 +153,8 @@ func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 	t.Logf("%d flaps: %d runs, %d events, %.1f a flap, %d replays, epoch %d", flaps, runs, events, float64(events)/float64(flaps), replays, epoch)
 }
 
-// handedOn is what a run that continued as new handed on.
-func handedOn(t *testing.T, err error) (in workflows.OrientationInput) {
+// carriedOn is what a run that continued as new gives to the next.
+func carriedOn(t *testing.T, err error) (in ltp.OrientationInput) {
 	t.Helper()
 	var next *workflow.ContinueAsNewError
 	require.ErrorAs(t, err, &next)

@@ -137,7 +137,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 		Client: t.Client, Namespace: t.namespace, Components: []string{ltp.DefaultComponent},
 		OrdersURL: f.ordersDB, Policy: ltp.DefaultPolicy(),
 		Worker: true, Pace: pace.Default(), Meter: door,
-		Observe: true, Settings: observer.DefaultSettings(), Beat: door.Beat,
+		Observe: true, Settings: observer.DefaultSettings(), Heartbeat: door.Heartbeat,
 		Listen: listen, Log: a.log,
 	})
 	if err != nil {

@@ -119,7 +119,7 @@ func (a *app) tell(ctx context.Context, component, name string, word any, by, wh
 	defer t.stop()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	err = board.Tell(ctx, t, component, name, word, answer)
+	err = board.SendUpdate(ctx, t, component, name, word, answer)
 	if ctx.Err() != nil {
 		return fmt.Errorf("no worker took the word within 15 s: start ltp worker or ltp dev and say it again (%s of %s)", name, component)
 	}

@@ -15,10 +15,10 @@ type schedule struct {
 	took    time.Duration
 	now     time.Time
 	n       int
-	// ends are when the latest orders end, as many as may be on their way at once.
-	ends []time.Time
-	// pilots are when those on their way end, oldest first.
-	pilots []time.Time
+	// ends are when the latest orders end, as many as may be on their way at once, and
+	// answers those of which the controller does not know yet, oldest first.
+	ends    []time.Time
+	answers []time.Time
 }
 
 var epochZero = time.Unix(0, 0)
@@ -27,7 +27,7 @@ var epochZero = time.Unix(0, 0)
 const aWrite = 10 * time.Millisecond
 
 func newSchedule(s pace.Settings, limit float64, took time.Duration) *schedule {
-	x := &schedule{s: s, control: pace.NewController(s, epochZero), took: took, now: epochZero, ends: make([]time.Time, s.InFlight())}
+	x := &schedule{s: s, control: pace.NewController(s, epochZero), took: took, now: epochZero, ends: make([]time.Time, s.InFlight)}
 	x.control.Limit(limit)
 	return x
 }
@@ -37,11 +37,10 @@ func (x *schedule) next() time.Duration {
 	defer func() { x.n++ }()
 	if x.n == x.s.Canary && x.n > 0 { // the canaries have come back
 		x.now = x.now.Add(x.took)
-		x.control.Report(x.now, pace.Result{Committed: true, Write: aWrite, Took: x.took})
 	}
-	for len(x.pilots) > 0 && !x.pilots[0].After(x.now) {
-		x.control.Report(x.pilots[0], pace.Result{Committed: true, Write: aWrite, Took: x.took})
-		x.pilots = x.pilots[1:]
+	for len(x.answers) > 0 && !x.answers[0].After(x.now) {
+		x.control.Report(x.answers[0], pace.Sample{Committed: true, Write: aWrite, Took: x.took})
+		x.answers = x.answers[1:]
 	}
 	if x.n >= x.s.Canary {
 		x.now = x.now.Add(x.control.Next(x.now))
@@ -51,9 +50,7 @@ func (x *schedule) next() time.Duration {
 		x.now = *slot
 	}
 	*slot = x.now.Add(x.took)
-	if x.n >= x.s.Canary && x.n%x.s.PilotEvery == 0 {
-		x.pilots = append(x.pilots, *slot)
-	}
+	x.answers = append(x.answers, *slot)
 	return x.now.Sub(epochZero)
 }
 

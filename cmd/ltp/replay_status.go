@@ -49,7 +49,7 @@ type replayRun struct {
 	Attempt   int32  `json:"attempt"`
 	LastError string `json:"last_error,omitempty"`
 	// Report is its latest heartbeat; nil before the first.
-	Report *replay.ReleaseReport `json:"report,omitempty"`
+	Report *ltp.ReleaseReport `json:"report,omitempty"`
 	// LeftSeconds is about how long the rest takes at the present rate; 0 is not known.
 	LeftSeconds float64 `json:"left_seconds,omitempty"`
 }
@@ -181,7 +181,7 @@ func (r *replayRun) read(p *workflowpb.PendingActivityInfo) error {
 	if p.GetHeartbeatDetails() == nil {
 		return nil
 	}
-	report := new(replay.ReleaseReport)
+	report := new(ltp.ReleaseReport)
 	if err := converter.GetDefaultDataConverter().FromPayloads(p.GetHeartbeatDetails(), report); err != nil {
 		return err
 	}

@@ -26,12 +26,12 @@ func TestAScheduleKeepsToTheLimits(t *testing.T) {
 	}{
 		"the operator's":             {50, 100 * time.Millisecond, 50},
 		"the pace's":                 {0, 10 * time.Millisecond, s.Ceiling},
-		"what is on its way at once": {0, time.Second, float64(s.InFlight())},
+		"what is on its way at once": {0, time.Second, float64(s.InFlight)},
 		"an operator's crawl":        {ltp.MinRate, time.Second, ltp.MinRate},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newSchedule(s, c.limit, c.took)
-			orders := int(20*c.perSec) + s.Canary + s.InFlight()
+			orders := int(20*c.perSec) + s.Canary + s.InFlight
 			var turns []time.Duration
 			for range orders {
 				at := x.next()
@@ -79,7 +79,7 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 	at := time.Date(2026, 11, 5, 14, 31, 0, 0, time.UTC)
 	ramp := func() replayStatus {
 		return replayStatus{At: at, Component: "orders-db", State: ltp.Recovering, Epoch: 5, Since: at.Add(-5 * time.Second), Waiting: 396,
-			Replay: &replayRun{WorkflowID: "replay/orders-db/5", Attempt: 1, LeftSeconds: 2, Report: &replay.ReleaseReport{
+			Replay: &replayRun{WorkflowID: "replay/orders-db/5", Attempt: 1, LeftSeconds: 2, Report: &ltp.ReleaseReport{
 				Phase: replay.PhaseRamp, Released: 1104, Remaining: 396, Rate: 240, Ceiling: 500, Passes: 2, Oldest: at.Add(-48 * time.Second), BegunAt: at.Add(-5 * time.Second), At: at,
 			}}}
 	}

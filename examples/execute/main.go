@@ -97,7 +97,7 @@ func open(ctx context.Context, file string) (*shop, error) {
 func (s *shop) Fulfil(ctx context.Context, job ltp.Job) (ltp.Done, error) {
 	return activities.Guard(ctx, s.board, job, func(ctx context.Context) (repeated bool, err error) {
 		if len(job.Order.Lines) > 100 {
-			return false, temporal.NewNonRetryableApplicationError("we pack at most 100 lines", activities.Rejected, nil)
+			return false, temporal.NewNonRetryableApplicationError("we pack at most 100 lines", ltp.RejectedError, nil)
 		}
 		body, err := json.Marshal(job.Order)
 		if err != nil {

@@ -100,10 +100,10 @@ func (mr *MockDBMockRecorder) Ping(ctx any) *gomock.Call {
 }
 
 // Put mocks base method.
-func (m *MockDB) Put(ctx context.Context, o ltp.Order, admit func() error) (bool, error) {
+func (m *MockDB) Put(ctx context.Context, o ltp.Order, admit func() (ltp.Receipt, error)) (orderdb.Stored, error) {
 	m.ctrl.T.Helper()
 	ret := m.ctrl.Call(m, "Put", ctx, o, admit)
-	ret0, _ := ret[0].(bool)
+	ret0, _ := ret[0].(orderdb.Stored)
 	ret1, _ := ret[1].(error)
 	return ret0, ret1
 }
@@ -142,4 +142,19 @@ func (m *MockDB) Tally(ctx context.Context, prefix string) (orderdb.Tally, error
 func (mr *MockDBMockRecorder) Tally(ctx, prefix any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Tally", reflect.TypeOf((*MockDB)(nil).Tally), ctx, prefix)
+}
+
+// Withdraw mocks base method.
+func (m *MockDB) Withdraw(ctx context.Context, o ltp.Order, end ltp.Ending, admit func() error) (orderdb.Stored, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Withdraw", ctx, o, end, admit)
+	ret0, _ := ret[0].(orderdb.Stored)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Withdraw indicates an expected call of Withdraw.
+func (mr *MockDBMockRecorder) Withdraw(ctx, o, end, admit any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Withdraw", reflect.TypeOf((*MockDB)(nil).Withdraw), ctx, o, end, admit)
 }

@@ -7,65 +7,70 @@ import (
 
 // What the controller goes by.
 const (
-	// reaction is the least time between two cuts. What pilots tell that were released
-	// before a cut tells of the rate before it, and is not heard either.
+	// reaction is the least time between two cuts. Samples released before a cut measured
+	// the rate before it, and are ignored.
 	reaction = 500 * time.Millisecond
+	// The rate is cut when more than setbackShare of about setbackSamples releases were
+	// setbacks: four of the latest 32. One order that fails by itself says nothing of the
+	// component, and every release is a sample.
+	setbackShare, setbackSamples = 0.1, 32
 	// roundTrips are how many writes, one after the other, a doubling takes at least: the
-	// word of what the rate does must come back first.
+	// effect of a rate must be measured before the rate grows further.
 	roundTrips = 4
-	// gentle is the growth in a second after a setback, and slow the growth in a minute
-	// close to the rate that the component fell under.
-	gentle, slow = 1.1, 1.1
-	// near is the share of the rate that the component fell under from which on growth
-	// is slow.
-	near = 0.7
-	// trust is for how long a good report lets a gentle rate grow.
-	trust = 2 * time.Second
-	// calm is for how long there must be no setback, and no write far from the best,
+	// carefulGrowth is the growth in a second after a setback, and thresholdGrowth the
+	// growth in a minute close to the rate that the component failed at: from
+	// thresholdShare of it on.
+	carefulGrowth, thresholdGrowth = 1.1, 1.1
+	thresholdShare                 = 0.7
+	// carefulTrust is for how long a good sample lets a careful rate grow. A rate that
+	// doubles may grow for two doublings.
+	carefulTrust = 2 * time.Second
+	// calmFor is for how long there must be no setback, and no write far from the best,
 	// before the rate doubles again.
-	calm = 10 * time.Second
+	calmFor = 10 * time.Second
 )
 
-// Result is what became of a pilot. An order that was rejected, cancelled or expired
-// says nothing of the component and is not reported.
-type Result struct {
+// Sample is what became of one release. An order that was refused, cancelled or expired,
+// or that waits for something else, says nothing of the component and is no sample.
+type Sample struct {
 	// Committed says that the order was executed.
 	Committed bool
 	// Write is how long its write took, 0 if that is not known.
 	Write time.Duration
-	// Took is the time from its release to its end.
+	// Took is the time from its release to the answer.
 	Took time.Duration
 }
 
-// Controller says how fast to release, from what it is told of those that went
-// before. Times may jump, in both directions: what lies behind the latest time
-// counts as now. It is not safe for concurrent use.
+// Controller says how fast to release, by the samples of the releases before. Times may
+// jump, in both directions: what lies behind the latest time counts as now. It is not
+// safe for concurrent use.
 type Controller struct {
 	s     Settings
 	limit float64 // an operator's; 0 is none
 
-	last    time.Time     // the latest time given
-	at      time.Duration // the controller's own time: it never goes back
-	began   bool          // a turn was taken
-	rate    float64
-	tokens  float64       // turns that may be taken at once; below 0 are turns taken ahead
-	since   time.Duration // since the first turn
-	used    float64       // turns taken since, the latest count most
-	credit  time.Duration
-	latency latency
+	last     time.Time     // the latest time given
+	at       time.Duration // the controller's own time: it never goes back
+	began    bool          // a turn was taken
+	rate     float64
+	tokens   float64       // turns that may be taken at once; below 0 are turns taken ahead
+	since    time.Duration // since the first turn
+	used     float64       // turns taken since, the latest count most
+	growFor  time.Duration // for how long the rate may still grow without another good sample
+	latency  latency
+	setbacks float64 // the share of setbacks among the latest samples
 
-	careful bool          // there was a setback: grow gently
-	cutAt   time.Duration // when the rate was cut; only if careful
-	queued  time.Duration // for how long writes after it still stand behind those before
-	calm    time.Duration // for how long nothing was wrong since
-	wall    float64       // the rate that the setbacks began at
-	fell    float64       // the rate that the component fell under; 0 is none known
+	careful     bool          // there was a setback: grow gently
+	cutAt       time.Duration // when the rate was cut; only if careful
+	queued      time.Duration // for how long writes after it still stand behind those before
+	calm        time.Duration // for how long nothing was wrong since
+	setbackRate float64       // the rate that the setbacks began at
+	failureRate float64       // the rate that the component failed at; 0 is none known
 }
 
 // NewController returns the controller of a release that begins. The settings must be
 // valid.
 func NewController(s Settings, now time.Time) *Controller {
-	return &Controller{s: s, last: now, rate: s.Start, tokens: s.burst(), credit: 2 * s.Double}
+	return &Controller{s: s, last: now, rate: s.Start, tokens: s.burst(), growFor: 2 * s.Double}
 }
 
 // Limit sets an operator's ceiling in orders per second. It wins over the floor. 0,
@@ -77,15 +82,15 @@ func (c *Controller) Limit(perSecond float64) {
 	c.limit = perSecond
 }
 
-// Fell tells at which rate the component fell in the release before this one. The
-// rate then begins at half of it at most, grows gently, and slowly where it comes
+// FailedAt sets the rate at which the component failed in the release before this one.
+// The rate then begins at half of it at most, grows gently, and slowly where it comes
 // near; once it is past it, that is forgotten.
-func (c *Controller) Fell(perSecond float64) {
+func (c *Controller) FailedAt(perSecond float64) {
 	if !(perSecond > 0) || math.IsInf(perSecond, 1) {
 		return
 	}
-	c.fell, c.careful, c.cutAt = perSecond, true, c.at-maxWait
-	c.wall = max(c.wall, perSecond)
+	c.failureRate, c.careful, c.cutAt = perSecond, true, c.at-maxWait
+	c.setbackRate = max(c.setbackRate, perSecond)
 	c.rate = c.bounded(min(c.rate, perSecond/2))
 }
 
@@ -122,8 +127,8 @@ func (c *Controller) Rate(now time.Time) float64 {
 }
 
 // Used is how many turns were taken in the last second, about: less than the rate
-// where something else holds the release back. The most of late is what to tell [Fell]:
-// that a component fell is known only seconds later.
+// where something else holds the release back. Pass the most of late to [FailedAt]:
+// that a component failed is known only seconds later.
 func (c *Controller) Used(now time.Time) float64 {
 	c.advance(now)
 	seen := 1 - math.Exp(-c.since.Seconds()) // of a second
@@ -133,32 +138,40 @@ func (c *Controller) Used(now time.Time) float64 {
 	return c.used / max(seen, 1e-9)
 }
 
-// Report tells what became of a pilot.
-func (c *Controller) Report(now time.Time, r Result) {
+// Report takes the sample of a release.
+func (c *Controller) Report(now time.Time, s Sample) {
 	c.advance(now)
-	released := c.at - max(r.Took, 0)
+	released := c.at - max(s.Took, 0)
 	if c.careful && (released < c.cutAt || c.at < c.cutAt+reaction) {
-		return // it tells of the rate before the cut
+		return // it measured the rate before the cut
 	}
-	far := c.latency.see(c.at, r.Write, c.s.SlowWrite)
-	switch slow := far || r.Write > c.s.SlowWrite; {
-	case slow && r.Committed && c.careful && released < c.cutAt+c.queued:
-		// It stood behind what was released before the cut.
-	case slow || !r.Committed:
-		c.cut(r)
+	far := c.latency.see(c.at, s.Write, c.s.SlowWrite)
+	slow := s.Write > c.s.SlowWrite
+	if (far || slow) && s.Committed && c.careful && released < c.cutAt+c.queued {
+		return // it stood behind what was released before the cut
+	}
+	setback := 0.0
+	if slow || !s.Committed {
+		setback = 1
+	}
+	c.setbacks += (setback - c.setbacks) / setbackSamples
+	switch {
+	case far, setback > 0 && c.setbacks > setbackShare:
+		c.cut(s)
+	case setback > 0:
 	case c.careful:
-		c.credit = max(c.credit, trust)
+		c.growFor = max(c.growFor, carefulTrust)
 	default:
-		c.credit = max(c.credit, 2*c.s.Double)
+		c.growFor = max(c.growFor, 2*c.s.Double)
 	}
 }
 
 // cut halves the rate.
-func (c *Controller) cut(r Result) {
-	c.wall = max(c.wall, c.rate)
+func (c *Controller) cut(s Sample) {
+	c.setbackRate = max(c.setbackRate, c.rate)
 	c.rate = c.bounded(c.rate / 2)
-	c.careful, c.cutAt, c.calm, c.credit = true, c.at, 0, 0
-	c.queued = min(max(r.Write, 0), maxWait)
+	c.careful, c.cutAt, c.calm, c.growFor, c.setbacks = true, c.at, 0, 0, 0
+	c.queued = min(max(s.Write, 0), maxWait)
 	c.latency.forget()
 }
 
@@ -171,8 +184,8 @@ func (c *Controller) advance(now time.Time) {
 	c.used *= math.Exp(-passed.Seconds())
 	if c.began {
 		c.since = min(c.since+passed, maxWait)
-		c.grow(min(passed, c.credit))
-		c.credit -= min(passed, c.credit)
+		c.grow(min(passed, c.growFor))
+		c.growFor -= min(passed, c.growFor)
 	}
 }
 
@@ -181,24 +194,24 @@ func (c *Controller) grow(d time.Duration) {
 	if d <= 0 {
 		return
 	}
-	if !c.careful && !c.latency.away() {
+	if !c.careful && !c.latency.rising() {
 		double := max(c.s.Double, roundTrips*c.latency.smooth)
 		c.rate = c.bounded(c.rate * math.Exp2(float64(d)/float64(double)))
 		return
 	}
-	if c.calm += d; c.latency.away() {
+	if c.calm += d; c.latency.rising() {
 		c.calm = 0
 	}
-	factor := math.Pow(gentle, d.Seconds())
-	if c.fell > 0 && c.rate*factor > near*c.fell {
-		factor = math.Pow(slow, d.Minutes())
+	factor := math.Pow(carefulGrowth, d.Seconds())
+	if c.failureRate > 0 && c.rate*factor > thresholdShare*c.failureRate {
+		factor = math.Pow(thresholdGrowth, d.Minutes())
 	}
 	c.rate = c.bounded(c.rate * factor)
-	if c.rate >= c.fell {
-		c.fell = 0
+	if c.rate >= c.failureRate {
+		c.failureRate = 0
 	}
-	if c.fell == 0 && c.calm >= calm && (c.rate > c.wall || c.rate >= c.s.Ceiling) {
-		c.careful, c.wall = false, 0
+	if c.failureRate == 0 && c.calm >= calmFor && (c.rate > c.setbackRate || c.rate >= c.s.Ceiling) {
+		c.careful, c.setbackRate = false, 0
 	}
 }
 

@@ -18,12 +18,14 @@ import (
 
 // answer is what a customer reads.
 type answer struct {
-	status   int
-	ID       string         `json:"id"`
-	State    ltp.OrderState `json:"state"`
-	Type     string         `json:"type"`
-	Detail   string         `json:"detail"`
-	repeated bool
+	status int
+	ID     string         `json:"id"`
+	State  ltp.OrderState `json:"state"`
+	Type   string         `json:"type"`
+	Detail string         `json:"detail"`
+	// CancelRequested says that the order is to end, and nobody can tell how yet.
+	CancelRequested bool `json:"cancel_requested"`
+	repeated        bool
 }
 
 // customer asks the order API; who gets no answer in time asks again.

@@ -21,7 +21,7 @@ func (r *rig) engine(gate *turnstile) *engine {
 	r.t.Helper()
 	x, e := newExchange(r.t, r.address), &engine{}
 	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
-		if c, ok := call.(*workflowservice.SignalWorkflowExecutionRequest); ok && c.GetSignalName() == ltp.StabilitySignal {
+		if c, ok := call.(*workflowservice.UpdateWorkflowExecutionRequest); ok && c.GetRequest().GetInput().GetName() == ltp.StabilityUpdate {
 			if err := gate.enter(ctx, e); err != nil {
 				return nil, err
 			}
@@ -57,7 +57,7 @@ func (r *rig) midDrain(prefix string) (ids []string, gate *turnstile, active *en
 	return ids, gate, gate.await(r.t, part, anyone)
 }
 
-// TestEngineKilledInTheMiddleOfAPage: some orders have the signal, some have it
+// TestEngineKilledInTheMiddleOfAPage: some orders have the release, some have it
 // without the engine knowing, the rest has none. The other engine goes on.
 func TestEngineKilledInTheMiddleOfAPage(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"slices"
@@ -11,11 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/proxy"
+	taskqueue "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/ltp-node/ltp"
 )
 
 // exchange stands between a process and Temporal, call by call. A test can hold a
@@ -23,6 +27,10 @@ import (
 // process can be killed at exactly the moment that the test is about.
 type exchange struct {
 	address string
+
+	// orders and control let the worker behind the exchange poll for tasks of orders, and
+	// for those of the control queue.
+	orders, control *valve
 
 	mu       sync.Mutex
 	handlers []*handler
@@ -43,7 +51,7 @@ func newExchange(t *testing.T, temporal string) *exchange {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	x := &exchange{address: listener.Addr().String()}
+	x := &exchange{address: listener.Addr().String(), orders: newValve(), control: newValve()}
 	server := grpc.NewServer(grpc.UnaryInterceptor(x.intercept),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	workflows, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: workflowservice.NewWorkflowServiceClient(to)})
@@ -78,12 +86,44 @@ func (x *exchange) intercept(ctx context.Context, call any, _ *grpc.UnaryServerI
 	x.mu.Lock()
 	handlers := x.handlers
 	x.mu.Unlock()
-	pass := func() (any, error) { return ask(ctx, call) }
+	pass := func() (any, error) { return x.forward(ctx, call, ask) }
 	for _, h := range handlers {
 		next := pass
 		pass = func() (any, error) { return h.do(ctx, call, next) }
 	}
 	return pass()
+}
+
+// forward has Temporal answer a call.
+func (x *exchange) forward(ctx context.Context, call any, ask grpc.UnaryHandler) (any, error) {
+	switch c := call.(type) {
+	case *workflowservice.PollWorkflowTaskQueueRequest:
+		return x.polled(ctx, c.GetTaskQueue(), &workflowservice.PollWorkflowTaskQueueResponse{}, call, ask)
+	case *workflowservice.PollActivityTaskQueueRequest:
+		return x.polled(ctx, c.GetTaskQueue(), &workflowservice.PollActivityTaskQueueResponse{}, call, ask)
+	case *workflowservice.RespondWorkflowTaskCompletedRequest:
+		ctx = context.WithoutCancel(ctx) // what was sent arrives, however late it is
+	}
+	return ask(ctx, call)
+}
+
+// polled has a task looked for, and finds nothing when the valve is shut meanwhile.
+func (x *exchange) polled(ctx context.Context, q *taskqueue.TaskQueue, nothing, call any, ask grpc.UnaryHandler) (any, error) {
+	valves := map[string]*valve{ltp.OrderQueue: x.orders, ltp.ControlQueue: x.control}
+	v := valves[cmp.Or(q.GetNormalName(), q.GetName())]
+	if v == nil {
+		return ask(ctx, call)
+	}
+	polling, done, err := v.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	answer, err := ask(polling, call)
+	if err != nil && polling.Err() != nil && ctx.Err() == nil {
+		return nothing, nil
+	}
+	return answer, err
 }
 
 // operators answers what an order node asks before it starts.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
 // built is the ltp binary that the tests start.
@@ -41,14 +43,14 @@ func run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	if built = os.Getenv(binary); built != "" {
-		return m.Run(), nil
+		return pgtest.Main(m), nil
 	}
 	built = filepath.Join(dir, "ltp")
 	build := exec.Command("go", "build", "-o", built, "github.com/ltp-node/ltp/cmd/ltp")
 	if said, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build ltp: %w\n%s", err, said)
 	}
-	return m.Run(), nil
+	return pgtest.Main(m), nil
 }
 
 // janitor removes a directory when the returned function is called, or when this

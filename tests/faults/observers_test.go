@@ -66,7 +66,7 @@ func TestTwoObserversThatDisagree(t *testing.T) {
 func (r *rig) awaitObserver(o *process) {
 	r.t.Helper()
 	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
-		var beat activities.Beat
+		var beat ltp.Heartbeat
 		err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat)
 		return err == nil && strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.Cmd.Process.Pid))
 	})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
@@ -51,7 +52,7 @@ type rig struct {
 
 // newRig starts Temporal on a directory of the test, and makes an order database
 // there unless the test names one.
-func newRig(t *testing.T, orders string) *rig {
+func newRig(t *testing.T, orders string, change ...func(*embedded.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, ctx: t.Context(), dir: t.TempDir(), orders: orders}
 	if orders == "" {
@@ -61,6 +62,9 @@ func newRig(t *testing.T, orders string) *rig {
 	r.options = embedded.Options{
 		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
 		Progress: func(s embedded.Step) { t.Log(s) }, Client: client.Options{Logger: silent},
+	}
+	for _, f := range change {
+		f(&r.options)
 	}
 	r.serve()
 	t.Cleanup(func() { _ = r.server.Stop() })
@@ -119,7 +123,13 @@ var policy = []string{"--dwell", "300ms", "--max-dwell", "1s", "--flap-window", 
 // worker starts a worker process that reaches Temporal at an address.
 func (r *rig) worker(address string, more ...string) *process {
 	r.t.Helper()
-	return r.ltp(address, slices.Concat([]string{"worker", "--orders-db", r.orders}, policy, more)...)
+	return r.workerOn(address, r.orders, more...)
+}
+
+// workerOn starts one that reaches the order database by a URL.
+func (r *rig) workerOn(address, orders string, more ...string) *process {
+	r.t.Helper()
+	return r.ltp(address, slices.Concat([]string{"worker", "--orders-db", orders}, policy, more)...)
 }
 
 // observer starts an observer process that reaches the order database by a URL.
@@ -186,7 +196,7 @@ func (r *rig) freeze(p *process) {
 func (r *rig) operator(update string, word any) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	return board.Tell(ctx, r.client, ltp.DefaultComponent, update, word, nil)
+	return board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, word, nil)
 }
 
 func (r *rig) hold(why string) {
@@ -261,6 +271,11 @@ func (r *rig) awaitActivity(workflowID string, fits func(*workflowpb.PendingActi
 		}
 		return false
 	})
+}
+
+// execution names the workflow of an order.
+func execution(id string) *commonpb.WorkflowExecution {
+	return &commonpb.WorkflowExecution{WorkflowId: ltp.OrderWorkflowID(id)}
 }
 
 func (r *rig) reader() *trace.Reader { return trace.NewReader(r.client, r.server.Namespace()) }

@@ -1,4 +1,17 @@
 -- +goose Up
+-- Whoever writes an order or withdraws it inserts the key first: the key decides. One
+-- whose kind is not ORDER is a tombstone. Nothing here is overwritten or deleted, and what
+-- is added to orders, a constraint or a trigger, does not keep an order from being
+-- withdrawn.
+CREATE TABLE order_keys (
+    id           text COLLATE "C" PRIMARY KEY,
+    kind         text        NOT NULL CHECK (kind IN ('ORDER', 'CANCELLED', 'EXPIRED', 'REJECTED')),
+    content_hash text        NOT NULL,
+    reason       text        NOT NULL DEFAULT '',
+    written_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- attempt, epoch, fence, begun_at, read_at and worker are the receipt of the write.
 CREATE TABLE orders (
     id           text COLLATE "C" PRIMARY KEY,
     customer     text        NOT NULL,
@@ -6,7 +19,13 @@ CREATE TABLE orders (
     amount_minor bigint      NOT NULL,
     content_hash text        NOT NULL,
     body         jsonb       NOT NULL,
-    created_at   timestamptz NOT NULL DEFAULT now()
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    attempt      text        NOT NULL DEFAULT '',
+    epoch        bigint      NOT NULL DEFAULT 0,
+    fence        text        NOT NULL DEFAULT '',
+    begun_at     timestamptz,
+    read_at      timestamptz,
+    worker       text        NOT NULL DEFAULT ''
 );
 
 -- order_id is not unique here, so that an order which took effect twice shows.
@@ -28,3 +47,4 @@ CREATE TABLE ltp_probe (
 DROP TABLE ltp_probe;
 DROP TABLE order_outbox;
 DROP TABLE orders;
+DROP TABLE order_keys;

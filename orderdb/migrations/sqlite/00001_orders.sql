@@ -1,4 +1,18 @@
 -- +goose Up
+-- Whoever writes an order or withdraws it inserts the key first: the key decides. One
+-- whose kind is not ORDER is a tombstone. Nothing here is overwritten or deleted, and what
+-- is added to orders, a constraint or a trigger, does not keep an order from being
+-- withdrawn.
+CREATE TABLE order_keys (
+    id           TEXT PRIMARY KEY,
+    kind         TEXT NOT NULL CHECK (kind IN ('ORDER', 'CANCELLED', 'EXPIRED', 'REJECTED')),
+    content_hash TEXT NOT NULL,
+    reason       TEXT NOT NULL DEFAULT '',
+    written_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) STRICT, WITHOUT ROWID;
+
+-- attempt, epoch, fence, begun_at, read_at and worker are the receipt of the write; times
+-- are UTC, in milliseconds.
 CREATE TABLE orders (
     id           TEXT PRIMARY KEY,
     customer     TEXT    NOT NULL,
@@ -6,7 +20,13 @@ CREATE TABLE orders (
     amount_minor INTEGER NOT NULL,
     content_hash TEXT    NOT NULL,
     body         TEXT    NOT NULL,
-    created_at   TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+    created_at   TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    attempt      TEXT    NOT NULL DEFAULT '',
+    epoch        INTEGER NOT NULL DEFAULT 0,
+    fence        TEXT    NOT NULL DEFAULT '',
+    begun_at     TEXT,
+    read_at      TEXT,
+    worker       TEXT    NOT NULL DEFAULT ''
 ) STRICT;
 
 -- order_id is not unique here, so that an order which took effect twice shows.
@@ -28,3 +48,4 @@ CREATE TABLE ltp_probe (
 DROP TABLE ltp_probe;
 DROP TABLE order_outbox;
 DROP TABLE orders;
+DROP TABLE order_keys;

@@ -1,6 +1,6 @@
 // Package simulate plays the release of a backlog against a modelled database,
 // without a server and without waiting: the very controller of package pace, the
-// loop of the replay engine (canaries, pilots, sweeps), the detector of package
+// loop of the replay engine (canaries, bounded concurrency, sweeps), the detector of package
 // observer and the state machine of package ltp, over a clock of its own.
 //
 // Orders that wait are a number; only those on their way exist one by one. So 10^8
@@ -8,5 +8,5 @@
 // model and seed give the same result.
 //
 // What is a model: the database (its capacity, its cache, its failures), the time
-// that Temporal takes from signal to write, and the lag of the visibility store.
+// that Temporal takes from release to write and back, and the lag of the visibility store.
 package simulate

@@ -1,6 +1,10 @@
 package simulate
 
-import "time"
+import (
+	"time"
+
+	"github.com/ltp-node/ltp/replay/pace"
+)
 
 // kind is what happens at an event.
 type kind uint8
@@ -12,16 +16,17 @@ const (
 	ask                // an order asks for a connection
 	retry              // an order whose write failed tries again
 	done               // a write returns
-	giveUp             // nobody waits for a pilot any longer
+	answer             // the engine learns what became of a release
+	giveUp             // nobody waits for an answer any longer
 	fail               // the database fails
 	back               // the database is back
 )
 
 // order is one on its way.
 type order struct {
-	released time.Duration // when it was signalled
+	released time.Duration
 	begun    time.Duration // when its write began
-	pilot    int           // number of the pilot, 0 if it is none
+	sample   int           // number of the release that awaits its answer, 0 if none does
 	tries    int
 	life     int  // of the database, when the write began
 	waited   bool // it was deferred once
@@ -34,6 +39,7 @@ type event struct {
 	kind  kind
 	run   int // the number of the release, or of falls, that it belongs to
 	order order
+	took  pace.Sample // of an answer
 }
 
 // queue holds what will happen, the next at its top.

@@ -14,12 +14,12 @@ type Policy string
 
 // The policies. Feedback is the engine's; the others are there to compare.
 const (
-	// Feedback is the controller, and the closed loop of the pilots.
+	// Feedback is the controller, and the closed loop of the answers.
 	Feedback Policy = "feedback"
-	// Forgetful is Feedback that is not told under which rate the component fell.
+	// Forgetful is Feedback that does not remember the rate that the component failed at.
 	Forgetful Policy = "forgetful"
 	// Fixed releases at the ceiling, as a batch job that signals does: without canaries,
-	// pilots or feedback.
+	// a bound on what is on its way, or feedback.
 	Fixed Policy = "fixed"
 )
 
@@ -41,9 +41,10 @@ type Model struct {
 
 	// Lag is how late the visibility store shows what was deferred and what ended.
 	Lag time.Duration
-	// Signal is what a signal takes, List a page of the listing, and Path the time
-	// from a signal until its write asks for a connection.
-	Signal, List, Path time.Duration
+	// List is what a page of the listing takes, Path the time from a release until its write
+	// asks for a connection, and Answer the time from the end of a write until the engine
+	// has the answer.
+	List, Path, Answer time.Duration
 	// Longest is what is simulated at most: a release that takes longer is given up.
 	Longest time.Duration
 	Seed    uint64
@@ -81,7 +82,7 @@ func Scenario(name string, orders int64) (Model, error) {
 		Scenario: name, Orders: orders, Pace: pace.Default(), Policy: Feedback,
 		Database: Database{Capacity: 1500, Cores: 16, Connections: 128, Contention: 0.05},
 		Lag:      500 * time.Millisecond,
-		Signal:   10 * time.Millisecond, List: 20 * time.Millisecond, Path: 30 * time.Millisecond,
+		List:     20 * time.Millisecond, Path: 40 * time.Millisecond, Answer: 10 * time.Millisecond,
 		Longest: 90 * 24 * time.Hour, Seed: 1,
 	}
 	switch name {

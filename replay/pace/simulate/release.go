@@ -15,12 +15,10 @@ type release struct {
 	yield   func(time.Duration) bool
 	pacer   pacer
 	peak    peak
-	free    []time.Duration              // when each of the parallel signals is free
-	pilots  map[int]func(committed bool) // those on their way, and who is told of them
-	nth     int                          // orders given out at the pace
-	warm    bool                         // the canaries have come back
-	bad     int                          // setbacks in a row
-	blocked bool                         // it waits for a pilot to end
+	onWay   map[int]func(committed bool) // releases without an answer, and who awaits it
+	passed  bool                         // the canaries have committed
+	failed  int                          // consecutive setbacks
+	blocked bool                         // it waits for an answer
 }
 
 // peak is the fastest second of late: an outage is noticed seconds after what it came of.
@@ -40,7 +38,7 @@ func (p *peak) see(now time.Duration, used float64) {
 // forever is a wait that something else ends.
 const forever = time.Duration(1<<63 - 1)
 
-// await waits for a pilot to end.
+// await waits for an answer.
 func (r *release) await() bool {
 	r.blocked = true
 	return r.yield(forever)
@@ -49,7 +47,7 @@ func (r *release) await() bool {
 // pacer is what a release asks for its turns.
 type pacer interface {
 	Next(now time.Time) time.Duration
-	Report(now time.Time, r pace.Result)
+	Report(now time.Time, s pace.Sample)
 	Rate(now time.Time) float64
 	Used(now time.Time) float64
 }
@@ -68,14 +66,14 @@ func (f *fixed) Next(now time.Time) time.Duration {
 	f.next = f.next.Add(time.Duration(float64(time.Second) / f.rate))
 	return wait
 }
-func (f *fixed) Report(time.Time, pace.Result) {}
+func (f *fixed) Report(time.Time, pace.Sample) {}
 func (f *fixed) Rate(time.Time) float64        { return f.rate }
 func (f *fixed) Used(time.Time) float64        { return f.rate }
 
 // run releases what waits.
 func (r *release) run(yield func(time.Duration) bool) {
 	r.yield = yield
-	r.warm = r.Policy == Fixed
+	r.passed = r.Policy == Fixed
 	if r.settles {
 		r.settle()
 		return
@@ -149,7 +147,7 @@ func (r *release) sweep() (found int64, ok bool) {
 			r.queries += 2 // the page, and whether another class goes before it
 		}
 		before := r.waiting
-		if r.warm {
+		if r.passed {
 			ok = r.one()
 		} else {
 			ok = r.canaries(shown - found)
@@ -162,48 +160,56 @@ func (r *release) sweep() (found int64, ok bool) {
 	return found, true
 }
 
-// one releases one order in its turn.
+// one releases one order in its turn, when fewer than InFlight are on their way.
 func (r *release) one() bool {
 	if wait := r.pacer.Next(r.clock()); wait > 0 && !r.yield(wait) {
 		return false
 	}
 	r.peak.see(r.now, r.pacer.Used(r.clock()))
-	var o order
-	if r.Policy != Fixed && r.nth%r.Pace.PilotEvery == 0 {
-		for len(r.pilots) >= r.Pace.Pilots {
-			if !r.await() {
-				return false
-			}
-		}
-		o.pilot = r.pilot(func(bool) {})
+	if r.Policy == Fixed {
+		r.send(order{})
+		return true
 	}
-	r.nth++
-	return r.signal(o)
+	return r.release(func(bool) {})
 }
 
-// pilot is the number of a new pilot, which is given up after CanaryWait.
-func (r *release) pilot(end func(committed bool)) int {
-	r.lastPilot++
-	r.pilots[r.lastPilot] = end
-	r.push(event{at: r.now + r.Pace.CanaryWait, kind: giveUp, order: order{pilot: r.lastPilot, released: r.now}})
-	return r.lastPilot
+// release releases an order whose answer is awaited, for Timeout at most.
+func (r *release) release(answered func(committed bool)) bool {
+	for len(r.onWay) >= r.Pace.InFlight {
+		if !r.await() {
+			return false
+		}
+	}
+	r.lastSample++
+	r.onWay[r.lastSample] = answered
+	r.push(event{at: r.now + r.Pace.Timeout, kind: giveUp, order: order{sample: r.lastSample, released: r.now}})
+	r.send(order{sample: r.lastSample})
+	return true
 }
 
-// ended tells of a pilot. When so many fail in a row, and none commits, the release
-// begins again with canaries.
-func (r *release) ended(pilot int, result pace.Result) {
-	end, known := r.pilots[pilot]
-	if !known {
+func (r *release) send(o order) {
+	r.waiting--
+	r.out++
+	o.released, o.waited = r.now, true
+	r.series.released(r.now)
+	r.push(event{at: r.now + r.jittered(r.Path), kind: ask, order: o})
+}
+
+// answered takes the answer to a release. When too many fail in a row, and none commits,
+// the release begins again with canaries.
+func (r *release) answered(sample int, s pace.Sample) {
+	then, awaited := r.onWay[sample]
+	if !awaited {
 		return
 	}
-	delete(r.pilots, pilot)
-	if result.Committed {
-		r.bad = 0
-	} else if r.bad++; r.bad >= 2*r.Pace.Pilots && r.Policy != Fixed {
-		r.warm = false
+	delete(r.onWay, sample)
+	if s.Committed {
+		r.failed = 0
+	} else if r.failed++; r.failed >= 2*r.Pace.Canary && r.Policy != Fixed {
+		r.passed = false
 	}
-	r.pacer.Report(r.clock(), result)
-	end(result.Committed)
+	r.pacer.Report(r.clock(), s)
+	then(s.Committed)
 	if r.blocked {
 		r.blocked = false
 		r.push(event{at: r.now, kind: resume, run: r.number})
@@ -212,48 +218,29 @@ func (r *release) ended(pilot int, result pace.Result) {
 
 // canaries go first, of so many that are there, until more of them commit than fail.
 func (r *release) canaries(there int64) bool {
-	good, bad := 0, 0
+	good, bad, left := 0, 0, 0
 	for range min(int64(r.Pace.Canary), there, r.waiting) {
-		pilot := r.pilot(func(ok bool) {
-			if ok {
+		left++
+		if !r.release(func(committed bool) {
+			left--
+			if committed {
 				good++
 			} else {
 				bad++
 			}
-		})
-		if !r.signal(order{pilot: pilot}) {
+		}) {
 			return false
 		}
 	}
-	for len(r.pilots) > 0 {
+	for left > 0 {
 		if !r.await() {
 			return false
 		}
 	}
 	if bad > 0 && bad >= good {
-		return r.yield(r.Pace.CanaryWait)
+		return r.yield(r.Pace.Timeout)
 	}
-	r.warm, r.bad = true, 0
-	return true
-}
-
-// signal releases an order when one of the parallel signals is free.
-func (r *release) signal(o order) bool {
-	slot := 0
-	for i, at := range r.free {
-		if at < r.free[slot] {
-			slot = i
-		}
-	}
-	if wait := r.free[slot] - r.now; wait > 0 && !r.yield(wait) {
-		return false
-	}
-	r.free[slot] = r.now + r.Signal
-	r.waiting--
-	r.out++
-	o.released, o.waited = r.now, true
-	r.series.released(r.now)
-	r.push(event{at: r.now + r.Signal + r.jittered(r.Path), kind: ask, order: o})
+	r.passed, r.failed = true, 0
 	return true
 }
 

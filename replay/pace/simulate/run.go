@@ -15,7 +15,7 @@ import (
 // epoch0 is when every release begins: any time would do.
 var epoch0 = time.Date(2024, 5, 20, 14, 31, 0, 0, time.UTC)
 
-// dispatch is the time from RECOVERING to the first signal.
+// dispatch is the time from RECOVERING to the first release.
 const dispatch = 200 * time.Millisecond
 
 // simulation is one run of a model.
@@ -45,15 +45,15 @@ type simulation struct {
 
 	pausing, pausingNew int64 // wait a moment after a failed write: of the backlog, and new
 
-	current   *release
-	next      func() (time.Duration, bool)
-	stop      func()
-	runs      int
-	lastPilot int
-	lastEnded time.Duration
-	fell      float64
-	settled   bool
-	queries   int64
+	current     *release
+	next        func() (time.Duration, bool)
+	stop        func()
+	runs        int
+	lastSample  int
+	lastEnded   time.Duration
+	failureRate float64
+	settled     bool
+	queries     int64
 }
 
 // Run simulates the model, which must be valid, from RECOVERING until nothing is found
@@ -89,7 +89,7 @@ func play(ctx context.Context, m Model) *simulation {
 // outage plays the outage up to RECOVERING through the state machine, so that its
 // fall is remembered.
 func (s *simulation) outage() {
-	s.condition = ltp.NewCondition("orders-db", epoch0.Add(-time.Minute))
+	s.condition = ltp.NewCondition("orders-db", 0, epoch0.Add(-time.Minute))
 	at := func(before time.Duration, in ltp.Input) {
 		s.condition, _ = s.condition.Next(in, ltp.DefaultPolicy(), epoch0.Add(-before))
 	}
@@ -128,8 +128,10 @@ func (s *simulation) happen(e event) {
 		s.retry(e.order, e.run)
 	case done:
 		s.done(e.order)
+	case answer:
+		s.answered(e.order, e.took)
 	case giveUp:
-		s.ended(e.order, pace.Result{Took: s.now - e.order.released})
+		s.answered(e.order, pace.Sample{})
 	case fail:
 		s.fail()
 	case back:
@@ -141,13 +143,13 @@ func (s *simulation) happen(e event) {
 func (s *simulation) begin() {
 	s.end()
 	s.runs++
-	r := &release{simulation: s, number: s.runs, settles: s.state() != ltp.Recovering, pilots: map[int]func(bool){}, free: make([]time.Duration, s.Pace.Parallel)}
+	r := &release{simulation: s, number: s.runs, settles: s.state() != ltp.Recovering, onWay: map[int]func(bool){}}
 	r.pacer = &fixed{rate: s.ceiling()}
 	if s.Policy != Fixed {
 		c := pace.NewController(s.Pace, s.clock())
 		c.Limit(s.Limit)
 		if s.Policy == Feedback {
-			c.Fell(s.fell)
+			c.FailedAt(s.failureRate)
 		}
 		r.pacer = c
 	}
@@ -260,9 +262,9 @@ func (s *simulation) input(in ltp.Input) {
 // overtaken stops the release; what has not begun to write waits again.
 func (s *simulation) overtaken() {
 	if s.current != nil {
-		s.fell = s.current.peak.rate
-		if s.fell < 2*s.Pace.Floor || s.now-s.current.peak.at > peakFor {
-			s.fell = 0 // it did not fall under the release
+		s.failureRate = s.current.peak.rate
+		if s.failureRate < 2*s.Pace.Floor || s.now-s.current.peak.at > peakFor {
+			s.failureRate = 0 // it did not fall under the release
 		}
 	}
 	s.end()

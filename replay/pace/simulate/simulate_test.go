@@ -51,7 +51,7 @@ func TestAColdDatabaseIsSpared(t *testing.T) {
 func TestADatabaseThatFailsUnderLoadIsNotMadeToFailAgainAndAgain(t *testing.T) {
 	with, forgetful, without := run(t, "relapse", 10_000, Feedback), run(t, "relapse", 10_000, Forgetful), run(t, "relapse", 10_000, Fixed)
 	assert.LessOrEqual(t, with.Falls, 2)
-	assert.LessOrEqual(t, with.IntoFailed, with.Falls*pace.Default().InFlight())
+	assert.LessOrEqual(t, with.IntoFailed, 2*with.Falls*pace.Default().InFlight, "those on their way, and some for those that gave no answer")
 	assert.Less(t, 10*with.IntoFailed, forgetful.IntoFailed)
 	assert.Less(t, 10*with.Cleared, forgetful.Cleared)
 	assert.Less(t, 10*with.Cleared, without.Cleared)

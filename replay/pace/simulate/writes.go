@@ -71,7 +71,7 @@ func (s *simulation) done(o order) {
 	} else {
 		s.outNew--
 	}
-	s.ended(o, pace.Result{Committed: true, Write: took, Took: s.now - o.released})
+	s.answers(o, pace.Sample{Committed: true, Write: took})
 	if s.db.committed(s.now) && !s.db.down {
 		s.fail()
 	}
@@ -102,9 +102,8 @@ func (s *simulation) again(o order) {
 		s.deferAgain(o)
 		return
 	}
-	if o.pilot != 0 {
-		s.push(event{at: s.seen(o), kind: giveUp, order: o})
-	}
+	s.answers(o, pace.Sample{Write: s.now - o.begun})
+	o.sample = 0
 	pause := time.Second << min(o.tries-1, 6)
 	pause = time.Duration(float64(pause) * (0.75 + s.random.Float64()/2))
 	if o.waited {
@@ -128,21 +127,19 @@ func (s *simulation) retry(o order, falls int) {
 	s.ask(o)
 }
 
-// ended tells the release of a pilot.
-func (s *simulation) ended(o order, result pace.Result) {
-	if s.current != nil && o.pilot != 0 {
-		s.current.ended(o.pilot, result)
+// answers sends the answer to a release on its way.
+func (s *simulation) answers(o order, sample pace.Sample) {
+	if o.sample != 0 {
+		s.push(event{at: s.now + s.jittered(s.Answer), kind: answer, order: o, took: sample})
 	}
 }
 
-// seen is when the release looks a pilot up for the next time: after a quarter of a
-// second, and then twice as long each time.
-func (s *simulation) seen(o order) time.Duration {
-	at := o.released
-	for wait := 250 * time.Millisecond; at <= s.now; wait *= 2 {
-		at += wait
+// answered is an answer that arrives, or is awaited no longer.
+func (s *simulation) answered(o order, sample pace.Sample) {
+	sample.Took = s.now - o.released
+	if s.current != nil {
+		s.current.answered(o.sample, sample)
 	}
-	return at
 }
 
 func (s *simulation) fail() {

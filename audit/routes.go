@@ -1,0 +1,179 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// routes asks the decision table again, with the question that was recorded; what that
+// says of the steering is checked against the orientation's own history.
+type routes struct {
+	c      Claim
+	states states
+	window trace.Window
+	// routings, of those under an unfit state, and those that the table defers though
+	// the state is fit; frozen are among the first.
+	routings, unfit, frozen, deferred int64
+	inLine                            int64 // deferred until their turn
+	// late were answered after an unfit state was published, on a reading of before.
+	late    int64
+	latest  time.Duration
+	missing int64 // epochs that Temporal no longer has
+	clocks  clocks
+}
+
+func newRoutes(s states, w trace.Window) routes {
+	return routes{c: claim(SafeMode, "The system entered safe mode: every order routed under an unfit state was deferred"), states: s, window: w}
+}
+
+// routing is one routing of an order.
+type routing struct {
+	accepted       time.Time
+	request, reply ltp.Frame
+}
+
+// read is when its reading was made, by Temporal's clock: a board keeps one for its lease.
+func (r routing) read() span {
+	return span{r.request.At.Add(-ltp.ReadingLease - ltp.ClockBound), r.reply.At}
+}
+
+func (r *routes) see(t trace.OrderTrace) {
+	for i := 0; i+1 < len(t.Frames); i += 2 {
+		one := routing{t.AcceptedAt, t.Frames[i], t.Frames[i+1]}
+		if (span{one.request.At, one.reply.At}).meets(span{r.window.From, r.window.To}) {
+			r.judge(one)
+		}
+	}
+}
+
+func (r *routes) judge(one routing) {
+	a := *one.reply.Response
+	r.count(a)
+	if a.Admissible != a.Decision.Admissible() {
+		r.c.breach(one.reply.ID, "admissible is %t, and the decision %s", a.Admissible, a.Decision)
+	}
+	if want, ok := r.table(one); !ok {
+		r.c.breach(one.reply.ID, "%s %s under %s, epoch %d: the decision table says %s", a.Decision, a.Reason, a.State, a.Epoch, want)
+	}
+	if a.Component == r.states.component && !a.Blind {
+		r.based(one, a)
+	}
+}
+
+func (r *routes) count(a ltp.RouteResponse) {
+	r.routings++
+	switch {
+	case a.Decision == ltp.Freeze:
+		r.frozen++
+		fallthrough
+	case !a.State.Fit():
+		r.unfit++
+	case a.Reason == ltp.ReasonAwaitsTurn:
+		r.inLine++
+	case !a.Admissible:
+		r.deferred++
+	}
+}
+
+// table reports whether the decision table gives the answer, and what it would have given.
+// Whether intake was frozen stands in the orientation, not in the answer.
+func (r *routes) table(one routing) (want string, ok bool) {
+	a := one.reply.Response
+	holds := []*ltp.Hold{nil, {Freeze: true}} // of another component, nothing is known here
+	if published := r.states.epochs[a.Epoch]; a.Component == r.states.component && len(published) > 0 {
+		holds = nil
+		for _, o := range published {
+			holds = append(holds, o.Hold)
+		}
+	}
+	for _, hold := range holds {
+		o := ltp.Orientation{Component: a.Component, State: a.State, Epoch: a.Epoch, Hold: hold}
+		d, why := ltp.Decide(o, one.request.Request.Asked)
+		if d == a.Decision && why == a.Reason {
+			return "", true
+		}
+		want = string(d) + " " + string(why)
+	}
+	return want, false
+}
+
+// based checks the orientation that an answer rests on: that it was published, and could
+// be read when it was.
+func (r *routes) based(one routing, a ltp.RouteResponse) {
+	switch {
+	case len(r.states.epochs[a.Epoch]) == 0 && !r.states.whole:
+		r.missing++
+		return
+	case !r.states.published(a.State, a.Epoch):
+		r.c.breach(one.reply.ID, "it says %s of epoch %d, and the orientation did not", a.State, a.Epoch)
+		return
+	}
+	times := ltp.Times{Accepted: one.accepted, Task: one.request.At, Recorded: one.reply.At, Read: a.ReadAt}
+	faults := times.CheckRouting(a.Component, a.Epoch, r.states.frames)
+	for _, f := range faults {
+		if f.Kind == ltp.Breach {
+			r.c.breach(one.reply.ID, "%s", f.What)
+			return
+		}
+	}
+	r.clocks.differ(faults)
+	if why := r.steered(one, a); why != "" {
+		r.c.breach(one.reply.ID, "%s", why)
+	}
+	if since, unfit := r.states.unfitSince(one.reply.At); unfit && a.Admissible {
+		r.late++
+		r.latest = max(r.latest, one.reply.At.Sub(since.At))
+	}
+}
+
+// steered says what an answer has wrong of the steering of the component's replay at that
+// time. All else of the question is what the order's machine asked: a trace holds no other.
+func (r *routes) steered(one routing, a ltp.RouteResponse) string {
+	q, read := one.request.Request, one.read()
+	says := slices.Contains(q.Asked.Paused, r.states.component)
+	switch {
+	case !r.states.whole: // an operator may have paused it before what Temporal still has
+	case says && !slices.ContainsFunc(r.states.pauses, read.meets):
+		return fmt.Sprintf("it says that the replay of %s was paused, and nobody had paused it", r.states.component)
+	case !says && q.Woken == ltp.WokenByTimer && q.Asked.Replay && a.Admissible && slices.ContainsFunc(r.states.pauses, read.within):
+		return fmt.Sprintf("it was admitted as if the replay of %s were not paused, and it was", r.states.component)
+	}
+	return ""
+}
+
+func (r *routes) claim() Claim {
+	c := r.c
+	c.add("the decision table, asked again for %s, gives the same answers", trace.Plural(r.routings, "routing"))
+	if c.Verdict == Broken {
+		c.Evidence[0] = "the decision table was asked again for " + trace.Plural(r.routings, "routing")
+	}
+	unfit := trace.Plural(r.unfit, "order") + " asked under an unfit state"
+	switch {
+	case r.unfit > 0 && c.Verdict == Held && r.frozen > 0:
+		unfit += ": none was admitted, " + trace.Count(int(r.frozen)) + " by an operator's freeze"
+	case r.unfit > 0 && c.Verdict == Held:
+		unfit += ": none was admitted"
+	}
+	c.add("%s", unfit)
+	if r.deferred > 0 {
+		c.add("%s deferred under a fit state, as the table has it for the backlog, for high risk or after a failure", trace.Plural(r.deferred, "request"))
+	}
+	if r.inLine > 0 {
+		c.Figures["in_line"] = r.inLine
+		c.add("%s deferred until the turn of the order came", trace.Plural(r.inLine, "request"))
+	}
+	if r.late > 0 {
+		c.add("%s admitted on a reading from before the state was published, the latest %d ms after it; the fence decides last", trace.Plural(r.late, "request"), r.latest.Milliseconds())
+	}
+	c.Figures["routings"], c.Figures["unfit"], c.Figures["frozen"] = r.routings, r.unfit, r.frozen
+	c.Figures["deferred_while_fit"], c.Figures["admitted_on_an_old_reading"], c.Figures["oldest_reading_ms"] = r.deferred, r.late, r.latest.Milliseconds()
+	r.clocks.judge(&c, "routing")
+	if r.missing > 0 {
+		c.unchecked("%s on epochs that Temporal no longer has", trace.Plural(r.missing, "answer")+" rest")
+	}
+	return c
+}

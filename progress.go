@@ -1,0 +1,688 @@
+package ltp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Progress is all that an order has come to know: the argument of its workflow, and what
+// continue-as-new carries on. [Progress.Next] is the order's state machine. The workflow
+// carries it out; trace and audit fold it over the events that Temporal recorded.
+//
+// The rules by which an order is written once, or ends without being written, are proven
+// in internal/ordermodel.
+type Progress struct {
+	Order Order `json:"order"`
+	// Execution is what executes the order; zero is the order database.
+	Execution Execution `json:"execution,omitzero"`
+	// Stamp is the door's, and so is the first Mark.
+	Stamp Stamp `json:"stamp,omitzero"`
+	Mark  Mark  `json:"mark,omitzero"`
+
+	Phase Phase `json:"phase,omitempty"`
+	// Attempt counts the routings; Last is the latest. Recorded is the workflow task in
+	// which that was recorded, by the ID of its started event; 0 is an earlier run.
+	Attempt  int     `json:"attempt,omitempty"`
+	Last     Routing `json:"last,omitzero"`
+	Recorded int64   `json:"recorded,omitempty"`
+	// Named is the newest epoch of the written component that a signal or an Update named.
+	Named int64 `json:"named,omitempty"`
+	// Wait is what the order waits for, and WakeAt when its timer fires; zero is no timer.
+	Wait   Wait      `json:"wait,omitzero"`
+	WakeAt time.Time `json:"wake_at,omitzero"`
+	// Ending is how the order is to end: once it is set, the order is not executed any
+	// more, unless it was written already.
+	Ending *Ending `json:"ending,omitempty"`
+	// HasTurn is set when the orders before it in its sequence have ended, and Watched is
+	// until when the sequence sees by itself that this one ends. Sequence is the one that
+	// the order has put itself into.
+	HasTurn  bool      `json:"has_turn,omitempty"`
+	Watched  time.Time `json:"watched,omitzero"`
+	Sequence string    `json:"sequence,omitempty"`
+	// Expedited is set when an operator wants the order released before all others.
+	Expedited bool `json:"expedited,omitempty"`
+	// Uncertain is set when an activity of the user's may have taken effect without our
+	// knowing: such an order can only be finished.
+	Uncertain bool `json:"uncertain,omitempty"`
+	// Backstops is how often the backstop fired since the state was last news; Pauses how
+	// many pauses came in a row; Failures are the attempts that failed in a row.
+	Backstops int      `json:"backstops,omitempty"`
+	Pauses    int      `json:"pauses,omitempty"`
+	Failures  Failures `json:"failures,omitzero"`
+	Backstop  Backstop `json:"backstop,omitzero"` // of the last worker to route the order
+	// Releasing is set while the sender of an Update waits for its answer, and Tried is
+	// the latest attempt since it came.
+	Releasing bool     `json:"releasing,omitempty"`
+	Tried     *Attempt `json:"tried,omitempty"`
+}
+
+// Phase is what an order is doing.
+type Phase string
+
+// The phases of an order. In the first three it waits, and takes in what comes.
+const (
+	PhaseNew         Phase = ""            // accepted, and not looked at
+	PhaseWaiting     Phase = "WAITING"     // deferred
+	PhaseAdmitted    Phase = "ADMITTED"    // admitted under an epoch that only the next task may write under
+	PhaseRouting     Phase = "ROUTING"     // the board is asked
+	PhaseExecuting   Phase = "EXECUTING"   // the order database, or the fence before the user's activity
+	PhaseHanded      Phase = "HANDED"      // the user's activity runs
+	PhaseWithdrawing Phase = "WITHDRAWING" // it is being found out whether the order was written
+	PhaseJoining     Phase = "JOINING"     // the order puts itself in line
+	PhaseEnded       Phase = "ENDED"
+)
+
+// Waits reports whether the order takes in what comes.
+func (p Progress) Waits() bool {
+	switch p.Phase {
+	case PhaseNew, PhaseWaiting, PhaseAdmitted:
+		return true
+	}
+	return false
+}
+
+// Failures counts the executions of an order that failed in a row while its component
+// counted as fit in one and the same epoch. One that was not begun is none.
+type Failures struct {
+	Component string    `json:"component,omitempty"`
+	Epoch     int64     `json:"epoch,omitempty"`
+	Count     int       `json:"count,omitempty"`
+	First     time.Time `json:"first,omitzero"`
+	Last      string    `json:"last,omitempty"` // why the latest failed
+}
+
+// When an order that keeps failing is set aside, so that it does not go on for ever while
+// its component is fit for all others.
+const (
+	// MaxAttempts is how many attempts in a row must have failed in one epoch. With the
+	// pauses between them that takes 4.5 to 7.5 minutes; less only where the backstop was
+	// set shorter than that, which bounds the pauses.
+	MaxAttempts = 10
+	// MinFailing is for how long they must have failed, whatever woke the order between
+	// them: an outage that no observer sees for a minute sets nothing aside.
+	MinFailing = 2 * time.Minute
+)
+
+// The pause is how long an order waits when it was deferred for something that no signal
+// will announce: its own failure, or a worker that could not see. It doubles with each in
+// a row, and is never longer than the first backstop. MaxAttempts counts on these.
+const firstPause, maxPause = time.Second, 2 * time.Minute
+
+// Yield is how long an admitted order waits for the next workflow task, under which it may
+// write: as short as a timer can be.
+const Yield = time.Millisecond
+
+// Moment is when an order's workflow takes something in.
+type Moment struct {
+	At time.Time // the start of the workflow task, by Temporal's clock
+	// Task is that task, by the ID of its started event.
+	Task int64
+}
+
+// Event is one thing that happened to an order. The first is the zero Event. While the
+// order waits, Inbox is all that came since it was last looked at; otherwise exactly one
+// of the other fields is set, the answer to what the order asked for.
+type Event struct {
+	Inbox     Inbox
+	Routed    *Routing
+	Executed  *Attempt
+	Withdrawn *Withdrawal
+	Joined    *string // the sequence in which the order has put itself, or "" when it has not
+}
+
+// Inbox is what came for an order that waits, all that one workflow task brought together.
+type Inbox struct {
+	Cancelled bool        // its customer, or an operator, has asked to cancel it
+	Turn      *Turn       // its turn has come
+	Expedited bool        // an operator wants it released before all others
+	Signals   []Stability // in the order in which they came
+	Release   *Stability  // an Update, which waits for an Answer
+	Alarm     bool        // its timer has fired
+}
+
+// Empty reports whether nothing came.
+func (b Inbox) Empty() bool {
+	return !b.Cancelled && b.Turn == nil && !b.Expedited && len(b.Signals) == 0 && b.Release == nil && !b.Alarm
+}
+
+// Command is one thing to do. Exactly one field is set. Route, Execute, Hand, Withdraw and
+// Join ask for something: at most one of them is asked at a time, it comes last, and its
+// answer is the next Event.
+type Command struct {
+	Mark     *Mark          // say so in the search attributes
+	Answer   *Answer        // answer the Update
+	Wait     *Alarm         // wait; the timer is to fire at this time
+	Route    *RouteInput    // ask the board
+	Execute  *ExecuteInput  // write the order; with an Execution, ask the fence
+	Hand     *Job           // have the user's activity execute the order
+	Withdraw *WithdrawInput // end the order without executing it, if it was not executed
+	Join     *JoinInput     // stand in line
+	End      *End           // the order has ended
+}
+
+// Alarm is when an order looks again by itself.
+type Alarm struct{ At time.Time }
+
+// End is how an order ends.
+type End struct {
+	Outcome Outcome
+	// Leave says that the sequence of its ordering key is to be told.
+	Leave bool
+}
+
+// NewProgress is an order as the door accepts it. mark is what the door has written into
+// the search attributes, nil for nothing.
+func NewProgress(o Order, e Execution, s Stamp, mark *Mark) Progress {
+	p := Progress{Order: o, Execution: e, Stamp: s, Mark: Mark{Priority: DefaultPriority}}
+	if mark != nil {
+		p.Mark = *mark
+	}
+	return p
+}
+
+// DoorMark is what the door writes into the search attributes of an order that it accepts
+// under orientations that will not let the order act, and nil where it may act or where
+// the door cannot tell. now are those of the order's gate.
+func DoorMark(o Order, now []Orientation) *Mark {
+	by, decision, reason := Route(now, Request{HighRisk: o.Risk == HighRisk})
+	if decision.Admissible() || by.Epoch < 1 {
+		return nil
+	}
+	return &Mark{Wait: Wait{Component: by.Component, Epoch: by.Epoch, Reason: reason}, Priority: o.Class()}
+}
+
+// Continued is the argument of continue-as-new: what the runs before have recorded is
+// given to every task of the next.
+func (p Progress) Continued() Progress {
+	p.Recorded = 0
+	return p
+}
+
+// Takes reports why an order does not take the release, and nil when it does.
+func (p Progress) Takes(s Stability) error {
+	switch {
+	case s.Component == "" || s.Epoch < 1:
+		return errors.New("name the component and its epoch")
+	case p.Releasing:
+		return errors.New("the order is being released")
+	case p.Phase != PhaseWaiting:
+		return errors.New("the order does not wait")
+	case !p.Wait.SupersededBy(s):
+		return fmt.Errorf("the order waits for something else: %s, %s epoch %d", p.Wait.Reason, p.Wait.Component, p.Wait.Epoch)
+	}
+	return nil
+}
+
+// Next is the order's state machine: what the order knows when e has happened, and what it
+// does then.
+//
+//	         ┌─────────────── Inbox ────────────────┐
+//	NEW ──▶ ROUTING ──DEFER──▶ WAITING ──release──▶ EXECUTING ──written──▶ EXECUTED
+//	         │  ▲                │  ▲                 │  │  ▲
+//	         │  └─────timer──────┘  └──────refused────┘  │  │ next task
+//	         └──EXECUTE, epoch not given──▶ ADMITTED ◀───┘──┘
+//	any of those that wait ──cancelled, expired──▶ WITHDRAWING ──▶ CANCELLED, EXPIRED, REJECTED, EXECUTED
+//	                                                 └─ cannot be told yet ──▶ WAITING
+//
+// What asks for an end is looked at first in every task. An order with an ordering key
+// acts only when it has its turn. An activity of the user's follows on the fence: EXECUTING
+// leads to HANDED, and that ends as EXECUTING does.
+func (p Progress) Next(e Event, now Moment) (Progress, []Command) {
+	s := step{Progress: p, now: now}
+	switch {
+	case p.Phase == PhaseEnded:
+	case e.Routed != nil:
+		s.routed(*e.Routed)
+	case e.Executed != nil && p.Execution.External() && p.Phase == PhaseExecuting:
+		s.fenced(*e.Executed)
+	case e.Executed != nil:
+		s.executed(*e.Executed)
+	case e.Withdrawn != nil:
+		s.withdrawn(*e.Withdrawn)
+	case e.Joined != nil:
+		s.Sequence = *e.Joined
+		s.route(WokenByTimer, s.request())
+	default:
+		s.wake(e.Inbox)
+	}
+	return s.Progress, s.commands
+}
+
+// step is one step of the machine.
+type step struct {
+	Progress
+	now      Moment
+	commands []Command
+}
+
+func (s *step) do(c Command) { s.commands = append(s.commands, c) }
+
+// wake takes in what came while the order waited.
+func (s *step) wake(in Inbox) {
+	s.take(in)
+	news := s.news(in)
+	switch {
+	case s.ends():
+		s.withdraw()
+	case s.Phase == PhaseNew:
+		s.route("", s.request())
+	case s.Phase == PhaseAdmitted && in.Alarm:
+		s.execute()
+	case s.Phase == PhaseAdmitted: // the next task comes with the timer
+		s.rest(s.WakeAt)
+	case s.awaitsTurn() && s.HasTurn:
+		s.route(WokenByTurn, s.request())
+	case news:
+		s.release()
+	case in.Alarm && s.awaitsTurn():
+		s.join()
+	case in.Alarm:
+		r := s.request()
+		r.Listed = s.listed()
+		s.route(WokenByTimer, r)
+	default:
+		s.expedite()
+		s.rest(s.WakeAt)
+	}
+}
+
+// take keeps what the inbox says.
+func (s *step) take(in Inbox) {
+	if in.Cancelled && s.Ending == nil {
+		s.Ending = &Ending{State: Cancelled}
+	}
+	if in.Turn != nil {
+		s.HasTurn, s.Watched = true, in.Turn.Watched
+	}
+	s.Expedited = s.Expedited || in.Expedited
+	for _, word := range in.Signals {
+		s.name(word)
+	}
+	if in.Release != nil {
+		s.name(*in.Release)
+		s.Releasing, s.Tried = true, nil
+	}
+	if in.Alarm {
+		s.WakeAt = time.Time{}
+	}
+}
+
+// name keeps the epoch of the written component that somebody named.
+func (s *step) name(word Stability) {
+	if word.Component == s.Execution.Written() {
+		s.Named = max(s.Named, word.Epoch)
+	}
+}
+
+// news reports whether the order is to be released.
+func (s *step) news(in Inbox) bool {
+	if s.Phase != PhaseWaiting {
+		return false
+	}
+	return in.Release != nil || slices.ContainsFunc(in.Signals, s.Wait.SupersededBy)
+}
+
+// ends reports whether the order is to end without being executed. One that an activity of
+// the user's may have executed can only be finished.
+func (s *step) ends() bool {
+	if s.Execution.External() && s.Uncertain {
+		return false
+	}
+	if s.Ending == nil && !s.Order.Deadline.IsZero() && !s.now.At.Before(s.Order.Deadline) {
+		s.Ending = &Ending{State: Expired, Reason: "deadline passed before the order could be executed"}
+	}
+	return s.Ending != nil
+}
+
+// withdraw ends the order without executing it, if that can be: at once where no write can
+// have begun, and otherwise as the order database says.
+func (s *step) withdraw() {
+	switch {
+	case s.Execution.External(), s.inLine():
+		s.end(Outcome{State: s.Ending.State, Reason: s.Ending.Reason})
+	default:
+		s.Phase = PhaseWithdrawing
+		s.do(Command{Withdraw: &WithdrawInput{Order: s.Order, End: *s.Ending, Stamp: s.Stamp, Written: s.Execution.Written()}})
+	}
+}
+
+func (s *step) withdrawn(w Withdrawal) {
+	switch {
+	case w.Found == FoundOrder:
+		s.end(Outcome{State: Executed, Receipt: w.Receipt})
+	case w.Found == FoundUnwritten:
+		s.end(Outcome{State: s.Ending.State, Reason: s.Ending.Reason})
+	case w.Found == FoundTombstone && w.End != nil:
+		s.end(Outcome{State: w.End.State, Reason: w.End.Reason})
+	default:
+		if s.Wait.Component != s.Execution.Written() || s.Wait.Epoch != w.Fence.Epoch {
+			s.Backstops, s.Pauses = 0, 0
+		}
+		s.Wait = Wait{Component: s.Execution.Written(), Epoch: w.Fence.Epoch, Reason: ReasonAwaitsProof}
+		s.defers(w.Blind || w.Fence.State.Fit())
+	}
+}
+
+// request is what the order asks when nothing special has happened.
+func (s *step) request() Request {
+	return Request{HighRisk: s.Order.Risk == HighRisk, Replay: s.Attempt > 0, InLine: s.inLine()}
+}
+
+// inLine reports whether the order has to await its turn. One without a key never has to.
+func (s *step) inLine() bool { return s.Order.OrderingKey != "" && !s.HasTurn }
+
+func (s *step) awaitsTurn() bool { return s.Wait.Reason == ReasonAwaitsTurn }
+
+// listed reports whether an order whose backstop fired may leave itself to a replay that
+// is under way. One that waits for something of its own is not found by it; and no replay
+// is trusted twice.
+func (s *step) listed() bool {
+	switch s.Wait.Reason {
+	case ReasonAwaitsReplay, ReasonAwaitsTurn, ReasonExecuteUnavailable, ReasonAwaitsProof:
+		return false
+	}
+	return !s.Last.Blind
+}
+
+func (s *step) input(woken Wake, r Request) RouteInput {
+	return RouteInput{
+		OrderID: s.Order.ID, Components: s.Order.Gate(s.Execution), Written: s.Execution.Written(),
+		Request: r, Attempt: s.Attempt + 1, Woken: woken,
+	}
+}
+
+// route asks the board.
+func (s *step) route(woken Wake, r Request) {
+	in := s.input(woken, r)
+	s.Phase = PhaseRouting
+	s.do(Command{Route: &in})
+}
+
+// know takes in a routing.
+func (s *step) know(r Routing) {
+	if r.Epoch != s.Wait.Epoch || r.Component != s.Wait.Component {
+		s.Backstops, s.Pauses = 0, 0
+	}
+	if f := &s.Failures; f.Component != r.Component || f.Epoch != r.Epoch {
+		*f = Failures{Component: r.Component, Epoch: r.Epoch, Last: f.Last}
+	}
+	s.Attempt, s.Last, s.Recorded = r.Attempt, r, s.now.Task
+}
+
+// routed follows the board's answer.
+func (s *step) routed(r Routing) {
+	s.know(r)
+	s.Backstop = r.Backstop
+	switch {
+	case !r.Decision.Admissible() && r.Reason == ReasonExecuteUnavailable && s.spent():
+		s.setAside()
+	case !r.Decision.Admissible():
+		s.deferred()
+	case s.Execution.External() || slices.Contains(s.given(), r.Written):
+		s.execute()
+	default:
+		s.yield()
+	}
+}
+
+// given are the epochs of the written component that this task was given. A routing that
+// the task itself made is none: were the task lost, nobody would know that it acted on it.
+func (s *step) given() (epochs []int64) {
+	add := func(epoch int64) {
+		if epoch > 0 && !slices.Contains(epochs, epoch) {
+			epochs = append(epochs, epoch)
+		}
+	}
+	add(s.Stamp.Epoch)
+	add(s.Named)
+	if s.Recorded < s.now.Task {
+		add(s.Last.Written)
+	}
+	return epochs
+}
+
+// named is the one of them that rests on somebody's word alone, and 0 when there is none.
+func (s *step) named() int64 {
+	if s.Named == s.Stamp.Epoch || s.Recorded < s.now.Task && s.Named == s.Last.Written {
+		return 0
+	}
+	return s.Named
+}
+
+// yield leaves the write to the next workflow task.
+func (s *step) yield() {
+	s.Phase = PhaseAdmitted
+	s.sleep(s.now.At.Add(Yield))
+}
+
+// execute carries out the latest routing.
+func (s *step) execute() {
+	r := s.Last.Request
+	r.Failed, r.Listed, r.Paused = false, false, nil // the fence asks of this moment only
+	s.attempt(ExecuteInput{Route: s.input(WokenByFence, r), Admitted: true})
+}
+
+// release has the fence route the order, and executes it if that admits.
+func (s *step) release() { s.attempt(ExecuteInput{Route: s.input(WokenBySignal, s.request())}) }
+
+func (s *step) attempt(in ExecuteInput) {
+	in.Order = s.Order
+	if !s.Execution.External() {
+		in.Given = s.given()
+		if in.Named = s.named(); in.Named != 0 {
+			in.TaskAt = s.now.At
+		}
+	}
+	s.Phase = PhaseExecuting
+	s.do(Command{Execute: &in})
+}
+
+// fenced follows the answer of the fence before an activity of the user's.
+func (s *step) fenced(a Attempt) {
+	if a.Result == ResultUnknown {
+		a.Result = ResultNotBegun // a fence writes nothing
+	}
+	if a.Result != ResultAdmitted {
+		s.executed(a)
+		return
+	}
+	if a.Routing != nil {
+		s.know(*a.Routing)
+	}
+	s.Phase = PhaseHanded
+	s.do(Command{Hand: &Job{
+		Order: s.Order, Attempt: RequestFrameID(s.Order.ID, s.Attempt), Replay: s.Last.Request.Replay, Fence: a.Fence,
+	}})
+}
+
+// executed follows an attempt.
+func (s *step) executed(a Attempt) {
+	if a.Routing != nil {
+		s.know(*a.Routing)
+	}
+	if s.Releasing {
+		s.Tried = &a
+	}
+	switch a.Result {
+	case ResultExecuted:
+		s.end(Outcome{State: Executed, Receipt: a.Receipt})
+		return
+	case ResultWithdrawn:
+		if a.Withdrawn != nil {
+			s.end(Outcome{State: a.Withdrawn.State, Reason: a.Withdrawn.Reason})
+			return
+		}
+		s.fail(a)
+	case ResultRefused:
+		s.Ending = &Ending{State: Rejected, Reason: a.Error}
+		s.withdraw()
+		return
+	case ResultNotGiven:
+		s.yield()
+		return
+	case ResultNotBegun:
+		if a.Routing != nil && !a.Routing.Decision.Admissible() {
+			s.deferred()
+			return
+		}
+	default:
+		s.fail(a)
+	}
+	r := s.request()
+	r.Replay, r.Failed, r.FailedUnder, r.FailedEpoch = true, true, s.Last.Component, s.Last.Epoch
+	s.route(WokenByFailure, r)
+}
+
+// fail counts an attempt that began and did not execute the order.
+func (s *step) fail(a Attempt) {
+	if s.Failures.Count == 0 {
+		s.Failures.First = s.now.At
+	}
+	s.Failures.Count++
+	s.Failures.Last = strings.ToValidUTF8(a.Error[:min(len(a.Error), 500)], "")
+	if s.Execution.External() && a.Result != ResultUnavailable {
+		s.Uncertain = true
+	}
+}
+
+// spent reports whether the order is to be set aside: the routing after the last attempt
+// has found the component fit, and in the same epoch.
+func (s *step) spent() bool {
+	f := s.Failures
+	return f.Count >= MaxAttempts && s.now.At.Sub(f.First) >= MinFailing
+}
+
+// setAside ends an order that has failed again and again while its component was fit, so
+// that what is wrong with one order never holds up a recovery. The order database says
+// whether it was written; of an activity of the user's nobody can tell.
+func (s *step) setAside() {
+	f := s.Failures
+	why := fmt.Sprintf("set aside after %d attempts in a row failed while %s was fit (epoch %d)", f.Count, f.Component, f.Epoch)
+	if s.Uncertain {
+		why += fmt.Sprintf("; whether %s took effect in one of them is unknown", s.Execution.Activity)
+	}
+	s.Ending = &Ending{State: Rejected, Reason: why + "; the last error: " + f.Last}
+	s.withdraw()
+}
+
+// deferred has the order wait for what its latest routing says.
+func (s *step) deferred() {
+	r := s.Last
+	s.Wait = Wait{Component: r.Component, Epoch: r.Epoch, Reason: r.Reason}
+	s.defers(r.Blind || r.Reason == ReasonExecuteUnavailable)
+}
+
+// defers has the order wait. One that no signal will wake looks again after a pause.
+func (s *step) defers(pause bool) {
+	s.Phase = PhaseWaiting
+	s.mark()
+	var d time.Duration
+	switch b := s.Backstop.OrDefault(); {
+	case pause:
+		d = Doubled(firstPause, min(maxPause, b.First), s.Pauses)
+		s.Pauses++
+	case s.Wait.Reason == ReasonAwaitsReplay:
+		d = b.Most // each wake is work for the server that the replay needs
+	default:
+		d = Doubled(b.First, b.Most, s.Backstops)
+		s.Backstops++
+	}
+	at := s.now.At.Add(jittered(d, s.Order.ID, s.Attempt))
+	if end := s.Order.Deadline; !end.IsZero() && end.Before(at) && s.Ending == nil && !s.Uncertain {
+		at = end
+	}
+	s.sleep(at)
+}
+
+// mark says in the search attributes what the order waits for, where they do not.
+func (s *step) mark() {
+	m := Mark{Wait: s.Wait, Priority: s.Mark.Priority}
+	switch {
+	case s.awaitsTurn():
+		m.Component, m.Epoch = "", 0 // no replay is to find it
+	case s.Wait.Reason == ReasonAwaitsReplay && s.Mark.Component == m.Component:
+		m.Wait = s.Mark.Wait // it waits as before, and an event is saved
+	case s.Wait.Reason.DefersToReplay():
+		m.Epoch = s.backlogEpoch()
+	}
+	if !s.awaitsTurn() {
+		m.Priority = s.priority()
+	}
+	if m != s.Mark {
+		s.Mark = m
+		s.do(Command{Mark: &m})
+	}
+}
+
+// backlogEpoch is the epoch under which the replay looks for an order that is left to it:
+// the one that it was deferred under, and never that of the replay itself.
+func (s *step) backlogEpoch() int64 {
+	if s.Mark.Component == s.Wait.Component {
+		return s.Mark.Epoch
+	}
+	return s.Wait.Epoch - 1
+}
+
+func (s *step) priority() int {
+	if s.Expedited {
+		return 0
+	}
+	return s.Order.Class()
+}
+
+// expedite shows that an order which waits for a component is to be released first. One
+// that awaits its turn cannot go before those ahead of it; it shows this when it waits for
+// a component again.
+func (s *step) expedite() {
+	if s.Phase == PhaseWaiting && !s.awaitsTurn() {
+		if m := s.Mark; m.Priority != s.priority() {
+			m.Priority = s.priority()
+			s.Mark = m
+			s.do(Command{Mark: &m})
+		}
+	}
+}
+
+// sleep sets the timer. One that fires earlier serves again.
+func (s *step) sleep(at time.Time) {
+	if !s.WakeAt.IsZero() && s.WakeAt.Before(at) && s.WakeAt.After(s.now.At) {
+		at = s.WakeAt
+	}
+	if s.Phase != PhaseAdmitted {
+		s.answer(Answer{State: Deferred, Wait: s.Wait})
+	}
+	s.rest(at)
+}
+
+func (s *step) rest(at time.Time) {
+	s.WakeAt = at
+	s.do(Command{Wait: &Alarm{at}})
+}
+
+// answer answers the Update, if there is one.
+func (s *step) answer(a Answer) {
+	if !s.Releasing {
+		return
+	}
+	if t := s.Tried; t != nil {
+		a.Result, a.BegunAt, a.EndedAt = t.Result, t.BegunAt, t.EndedAt
+	}
+	s.Releasing, s.Tried = false, nil
+	s.do(Command{Answer: &a})
+}
+
+// join makes sure that an order that awaits its turn stands in line.
+func (s *step) join() {
+	s.Phase = PhaseJoining
+	s.do(Command{Join: &JoinInput{Key: s.Order.OrderingKey, OrderID: s.Order.ID, Sequence: s.Sequence}})
+}
+
+func (s *step) end(o Outcome) {
+	s.Phase = PhaseEnded
+	s.answer(Answer{State: o.State})
+	leave := s.Order.OrderingKey != "" && s.HasTurn && !s.now.At.Before(s.Watched)
+	s.do(Command{End: &End{Outcome: o, Leave: leave}})
+}

@@ -1,0 +1,145 @@
+package tests
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	historypb "go.temporal.io/api/history/v1"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/orderdb"
+)
+
+// TestOrderAcceptedWhileUnfitIsCancelledAtOnce: nobody can have written it, so that the
+// customer need not wait for the order database.
+func TestOrderAcceptedWhileUnfitIsCancelledAtOnce(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	api := r.listen(&c)
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	response, said := do(t, "POST", api+"/orders", orderJSON("X1"), nil)
+	require.Equal(t, http.StatusAccepted, response.StatusCode)
+	require.Equal(t, "DEFERRED", said["state"])
+
+	response, said = do(t, "DELETE", api+"/orders/X1", "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Equal(t, "CANCELLED", said["state"])
+	assert.NotContains(t, said, "cancel_requested")
+	response, said = do(t, "DELETE", api+"/orders/X1", "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode, "%v", said)
+	story, err := r.reader().Order(r.ctx, "X1")
+	require.NoError(t, err)
+	require.Len(t, story.Withdrawals, 1)
+	assert.Equal(t, ltp.FoundUnwritten, story.Withdrawals[0].Found)
+
+	end()
+	r.until(n, ltp.Stable)
+	r.unwritten("X1")
+}
+
+// TestCancellationOfWhatMayBeWrittenWaitsForProof: the write of an order that was accepted
+// under STABLE hangs and fails, and an operator holds the component. Whether there is a
+// row only the order database can say, so the cancellation waits for it.
+func TestCancellationOfWhatMayBeWrittenWaitsForProof(t *testing.T) {
+	r, n, api := cancelling(t)
+	end := r.hangs(n, "P1")
+	require.Eventually(t, func() bool {
+		st, err := r.start.Get(r.ctx, "P1")
+		return assert.NoError(t, err) && st.Reason == ltp.ReasonUnstable
+	}, patience, 50*time.Millisecond, "the attempt has ended, and the order waits")
+	end()
+
+	response, said := do(t, "DELETE", api+"/orders/P1", "", nil)
+	assert.Equal(t, http.StatusAccepted, response.StatusCode)
+	assert.Equal(t, "DEFERRED", said["state"])
+	assert.Equal(t, true, said["cancel_requested"])
+	r.awaitWithdrawal("P1", ltp.FoundNothing)
+	_, said = do(t, "GET", api+"/orders/P1", "", nil)
+	assert.Equal(t, true, said["cancel_requested"])
+	assert.Equal(t, "AWAITS_PROOF", said["reason"])
+	r.unwritten("P1")
+
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	assert.Equal(t, ltp.Cancelled, r.ended("P1").State)
+	r.awaitWithdrawal("P1", ltp.FoundTombstone)
+	response, said = do(t, "GET", api+"/orders/P1", "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.NotContains(t, said, "cancel_requested")
+	late, err := n.DB.Put(r.ctx, order("P1"), nil)
+	require.NoError(t, err)
+	require.NotNil(t, late.Tombstone, "a write that comes late meets the tombstone")
+	r.unwritten("P1")
+	r.until(n, ltp.Stable)
+	n.Stop()
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.verified()
+}
+
+// TestCancellationOfAWriteThatSucceedsComesTooLate: the write that hangs commits in the
+// end, and the order is EXECUTED, whatever was asked meanwhile.
+func TestCancellationOfAWriteThatSucceedsComesTooLate(t *testing.T) {
+	r, n, api := cancelling(t)
+	end := r.hangs(n, "P2")
+	response, said := do(t, "DELETE", api+"/orders/P2", "", map[string]string{"Prefer": "respond-async"})
+	assert.Equal(t, http.StatusAccepted, response.StatusCode)
+	assert.Equal(t, true, said["cancel_requested"])
+	end()
+	r.executedOnce("P2", []string{"P2"})
+	response, said = do(t, "DELETE", api+"/orders/P2", "", nil)
+	assert.Equal(t, http.StatusConflict, response.StatusCode)
+	assert.Equal(t, "EXECUTED", said["state"])
+}
+
+// cancelling is a node with an order API, and an observer that takes long to see that
+// writes hang.
+func cancelling(t *testing.T) (r *rig, n *node.Node, api string) {
+	t.Helper()
+	r = newRig(t)
+	c := r.config()
+	c.Settings.UnfitLatency = c.Settings.Timeout
+	api = r.listen(&c)
+	n = r.up(c)
+	r.until(n, ltp.Stable)
+	return r, n, api
+}
+
+// hangs has an order accepted under STABLE whose write hangs until end is called, or its
+// attempt is over, and has an operator hold the component meanwhile.
+func (r *rig) hangs(n *node.Node, id string) (end func()) {
+	r.t.Helper()
+	r.submit(order("first-" + id)) // the worker has its connection now
+	require.Equal(r.t, ltp.Executed, r.ended("first-"+id).State)
+	end = r.outage()
+	require.Equal(r.t, ltp.Stable, n.Board.Orientation(ltp.DefaultComponent).State)
+	sub := r.submit(order(id))
+	require.Nil(r.t, sub.Deferred)
+	r.awaitHanging(id)
+	require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "writes hang"}))
+	r.until(n, ltp.Unstable)
+	return end
+}
+
+// awaitWithdrawal waits until it was tried to withdraw an order, and that was found.
+func (r *rig) awaitWithdrawal(id string, want ltp.Found) {
+	r.t.Helper()
+	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+		w, ok, err := withdrawn(e)
+		require.NoError(r.t, err)
+		return ok && w.Found == want
+	})
+}
+
+// unwritten checks that an order is not in the order database.
+func (r *rig) unwritten(id string) {
+	r.t.Helper()
+	_, err := r.openDB().Row(r.ctx, id)
+	assert.ErrorIs(r.t, err, orderdb.ErrNotFound)
+}

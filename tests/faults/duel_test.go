@@ -1,0 +1,390 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/link"
+	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
+	"github.com/ltp-node/ltp/starter"
+)
+
+// point is where a worker is in an attempt to write an order, or to withdraw it.
+type point string
+
+const (
+	beforeReading point = "before the reading"       // the fence has asked, and has no answer
+	beforeWrite   point = "before the write"         // the fence lets it begin, and the statement has not reached Postgres
+	inWrite       point = "in the write"             // the statement waits in Postgres
+	beforeAnswer  point = "after the commit"         // and before Temporal has the answer
+	before        point = "before it reads anything" // the task has been given, and not looked at
+)
+
+// duel is an order node with two workers on one Postgres. The victim gets the workflow
+// tasks of orders until something happens to it; the heir gets them afterwards, and runs
+// the orientation all along. What the component's state is, the test says: the observer
+// probes a database of its own.
+//
+// Nothing that waits is found by a replay, until the test says so: the visibility store
+// shows it nothing.
+type duel struct {
+	*rig
+	pg           *pgx.Conn
+	victim, heir *process
+	vx, hx       *exchange
+	store        *visibility
+	ids          []string
+	theirs, ours *tasks // of the victim, and of the heir
+	lock         *pgx.Conn
+	read         atomic.Int64 // readings of the victim that were answered
+
+	polls, readings, statements, answers *barrier // of the victim
+}
+
+// heirBackstop is short: an order that the heir has routed looks again by itself.
+var heirBackstop = []string{"--backstop", "1s", "--max-backstop", "2s"}
+
+// waitsSQL has the INSERT of an order, or of a tombstone, wait for whoever holds the lock.
+const waitsSQL = `
+CREATE FUNCTION waits() RETURNS trigger AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(%d); RETURN NEW; END $$ LANGUAGE plpgsql;
+CREATE TRIGGER waits BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION waits();
+CREATE TRIGGER waits BEFORE INSERT ON order_keys FOR EACH ROW WHEN (NEW.kind <> 'ORDER') EXECUTE FUNCTION waits()`
+
+const waitsLock = 4711
+
+// newDuel starts both workers; those orders are counted and can be held up that are named.
+func (r *rig) newDuel(pg *pgtest.Server, ids ...string) *duel {
+	r.t.Helper()
+	d := &duel{
+		rig: r, ids: ids, theirs: newTasks(ids), ours: newTasks(ids), store: &visibility{},
+		vx: newExchange(r.t, r.address), hx: newExchange(r.t, r.address),
+		polls: newBarrier(), readings: newBarrier(), statements: newBarrier(), answers: newBarrier(),
+	}
+	d.pg, d.lock = pgtest.Connect(r.t, r.orders), pgtest.Connect(r.t, r.orders)
+	pgtest.Exec(r.t, r.orders, fmt.Sprintf(waitsSQL, waitsLock))
+	d.store.set("empty", always)
+	d.hx.on(d.store.handle)
+	d.hx.on(d.ours.handle)
+	d.vx.on(d.holdUp)
+	d.vx.on(d.theirs.handle)
+	d.vx.control.shut()
+	d.hx.orders.shut()
+
+	decoy := filepath.Join(r.dir, "decoy.db")
+	db, err := orderdb.Open(r.ctx, decoy)
+	require.NoError(r.t, err)
+	require.NoError(r.t, db.Migrate(r.ctx))
+	require.NoError(r.t, db.Close())
+	r.observer(decoy)
+	d.heir = r.workerOn(d.hx.address, r.orders, heirBackstop...)
+	d.victim = r.workerOn(d.vx.address, d.cabled(pg))
+	r.until(ltp.Stable)
+	return d
+}
+
+// cabled is the URL of the order database for the victim.
+func (d *duel) cabled(pg *pgtest.Server) string {
+	d.t.Helper()
+	u, err := url.Parse(d.orders)
+	require.NoError(d.t, err)
+	cable, err := link.NewWatched(u.Host, d.watch)
+	require.NoError(d.t, err)
+	d.t.Cleanup(func() { d.statements.drop(); assert.NoError(d.t, cable.Close()) })
+	q := u.Query()
+	q.Set("application_name", "victim")
+	q.Set("pool_max_conns", "40")
+	u.Host, u.RawQuery = cable.Address(), q.Encode()
+	return u.String()
+}
+
+// watch holds up what the victim writes of an order.
+func (d *duel) watch(_ int64, toTarget bool, data []byte) link.Verdict {
+	if !toTarget {
+		return link.Pass
+	}
+	for _, id := range d.ids {
+		if bytes.Contains(data, append([]byte(id), 0)) || bytes.Contains(data, []byte(`"`+id+`"`)) {
+			if d.statements.pass(context.Background(), id) != nil {
+				return link.CutBefore
+			}
+			break
+		}
+	}
+	return link.Pass
+}
+
+// holdUp holds up what the victim asks of Temporal.
+func (d *duel) holdUp(ctx context.Context, call any, pass func() (any, error)) (any, error) {
+	switch c := call.(type) {
+	case *workflowservice.PollWorkflowTaskQueueRequest:
+		answer, err := pass()
+		task, _ := answer.(*workflowservice.PollWorkflowTaskQueueResponse)
+		if id, ok := ltp.OrderID(task.GetWorkflowExecution().GetWorkflowId()); err == nil && ok {
+			err = d.polls.pass(context.Background(), id)
+		}
+		return answer, err
+	case *workflowservice.DescribeWorkflowExecutionRequest:
+		if c.GetExecution().GetWorkflowId() == ltp.OrientationWorkflowID(ltp.DefaultComponent) {
+			if err := d.readings.pass(ctx, "reading"); err != nil {
+				return nil, err
+			}
+			defer d.read.Add(1)
+		}
+	case *workflowservice.RespondWorkflowTaskCompletedRequest:
+		if id := d.theirs.of(c.GetTaskToken()); id != "" && ends(c) {
+			if err := d.answers.pass(context.Background(), id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pass()
+}
+
+// raise has the victim stop at a point.
+func (d *duel) raise(at point) {
+	d.t.Helper()
+	switch at {
+	case before:
+		d.polls.raise()
+	case beforeReading:
+		d.readings.raise()
+	case beforeWrite:
+		d.statements.raise()
+	case inWrite:
+		_, err := d.lock.Exec(d.ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", waitsLock))
+		require.NoError(d.t, err)
+	case beforeAnswer:
+		d.answers.raise()
+	}
+}
+
+// lower lets what stopped there go on; when it is lost, it was on its way with a process
+// that is no more.
+func (d *duel) lower(at point, lost bool) {
+	d.t.Helper()
+	b := map[point]*barrier{before: d.polls, beforeReading: d.readings, beforeWrite: d.statements, beforeAnswer: d.answers}[at]
+	switch {
+	case at == inWrite:
+		_, err := d.lock.Exec(d.ctx, "SELECT pg_advisory_unlock_all()")
+		require.NoError(d.t, err)
+	case lost:
+		b.drop()
+	default:
+		b.lower()
+	}
+}
+
+// readingsKept is how many readings a board has under way at most by itself: one more is
+// the fence's.
+const readingsKept = 4
+
+// await waits until the victim has stopped at the point with all of the orders.
+func (d *duel) await(at point, ids ...string) {
+	d.t.Helper()
+	d.eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool {
+		switch at {
+		case before:
+			return len(d.polls.held()) >= len(ids)
+		case beforeReading: // each holds a connection already
+			return d.readings.holds("reading") > readingsKept && d.connections("prepared") >= len(ids)
+		case beforeWrite:
+			return len(d.statements.held()) >= len(ids)
+		case inWrite:
+			return d.hanging() >= len(ids)
+		}
+		return len(d.answers.held()) >= len(ids)
+	})
+}
+
+// connections are those of the victim that have prepared a write, or that are at work.
+func (d *duel) connections(which string) (n int) {
+	d.t.Helper()
+	where := map[string]string{"prepared": "query LIKE '%INSERT INTO order_keys%'", "working": "state <> 'idle'"}[which]
+	err := d.pg.QueryRow(d.ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'victim' AND "+where).Scan(&n)
+	require.NoError(d.t, err)
+	return n
+}
+
+// hanging is how many statements wait for the lock.
+func (d *duel) hanging() (n int) {
+	d.t.Helper()
+	err := d.pg.QueryRow(d.ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
+	require.NoError(d.t, err)
+	return n
+}
+
+// quiet waits until no statement of anybody is under way.
+func (d *duel) quiet() {
+	d.t.Helper()
+	d.eventually("no statement is under way", func() bool {
+		var n int
+		err := d.pg.QueryRow(d.ctx, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()`).Scan(&n)
+		require.NoError(d.t, err)
+		return n == 0
+	})
+}
+
+// begin accepts an order. The door reads the orientation anew.
+func (d *duel) begin(id string, change func(*ltp.Order)) {
+	d.t.Helper()
+	o := order(id)
+	if change != nil {
+		change(&o)
+	}
+	_, err := starter.New(d.client).Submit(d.ctx, o)
+	require.NoError(d.t, err)
+}
+
+// waits waits until a worker has deferred an order: its timer runs.
+func (d *duel) waits(ids ...string) {
+	d.t.Helper()
+	for _, id := range ids {
+		d.awaitEvent(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_STARTED)
+	}
+}
+
+// unstick has the next task of an order go to whoever polls.
+func (d *duel) unstick(id string) {
+	d.t.Helper()
+	_, err := d.client.WorkflowService().ResetStickyTaskQueue(d.ctx, &workflowservice.ResetStickyTaskQueueRequest{
+		Namespace: d.server.Namespace(), Execution: execution(id),
+	})
+	require.NoError(d.t, err)
+}
+
+// released is what a release by Update came to.
+type released struct {
+	id     string
+	answer ltp.Answer
+	err    error
+}
+
+// update releases an order by Update under an epoch, and does not wait for the answer.
+func (d *duel) update(id string, epoch int64) <-chan released {
+	out := make(chan released, 1)
+	word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: epoch}
+	go func() {
+		ctx, cancel := context.WithTimeout(d.ctx, patience)
+		defer cancel()
+		got := released{id: id}
+		var handle client.WorkflowUpdateHandle
+		handle, got.err = d.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+			WorkflowID: ltp.OrderWorkflowID(id), UpdateName: ltp.StabilityUpdate, Args: []any{word}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		})
+		if got.err == nil {
+			got.err = handle.Get(ctx, &got.answer)
+		}
+		out <- got
+	}()
+	return out
+}
+
+func (d *duel) signal(id string, epoch int64) error {
+	return d.client.SignalWorkflow(d.ctx, ltp.OrderWorkflowID(id), "", ltp.StabilitySignal,
+		ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: epoch})
+}
+
+// fault takes the victim away, or freezes it; it gets no further task.
+func (d *duel) fault(frozen bool) {
+	d.t.Helper()
+	d.vx.orders.shut()
+	if frozen {
+		d.victim.Freeze()
+	} else {
+		d.victim.Kill()
+	}
+}
+
+// inherited has the heir take the orders, and waits until it has answered a task of each.
+func (d *duel) inherited(ids ...string) {
+	d.t.Helper()
+	d.hx.orders.open()
+	d.eventually(fmt.Sprintf("the heir has answered tasks of %v", ids), func() bool {
+		return !slices.ContainsFunc(ids, func(id string) bool { return d.ours.least(answered, id) == 0 && !d.status(id).State.Final() })
+	})
+}
+
+// drained has a replay find all that waits, and waits until the orders have ended.
+func (d *duel) drained(ids ...string) {
+	d.t.Helper()
+	d.store.set("", 0)
+	if d.seen.Orientation(ltp.DefaultComponent).Hold == nil {
+		d.down()
+	}
+	d.up()
+	for _, id := range ids {
+		d.ended(id)
+	}
+}
+
+// down has the component become unfit, and up fit again; both return the epoch.
+func (d *duel) down() int64 {
+	d.t.Helper()
+	d.hold("the test")
+	return d.until(ltp.Unstable).Epoch
+}
+
+func (d *duel) up() int64 {
+	d.t.Helper()
+	d.release()
+	return d.until(ltp.Stable).Epoch
+}
+
+// passed waits until a moment is over.
+func passed(d *duel, at time.Time) {
+	select {
+	case <-time.After(time.Until(at)):
+	case <-d.ctx.Done():
+	}
+}
+
+// agree holds what an order ended as against its row: a row if and only if it was
+// executed, and then the receipt is of the write that happened.
+func (d *duel) agree(ids ...string) {
+	d.t.Helper()
+	db, err := orderdb.Open(d.ctx, d.orders)
+	require.NoError(d.t, err)
+	defer db.Close()
+	tally, err := db.Tally(d.ctx, "")
+	require.NoError(d.t, err)
+	assert.Zero(d.t, tally.Duplicates)
+	assert.Equal(d.t, tally.Orders, tally.Outbox)
+	for _, id := range ids {
+		st := d.status(id)
+		row, err := db.Row(d.ctx, id)
+		switch {
+		case st.State == ltp.Executed && assert.NoErrorf(d.t, err, "%s is EXECUTED, and has no row", id) && assert.NotNil(d.t, st.Receipt, id):
+			want, got := row.Receipt, *st.Receipt
+			assert.Equal(d.t, want.Attempt, got.Attempt, id)
+			assert.Equal(d.t, want.Worker, got.Worker, id)
+			assert.Truef(d.t, want.BegunAt.Equal(got.BegunAt), "%s: begun at %s and %s", id, want.BegunAt, got.BegunAt)
+			assert.Equal(d.t, want.Fence.Epoch, got.Fence.Epoch, id)
+			assert.Equal(d.t, want.Fence.State, got.Fence.State, id)
+		case st.State == ltp.Executed:
+		case slices.Contains([]ltp.OrderState{ltp.Cancelled, ltp.Expired, ltp.Rejected}, st.State):
+			assert.ErrorIsf(d.t, err, orderdb.ErrNotFound, "%s is %s, and has a row: %+v", id, st.State, row.Receipt)
+		default:
+			assert.Failf(d.t, "it has not ended", "%s is %s", id, st.State)
+		}
+		if d.t.Failed() {
+			d.t.Logf("%s\n%s", id, d.history(ltp.OrderWorkflowID(id)))
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
+)
+
+// TestTemporalKilledInTheMiddleOfAnAttempt: the server has gone with the task, and with
+// every Update that was on its way, without a trace. It comes back on its own data, and
+// each order is executed once, or cancelled and not there.
+func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
+	for _, at := range []point{beforeReading, inWrite, beforeAnswer} {
+		t.Run(string(at), func(t *testing.T) {
+			t.Parallel()
+			pg := pgtest.Shared(t)
+			r := newRig(t, pg.Database(t))
+			all := []string{"first", "cancelled", "update", "taken-back"}
+			d := r.newDuel(pg, all...)
+			d.down()
+			for _, id := range all[2:] {
+				d.begin(id, nil)
+			}
+			d.waits(all[2:]...)
+			d.vx.orders.shut()
+			epoch := d.up()
+			for _, id := range all[:2] {
+				d.begin(id, nil)
+			}
+			d.raise(at)
+			d.vx.orders.open()
+			for _, id := range all[2:] {
+				d.update(id, epoch)
+			}
+			d.await(at, all...)
+			d.killServer()
+			d.lower(at, false)
+			d.serve()
+			for _, id := range []string{"cancelled", "taken-back"} {
+				d.eventually(id+" is to be cancelled", func() bool { return d.start.Cancel(d.ctx, id) == nil })
+			}
+			d.hx.orders.open()
+			d.until(ltp.Stable)
+			d.drained(all...)
+			d.over(all...)
+			for _, id := range []string{"first", "update"} {
+				assert.Equal(t, ltp.Executed, d.status(id).State)
+			}
+		})
+	}
+}
+
+// TestCancellationThatArrivesWhileAnOrderIsExecuted: the answer that the order was executed
+// is refused, because the cancellation came first. The next task finds out by the order
+// database: EXECUTED or CANCELLED, and the row agrees.
+func TestCancellationThatArrivesWhileAnOrderIsExecuted(t *testing.T) {
+	for _, at := range []point{beforeReading, inWrite, beforeAnswer} {
+		t.Run(string(at), func(t *testing.T) {
+			t.Parallel()
+			d := duelOf(t)
+			d.raise(at)
+			d.begin("x", nil)
+			d.await(at, "x")
+			require.NoError(t, d.start.Cancel(d.ctx, "x"))
+			d.lower(at, false)
+			st := d.ended("x")
+			assert.Equal(t, ltp.Executed, st.State)
+			assert.Equal(t, "x/1", st.Receipt.Attempt)
+			assert.True(t, st.Receipt.Repeated, "the withdrawal found it")
+			d.awaitEvent(ltp.OrderWorkflowID("x"), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+			assert.Zero(t, d.tombstones())
+			d.over("x")
+		})
+	}
+}
+
+// TestWriteThatHangsLongerThanItsTask: the component counts as fit all the while. The
+// attempt ends with its time, its worker lives, and the order is executed once.
+func TestWriteThatHangsLongerThanItsTask(t *testing.T) {
+	t.Parallel()
+	d := duelOf(t)
+	d.raise(inWrite)
+	d.begin("x", nil)
+	d.await(inWrite, "x")
+	passed(d, time.Now().Add(15*time.Second))
+	d.lower(inWrite, false)
+	d.hx.orders.open() // its own pauses and backstop bring it here or there
+	assert.Equal(t, ltp.Executed, d.ended("x").State)
+	story, err := d.reader().Order(d.ctx, "x")
+	require.NoError(t, err)
+	assert.Greater(t, len(story.Executions), 1)
+	assert.Equal(t, ltp.ResultUnknown, story.Executions[0].Result, "nobody knew what became of the first attempt")
+	d.over("x")
+}
+
+// TestStatementThatCommitsLongAfterItsWorkerDied: the retries meet a key that is being
+// written, and wait for it. When it commits, the receipt is that of the first attempt.
+func TestStatementThatCommitsLongAfterItsWorkerDied(t *testing.T) {
+	t.Parallel()
+	d := duelOf(t)
+	d.raise(inWrite)
+	d.begin("x", nil)
+	d.await(inWrite, "x")
+	d.fault(false)
+	d.hx.orders.open()
+	d.waits("x") // the first retry had to give up
+	passed(d, time.Now().Add(5*time.Second))
+	require.False(t, d.status("x").State.Final())
+	d.lower(inWrite, false)
+	st := d.ended("x")
+	assert.Equal(t, ltp.Executed, st.State)
+	assert.Equal(t, "x/1", st.Receipt.Attempt)
+	assert.True(t, st.Receipt.Repeated)
+	by(t, d.victim, st.Receipt)
+	d.agree("x")
+}
+
+// TestReleaseThatIsAnsweredLate: the worker freezes with the answer to a release, and
+// another serves it. What the first one says in the end is refused.
+func TestReleaseThatIsAnsweredLate(t *testing.T) {
+	t.Parallel()
+	d := duelOf(t)
+	d.down()
+	d.begin("x", nil)
+	d.waits("x")
+	epoch := d.up()
+	d.raise(beforeAnswer)
+	answer := d.update("x", epoch)
+	d.await(beforeAnswer, "x")
+	d.fault(true)
+	d.inherited("x")
+	st := d.ended("x")
+	assert.Equal(t, ltp.Executed, st.State)
+	got := <-answer
+	require.NoError(t, got.err)
+	assert.Equal(t, ltp.Executed, got.answer.State)
+	by(t, d.victim, st.Receipt)
+	d.lower(beforeAnswer, false)
+	d.victim.Thaw()
+	d.eventually("the late answer is refused", func() bool { return d.theirs.least(refused, "x") > 0 })
+	d.over("x")
+}
+
+// TestReleaseThatIsSentTwice: under one Update ID it is one release, and both get its
+// answer; under another it is refused while the first is being served.
+func TestReleaseThatIsSentTwice(t *testing.T) {
+	t.Parallel()
+	d := duelOf(t)
+	d.down()
+	d.begin("x", nil)
+	d.waits("x")
+	epoch := d.up()
+	d.raise(beforeReading)
+	send := func(id string) <-chan released {
+		out := make(chan released, 1)
+		go func() {
+			var got released
+			handle, err := d.client.UpdateWorkflow(d.ctx, client.UpdateWorkflowOptions{
+				UpdateID: id, WorkflowID: ltp.OrderWorkflowID("x"), UpdateName: ltp.StabilityUpdate, WaitForStage: client.WorkflowUpdateStageCompleted,
+				Args: []any{ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: epoch}},
+			})
+			if got.err = err; err == nil {
+				got.err = handle.Get(d.ctx, &got.answer)
+			}
+			out <- got
+		}()
+		return out
+	}
+	one, same := send("one"), send("one")
+	d.await(beforeReading, "x")
+	other := send("other")
+	d.lower(beforeReading, false)
+	for _, sent := range []<-chan released{one, same} {
+		got := <-sent
+		require.NoError(t, got.err)
+		assert.Equal(t, ltp.Executed, got.answer.State)
+	}
+	got := <-other
+	assert.Error(t, got.err, "it came to an order that did not wait, or that had ended: %+v", got.answer)
+	story, err := d.reader().Order(d.ctx, "x")
+	require.NoError(t, err)
+	assert.Len(t, story.Executions, 1)
+	d.over("x")
+}
+
+// TestReleaseOfARunThatHasContinuedAsNew: the run that the release names has ended, so
+// nothing comes of it. The order is released under its ID, and has kept all that it knew.
+func TestReleaseOfARunThatHasContinuedAsNew(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "", func(o *embedded.Options) {
+		o.ExtraArgs = append(o.ExtraArgs, "--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
+	})
+	r.observer(r.orders)
+	x, store := newExchange(t, r.address), &visibility{}
+	store.set("empty", always)
+	x.on(store.handle)
+	r.worker(x.address)
+	r.until(ltp.Stable)
+	r.hold("to have an order wait")
+	epoch := r.until(ltp.Unstable).Epoch
+	r.submit("x")
+	id := ltp.OrderWorkflowID("x")
+	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_STARTED)
+	run := func() string {
+		d, err := r.client.DescribeWorkflowExecution(r.ctx, id, "")
+		require.NoError(t, err)
+		return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	}
+	old := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch - 1}
+	first := run()
+	for run() == first {
+		require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, old))
+	}
+	r.release()
+	word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: r.until(ltp.Stable).Epoch}
+	send := func(run string) (a ltp.Answer, err error) {
+		handle, err := r.client.UpdateWorkflow(r.ctx, client.UpdateWorkflowOptions{
+			WorkflowID: id, RunID: run, UpdateName: ltp.StabilityUpdate, Args: []any{word}, WaitForStage: client.WorkflowUpdateStageCompleted,
+		})
+		if err == nil {
+			err = handle.Get(r.ctx, &a)
+		}
+		return a, err
+	}
+	_, err := send(first)
+	require.Error(t, err)
+	assert.Empty(t, r.rows())
+	assert.Equal(t, ltp.Deferred, r.status("x").State)
+	a, err := send("")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Executed, a.State)
+	story, err := r.reader().Order(r.ctx, "x")
+	require.NoError(t, err)
+	assert.Greater(t, len(story.Runs), 1)
+	assert.Equal(t, "x/2", story.Outcome.Receipt.Attempt)
+	r.executedOnce([]string{"x"})
+}
+
+// onWay is how many releases are on their way when their engine dies: as many as one has.
+const onWay = 64
+
+// TestEngineKilledWithAllItsReleasesOnTheirWay: Temporal has the Updates, and the orders
+// are executed; the engine never reads the answers. Another goes on, and no order acts
+// twice.
+func TestEngineKilledWithAllItsReleasesOnTheirWay(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	r.observer(r.orders)
+	var sent, answered atomic.Int64
+	var over atomic.Bool
+	engine := func() *process {
+		x := newExchange(t, r.address)
+		x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
+			c, ok := call.(*workflowservice.UpdateWorkflowExecutionRequest)
+			if !ok || c.GetRequest().GetInput().GetName() != ltp.StabilityUpdate || over.Load() || sent.Add(1) <= part {
+				return pass()
+			}
+			answer, err := pass()
+			if over.Load() {
+				return answer, err
+			}
+			answered.Add(1)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		return r.worker(x.address)
+	}
+	active := engine()
+	r.until(ltp.Stable)
+	r.hold("to have many wait")
+	r.until(ltp.Unstable)
+	ids := r.defers("way", 2*onWay)
+	r.release()
+	r.eventually(fmt.Sprintf("%d releases are on their way", onWay), func() bool { return answered.Load() >= onWay })
+	over.Store(true)
+	active.Kill()
+	engine()
+	r.executedOnce(ids)
+}

@@ -1,0 +1,247 @@
+package tests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/trace"
+)
+
+// longest is how many events a run of an order may have where Temporal suggests a new one
+// after 40, as shortHistories has it: what is under way is finished.
+const longest = 60
+
+// impatient lets the backstop of an order fire as often as it may.
+var impatient = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
+
+// TestOrderThatWaitsOutlivesItsHistory: its backstop fires every second, and its runs stay
+// short however long it waits. Its frames keep their numbers, its trace, its proof and its
+// audit read on from run to run, and it is executed once.
+func TestOrderThatWaitsOutlivesItsHistory(t *testing.T) {
+	r := newRig(t, shortHistories)
+	c := r.config()
+	c.Backstop = impatient
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	end := r.outage()
+	r.until(n, ltp.Unstable)
+	ids := []string{"long-1", "long-2", "long-3"}
+	for _, id := range ids {
+		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+	}
+	accepted := map[string]time.Time{}
+	for _, id := range ids {
+		st, err := r.start.Get(r.ctx, id)
+		require.NoError(t, err)
+		accepted[id] = st.AcceptedAt
+		r.awaitRuns(id, 3)
+	}
+	end()
+	r.executedOnce("long-", ids)
+	r.until(n, ltp.Stable)
+	n.Stop()
+	for _, id := range ids {
+		story := r.continued(id)
+		assert.GreaterOrEqual(t, len(story.Runs), 3)
+		st, err := r.start.Get(r.ctx, id)
+		require.NoError(t, err)
+		assert.Equal(t, accepted[id], st.AcceptedAt, "it was accepted once")
+	}
+	page, err := r.start.List(r.ctx, starter.Filter{})
+	require.NoError(t, err)
+	assert.Len(t, page.Orders, len(ids), "an order is listed once, whatever its runs")
+	assert.Contains(t, r.shows("long-1"), "EXECUTED")
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.verified()
+}
+
+// TestNothingIsLostWhileAnOrderContinuesAsNew: signals that are no news, Updates that
+// release in vain, a request of an operator and cancellations arrive without a pause, while
+// orders continue as new again and again. Each order ends as was asked, and once.
+func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
+	const orders, runs = 8, 5
+	r := newRig(t, shortHistories)
+	c := r.config()
+	c.Backstop = impatient
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	epoch := r.until(n, ltp.Unstable).Epoch
+
+	ctx, stop := context.WithCancel(r.ctx)
+	defer stop()
+	var group sync.WaitGroup
+	var ids []string
+	answered := make([][]string, orders)
+	for i := range orders {
+		id := fmt.Sprintf("busy-%d", i)
+		ids = append(ids, id)
+		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		group.Go(func() { r.signalInVain(ctx, id, epoch) })
+		group.Go(func() { answered[i] = r.releaseInVain(ctx, id, epoch) })
+	}
+	for i, id := range ids {
+		r.awaitRuns(id, runs)
+		switch i % 2 {
+		case 0:
+			require.NoError(t, r.start.Cancel(r.ctx, id))
+		default:
+			require.NoError(t, r.start.Expedite(r.ctx, id))
+			require.Eventually(t, func() bool {
+				st, err := r.start.Get(r.ctx, id)
+				return assert.NoError(t, err) && st.Expedited
+			}, patience, 10*time.Millisecond)
+		}
+	}
+	var executed []string
+	for i, id := range ids {
+		if i%2 == 0 {
+			assert.Equal(t, ltp.Cancelled, r.ended(id).State, id)
+		} else {
+			executed = append(executed, id)
+		}
+	}
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.executedOnce("busy-", executed) // while everything still arrives
+	stop()
+	group.Wait()
+	r.until(n, ltp.Stable)
+	n.Stop()
+	for i, id := range ids {
+		story := r.continued(id)
+		served := r.updatesServed(id, story.Runs)
+		assert.Subset(t, served, answered[i], "what was answered stands in history")
+		t.Logf("%s: %d runs, %d routings, %d releases answered", id, len(story.Runs), len(story.Frames)/2, len(answered[i]))
+	}
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.verified()
+}
+
+// TestCancellationThatWaitsOutlivesItsRun: the order waits for proof, and the run that goes
+// on was never asked to cancel. It still says that it was, and ends so.
+func TestCancellationThatWaitsOutlivesItsRun(t *testing.T) {
+	r := newRig(t, shortHistories)
+	c := r.config()
+	c.Settings.UnfitLatency = c.Settings.Timeout
+	c.Backstop = impatient
+	api := r.listen(&c)
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	end := r.hangs(n, "asked-1")
+	r.awaitRouting("asked-1", ltp.ReasonUnstable, 0)
+	end()
+	require.NoError(t, r.start.Cancel(r.ctx, "asked-1"))
+	r.awaitWithdrawal("asked-1", ltp.FoundNothing)
+	r.awaitRuns("asked-1", 2)
+
+	response, said := do(t, "GET", api+"/orders/asked-1", "", nil)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	assert.Equal(t, true, said["cancel_requested"])
+	assert.Equal(t, "DEFERRED", said["state"])
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	assert.Equal(t, ltp.Cancelled, r.ended("asked-1").State)
+	r.unwritten("asked-1")
+	r.continued("asked-1")
+	r.until(n, ltp.Stable)
+	n.Stop()
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.verified()
+}
+
+// awaitRuns waits until an order is in its nth run.
+func (r *rig) awaitRuns(id string, n int) {
+	r.t.Helper()
+	runs := map[string]bool{}
+	require.Eventually(r.t, func() bool {
+		runs[r.runOf(ltp.OrderWorkflowID(id))] = true
+		return len(runs) >= n
+	}, patience, 10*time.Millisecond)
+}
+
+// continued checks that an order which continued as new has one trace over all its runs,
+// with its routings numbered from 1, and that none of the runs grew long.
+func (r *rig) continued(id string) trace.OrderTrace {
+	r.t.Helper()
+	story, err := r.reader().Order(r.ctx, id)
+	require.NoError(r.t, err)
+	assert.Greater(r.t, len(story.Runs), 1, id)
+	for i, f := range story.Frames {
+		want := ltp.RequestFrameID(id, i/2+1)
+		if i%2 == 1 {
+			want = ltp.ResponseFrameID(id, i/2+1)
+		}
+		assert.Equal(r.t, want, f.ID)
+	}
+	for _, run := range story.Runs {
+		assert.LessOrEqual(r.t, len(r.run(ltp.OrderWorkflowID(id), run).Events), longest, "%s: events of run %s", id, run)
+	}
+	return story
+}
+
+// signalInVain sends an order what it knows already, until it has ended.
+func (r *rig) signalInVain(ctx context.Context, id string, epoch int64) {
+	old := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch}
+	for ctx.Err() == nil {
+		err := r.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(id), "", ltp.StabilitySignal, old)
+		if err != nil {
+			assert.True(r.t, gone(err) || ctx.Err() != nil, "%s: %v", id, err)
+			return
+		}
+	}
+}
+
+// releaseInVain releases an order as the replay does, under an epoch that has not come,
+// until the order has ended. It returns the Updates that were answered.
+func (r *rig) releaseInVain(ctx context.Context, id string, epoch int64) (answered []string) {
+	news := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
+	for n := 0; ctx.Err() == nil; n++ {
+		update := fmt.Sprintf("%s-%d", id, n)
+		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
+		handle, err := r.client.UpdateWorkflow(asking, client.UpdateWorkflowOptions{
+			UpdateID: update, WorkflowID: ltp.OrderWorkflowID(id), UpdateName: ltp.StabilityUpdate,
+			WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{news},
+		})
+		if err == nil {
+			var answer ltp.Answer
+			if err = handle.Get(asking, &answer); err == nil {
+				answered = append(answered, update)
+			}
+		}
+		cancel()
+		if gone(err) {
+			if st, err := r.start.Get(r.ctx, id); err == nil && st.State.Final() {
+				return answered
+			}
+		}
+	}
+	return answered
+}
+
+func gone(err error) bool { return errors.As(err, new(*serviceerror.NotFound)) }
+
+// updatesServed are the Updates that stand completed in the history of an order.
+func (r *rig) updatesServed(id string, runs []string) (served []string) {
+	r.t.Helper()
+	for _, run := range runs {
+		for _, e := range r.run(ltp.OrderWorkflowID(id), run).Events {
+			if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED {
+				served = append(served, e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetMeta().GetUpdateId())
+			}
+		}
+	}
+	return served
+}

@@ -1,0 +1,3 @@
+package faults
+func (r *rig) audited() {}
+const binary = "LTP_FAULTS_BINARY"
