@@ -196,7 +196,7 @@ const (
 // Temporal's times decide: a fence asks within the task. One that asked in a task which
 // began when a later, unfit state was published, or that names an epoch which was published
 // after the task, is a breach. Where the state changed within the task, the worker's clock
-// tells which came first, if it agrees with Temporal's.
+// shows which came first, if it agrees with Temporal's.
 func (w Write) Judge(component string, frames []Frame, whole bool) (Flight, []TimeFault) {
 	faults := w.Check()
 	if f := w.admits(); f != nil {
@@ -290,7 +290,7 @@ func (t Times) unfit(epoch int64, frames []Frame) (Flight, []TimeFault) {
 	return Flight{}, nil
 }
 
-// inFlight tells by the worker's clock how far a write was when the component became
+// inFlight is, by the worker's clock, how far a write was when the component became
 // unfit, and where to is set fit again, within its task.
 func (t Times) inFlight(from, to time.Time) (Flight, []TimeFault) {
 	lag := t.Begun.Sub(from)

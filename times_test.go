@@ -248,7 +248,7 @@ func TestNoClockMakesOrHidesABreach(t *testing.T) {
 		switch {
 		case ahead > bound+after, ahead < -bound-before:
 			assert.Len(t, skewed.Check(), 1, "a clock that is off is found out")
-			assert.Contains(t, []ltp.Stage{ltp.Clear, ltp.InDoubt}, flight.Stage, "and tells of no flight")
+			assert.Contains(t, []ltp.Stage{ltp.Clear, ltp.InDoubt}, flight.Stage, "and shows no flight")
 		case ahead >= -bound && ahead <= bound:
 			assert.Empty(t, skewed.Check(), "a clock within the bound is believed")
 			if honest {

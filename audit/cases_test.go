@@ -34,8 +34,10 @@ func TestAClockThatIsOffIsNamedAndNeverBlamed(t *testing.T) {
 			for i := range all {
 				all[i] = skewed(all[i], c.ahead)
 			}
-			got := audited(outage(), all).Claim(Fenced)
+			a := audited(outage(), all)
+			got := a.Claim(Fenced)
 			assert.Equal(t, c.verdict, got.Verdict, "%s %v", got.Why, got.Breaches)
+			assert.Equal(t, c.verdict, a.Claim(SafeMode).Verdict, "%v", a.Claim(SafeMode).Breaches)
 			assert.EqualValues(t, 4, got.Figures["writes"], "all are looked at, whatever their clock")
 			if c.by != 0 {
 				assert.EqualValues(t, 4, got.Figures["clocks_disagree"])

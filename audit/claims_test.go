@@ -223,6 +223,15 @@ func TestEveryClaimCanBreak(t *testing.T) {
 			r.Repeated, r.BegunAt, r.Fence = true, at(5_010), ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: 3, ReadAt: at(5_005)}
 			return ended(&o, 50_521, ltp.Executed)
 		}), Fenced, "B1", "its task began 5000 ms after UNSTABLE"},
+		"a write that a cancellation met, while unfit": {fresh(func() trace.OrderTrace {
+			o := withdrawn(51_000, ltp.Fence{})
+			o.Frames, o.Lost = nil, []trace.LostTask{{StartedAt: at(5_001), EndedAt: at(15_000)}}
+			o.Withdrawals[0].Found, o.Withdrawals[0].Receipt = ltp.FoundOrder, &ltp.Receipt{
+				Attempt: "B1/1", Repeated: true, BegunAt: at(5_010), Fence: ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: 3, ReadAt: at(5_005)},
+			}
+			return ended(&o, 51_002, ltp.Executed)
+		}), Fenced, "B1", "its task began 5001 ms after UNSTABLE"},
+		"recorded before it was routed":      {one(func(o *trace.OrderTrace) { o.Frames[3].At = at(50_600) }), Fenced, "A2", "that was recorded 79 ms before it was routed"},
 		"begun before its fence asked":       {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.ReadAt = at(50_511) }), Fenced, "A2", "its write began 1 ms before its fence asked"},
 		"a write behind another component's": {one(func(o *trace.OrderTrace) { o.Executions[0].Fence.Component = "payments" }), Fenced, "A2", `its fence is of "payments"`},
 		"RECOVERING on a first attempt": {fresh(func() trace.OrderTrace {
@@ -383,6 +392,16 @@ func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
 		"cancelled unwritten": func() trace.OrderTrace {
 			return withdrawn(20_000, ltp.Fence{Component: ltp.DefaultComponent, State: ltp.Unstable, Epoch: 4, LastFit: 3})
 		},
+		"a task was lost long before": func() trace.OrderTrace {
+			o := placed("B1", -10_000)
+			o.Lost = []trace.LostTask{{StartedAt: at(-9_000), EndedAt: at(-8_000)}}
+			return o
+		},
+		"a task was lost long after": func() trace.OrderTrace {
+			o := placed("B1", 70_000)
+			o.Lost = []trace.LostTask{{StartedAt: at(70_001), EndedAt: at(75_000)}}
+			return o
+		},
 		"still waiting": func() trace.OrderTrace {
 			o := placed("B1", 100)
 			routed(&o, 100, "", ltp.Defer, ltp.ReasonUnstable, ltp.Unstable, 4)
@@ -423,6 +442,21 @@ func TestWhatCannotBeCheckedIsNotHeld(t *testing.T) {
 		"a history is damaged": {audited(outage(), good(), gap), "order/A9: damaged at event 7",
 			[]Name{NoneLost, Once, Fenced, SafeMode, Deterministic, FirstFirst, RowsAgree}},
 		"a task was lost with its worker": {audited(outage(), append(good(), lost())), "1 task gave no answer about the time of an unfit state", []Name{Fenced}},
+		"a task was lost a second before the fall": {audited(outage(), append(good(), func() trace.OrderTrace {
+			o := lost()
+			o.Lost[0].EndedAt = at(-1_000)
+			return o
+		}())), "1 task gave no answer about the time of an unfit state", []Name{Fenced}},
+		"a fence names an epoch that is gone": {audited(func() trace.OrientationTrace {
+			o := outage()
+			o.Gaps = []trace.Gap{{What: "orientation of orders-db in epochs 1 to 2", Why: "gone"}}
+			return o
+		}(), append(good(), func() trace.OrderTrace {
+			o := placed("B1", -10_000)
+			routed(&o, -9_999, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 2)
+			wrote(&o, -9_995, -9_990, -9_985, ltp.Stable, 2)
+			return ended(&o, -9_980, ltp.Executed)
+		}())), "gone", []Name{Fenced, SafeMode, Deterministic}},
 		"an attempt gave no answer": {audited(outage(), append(good(), func() trace.OrderTrace {
 			o := lost()
 			o.Lost, o.Executions = nil, []trace.Execution{{RequestFrameID: "B1/1", Attempt: ltp.NoAnswer(), TaskAt: at(-97), RecordedAt: at(5_000)}}

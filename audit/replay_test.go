@@ -48,13 +48,15 @@ func TestEveryKindOfHistoryReplays(t *testing.T) {
 	r.add("order/A2", history(t, "order-deferred-and-replayed"))
 	r.add("order/A3", history(t, "order-still-deferred"))
 	r.add("order/A4", history(t, "order-executed-at-once")[:2]) // no worker has answered
+	r.add("order/A5", history(t, "order-continues-as-new"))     // each run by itself
+	r.add("order/A5", history(t, "order-continued"))
 	r.add("orientation/orders-db", history(t, "orientation-through-an-incident"))
 	r.add("replay/orders-db/5", history(t, "replay-of-an-outage"))
 	c := r.claim()
 	assert.Equal(t, Held, c.Verdict, "%v", c.Breaches)
-	assert.EqualValues(t, 6, c.Figures["histories"])
-	assert.EqualValues(t, 4, c.Figures["orders"])
-	assert.Contains(t, c.Evidence[0], "6 histories replayed")
+	assert.EqualValues(t, 8, c.Figures["histories"])
+	assert.EqualValues(t, 6, c.Figures["orders"])
+	assert.Contains(t, c.Evidence[0], "8 histories replayed")
 }
 
 // TestTheFirstThatDecidesOtherwiseIsNamed: whichever of them is done first.

@@ -223,7 +223,9 @@ func TestAReceiptOfALostTaskIsHandedOn(t *testing.T) {
 		require.NoError(t, err)
 		defer db.Close()
 		require.NoError(t, db.Migrate(t.Context()))
-		all := executed(t, db, "A1", "A2", "A3")
+		all := executed(t, db, "A1", "A2", "A3", "A4")
+		failed(&all[3].Executions[0], ltp.ResultUnknown) // and its row shows which attempt it was
+		all[3].Outcome = nil
 		written := *all[1].Executions[0].Receipt
 		all[1].Executions, all[1].Outcome = nil, nil
 		all[1].Lost = []trace.LostTask{{StartedAt: all[1].AcceptedAt, EndedAt: time.Now()}}

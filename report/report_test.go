@@ -234,7 +234,7 @@ func TestPageNeedsNothingElse(t *testing.T) {
 	for _, svg := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1) {
 		assert.NoError(t, xml.Unmarshal([]byte(svg), new(struct{})))
 		for _, wanted := range []string{`role="img"`, "<title ", "<desc "} {
-			assert.Contains(t, svg, wanted, "who cannot see it is told")
+			assert.Contains(t, svg, wanted, "for those who cannot see it")
 		}
 		assert.NotContains(t, svg, "NaN")
 		assert.NotContains(t, svg, "Inf")
