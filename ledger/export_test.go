@@ -31,7 +31,7 @@ func TestEveryRecordedIncidentIsWhole(t *testing.T) {
 		incident  int
 		orders    int
 	}{
-		"start-up":         {outage(t), "orders-db", 1, 3},
+		"start-up":         {outage(t), "orders-db", 1, 1},
 		"an outage":        {outage(t), "orders-db", 2, 6},
 		"an operator":      {outage(t), "orders-db", 3, 1},
 		"the latest":       {outage(t), "orders-db", 0, 1},
@@ -57,7 +57,7 @@ func TestEveryRecordedIncidentIsWhole(t *testing.T) {
 			if err != nil || !v.OK {
 				t.Fatalf("%v, %v", v.Broken, err)
 			}
-			if x.Coverage.Orders != c.orders || x.Coverage.Open != (name == "still going on") {
+			if x.Coverage.Orders != c.orders || x.Coverage.Open != (name == "still going on" || name == "a relapse") {
 				t.Errorf("%+v", x.Coverage)
 			}
 		})
@@ -268,7 +268,7 @@ func ordered(id string, accepted time.Time, late time.Duration, published map[in
 	}
 	o.Hold(states[epoch], epoch)
 	for o.Work(); o.Phase != ltp.PhaseEnded; o.Work() {
-		epoch++
+		epoch = min(epoch+1, 6)
 		if at := published[epoch].Add(late); at.After(o.Now) {
 			o.At(at)
 		}

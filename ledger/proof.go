@@ -15,8 +15,8 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// ErrNoOrder: the file tells nothing of the order.
-var ErrNoOrder = errors.New("the file tells nothing of that order")
+// ErrNoOrder: the file holds nothing of the order.
+var ErrNoOrder = errors.New("the file holds nothing of that order")
 
 const proofHeader = "c2sp.org/tlog-proof@v1"
 
@@ -24,7 +24,7 @@ const proofHeader = "c2sp.org/tlog-proof@v1"
 // checkpoint signs: for entry 0, which says what the file covers, and for each entry of
 // the order, a proof in the form of C2SP tlog-proof whose extra data is the entry. The
 // proofs follow one another. A file that is not the one of the checkpoint is an error,
-// as is an order that it does not tell of: ErrNoOrder.
+// as is an order that it does not hold: ErrNoOrder.
 //
 // It holds 64 bytes an entry of the file in memory.
 func Prove(w io.Writer, file io.Reader, a Against, orderID string) (entries int, err error) {
@@ -71,7 +71,7 @@ func Prove(w io.Writer, file io.Reader, a Against, orderID string) (entries int,
 	return len(chosen), nil
 }
 
-// of is the order that an entry tells of; empty for others.
+// of is the order that an entry is about; empty for others.
 func (e Entry) of() string {
 	switch p := e.Frame.Payload.(type) {
 	case *Request:
@@ -123,7 +123,7 @@ type Proof struct {
 
 // VerifyProof checks a proof with the public key alone: that each entry is in the file
 // whose head the checkpoint signs, and that they are all that the file has of one
-// order, and tell of it by the rules. What is not so is an error that says what.
+// order, and follow the rules. What is not so is an error that says what.
 //
 // Not checked is whether what answers were based on was held true: for that it takes
 // the file.
@@ -150,11 +150,11 @@ func VerifyProof(data []byte, key note.Verifier) (Proof, error) {
 			p.Entries = append(p.Entries, b.Proved)
 		}
 	}
-	return p, p.tells(blocks)
+	return p, p.follows(blocks)
 }
 
-// tells checks what the entries say.
-func (p *Proof) tells(blocks []*block) error {
+// follows checks what the entries say.
+func (p *Proof) follows(blocks []*block) error {
 	hello, ok := blocks[0].Entry.Frame.Payload.(*Hello)
 	if !ok || blocks[0].Index != 0 {
 		return errors.New("the proof does not begin with entry 0, which says what the file covers")

@@ -286,7 +286,7 @@ func (r *rules) decided(p *Response, q ltp.Request) *fault {
 	return broken(CheckDecision, "it is %s %s under %s, and the decision table says %s %s", p.Decision, p.Reason, p.State, decision, reason)
 }
 
-// finish checks what can be told at the end only.
+// finish checks what shows at the end only.
 func (r *rules) finish() *fault {
 	if !r.closed {
 		return broken(CheckCounts, "it is the last, and not the closing entry: the tail was cut off")

@@ -490,7 +490,7 @@ func TestWhatIsSignedAgainNeedsACheckpointFromElsewhere(t *testing.T) {
 func TestEveryFlippedBitIsCaught(t *testing.T) {
 	f := export(t, outage(t), 2)
 	text := f.text()
-	step := 17
+	step := 31
 	if testing.Short() {
 		step = 101
 	}

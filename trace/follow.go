@@ -296,7 +296,7 @@ func (o *followed) news(t OrderTrace, since, now time.Time) (news []newEntry) {
 	o.waits = t.State() == ltp.Deferred
 	if o.ended = t.Outcome != nil; o.ended {
 		o.endedAt = t.EndedAt
-		if o.open && !slices.Contains([]ltp.OrderState{ltp.Cancelled, ltp.Expired, ltp.Terminated}, t.Outcome.State) {
+		if n := len(entries); o.open && (n == 0 || entries[n-1].Ended == nil) {
 			news = append(news, newEntry{Entry{At: t.EndedAt, OrderID: t.Order.ID, Amount: amount(t.Order), Ended: t.Outcome}, o})
 		}
 	}

@@ -56,6 +56,10 @@ func (t OrderTrace) State() ltp.OrderState {
 	return ltp.Accepted
 }
 
+// executed reports whether an attempt is known to have executed the order. Where none is,
+// it was found in the order database.
+func (t OrderTrace) executed() bool { return slices.ContainsFunc(t.Executions, Execution.Done) }
+
 // SetAside reports whether the order was rejected for failing again and again, and not
 // because an execution was refused.
 func (t OrderTrace) SetAside() bool {
@@ -70,7 +74,7 @@ func (t OrderTrace) SetAside() bool {
 // at once, is the history of an order that is pending. What was decided is not judged.
 func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
 	o := orderReader{OrderTrace: OrderTrace{Frames: []ltp.Frame{}}}
-	for _, one := range splitRuns(events) {
+	for _, one := range Runs(events) {
 		r, err := openRun(ltp.OrderWorkflow, one)
 		if err != nil {
 			return OrderTrace{}, err

@@ -158,6 +158,12 @@ func paths() map[string]struct {
 	o.Beats = 2
 	is("a worker that asks for more time", o.Work(), "A2/1 EXECUTE OK STABLE@3", "executed under STABLE@3", "EXECUTED")
 
+	// The attempt of a lost task had written it, which its cancellation finds out.
+	o = down().Hold(ltp.Recovering, 5)
+	o.Lose(0)
+	o.Row = &ltp.Receipt{Attempt: "A2/2", Worker: tracetest.Worker, BegunAt: o.Now, CommittedAt: o.Now, Fence: ltp.Fence{Component: "orders-db", State: ltp.Recovering, Epoch: 5}}
+	is("found to be written when it was cancelled", o.Cancel("shop").Work(), "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: ORDER", "EXECUTED")
+
 	o = a2()
 	o.Blind = true
 	is("routed blind", o.Work(), "A2/1 DEFER ORIENTATION_UNKNOWN UNKNOWN@0", "now DEFERRED")

@@ -42,7 +42,7 @@ type OrientationTrace struct {
 // not checked here.
 func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, error) {
 	o := orientationReader{frames: map[int64]int{}, OrientationTrace: OrientationTrace{Frames: []ltp.Frame{}}}
-	for _, one := range splitRuns(events) {
+	for _, one := range Runs(events) {
 		r, err := openRun(ltp.OrientationWorkflow, one)
 		if err != nil {
 			return OrientationTrace{}, err
@@ -66,8 +66,8 @@ func OrientationFrames(events []*historypb.HistoryEvent) (OrientationTrace, erro
 	return o.OrientationTrace, nil
 }
 
-// splitRuns cuts events where a run starts.
-func splitRuns(events []*historypb.HistoryEvent) (runs [][]*historypb.HistoryEvent) {
+// Runs cuts events of several runs, one run after the other, where a run starts.
+func Runs(events []*historypb.HistoryEvent) (runs [][]*historypb.HistoryEvent) {
 	from := 0
 	for i, e := range events {
 		if i > from && e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED && e.GetEventId() == 1 {

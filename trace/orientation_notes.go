@@ -187,7 +187,7 @@ func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err
 		if err := Decode(a.GetResult(), &report); err != nil {
 			return true, fmt.Errorf("the report of the replay: %w", err)
 		}
-		text := fmt.Sprintf("released %s in %s", plural(report.Released, "order"), plural(report.Passes, "sweep"))
+		text := fmt.Sprintf("released %s in %s", Plural(report.Released, "order"), Plural(report.Passes, "sweep"))
 		if report.MovedOn {
 			text += ", and stopped because the orientation moved on"
 		}

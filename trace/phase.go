@@ -175,6 +175,10 @@ func (c *Counts) add(e Entry, n int) {
 			c.Cancelled += n
 		case ltp.Expired:
 			c.Expired += n
+		case ltp.Rejected:
+			c.Rejected += n
+		case ltp.Executed:
+			c.Executed += n
 		default:
 			c.Terminated += n
 		}

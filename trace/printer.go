@@ -312,7 +312,7 @@ func (p *printer) writeTo(w io.Writer) error {
 // held adds what was held true of a component.
 func (p *printer) held(l line, component string, s ltp.State, epoch int64) line {
 	if component != p.component {
-		l = l.then(plain, "%s ", clean(component))
+		l = l.then(plain, "%s ", Clean(component))
 	}
 	return l.then(stateStyle(s), "%s", s).then(plain, ", epoch%s%d", glue, epoch)
 }

@@ -67,13 +67,13 @@ func (r *Reader) Order(ctx context.Context, orderID string) (OrderTrace, error) 
 // empty: that run and those which it continues, oldest first. Where Temporal has none of
 // the earlier ones any more, OrderFrames says so.
 func (r *Reader) orderHistory(ctx context.Context, workflowID, runID string) ([]*historypb.HistoryEvent, error) {
-	events, err := r.history(ctx, workflowID, runID)
+	events, err := r.Events(ctx, workflowID, runID)
 	for err == nil && len(events) > 0 {
 		before := events[0].GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId()
 		if before == "" {
 			break
 		}
-		earlier, err := r.history(ctx, workflowID, before)
+		earlier, err := r.Events(ctx, workflowID, before)
 		if errors.Is(err, ErrNotFound) || err == nil && len(earlier) == 0 {
 			break
 		}
@@ -85,8 +85,9 @@ func (r *Reader) orderHistory(ctx context.Context, workflowID, runID string) ([]
 	return events, err
 }
 
-// history fetches the events of a run, of the latest run if runID is empty.
-func (r *Reader) history(ctx context.Context, workflowID, runID string) ([]*historypb.HistoryEvent, error) {
+// Events fetches the events of one run of a workflow, of the latest if runID is empty, or
+// returns ErrNotFound.
+func (r *Reader) Events(ctx context.Context, workflowID, runID string) ([]*historypb.HistoryEvent, error) {
 	var events []*historypb.HistoryEvent
 	found := r.client.GetWorkflowHistory(ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for found.HasNext() {
@@ -155,7 +156,7 @@ func (r *Reader) OrientationHistory(ctx context.Context, component string) ([]*h
 			continue
 		}
 		asked[runID] = true
-		events, err := r.history(ctx, id, runID)
+		events, err := r.Events(ctx, id, runID)
 		if errors.Is(err, ErrNotFound) {
 			continue // its retention has passed; OrientationFrames says whether it is missed
 		}
@@ -260,7 +261,7 @@ func (r *Reader) forgotten(ctx context.Context, w Window) ([]Gap, error) {
 	if since := time.Now().Add(-keeps); keeps > 0 && w.From.Before(since) {
 		return []Gap{{
 			What: "orders that ended before " + since.UTC().Format(time.DateTime) + " UTC",
-			Why:  fmt.Sprintf("Temporal keeps what has ended for %s", lasted(keeps)),
+			Why:  fmt.Sprintf("Temporal keeps what has ended for %s", Lasted(keeps)),
 		}}, nil
 	}
 	return nil, nil

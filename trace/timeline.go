@@ -173,7 +173,7 @@ func orderEntries(t OrderTrace, w Window) (all []Entry) {
 	}
 	if t.Outcome != nil && w.Contains(t.EndedAt) {
 		switch state := t.Outcome.State; {
-		case state == ltp.Cancelled, state == ltp.Expired, state == ltp.Terminated, t.SetAside():
+		case state == ltp.Cancelled, state == ltp.Expired, state == ltp.Terminated, t.SetAside(), state == ltp.Executed && !t.executed():
 			all = append(all, Entry{At: t.EndedAt, OrderID: t.Order.ID, Amount: amount(t.Order), Ended: t.Outcome, waited: waited})
 		}
 	}

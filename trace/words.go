@@ -10,18 +10,21 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// plural is "1 order", "1,500 orders".
-func plural(n int, thing string) string { return count(n) + " " + noun(n, thing) }
+// Plural is "1 order", "1,500 orders".
+func Plural[N int | int64](n N, thing string) string {
+	return Count(int(n)) + " " + Noun(int(n), thing)
+}
 
-func noun(n int, thing string) string {
+// Noun is the thing alone: "order", "orders".
+func Noun(n int, thing string) string {
 	if n == 1 {
 		return thing
 	}
 	return thing + "s"
 }
 
-// count is n with commas between the thousands.
-func count(n int) string {
+// Count is n for people, with commas between the thousands: "1,500".
+func Count(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -29,8 +32,8 @@ func count(n int) string {
 	return s
 }
 
-// lasted is a duration for people: "12 ms", "50.9 s", "1 min 5 s", "2 h 3 min".
-func lasted(d time.Duration) string {
+// Lasted is a duration for people: "12 ms", "50.9 s", "1 min 5 s", "2 h 3 min".
+func Lasted(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
 		return "under 1 ms"
@@ -49,9 +52,9 @@ func lasted(d time.Duration) string {
 // amount is what the order is worth.
 func amount(o ltp.Order) string { return ltp.Amount(o.AmountMinor(), o.Currency) }
 
-// clean makes text that came from outside safe to show on a terminal: one line, and
+// Clean makes text that came from outside safe to show on a terminal: one line, and
 // nothing in it that moves the cursor or turns the direction of writing.
-func clean(s string) string {
+func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):

@@ -18,13 +18,13 @@ func (p *printer) orientation(e Entry) {
 	}
 	lines := []line{p.held(change, o.Component, o.State, o.Epoch)}
 	if o.Reason != "" {
-		lines = append(lines, line{{clean(o.Reason), bold}})
+		lines = append(lines, line{{Clean(o.Reason), bold}})
 	}
 	if said := evidence(o.Evidence); said != "" {
 		lines = append(lines, say("%s", said))
 	}
 	if o.Observer != "" {
-		lines = append(lines, whisper("seen by %s", clean(o.Observer)))
+		lines = append(lines, whisper("seen by %s", Clean(o.Observer)))
 	}
 	if o.Hold != nil && o.Hold.Freeze {
 		lines = append(lines, say("intake is frozen"))
@@ -37,21 +37,21 @@ func evidence(e ltp.Evidence) string {
 	var said []string
 	switch {
 	case e.LatencyMs > 0 && e.ThresholdMs > 0:
-		said = append(said, fmt.Sprintf("latency %s ms, limit %s ms", count(int(e.LatencyMs)), count(int(e.ThresholdMs))))
+		said = append(said, fmt.Sprintf("latency %s ms, limit %s ms", Count(int(e.LatencyMs)), Count(int(e.ThresholdMs))))
 	case e.LatencyMs > 0:
-		said = append(said, fmt.Sprintf("latency %s ms", count(int(e.LatencyMs))))
+		said = append(said, fmt.Sprintf("latency %s ms", Count(int(e.LatencyMs))))
 	}
 	if e.Samples > 0 {
-		said = append(said, plural(e.Samples, "sample"))
+		said = append(said, Plural(e.Samples, "sample"))
 	}
 	if e.Definite {
 		said = append(said, "definite")
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Facts)) {
-		said = append(said, clean(k)+" "+clean(e.Facts[k]))
+		said = append(said, Clean(k)+" "+Clean(e.Facts[k]))
 	}
 	if e.Error != "" {
-		said = append(said, "error: "+clean(e.Error))
+		said = append(said, "error: "+Clean(e.Error))
 	}
 	return strings.Join(said, ", ")
 }
@@ -59,7 +59,7 @@ func evidence(e ltp.Evidence) string {
 // asked shows a route request.
 func (p *printer) asked(e Entry, brief bool) []line {
 	q := e.Frames[0].Request
-	lines := []line{say("order %s", e.OrderID).then(faint, " ·%s%s", glue, strings.ReplaceAll(clean(e.Amount), " ", glue))}
+	lines := []line{say("order %s", e.OrderID).then(faint, " ·%s%s", glue, strings.ReplaceAll(Clean(e.Amount), " ", glue))}
 	switch {
 	case !q.Replay:
 		return lines
@@ -80,7 +80,7 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 		return append(lines, whisper("was admitted, its execution failed, and it asks again"))
 	}
 	if q.DeferredReason != "" {
-		lines = append(lines, whisper("deferred for %s", clean(string(q.DeferredReason))))
+		lines = append(lines, whisper("deferred for %s", Clean(string(q.DeferredReason))))
 	}
 	by := "its own timer"
 	switch q.Woken {
@@ -91,25 +91,25 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	case ltp.WokenByTurn:
 		by = "its turn"
 	}
-	return append(lines, whisper("waited %s, woken by %s", lasted(waited), by))
+	return append(lines, whisper("waited %s, woken by %s", Lasted(waited), by))
 }
 
 // answered shows a route response.
 func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
-	lines := []line{line{{string(r.Decision), decisionStyle(r.Decision)}}.then(plain, " %s", clean(string(r.Reason)))}
+	lines := []line{line{{string(r.Decision), decisionStyle(r.Decision)}}.then(plain, " %s", Clean(string(r.Reason)))}
 	if brief {
 		return lines
 	}
 	lines = append(lines, p.held(say("admissible: %t · ", r.Admissible), r.Component, r.State, r.Epoch))
 	if r.Commitment != "" {
-		lines = append(lines, say("“%s”", clean(r.Commitment)))
+		lines = append(lines, say("“%s”", Clean(r.Commitment)))
 	}
 	return lines
 }
 
 // wrote says how an execution ended, that followed the answer r.
 func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
-	message := clean(x.Error)
+	message := Clean(x.Error)
 	for _, said := range []string{"not begun: ", "unavailable: ", "outcome unknown: "} {
 		message = strings.TrimPrefix(message, said) // we say that ourselves
 	}
@@ -122,7 +122,7 @@ func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 		if !ok {
 			return l.then(plain, ": an earlier attempt had written it")
 		}
-		l = l.then(plain, " in %s", strings.ReplaceAll(lasted(took), " ", glue))
+		l = l.then(plain, " in %s", strings.ReplaceAll(Lasted(took), " ", glue))
 		if x.slow() {
 			l = l.then(plain, ", at %s,", p.when(x.CommittedAt()))
 		}
@@ -159,7 +159,7 @@ func (p *printer) found(w Withdrawal) line {
 		return l.then(plain, ": it was written already")
 	}
 	if w.Error != "" {
-		return l.then(plain, ": nobody can tell yet whether it was written: %s", clean(w.Error))
+		return l.then(plain, ": nobody can tell yet whether it was written: %s", Clean(w.Error))
 	}
 	return l.then(plain, ": nobody can tell yet whether it was written")
 }

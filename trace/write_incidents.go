@@ -64,7 +64,7 @@ func WriteIncidents(w io.Writer, component string, incidents []Incident, gaps []
 		p.title(line{{number, bold}}.then(plain, "%s", p.lasts(in)[0].text), status)
 		p.paragraph(len(number), path(in))
 		if worst, ok := in.Worst(); ok && worst.Reason != "" && worst.State != ltp.Stable {
-			p.paragraph(len(number), line{{clean(worst.Reason), plain}})
+			p.paragraph(len(number), line{{Clean(worst.Reason), plain}})
 		}
 	}
 	p.gaps(gaps)

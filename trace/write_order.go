@@ -35,9 +35,9 @@ func WriteOrder(w io.Writer, t OrderTrace, o Options) error {
 func (p *printer) orderTitle(t OrderTrace) {
 	o, state := t.Order, t.State()
 	p.title(line{{"Order " + o.ID, bold}}, line{{string(state), orderStyle(state)}})
-	facts := say("%s for %s, depends on %s", clean(amount(o)), clean(o.Customer), clean(strings.Join(o.Gate(t.Execution), ", ")))
+	facts := say("%s for %s, depends on %s", Clean(amount(o)), Clean(o.Customer), Clean(strings.Join(o.Gate(t.Execution), ", ")))
 	if o.Risk != "" {
-		facts = facts.then(plain, ", %s risk", clean(string(o.Risk)))
+		facts = facts.then(plain, ", %s risk", Clean(string(o.Risk)))
 	}
 	p.paragraph(0, facts)
 	accepted := say("accepted %s UTC", t.AcceptedAt.UTC().Format(time.DateOnly+" "+clock))
@@ -47,7 +47,7 @@ func (p *printer) orderTitle(t OrderTrace) {
 	}
 	p.paragraph(0, accepted)
 	if t.Outcome != nil {
-		p.paragraph(0, say("ended %s, after %s", p.when(t.EndedAt), lasted(t.EndedAt.Sub(t.AcceptedAt))))
+		p.paragraph(0, say("ended %s, after %s", p.when(t.EndedAt), Lasted(t.EndedAt.Sub(t.AcceptedAt))))
 	}
 	p.WriteByte('\n')
 }
@@ -81,7 +81,7 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 			lines = append(lines, append(whisper("begun %s under ", p.when(began)), fence...))
 		}
 		if x.Worker != "" {
-			lines = append(lines, whisper("by %s", clean(x.Worker)))
+			lines = append(lines, whisper("by %s", Clean(x.Worker)))
 		}
 		rows = append(rows, []row{{at: executionAt(t, x), kind: "execute", lines: lines}})
 	}
@@ -89,20 +89,20 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 		rows = append(rows, []row{{at: w.RecordedAt, kind: "withdraw", lines: []line{p.found(w)}}})
 	}
 	for _, l := range t.Lost {
-		text := say("a workflow task was lost (%s): what was done in it stands in no history", clean(l.Cause))
+		text := say("a workflow task was lost (%s): what was done in it stands in no history", Clean(l.Cause))
 		if l.Worker != "" {
-			text = append(text, whisper(" by %s", clean(l.Worker))...)
+			text = append(text, whisper(" by %s", Clean(l.Worker))...)
 		}
 		rows = append(rows, []row{{mark: "·", at: l.EndedAt, kind: "event", style: faint, lines: []line{text}}})
 	}
 	for _, n := range t.Notes {
-		rows = append(rows, []row{{mark: "·", at: n.At, kind: "event", style: faint, lines: []line{say("%s", strings.TrimSpace(clean(n.By)+" "+clean(n.Text)))}}})
+		rows = append(rows, []row{{mark: "·", at: n.At, kind: "event", style: faint, lines: []line{say("%s", strings.TrimSpace(Clean(n.By)+" "+Clean(n.Text)))}}})
 	}
 	if t.Outcome != nil {
 		end := line{{string(t.Outcome.State), orderStyle(t.Outcome.State)}}.then(plain, " %s", t.Outcome.State.Message())
 		lines := []line{end}
 		if t.Outcome.Reason != "" {
-			lines = append(lines, say("%s", clean(t.Outcome.Reason)))
+			lines = append(lines, say("%s", Clean(t.Outcome.Reason)))
 		}
 		rows = append(rows, []row{{mark: "●", at: t.EndedAt, kind: "end", style: orderStyle(t.Outcome.State), lines: lines}})
 	}
@@ -112,10 +112,10 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 // waiting says what an order waits for.
 func (p *printer) waiting(t OrderTrace) line {
 	if t.Wait.Reason == ltp.ReasonAwaitsProof {
-		return say("is to end, and waits for proof that it was not written, for which %s must be fit", clean(t.Wait.Component))
+		return say("is to end, and waits for proof that it was not written, for which %s must be fit", Clean(t.Wait.Component))
 	}
 	last := t.Frames[len(t.Frames)-1]
-	return say("waits for %s, asked last at %s", clean(last.Response.Component), p.when(t.Frames[len(t.Frames)-2].At))
+	return say("waits for %s, asked last at %s", Clean(last.Response.Component), p.when(t.Frames[len(t.Frames)-2].At))
 }
 
 // executionAt is where an execution stands: not before the routing that it followed.
