@@ -31,9 +31,9 @@ func bars(results []Result) (all []bar) {
 	add(1, "STABLE path, p50 start to end", product, bareSide, "p50", false, 0)
 	add(2, "Drain, speed", product, bareSide, "seconds", false, 1.1)
 	add(2, "Drain, against release by Update", product, bareUpdate, "seconds", false, 0.9)
-	add(3, "Admission, accepted/s", respondAsync, bareSide, "rate", true, 1)
-	add(3, "Admission, against a start not eager", respondAsync, bareLazy, "rate", true, 1)
-	add(3, "Admission, default wait", defaultWait, bareSide, "rate", true, 0)
+	add(3, "Admission, accepted/s", starterSubmit, bareSide, "rate", true, 1)
+	add(3, "Admission, over HTTP", respondAsync, bareSide, "rate", true, 1)
+	add(3, "Admission, over HTTP, default wait", defaultWait, bareSide, "rate", true, 0)
 	add(4, "Recovery, against retries up to 5 s", withGate, retriesCapped, "last", false, 1)
 	add(4, "Recovery, against Temporal's defaults", withGate, retriesDefaults, "last", false, 1)
 	return all

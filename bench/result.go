@@ -132,7 +132,7 @@ func (r Result) atLeast(m measure, side, to string, least float64) Aim {
 	}
 	v := median(ratios)
 	return Aim{
-		Text:  fmt.Sprintf("%s: %.2f of %s (aim %.2f; rounds %.2f to %.2f)", m.label, v, to, least, slices.Min(ratios), slices.Max(ratios)),
+		Text:  fmt.Sprintf("%s, %s: %.2f of %s (aim %.2f; rounds %.2f to %.2f)", m.label, side, v, to, least, slices.Min(ratios), slices.Max(ratios)),
 		Held:  v >= least,
 		Known: !r.Quick,
 	}
@@ -147,7 +147,7 @@ func (r Result) atMostOf(m measure, side, of string, most float64) Aim {
 	}
 	v := median(ratios)
 	return Aim{
-		Text:  fmt.Sprintf("%s: %.2f of %s (aim %.2f at most; rounds %.2f to %.2f)", m.label, v, of, most, slices.Min(ratios), slices.Max(ratios)),
+		Text:  fmt.Sprintf("%s, %s: %.2f of %s (aim %.2f at most; rounds %.2f to %.2f)", m.label, side, v, of, most, slices.Min(ratios), slices.Max(ratios)),
 		Held:  v <= most,
 		Known: !r.Quick,
 	}
