@@ -24,7 +24,7 @@ test: postgres server ## every test, with the race detector
 
 faults: postgres server ## break everything on purpose, at full size: FAULTS_SEED, FAULTS_STEPS, FAULTS_ORDERS
 	FAULTS_SEED=$${FAULTS_SEED:-$$(date +%s)} FAULTS_STEPS=$${FAULTS_STEPS:-60} FAULTS_ORDERS=$${FAULTS_ORDERS:-20} \
-	FAULTS_BACKLOG=$${FAULTS_BACKLOG:-1200} go test -v -count=1 -timeout 60m ./tests/faults
+	FAULTS_BACKLOG=$${FAULTS_BACKLOG:-1200} FAULTS_MATRIX=$${FAULTS_MATRIX:-all} go test -v -count=1 -timeout 60m ./tests/faults
 
 bench: postgres server ## measure against bare Temporal, and write docs/benchmarks.md: BENCH="--only 1,3 --rounds 9"
 	go run ./bench $(BENCH)

@@ -177,6 +177,20 @@ func TestReleaseIsRoutedByTheFenceAndAnsweredByTheOutcome(t *testing.T) {
 	assert.Equal(t, &ltp.Answer{State: ltp.Executed, Result: ltp.ResultExecuted, BegunAt: start, EndedAt: start.Add(time.Second)}, l.answer())
 }
 
+func TestEpochThatIsOnlyNamedIsSaidToBe(t *testing.T) {
+	l := deferredUnder(t, 4)
+	l.task(time.Minute, release(5))
+	in := l.last().Execute
+	assert.EqualValues(t, 5, in.Named)
+	assert.Equal(t, l.now.At, in.TaskAt)
+	l.executed(ltp.Attempt{Result: ltp.ResultNotGiven, Routing: fenced(2, ltp.Recovering, 5, in.Route.Request)})
+	l.task(ltp.Yield, ltp.Inbox{Alarm: true})
+	in = l.last().Execute
+	assert.Equal(t, []int64{4, 5}, in.Given)
+	assert.Zero(t, in.Named, "now an earlier task has read it")
+	assert.Zero(t, in.TaskAt)
+}
+
 func TestReleaseThatTheFenceRefusesIsAnsweredByWhatTheOrderWaitsFor(t *testing.T) {
 	l := deferredUnder(t, 4)
 	l.task(time.Minute, release(5))

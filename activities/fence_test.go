@@ -274,19 +274,21 @@ func TestAFenceThatCannotReadIsShut(t *testing.T) {
 // database does and whatever is asked.
 func TestNoAttemptIsAnErrorNorWritesUnadmitted(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		components := []string{db, "payments"}
+		components, task := []string{db, "payments"}, time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
 		b := newBoard(components...)
 		states := []ltp.State{ltp.Stable, ltp.Degraded, ltp.Recovering, ltp.Unstable, ltp.Unknown, "SERENE"}
 		look := func() {
 			for _, c := range components {
 				r := seenOf(c, rapid.SampledFrom(states).Draw(rt, "state"), int64(rapid.IntRange(3, 6).Draw(rt, "epoch")))
 				r.Blind = r.State == ltp.Unknown && rapid.Bool().Draw(rt, "blind")
+				r.Since = task.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "since")) * time.Second)
 				b.Put(r)
 			}
 		}
 		look()
 		in := attempt(rapid.SliceOfN(rapid.Int64Range(3, 6), 0, 3).Draw(rt, "given")...)
 		in.Admitted = rapid.Bool().Draw(rt, "admitted")
+		in.Named, in.TaskAt = rapid.SampledFrom(append([]int64{0}, in.Given...)).Draw(rt, "named"), task
 		in.Route.Components = components[:rapid.IntRange(1, 2).Draw(rt, "components")]
 		in.Route.Request = ltp.Request{Replay: rapid.Bool().Draw(rt, "replay"), HighRisk: rapid.Bool().Draw(rt, "risk")}
 		if rapid.Bool().Draw(rt, "external") {
@@ -311,6 +313,7 @@ func TestNoAttemptIsAnErrorNorWritesUnadmitted(t *testing.T) {
 			assert.Equal(rt, db, f.Component)
 			assert.True(rt, f.State.Fit(), "%s", f.State)
 			assert.True(rt, slices.Contains(in.Given, f.Epoch), "epoch %d was not given", f.Epoch)
+			assert.False(rt, f.Epoch == in.Named && b.Orientation(db).Since.After(task), "epoch %d had not begun", f.Epoch)
 			return orderdb.Stored{Receipt: receipt}, end
 		}}}
 		got, err := a.Execute(rt.Context(), in)

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// groupSize is the most writes that are committed in one transaction.
-const groupSize = 16
+// groupSize is the most writes that are committed in one transaction: as many as the replay
+// engine has on their way at once. They share one question of the fence and one commit.
+const groupSize = 64
 
 // pending is a write whose caller waits.
 type pending struct {

@@ -68,7 +68,7 @@ func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
 		err = s.closed(ctx, info, &st)
 	case d.GetWorkflowExtendedInfo().GetCancelRequested():
 		st.CancelRequested = true
-	case continued(info) && st.Reason == ltp.ReasonAwaitsProof:
+	case continued(info):
 		st.CancelRequested, err = s.cancelled(ctx, info)
 	}
 	if err != nil {

@@ -198,6 +198,8 @@ func TestCancellationIsShownUntilTheOrderEnds(t *testing.T) {
 	ending := func(s ltp.OrderState) map[string][]*historypb.HistoryEvent {
 		return map[string][]*historypb.HistoryEvent{"run-2": {started(t, ltp.Progress{Ending: &ltp.Ending{State: s}})}}
 	}
+	unfit := run("run-2", later, running, waitsFor(t, unstable))
+	plain := map[string][]*historypb.HistoryEvent{"run-2": {started(t, ltp.Progress{})}}
 	for name, c := range map[string]struct {
 		temporal runs
 		want     bool
@@ -207,7 +209,8 @@ func TestCancellationIsShownUntilTheOrderEnds(t *testing.T) {
 		"it was asked for before":        {temporal: runs{info: []*workflowpb.WorkflowExecutionInfo{before, second}, histories: ending(ltp.Cancelled)}, want: true},
 		"the order had expired before":   {temporal: runs{info: []*workflowpb.WorkflowExecutionInfo{before, second}, histories: ending(ltp.Expired)}},
 		"it is asked for a second time":  {temporal: runs{info: []*workflowpb.WorkflowExecutionInfo{before, second}, cancelled: true}, want: true},
-		"the order waits, and continued": {temporal: runs{info: []*workflowpb.WorkflowExecutionInfo{before, run("run-2", later, running, waitsFor(t, unstable))}}},
+		"the order waits, and continued": {temporal: runs{info: []*workflowpb.WorkflowExecutionInfo{before, unfit}, histories: plain}},
+		"it can only be finished":        {temporal: runs{info: []*workflowpb.WorkflowExecutionInfo{before, unfit}, histories: ending(ltp.Cancelled)}, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.temporal.t = t
@@ -225,7 +228,10 @@ func TestCancellationIsShownUntilTheOrderEnds(t *testing.T) {
 }
 
 func TestAcceptanceOfARunThatTemporalHasDeletedIsNotKnown(t *testing.T) {
-	temporal := &runs{t: t, info: []*workflowpb.WorkflowExecutionInfo{run("run-2", later, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil)}}
+	temporal := &runs{t: t,
+		info:      []*workflowpb.WorkflowExecutionInfo{run("run-2", later, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil)},
+		histories: map[string][]*historypb.HistoryEvent{"run-2": {started(t, ltp.Progress{})}},
+	}
 	st, err := New(temporal).Get(t.Context(), "A2")
 	require.NoError(t, err)
 	assert.Zero(t, st.AcceptedAt)
