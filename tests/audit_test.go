@@ -62,7 +62,7 @@ func (r *rig) verified() {
 	assert.Contains(r.t, said, "is whole")
 }
 
-// TestAuditAndReportOfAnIncident: an outage is audited and told with every worker down;
+// TestAuditAndReportOfAnIncident: an outage is audited and reported with every worker down;
 // then somebody touches the order database, and the audit names the order.
 func TestAuditAndReportOfAnIncident(t *testing.T) {
 	r := newRig(t)

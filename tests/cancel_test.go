@@ -84,7 +84,8 @@ func TestCancellationOfWhatMayBeWrittenWaitsForProof(t *testing.T) {
 }
 
 // TestCancellationOfAWriteThatSucceedsComesTooLate: the write that hangs commits in the
-// end, and the order is EXECUTED, whatever was asked meanwhile.
+// end, and Temporal refuses the task that says so, since the cancellation came meanwhile.
+// The row is found once the component is fit, and the order is EXECUTED.
 func TestCancellationOfAWriteThatSucceedsComesTooLate(t *testing.T) {
 	r, n, api := cancelling(t)
 	end := r.hangs(n, "P2")
@@ -92,10 +93,25 @@ func TestCancellationOfAWriteThatSucceedsComesTooLate(t *testing.T) {
 	assert.Equal(t, http.StatusAccepted, response.StatusCode)
 	assert.Equal(t, true, said["cancel_requested"])
 	end()
+	require.Eventually(t, func() bool {
+		_, err := r.openDB().Row(r.ctx, "P2")
+		return err == nil
+	}, patience, 50*time.Millisecond)
+	r.awaitWithdrawal("P2", ltp.FoundNothing)
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
 	r.executedOnce("P2", []string{"P2"})
+	story, err := r.reader().Order(r.ctx, "P2")
+	require.NoError(t, err)
+	require.Len(t, story.Lost, 1)
+	assert.Equal(t, "UnhandledCommand", story.Lost[0].Cause)
+	assert.Empty(t, story.Executions, "only the row says that it was written")
 	response, said = do(t, "DELETE", api+"/orders/P2", "", nil)
 	assert.Equal(t, http.StatusConflict, response.StatusCode)
 	assert.Equal(t, "EXECUTED", said["state"])
+	r.until(n, ltp.Stable)
+	n.Stop()
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict, "the row accounts for the task that was lost")
+	r.verified()
 }
 
 // cancelling is a node with an order API, and an observer that takes long to see that

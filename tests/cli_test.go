@@ -121,7 +121,7 @@ func TestCommandLine(t *testing.T) {
 	assert.Equal(t, "ann", held.Hold.By)
 	require.Eventually(t, func() bool {
 		_, body := do(t, "GET", api+"/orientation/"+ltp.DefaultComponent, "", nil)
-		return body["state"] == "UNSTABLE" // the worker's board has heard of it
+		return body["state"] == "UNSTABLE" // the worker's board has read it
 	}, patience, 20*time.Millisecond)
 	st := c.status("orders", "submit", "-f", c.file("A2"), "--wait", "1m")
 	assert.Equal(t, ltp.Deferred, st.State)

@@ -27,7 +27,7 @@ const continuations = 12
 
 // TestNothingSaidWhileContinuingAsNewIsLost: two operators and an observer say one thing
 // after the other, without a pause, while the Orientation continues as new again and
-// again. No word fails, each takes effect once and in its turn, epochs go on by one, and
+// again. No request fails, each takes effect once and in its turn, epochs go on by one, and
 // the last observation is the one in force.
 func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 	r := newRig(t, func(o *embedded.Options) {
@@ -54,16 +54,16 @@ func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 	talk.observe("last", ltp.Unhealthy)
 	require.False(t, t.Failed())
 
-	// One more run, to see what it is told.
+	// One more run, to see what it is given.
 	for run := r.orientationRun(); r.orientationRun() == run; {
 		talk.oneSteer()
 	}
-	in := r.handedOn()
+	in := r.carriedOn()
 	assert.Equal(t, "last", in.Continued.Last.Reason)
 	assert.Equal(t, ltp.Unstable, in.Continued.Orientation.State)
 	now, err := board.Read(r.ctx, r.client, ltp.DefaultComponent)
 	require.NoError(t, err)
-	assert.EqualValues(t, talk.steers, now.Steering.Rate, "the last word on the rate")
+	assert.EqualValues(t, talk.steers, now.Steering.Rate, "the last request for a rate")
 
 	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
 	require.NoError(t, err, "the trace is whole over all runs")
@@ -79,7 +79,7 @@ func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 
 	longest, undone := r.runsOfOrientation()
 	assert.Less(t, longest, 60+600, "a run ends soon after it is time, however much is said")
-	t.Logf("%d runs, the longest of %d events; %d holds and releases, %d steers, %d observations; %d workflow tasks undone by what arrived, %d words said again",
+	t.Logf("%d runs, the longest of %d events; %d holds and releases, %d steers, %d observations; %d workflow tasks undone by what arrived, %d requests sent again",
 		len(runs), longest, len(talk.held)+len(talk.released), talk.steers, talk.seen.Load(), undone, talk.client.lost.Load())
 }
 
@@ -92,7 +92,7 @@ type talk struct {
 	steers                  int
 }
 
-// counting counts the words that Temporal gave up.
+// counting counts the requests that Temporal gave up.
 type counting struct {
 	client.Client
 	lost atomic.Int64
@@ -106,11 +106,11 @@ func (c *counting) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOp
 	return handle, err
 }
 
-// tell says a word, which must be taken.
-func (k *talk) tell(update string, word, answer any) bool {
+// send sends an Update, which must be carried out.
+func (k *talk) send(update string, request, answer any) bool {
 	ctx, cancel := context.WithTimeout(k.ctx, time.Minute)
 	defer cancel()
-	return assert.NoError(k.t, board.SendUpdate(ctx, k.client, ltp.DefaultComponent, update, word, answer), update)
+	return assert.NoError(k.t, board.SendUpdate(ctx, k.client, ltp.DefaultComponent, update, request, answer), update)
 }
 
 // hold holds and releases the component, in turn, until ctx ends.
@@ -118,12 +118,12 @@ func (k *talk) hold(ctx context.Context) {
 	for i := 0; ctx.Err() == nil; i++ {
 		var held, released ltp.Orientation
 		why := fmt.Sprint("h", i)
-		if !k.tell(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: why}, &held) {
+		if !k.send(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: why}, &held) {
 			return
 		}
 		k.held = append(k.held, why)
 		assert.Equal(k.t, ltp.Unstable, held.State)
-		if !k.tell(ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: why}, &released) {
+		if !k.send(ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: why}, &released) {
 			return
 		}
 		k.released = append(k.released, why)
@@ -142,7 +142,7 @@ func (k *talk) oneSteer() bool {
 	var now ltp.Steering
 	rate := float64(k.steers + 1)
 	why := fmt.Sprint("s", k.steers)
-	if !k.tell(ltp.SteerUpdate, ltp.Steer{Rate: &rate, By: "bob", Why: why}, &now) {
+	if !k.send(ltp.SteerUpdate, ltp.Steer{Rate: &rate, By: "bob", Why: why}, &now) {
 		return false
 	}
 	k.steers++
@@ -173,8 +173,8 @@ func whys(story trace.OrientationTrace, kind trace.NoteKind) (all []string) {
 	return all
 }
 
-// handedOn is what the run in force was told by the one before.
-func (r *rig) handedOn() (in ltp.OrientationInput) {
+// carriedOn is what the run before gave to the run in force.
+func (r *rig) carriedOn() (in ltp.OrientationInput) {
 	r.t.Helper()
 	h := r.run(ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun())
 	require.NoError(r.t, trace.Decode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().GetInput(), &in))

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/starter"
 )
 
 // cost is what Temporal says that a workflow has cost it.
@@ -28,6 +29,7 @@ func TestOrderExecutedAtOnceStaysWithinItsBudget(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.until(n, ltp.Stable)
+	r.start = starter.New(r.dial()) // the door is elsewhere
 	var ids []string
 	for i := range 5 {
 		id := fmt.Sprintf("alone-%d", i)
@@ -67,6 +69,7 @@ func TestOrderDeferredOnceAndReplayedStaysWithinItsBudget(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.until(n, ltp.Stable)
+	r.start = starter.New(r.dial())
 	end := r.outage()
 	r.until(n, ltp.Unstable)
 	var ids []string

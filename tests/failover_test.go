@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -85,7 +86,7 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering}, r.states()[:5])
 }
 
-// TestObserverThatLosesTouchForAMoment: Temporal does not hear of the observer for some
+// TestObserverThatLosesTouchForAMoment: Temporal gets nothing from the observer for some
 // seconds, again and again. It was never lost, so nothing has happened.
 func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 	r := newRig(t)
@@ -123,7 +124,7 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	active := r.active(observers)
 	frozen, other := observers[active], observers[1-active]
 
-	frozen.Freeze()
+	r.freezeBetweenWrites(frozen)
 	old := r.term()
 	r.awaitObserver(other)
 	assert.Equal(t, old+1, r.term())
@@ -152,6 +153,25 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	r.ignores(old+1, ltp.Unhealthy)
 	r.until(n, ltp.Stable)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, r.states())
+}
+
+// freezeBetweenWrites freezes an observer that holds no lock of the order database, as it
+// does while its probe writes.
+func (r *rig) freezeBetweenWrites(p *process) {
+	r.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(500)&_txlock=immediate")
+	require.NoError(r.t, err)
+	defer db.Close()
+	for {
+		p.Freeze()
+		tx, err := db.BeginTx(r.ctx, nil)
+		if err == nil {
+			require.NoError(r.t, tx.Rollback())
+			return
+		}
+		require.ErrorContains(r.t, err, "locked")
+		p.Thaw()
+	}
 }
 
 // TestObserverThatNobodyReplacedReturnsWithARecovery: the only observer is frozen, and
@@ -254,7 +274,7 @@ func (r *rig) active(observers []*process) (which int) {
 	r.t.Helper()
 	r.observing(func(a *workflowpb.PendingActivityInfo) bool {
 		for i, o := range observers {
-			if beats(a, o) {
+			if heartbeats(a, o) {
 				which = i
 				return true
 			}
@@ -267,7 +287,7 @@ func (r *rig) active(observers []*process) (which int) {
 // awaitObserver waits until an observer is the active one.
 func (r *rig) awaitObserver(o *process) {
 	r.t.Helper()
-	r.observing(func(a *workflowpb.PendingActivityInfo) bool { return beats(a, o) })
+	r.observing(func(a *workflowpb.PendingActivityInfo) bool { return heartbeats(a, o) })
 }
 
 // observing waits until the default component is being observed in a way that fits.
@@ -276,10 +296,10 @@ func (r *rig) observing(fits func(*workflowpb.PendingActivityInfo) bool) {
 	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), fits)
 }
 
-func beats(a *workflowpb.PendingActivityInfo, o *process) bool {
-	var beat ltp.Heartbeat
-	if err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat); err != nil {
+func heartbeats(a *workflowpb.PendingActivityInfo, o *process) bool {
+	var latest ltp.Heartbeat
+	if err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &latest); err != nil {
 		return false
 	}
-	return strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.Cmd.Process.Pid))
+	return strings.HasSuffix(latest.Observer, fmt.Sprintf("/%d", o.Cmd.Process.Pid))
 }

@@ -117,7 +117,8 @@ func TestWhereIsMyOrderNeedsNoWorker(t *testing.T) {
 	r.submit(order("B2"))
 	st, err = r.start.Get(r.ctx, "B2")
 	require.NoError(t, err)
-	assert.Equal(t, ltp.Accepted, st.State, "promised, without a decision yet")
+	assert.Equal(t, ltp.Deferred, st.State, "the door knew what it waits for")
+	assert.Equal(t, ltp.ReasonUnstable, st.Reason)
 	end()
 
 	r.up(r.config())
@@ -162,24 +163,24 @@ func TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded(t *testing.T) {
 	assert.EqualValues(t, orders, tally.Orders)
 }
 
-// TestOperatorHoldDefersAndFreezeRefuses: an operator's word wins over a healthy
+// TestOperatorHoldDefersAndFreezeRefuses: an operator's hold wins over a healthy
 // database.
 func TestOperatorHoldDefersAndFreezeRefuses(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.until(n, ltp.Stable)
-	say := func(update string, word any) {
+	ask := func(update string, request any) {
 		t.Helper()
-		require.NoError(t, operator(r, update, word))
+		require.NoError(t, operator(r, update, request))
 	}
 	assert.Error(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann"}), "a hold without a why")
 
-	say(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"})
+	ask(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"})
 	r.until(n, ltp.Unstable)
 	st := r.decided(r.submit(order("D1")))
 	assert.Equal(t, ltp.Deferred, st.State)
 
-	say(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true})
+	ask(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true})
 	early := 0 // accepted before the door learnt of the freeze
 	refused := func() bool {
 		_, err := r.start.Submit(r.ctx, order(fmt.Sprintf("D2-%d", early)))
@@ -188,7 +189,7 @@ func TestOperatorHoldDefersAndFreezeRefuses(t *testing.T) {
 	}
 	require.Eventually(t, refused, time.Minute, 50*time.Millisecond)
 
-	say(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
+	ask(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
 	assert.Equal(t, ltp.Executed, r.ended("D1").State)
 	for i := range early - 1 {
 		assert.Equal(t, ltp.Executed, r.ended(fmt.Sprintf("D2-%d", i)).State, "what was accepted kept waiting")

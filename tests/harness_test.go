@@ -258,11 +258,11 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// operator says a word of an operator to the default component.
-func operator(r *rig, update string, word any) error {
+// operator sends an Update of an operator to the default component.
+func operator(r *rig, update string, request any) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	return board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, word, nil)
+	return board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, request, nil)
 }
 
 // exec runs a statement in the order database.

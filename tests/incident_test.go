@@ -257,7 +257,7 @@ func TestTheNewLeaderFailsWhileTheBacklogIsReplayed(t *testing.T) {
 	require.NoError(t, first.End(i.ctx))
 	i.until(i.node, ltp.Recovering)
 	i.executedMore(20)
-	// Writes that hang may have begun before: the other kind is told at once.
+	// Writes that hang may have begun before: the other kind is noticed at once.
 	i.suffer(named(t, pair, "readonly"))
 	require.NoError(t, pair.Rejoin(i.ctx))
 	i.finish()

@@ -39,14 +39,21 @@ func (r *rig) refuses(args ...string) string {
 	return p.Stderr.String()
 }
 
-// frames are the lines of JSON, which are numbered from 1 and in order of time.
+// frames are the lines of JSON, which are numbered from 1 and in order of time; an answer
+// stands behind its request.
 func frames(t *testing.T, lines string) (all []trace.Numbered) {
 	t.Helper()
+	var last time.Time
 	for line := range strings.Lines(lines) {
 		var f trace.Numbered
 		require.NoError(t, json.Unmarshal([]byte(line), &f), line)
-		if n := len(all); n > 0 {
-			assert.False(t, f.At.Before(all[n-1].At), line)
+		switch {
+		case f.Response != nil:
+			assert.Equal(t, all[len(all)-1].ID, f.Response.RequestFrameID, line)
+		case f.At.Before(last):
+			assert.Fail(t, "it comes too late", line)
+		default:
+			last = f.At
 		}
 		all = append(all, f)
 		assert.Equal(t, len(all), f.No)

@@ -116,14 +116,14 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 	p.Interrupt()
 	status, stdout, stderr := alone(t, "observe", "--explain", "--component", payments, "--samples", recorded, "--dwell", "300ms", "--interval", "50ms")
 	assert.Equal(t, 0, status, stderr)
-	told := []string{
+	shown := []string{
 		"a connection is refused, or the component says that it takes no writes: with the next write, within 50ms",
 		"payments  no verdict → HEALTHY", "payments  UNKNOWN → RECOVERING  epoch 2",
 		"payments  HEALTHY → UNHEALTHY  Health endpoint says 503", "→ UNSTABLE",
 		"payments  UNHEALTHY → HEALTHY", "payments  UNSTABLE → RECOVERING", "1 fall into UNSTABLE",
 	}
 	rest := stdout
-	for _, want := range told {
+	for _, want := range shown {
 		_, after, found := strings.Cut(rest, want)
 		require.Truef(t, found, "%s does not follow in\n%s", want, stdout)
 		rest = after

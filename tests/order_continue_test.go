@@ -13,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
@@ -22,8 +24,9 @@ import (
 )
 
 // longest is how many events a run of an order may have where Temporal suggests a new one
-// after 40, as shortHistories has it: what is under way is finished.
-const longest = 60
+// after 40, as shortHistories has it: what is under way is finished, and what arrives at
+// that very moment is taken in first.
+const longest = 200
 
 // impatient lets the backstop of an order fire as often as it may.
 var impatient = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
@@ -73,7 +76,7 @@ func TestOrderThatWaitsOutlivesItsHistory(t *testing.T) {
 // release in vain, a request of an operator and cancellations arrive without a pause, while
 // orders continue as new again and again. Each order ends as was asked, and once.
 func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
-	const orders, runs = 8, 5
+	const orders, runs = 6, 4
 	r := newRig(t, shortHistories)
 	c := r.config()
 	c.Backstop = impatient
@@ -160,6 +163,49 @@ func TestCancellationThatWaitsOutlivesItsRun(t *testing.T) {
 	n.Stop()
 	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
 	r.verified()
+}
+
+// TestCancellationOfWhatCanOnlyBeFinishedOutlivesItsRun: an activity of the user's failed
+// without saying whether it took effect, so that its order can only be finished. While the
+// order waits for that, it says that its cancellation was asked for, in every run.
+func TestCancellationOfWhatCanOnlyBeFinishedOutlivesItsRun(t *testing.T) {
+	r := newRig(t, shortHistories)
+	r.start = starter.New(r.client, starter.WithExecution(fulfil))
+	c := r.config()
+	c.Backstop = impatient
+	n := r.up(c)
+	r.until(n, ltp.Stable)
+	begun, fail := make(chan bool), make(chan bool)
+	tried := 0
+	w := worker.New(r.client, fulfil.TaskQueue, worker.Options{DisableWorkflowWorker: true})
+	w.RegisterActivityWithOptions(func(context.Context, ltp.Job) error {
+		if tried++; tried > 1 {
+			return nil
+		}
+		begun <- true
+		<-fail
+		return errors.New("the line is dead")
+	}, activity.RegisterOptions{Name: fulfil.Activity})
+	require.NoError(t, w.Start())
+	defer w.Stop()
+
+	r.submit(order("own-1"))
+	<-begun
+	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
+	r.until(n, ltp.Unstable)
+	close(fail)
+	r.awaitRouting("own-1", ltp.ReasonUnstable, 0)
+	require.NoError(t, r.start.Cancel(r.ctx, "own-1"))
+	r.awaitRuns("own-1", 2)
+	st, err := r.start.Get(r.ctx, "own-1")
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Deferred, st.State)
+	assert.True(t, st.CancelRequested)
+
+	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	assert.Equal(t, ltp.Executed, r.ended("own-1").State)
+	assert.Equal(t, 2, tried)
+	r.continued("own-1")
 }
 
 // awaitRuns waits until an order is in its nth run.

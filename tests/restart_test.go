@@ -59,7 +59,7 @@ func TestNothingAcceptedIsLostWhenTemporalRestarts(t *testing.T) {
 	r.until(n, ltp.Stable)
 }
 
-// TestNoPromiseIsMadeWhileTemporalIsDown: whoever asks is told so, and when to ask
+// TestNoPromiseIsMadeWhileTemporalIsDown: the answer says so, and when to ask
 // again.
 func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 	r := newRig(t)

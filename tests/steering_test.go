@@ -77,9 +77,9 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	n.Stop()
 	assert.Contains(t, cli.run("replay", "status"), "at most 50 orders/s, by bob")
 
-	told := cli.run("inspect")
+	shown := cli.run("inspect")
 	for _, note := range []string{"ann paused the replay: the cache is cold", "bob resumed the replay, at most 50 orders/s: the cache is warm", "REPLAY_PAUSED"} {
-		assert.Contains(t, told, note)
+		assert.Contains(t, shown, note)
 	}
 	file := filepath.Join(t.TempDir(), "incident.jsonl")
 	cli.run("trace", "export", "-o", file)

@@ -105,6 +105,9 @@ func TestChangedHistoriesDoNotReplay(t *testing.T) {
 				change, _ := changes(h.Events[i])
 				change()
 				err := workflows.Replayer().ReplayWorkflowHistory(quiet, h)
+				if err == nil && onlyCancelled(h.Events[i+1:]) {
+					return
+				}
 				require.Error(t, err)
 				if !strings.Contains(err.Error(), anotherEnd) { // it waits for its last local activity
 					assert.ErrorContains(t, err, nondeterministic)
@@ -112,6 +115,12 @@ func TestChangedHistoriesDoNotReplay(t *testing.T) {
 			})
 		}
 	}
+}
+
+// onlyCancelled reports whether all that is left is a run's end by cancellation, which the
+// SDK does not compare with what the workflow does.
+func onlyCancelled(rest []*historypb.HistoryEvent) bool {
+	return len(rest) == 1 && rest[0].GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED
 }
 
 func name(file string) string { return strings.TrimSuffix(filepath.Base(file), ".json") }
