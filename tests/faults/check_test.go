@@ -18,41 +18,61 @@ import (
 // What there is, held against what was promised.
 
 // executedOnce waits until every order is executed, and checks that the order database
-// has each of them once and no other, that none was written while unfit, and that the
-// audit finds nothing broken.
+// has each of them once and no other, that its receipt is the order's, that none was
+// written while unfit, and that the audit finds nothing broken.
 func (r *rig) executedOnce(ids []string) {
 	r.t.Helper()
 	var stories []trace.OrderTrace
 	for _, id := range ids {
 		require.Equal(r.t, ltp.Executed, r.ended(id).State, id)
 		story, err := r.reader().Order(r.ctx, id)
-		require.NoError(r.t, err)
+		require.NoErrorf(r.t, err, "the trace of %s\n%s", id, r.history(ltp.OrderWorkflowID(id)))
 		stories = append(stories, story)
 	}
 	rows := r.rows()
 	assert.Len(r.t, rows, len(ids), "rows of the order database")
-	for _, id := range ids {
-		assert.Equal(r.t, 1, rows[id], "rows of %s in the outbox", id)
+	for _, story := range stories {
+		r.receipted(story, rows)
 	}
-	for _, breach := range breaches(r.unfit(), stories) {
+	unfit := r.unfit()
+	for _, breach := range append(breaches(unfit, stories), unfenced(unfit, rows)...) {
 		assert.Fail(r.t, breach)
 	}
 	r.until(ltp.Stable)
 	r.audited()
 }
 
-// rows are the orders of the order database, each with how often the outbox has it.
-func (r *rig) rows() map[string]int {
+// receipted holds the receipt of an executed order against that of its row.
+func (r *rig) receipted(story trace.OrderTrace, rows map[string]orderdb.Entry) {
+	r.t.Helper()
+	id := story.Order.ID
+	row, there := rows[id]
+	if !assert.True(r.t, there, "%s is executed, and not in the order database", id) {
+		return
+	}
+	assert.Equal(r.t, 1, row.Outbox, "rows of %s in the outbox", id)
+	if story.Execution.External() || !assert.NotNil(r.t, story.Outcome, id) || !assert.NotNil(r.t, story.Outcome.Receipt, id) {
+		return
+	}
+	got, want := *story.Outcome.Receipt, row.Receipt
+	assert.Equal(r.t, want.Attempt, got.Attempt, id)
+	assert.Equal(r.t, want.Worker, got.Worker, id)
+	assert.Truef(r.t, want.BegunAt.Equal(got.BegunAt), "%s: its row was begun at %s, and its receipt says %s", id, want.BegunAt, got.BegunAt)
+	assert.Equal(r.t, want.Fence.Epoch, got.Fence.Epoch, id)
+}
+
+// rows are the orders of the order database.
+func (r *rig) rows() map[string]orderdb.Entry {
 	r.t.Helper()
 	db, err := orderdb.OpenLedger(r.ctx, r.orders)
 	require.NoError(r.t, err)
 	defer db.Close()
-	rows := map[string]int{}
+	rows := map[string]orderdb.Entry{}
 	for e, err := range db.Created(r.ctx, time.Time{}, time.Time{}) {
 		require.NoError(r.t, err)
 		_, twice := rows[e.ID]
 		assert.False(r.t, twice, "%s is in the order database twice", e.ID)
-		rows[e.ID] = int(e.Outbox)
+		rows[e.ID] = e
 	}
 	return rows
 }
@@ -86,6 +106,27 @@ func (s stretches) at(t time.Time) (since time.Time, unfit bool) {
 	return s[i].from, true
 }
 
+// knew reports whether a write was begun while the component was unfit, behind a reading
+// that could have known.
+func (s stretches) knew(begun, read time.Time) (since time.Time, so bool) {
+	since, was := s.at(begun)
+	return since, !begun.IsZero() && was && !read.Before(since)
+}
+
+// unfenced are the rows that were begun so. A write whose task was lost stands in its row
+// only.
+func unfenced(unfit stretches, rows map[string]orderdb.Entry) (found []string) {
+	for id, e := range rows {
+		if since, so := unfit.knew(e.Receipt.BegunAt, e.Receipt.Fence.ReadAt); so {
+			found = append(found, id+": its row was begun at "+e.Receipt.BegunAt.String()+", and the component is known to be unfit since "+since.String())
+		}
+		if !e.Receipt.Fence.State.Fit() {
+			found = append(found, id+": its row was written under "+string(e.Receipt.Fence.State))
+		}
+	}
+	return found
+}
+
 // breaches are what no order may do: be executed twice, write while the component is
 // known to be unfit, or act again after its end. The audit looks for the same by other
 // means.
@@ -99,8 +140,7 @@ func breaches(unfit stretches, stories []trace.OrderTrace) (found []string) {
 			if x.Done() && !x.Repeated() {
 				effects++
 			}
-			since, was := unfit.at(x.BegunAt)
-			if !x.BegunAt.IsZero() && was && !x.Fence.ReadAt.Before(since) {
+			if since, so := unfit.knew(x.BegunAt, x.Fence.ReadAt); so {
 				found = append(found, story.Order.ID+": a write was begun at "+x.BegunAt.String()+", and the component is known to be unfit since "+since.String())
 			}
 		}

@@ -126,7 +126,7 @@ func TestStateFlipsTenTimesInTheMiddleOfTheDrain(t *testing.T) {
 			mend = r.outage()
 		}
 		down = max(down, r.until(ltp.Unstable).Epoch)
-		gate.allow(4) // the word of a recovery that is over
+		gate.allow(4) // releases of a recovery that is over
 		mend()
 		require.Greater(t, r.until(ltp.Recovering).Epoch, down)
 	}

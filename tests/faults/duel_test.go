@@ -1,38 +1,31 @@
 package faults
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/link"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/starter"
-)
-
-// point is where a worker is in an attempt to write an order, or to withdraw it.
-type point string
-
-const (
-	beforeReading point = "before the reading"       // the fence has asked, and has no answer
-	beforeWrite   point = "before the write"         // the fence lets it begin, and the statement has not reached Postgres
-	inWrite       point = "in the write"             // the statement waits in Postgres
-	beforeAnswer  point = "after the commit"         // and before Temporal has the answer
-	before        point = "before it reads anything" // the task has been given, and not looked at
 )
 
 // duel is an order node with two workers on one Postgres. The victim gets the workflow
@@ -57,15 +50,21 @@ type duel struct {
 }
 
 // heirBackstop is short: an order that the heir has routed looks again by itself.
-var heirBackstop = []string{"--backstop", "1s", "--max-backstop", "2s"}
+var heirBackstop = []string{"--backstop", "3s", "--max-backstop", "3s"}
 
-// waitsSQL has the INSERT of an order, or of a tombstone, wait for whoever holds the lock.
-const waitsSQL = `
-CREATE FUNCTION waits() RETURNS trigger AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(%d); RETURN NEW; END $$ LANGUAGE plpgsql;
-CREATE TRIGGER waits BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION waits();
-CREATE TRIGGER waits BEFORE INSERT ON order_keys FOR EACH ROW WHEN (NEW.kind <> 'ORDER') EXECUTE FUNCTION waits()`
+var connections sync.Once
 
-const waitsLock = 4711
+// postgresOf is the Postgres of every duel, with connections for several at a time.
+func postgresOf(t *testing.T) *pgtest.Server {
+	t.Helper()
+	pg := pgtest.Shared(t)
+	connections.Do(func() {
+		pg.Set(t, "max_connections", "500")
+		pg.Stop()
+		require.NoError(t, pg.Start())
+	})
+	return pg
+}
 
 // newDuel starts both workers; those orders are counted and can be held up that are named.
 func (r *rig) newDuel(pg *pgtest.Server, ids ...string) *duel {
@@ -75,6 +74,11 @@ func (r *rig) newDuel(pg *pgtest.Server, ids ...string) *duel {
 		vx: newExchange(r.t, r.address), hx: newExchange(r.t, r.address),
 		polls: newBarrier(), readings: newBarrier(), statements: newBarrier(), answers: newBarrier(),
 	}
+	r.t.Cleanup(func() {
+		if r.t.Failed() {
+			r.t.Logf("the victim was given %v, and answered %v", d.theirs.given, d.theirs.answered)
+		}
+	})
 	d.pg, d.lock = pgtest.Connect(r.t, r.orders), pgtest.Connect(r.t, r.orders)
 	pgtest.Exec(r.t, r.orders, fmt.Sprintf(waitsSQL, waitsLock))
 	d.store.set("empty", always)
@@ -108,107 +112,9 @@ func (d *duel) cabled(pg *pgtest.Server) string {
 	q := u.Query()
 	q.Set("application_name", "victim")
 	q.Set("pool_max_conns", "40")
+	q.Set("pool_min_conns", "20") // so that orders come to a point at once
 	u.Host, u.RawQuery = cable.Address(), q.Encode()
 	return u.String()
-}
-
-// watch holds up what the victim writes of an order.
-func (d *duel) watch(_ int64, toTarget bool, data []byte) link.Verdict {
-	if !toTarget {
-		return link.Pass
-	}
-	for _, id := range d.ids {
-		if bytes.Contains(data, append([]byte(id), 0)) || bytes.Contains(data, []byte(`"`+id+`"`)) {
-			if d.statements.pass(context.Background(), id) != nil {
-				return link.CutBefore
-			}
-			break
-		}
-	}
-	return link.Pass
-}
-
-// holdUp holds up what the victim asks of Temporal.
-func (d *duel) holdUp(ctx context.Context, call any, pass func() (any, error)) (any, error) {
-	switch c := call.(type) {
-	case *workflowservice.PollWorkflowTaskQueueRequest:
-		answer, err := pass()
-		task, _ := answer.(*workflowservice.PollWorkflowTaskQueueResponse)
-		if id, ok := ltp.OrderID(task.GetWorkflowExecution().GetWorkflowId()); err == nil && ok {
-			err = d.polls.pass(context.Background(), id)
-		}
-		return answer, err
-	case *workflowservice.DescribeWorkflowExecutionRequest:
-		if c.GetExecution().GetWorkflowId() == ltp.OrientationWorkflowID(ltp.DefaultComponent) {
-			if err := d.readings.pass(ctx, "reading"); err != nil {
-				return nil, err
-			}
-			defer d.read.Add(1)
-		}
-	case *workflowservice.RespondWorkflowTaskCompletedRequest:
-		if id := d.theirs.of(c.GetTaskToken()); id != "" && ends(c) {
-			if err := d.answers.pass(context.Background(), id); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return pass()
-}
-
-// raise has the victim stop at a point.
-func (d *duel) raise(at point) {
-	d.t.Helper()
-	switch at {
-	case before:
-		d.polls.raise()
-	case beforeReading:
-		d.readings.raise()
-	case beforeWrite:
-		d.statements.raise()
-	case inWrite:
-		_, err := d.lock.Exec(d.ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", waitsLock))
-		require.NoError(d.t, err)
-	case beforeAnswer:
-		d.answers.raise()
-	}
-}
-
-// lower lets what stopped there go on; when it is lost, it was on its way with a process
-// that is no more.
-func (d *duel) lower(at point, lost bool) {
-	d.t.Helper()
-	b := map[point]*barrier{before: d.polls, beforeReading: d.readings, beforeWrite: d.statements, beforeAnswer: d.answers}[at]
-	switch {
-	case at == inWrite:
-		_, err := d.lock.Exec(d.ctx, "SELECT pg_advisory_unlock_all()")
-		require.NoError(d.t, err)
-	case lost:
-		b.drop()
-	default:
-		b.lower()
-	}
-}
-
-// readingsKept is how many readings a board has under way at most by itself: one more is
-// the fence's.
-const readingsKept = 4
-
-// await waits until the victim has stopped at the point with all of the orders.
-func (d *duel) await(at point, ids ...string) {
-	d.t.Helper()
-	d.eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool {
-		switch at {
-		case before:
-			return len(d.polls.held()) >= len(ids)
-		case beforeReading: // each holds a connection already
-			return d.readings.holds("reading") > readingsKept && d.connections("prepared") >= len(ids)
-		case beforeWrite:
-			return len(d.statements.held()) >= len(ids)
-		case inWrite:
-			return d.hanging() >= len(ids)
-		}
-		return len(d.answers.held()) >= len(ids)
-	})
 }
 
 // connections are those of the victim that have prepared a write, or that are at work.
@@ -279,14 +185,14 @@ type released struct {
 // update releases an order by Update under an epoch, and does not wait for the answer.
 func (d *duel) update(id string, epoch int64) <-chan released {
 	out := make(chan released, 1)
-	word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: epoch}
+	s := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: epoch}
 	go func() {
 		ctx, cancel := context.WithTimeout(d.ctx, patience)
 		defer cancel()
 		got := released{id: id}
 		var handle client.WorkflowUpdateHandle
 		handle, got.err = d.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-			WorkflowID: ltp.OrderWorkflowID(id), UpdateName: ltp.StabilityUpdate, Args: []any{word}, WaitForStage: client.WorkflowUpdateStageCompleted,
+			WorkflowID: ltp.OrderWorkflowID(id), UpdateName: ltp.StabilityUpdate, Args: []any{s}, WaitForStage: client.WorkflowUpdateStageCompleted,
 		})
 		if got.err == nil {
 			got.err = handle.Get(ctx, &got.answer)
@@ -294,6 +200,19 @@ func (d *duel) update(id string, epoch int64) <-chan released {
 		out <- got
 	}()
 	return out
+}
+
+// releases sends an Update again for as long as it gets lost: a server that has much to do
+// drops some.
+func (d *duel) releases(id string, epoch int64) {
+	go func() {
+		for range 10 {
+			got := <-d.update(id, epoch)
+			if got.err == nil || d.ctx.Err() != nil || errors.As(got.err, new(*temporal.ApplicationError)) || errors.As(got.err, new(*serviceerror.NotFound)) {
+				return
+			}
+		}
+	}()
 }
 
 func (d *duel) signal(id string, epoch int64) error {

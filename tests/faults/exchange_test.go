@@ -147,10 +147,13 @@ func newMoment() *moment { return &moment{reached: make(chan struct{})} }
 
 // stay says that the moment has come, and returns when the caller has gone.
 func (m *moment) stay(ctx context.Context) (any, error) {
-	m.once.Do(func() { close(m.reached) })
+	m.come()
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+// come says that the moment has come.
+func (m *moment) come() { m.once.Do(func() { close(m.reached) }) }
 
 // await waits for the moment.
 func (m *moment) await(t *testing.T) {

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/embedded"
-	"github.com/ltp-node/ltp/orderdb/pgtest"
+	"github.com/ltp-node/ltp/starter"
 )
 
 // TestTemporalKilledInTheMiddleOfAnAttempt: the server has gone with the task, and with
@@ -25,7 +26,7 @@ func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
 	for _, at := range []point{beforeReading, inWrite, beforeAnswer} {
 		t.Run(string(at), func(t *testing.T) {
 			t.Parallel()
-			pg := pgtest.Shared(t)
+			pg := postgresOf(t)
 			r := newRig(t, pg.Database(t))
 			all := []string{"first", "cancelled", "update", "taken-back"}
 			d := r.newDuel(pg, all...)
@@ -49,7 +50,10 @@ func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
 			d.lower(at, false)
 			d.serve()
 			for _, id := range []string{"cancelled", "taken-back"} {
-				d.eventually(id+" is to be cancelled", func() bool { return d.start.Cancel(d.ctx, id) == nil })
+				d.eventually(id+" is to be cancelled", func() bool {
+					err := d.start.Cancel(d.ctx, id)
+					return err == nil || errors.Is(err, starter.ErrEnded)
+				})
 			}
 			d.hx.orders.open()
 			d.until(ltp.Stable)
@@ -76,7 +80,7 @@ func TestCancellationThatArrivesWhileAnOrderIsExecuted(t *testing.T) {
 			require.NoError(t, d.start.Cancel(d.ctx, "x"))
 			d.lower(at, false)
 			st := d.ended("x")
-			assert.Equal(t, ltp.Executed, st.State)
+			require.Equal(t, ltp.Executed, st.State)
 			assert.Equal(t, "x/1", st.Receipt.Attempt)
 			assert.True(t, st.Receipt.Repeated, "the withdrawal found it")
 			d.awaitEvent(ltp.OrderWorkflowID("x"), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
@@ -120,7 +124,7 @@ func TestStatementThatCommitsLongAfterItsWorkerDied(t *testing.T) {
 	require.False(t, d.status("x").State.Final())
 	d.lower(inWrite, false)
 	st := d.ended("x")
-	assert.Equal(t, ltp.Executed, st.State)
+	require.Equal(t, ltp.Executed, st.State)
 	assert.Equal(t, "x/1", st.Receipt.Attempt)
 	assert.True(t, st.Receipt.Repeated)
 	by(t, d.victim, st.Receipt)
@@ -142,7 +146,7 @@ func TestReleaseThatIsAnsweredLate(t *testing.T) {
 	d.fault(true)
 	d.inherited("x")
 	st := d.ended("x")
-	assert.Equal(t, ltp.Executed, st.State)
+	require.Equal(t, ltp.Executed, st.State)
 	got := <-answer
 	require.NoError(t, got.err)
 	assert.Equal(t, ltp.Executed, got.answer.State)
@@ -224,10 +228,10 @@ func TestReleaseOfARunThatHasContinuedAsNew(t *testing.T) {
 		require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, old))
 	}
 	r.release()
-	word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: r.until(ltp.Stable).Epoch}
+	s := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: r.until(ltp.Stable).Epoch}
 	send := func(run string) (a ltp.Answer, err error) {
 		handle, err := r.client.UpdateWorkflow(r.ctx, client.UpdateWorkflowOptions{
-			WorkflowID: id, RunID: run, UpdateName: ltp.StabilityUpdate, Args: []any{word}, WaitForStage: client.WorkflowUpdateStageCompleted,
+			WorkflowID: id, RunID: run, UpdateName: ltp.StabilityUpdate, Args: []any{s}, WaitForStage: client.WorkflowUpdateStageCompleted,
 		})
 		if err == nil {
 			err = handle.Get(r.ctx, &a)

@@ -12,7 +12,6 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -96,7 +95,7 @@ func TestWorkerKilledOrFrozenBetweenReadingAndAnswer(t *testing.T) {
 const expires = 16 * time.Second
 
 func (c cell) run(t *testing.T) {
-	pg := pgtest.Shared(t)
+	pg := postgresOf(t)
 	r := newRig(t, pg.Database(t))
 	var all []string
 	for _, path := range paths {
@@ -170,6 +169,9 @@ func (d *duel) comes(at point, deadline time.Time) {
 	backstops := submit("backstop") // of the heir, whose backstop is short
 	d.waits(backstops...)
 	d.hx.orders.shut()
+	for _, id := range backstops {
+		d.unstick(id)
+	}
 	d.vx.orders.open()
 	updates, signals := submit("update"), submit("signal")
 	d.waits(append(updates, signals...)...)
@@ -177,17 +179,19 @@ func (d *duel) comes(at point, deadline time.Time) {
 	epoch := d.up()
 	submit("first")
 	for _, id := range backstops {
-		d.unstick(id)
 		d.awaitEvent(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_FIRED)
 	}
 	for _, id := range signals {
 		require.NoError(d.t, d.signal(id, epoch))
 	}
-	d.raise(at)
+	d.raise(before) // so that all begin together: an attempt has seconds
 	d.vx.orders.open()
 	for _, id := range updates {
-		d.update(id, epoch)
+		d.releases(id, epoch)
 	}
+	d.await(before, d.ids...)
+	d.raise(at)
+	d.lower(before, false)
 	d.await(at, d.ids...)
 }
 

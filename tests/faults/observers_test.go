@@ -13,7 +13,6 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/internal/link"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -72,8 +71,8 @@ func (r *rig) awaitObserver(o *process) {
 	})
 }
 
-// told reports whether that is what observers have said last, read or not.
-func (r *rig) told(v ltp.Verdict) bool {
+// observed reports whether that is the latest verdict of the observers, read or not.
+func (r *rig) observed(v ltp.Verdict) bool {
 	r.t.Helper()
 	var last ltp.Observation
 	events := r.client.GetWorkflowHistory(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

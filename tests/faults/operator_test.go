@@ -7,10 +7,10 @@ import (
 )
 
 // hold has an operator hold the component.
-func (w *walk) hold(word ltp.Hold) {
+func (w *walk) hold(h ltp.Hold) {
 	w.t.Helper()
-	word.By, word.Why = "ann", "a step"
-	require.NoError(w.t, w.operator(ltp.HoldUpdate, word))
+	h.By, h.Why = "ann", "a step"
+	require.NoError(w.t, w.operator(ltp.HoldUpdate, h))
 	w.held = true
 }
 

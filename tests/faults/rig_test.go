@@ -192,11 +192,11 @@ func (r *rig) freeze(p *process) {
 	p.Freeze()
 }
 
-// operator says a word of an operator.
-func (r *rig) operator(update string, word any) error {
+// operator sends an Update of an operator.
+func (r *rig) operator(update string, arg any) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	return board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, word, nil)
+	return board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, arg, nil)
 }
 
 func (r *rig) hold(why string) {

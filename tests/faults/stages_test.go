@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/ltp-node/ltp"
@@ -20,83 +18,111 @@ import (
 // asked of every call of the worker, and stays at the moment.
 type stage struct {
 	name string
-	// waits says that the order is deferred first, and the moment is after its signal.
+	// waits says that the order is deferred first, and the moment is after its release.
 	waits bool
-	stop  func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error)
+	// locked says that the order database takes no writes meanwhile.
+	locked bool
+	stop   func() stop
 	// after checks what is known when the worker is dead.
 	after func(r *rig, id string)
 }
 
-// stages are those at which a call of the worker can be held up. The write itself, and
-// an order that waits, are in package tests.
+// stages are those at which a call of the worker can be held up: see
+// TestWorkerKilledOrFrozenBetweenReadingAndAnswer for what else may happen then.
 func stages() []stage {
+	unwritten := func(r *rig, id string) {
+		assert.NotContains(r.t, r.rows(), id)
+		assert.Equal(r.t, ltp.Accepted, r.status(id).State)
+	}
 	return []stage{
-		{name: "accepted", stop: func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-			if ofTask(call, id) {
-				return m.stay(ctx) // it was routed, and Temporal does not know
+		{name: "accepted", after: unwritten, stop: func() stop {
+			return func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
+				answer, err := pass()
+				if gives(answer, id) {
+					return m.stay(ctx) // the task is the worker's, and it does not know
+				}
+				return answer, err
 			}
-			return pass()
-		}, after: func(r *rig, id string) { assert.Equal(r.t, ltp.Accepted, r.status(id).State) }},
-		{name: "routed", stop: func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-			answer, err := pass()
-			if ofTask(call, id) && err == nil {
-				return m.stay(ctx) // Execute is scheduled, and the worker does not know
-			}
-			return answer, err
 		}},
-		{name: "before the write", stop: beforeTheWrite(), after: func(r *rig, id string) {
-			assert.NotContains(r.t, r.rows(), id)
+		{name: "before the reading", after: unwritten, stop: func() stop {
+			return sinceGiven(func(ctx context.Context, m *moment, call any, pass func() (any, error)) (any, error) {
+				if reads(call) {
+					return m.stay(ctx)
+				}
+				return pass()
+			})
 		}},
-		{name: "written", stop: func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-			if c, ok := call.(*workflowservice.RespondActivityTaskCompletedRequest); ok && of(c.GetTaskToken(), id) {
-				return m.stay(ctx)
-			}
-			return pass()
-		}, after: func(r *rig, id string) {
+		{name: "between the fence and the write", locked: true, after: unwritten, stop: func() stop {
+			var read atomic.Int64
+			return sinceGiven(func(ctx context.Context, m *moment, call any, pass func() (any, error)) (any, error) {
+				if reads(call) && read.Add(1) == 4 { // of these one was the fence's, and it was answered
+					m.come()
+				}
+				return pass()
+			})
+		}},
+		{name: "written", stop: func() stop { return ending(false) }, after: func(r *rig, id string) {
 			assert.Contains(r.t, r.rows(), id, "it was written")
 			assert.Equal(r.t, ltp.Accepted, r.status(id).State, "and nobody knows")
 		}},
-		{name: "told", stop: func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-			answer, err := pass()
-			if c, ok := call.(*workflowservice.RespondActivityTaskCompletedRequest); ok && of(c.GetTaskToken(), id) {
-				return m.stay(ctx)
-			}
-			return answer, err
+		{name: "answered", stop: func() stop { return ending(true) }, after: func(r *rig, id string) {
+			assert.Equal(r.t, ltp.Executed, r.status(id).State)
 		}},
-		{name: "signalled", waits: true, stop: func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-			if ofTask(call, id) {
-				return m.stay(ctx)
-			}
-			return pass()
-		}, after: func(r *rig, id string) { assert.Equal(r.t, ltp.Deferred, r.status(id).State) }},
+		{name: "released", waits: true, stop: func() stop { return ending(false) }, after: func(r *rig, id string) {
+			assert.Contains(r.t, r.rows(), id, "it was written")
+			assert.Equal(r.t, ltp.Deferred, r.status(id).State, "and nobody knows")
+		}},
 	}
 }
 
-// beforeTheWrite holds up every reading of the orientation once the order is routed,
-// so that its fence, which asks anew, gets no answer.
-func beforeTheWrite() func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-	var routed atomic.Bool
+type stop = func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error)
+
+// sinceGiven does something with the calls that come after the worker got a task of the
+// order.
+func sinceGiven(do func(ctx context.Context, m *moment, call any, pass func() (any, error)) (any, error)) stop {
+	var given atomic.Bool
 	return func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
-		if ofTask(call, id) {
-			routed.Store(true)
+		if given.Load() {
+			return do(ctx, m, call, pass)
 		}
-		if _, ok := call.(*workflowservice.DescribeWorkflowExecutionRequest); ok && routed.Load() {
-			return m.stay(ctx)
+		answer, err := pass()
+		if gives(answer, id) {
+			given.Store(true)
 		}
-		return pass()
+		return answer, err
 	}
 }
 
-// of reports whether a task token is of an order.
-func of(token []byte, id string) bool { return bytes.Contains(token, []byte(ltp.OrderWorkflowID(id))) }
-
-func ofTask(call any, id string) bool {
-	c, ok := call.(*workflowservice.RespondWorkflowTaskCompletedRequest)
-	return ok && of(c.GetTaskToken(), id)
+// ending stays at the answer that ends the order, before Temporal has it or afterwards.
+func ending(afterwards bool) stop {
+	return func(ctx context.Context, m *moment, id string, call any, pass func() (any, error)) (any, error) {
+		c, ok := call.(*workflowservice.RespondWorkflowTaskCompletedRequest)
+		if !ok || !of(c.GetTaskToken(), id) || !ends(c) {
+			return pass()
+		}
+		if afterwards {
+			if answer, err := pass(); err != nil {
+				return answer, err
+			}
+		}
+		return m.stay(ctx)
+	}
 }
 
-// TestWorkerKilledAtEveryStage: whatever the worker knew and had not said, or Temporal
-// had said and the worker did not hear, the order takes effect once.
+// gives reports whether an answer to a poll is a task of an order.
+func gives(answer any, id string) bool {
+	task, ok := answer.(*workflowservice.PollWorkflowTaskQueueResponse)
+	return ok && task.GetWorkflowExecution().GetWorkflowId() == ltp.OrderWorkflowID(id)
+}
+
+// reads reports whether a call reads the orientation.
+func reads(call any) bool {
+	c, ok := call.(*workflowservice.DescribeWorkflowExecutionRequest)
+	return ok && c.GetExecution().GetWorkflowId() == ltp.OrientationWorkflowID(ltp.DefaultComponent)
+}
+
+// TestWorkerKilledAtEveryStage: whatever the worker did and had not said, or Temporal
+// had said and the worker did not read, the order takes effect once.
 func TestWorkerKilledAtEveryStage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
@@ -112,7 +138,9 @@ func TestWorkerKilledAtEveryStage(t *testing.T) {
 	}
 	r.worker(r.address)
 	r.executedOnce(ids)
-	assert.True(t, r.status("stage-3").Receipt.Repeated, "it was found written")
+	for _, i := range []int{3, 5} {
+		assert.True(t, r.status(ids[i]).Receipt.Repeated, "%s was found written", stages()[i].name)
+	}
 }
 
 // diesAt starts a worker, has it take an order to a stage, and kills it there.
@@ -120,32 +148,36 @@ func (r *rig) diesAt(s stage, id string) {
 	r.t.Helper()
 	x, m := newExchange(r.t, r.address), newMoment()
 	w := r.worker(x.address)
+	r.until(ltp.Stable)
 	if s.waits {
 		r.hold("to have " + id + " wait")
 		r.until(ltp.Unstable)
 		r.submit(id)
-		r.eventually(id+" waits", func() bool { return r.status(id).State == ltp.Deferred })
+		r.awaitEvent(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_STARTED)
 	}
+	halt := s.stop()
 	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
-		return s.stop(ctx, m, id, call, pass)
+		return halt(ctx, m, id, call, pass)
 	})
+	end := func() {}
+	if s.locked {
+		end = r.outage()
+	}
 	if s.waits {
 		r.release()
 	} else {
 		r.submit(id)
 	}
 	m.await(r.t)
-	if s.name == "before the write" {
-		r.awaitActivity(ltp.OrderWorkflowID(id), func(*workflowpb.PendingActivityInfo) bool { return true })
-	}
 	w.Kill()
+	end()
 	if s.after != nil {
 		s.after(r, id)
 	}
 	r.t.Logf("killed: %s", s.name)
 }
 
-// TestAllWorkersGoneForTheWholeOutage: nobody is there to hear of the outage, nor of
+// TestAllWorkersGoneForTheWholeOutage: nobody is there to learn of the outage, nor of
 // its end. What was accepted meanwhile is executed when a worker returns.
 func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 	t.Parallel()
@@ -165,9 +197,9 @@ func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 		assert.Equal(t, 202, answer.status)
 		ids = append(ids, id)
 	}
-	r.eventually("the observer tells", func() bool { return r.told(ltp.Unhealthy) })
+	r.eventually("the observer sees it", func() bool { return r.observed(ltp.Unhealthy) })
 	end()
-	r.eventually("the observer tells", func() bool { return r.told(ltp.Healthy) })
+	r.eventually("the observer sees it", func() bool { return r.observed(ltp.Healthy) })
 	for _, id := range ids {
 		require.Equal(t, ltp.Accepted, r.status(id).State)
 	}
@@ -177,9 +209,9 @@ func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 	api.Interrupt()
 }
 
-// TestWorkerReturnsToATimerAndASignal: while no worker was there, the backstop of an
-// order rang, and the word of recovery came. The order looks for itself first, and then
-// takes the word; both are in its trace.
+// TestWorkerReturnsToATimerAndASignal: while no worker was there, the backstop of an order
+// fired, and a signal named a recovery. One attempt follows both; its fence finds that the
+// recovery is yet to come.
 func TestWorkerReturnsToATimerAndASignal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
@@ -189,13 +221,24 @@ func TestWorkerReturnsToATimerAndASignal(t *testing.T) {
 	r.hold("to have an order wait")
 	epoch := r.until(ltp.Unstable).Epoch
 	ids := r.defers("both", 1)
-	w.Kill()
 	id := ltp.OrderWorkflowID(ids[0])
+	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_STARTED)
+	w.Kill()
 	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_FIRED)
-	word := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
-	require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, word))
+	early := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
+	require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, early))
 	r.worker(r.address)
-	r.awaitEvent(id, enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
-	r.release() // so that the word is true
+	r.eventually("the order was routed again", func() bool {
+		story, err := r.reader().Order(r.ctx, ids[0])
+		require.NoError(t, err)
+		for _, f := range story.Frames {
+			if f.Request != nil && f.Request.Woken == ltp.WokenBySignal {
+				return true
+			}
+		}
+		return false
+	})
+	assert.Empty(t, r.rows())
+	r.release()
 	r.executedOnce(ids)
 }

@@ -32,8 +32,14 @@ func (w *walk) possible() (faults, repairs []step) {
 		case u.frozen:
 			repair(name+" thaws", func() { u.p.Thaw(); u.frozen = false })
 		default:
-			fault(name+" is killed", func() { u.p.Kill(); u.p = nil })
-			fault(name+" freezes", func() { w.freeze(u) })
+			often := 1
+			if u.kind == "worker" { // in the middle of attempts
+				often = 2
+			}
+			for range often {
+				fault(name+" is killed", func() { u.p.Kill(); u.p = nil })
+				fault(name+" freezes", func() { w.freeze(u) })
+			}
 		}
 	}
 	for range 3 { // what all this is about comes more often
@@ -62,7 +68,7 @@ func (w *walk) possible() (faults, repairs []step) {
 	for _, mode := range []string{"empty", "failing", "repeating", "late"} {
 		fault("the visibility store is "+mode+" for some answers", func() { w.store.set(mode, 4) })
 	}
-	if w.working("worker") > 0 { // somebody reads an operator's word
+	if w.working("worker") > 0 { // somebody carries out what an operator wants
 		w.operators(fault, repair)
 	}
 	return faults, repairs

@@ -16,7 +16,7 @@ import (
 )
 
 // TestRandomWalk breaks and mends the order node at random while customers order,
-// cancel and repeat themselves, and checks after every step that the promises of
+// cancel and repeat themselves, also at the very moment of the fault, and checks after every step that the promises of
 // ARCHITECTURE.md hold. In the end everything is mended, everything drains, the audit
 // of every incident holds and its export is verified.
 //
@@ -37,8 +37,14 @@ func TestRandomWalk(t *testing.T) {
 	for taken = 1; taken <= steps && !t.Failed(); taken++ {
 		s := w.choose()
 		t.Logf("step %d: %s", taken, s.name)
-		w.submit(wishes(w.random, fmt.Sprintf("w-%03d", taken), orders))
+		struck := make(chan struct{})
+		all := wishes(w.random, fmt.Sprintf("w-%03d", taken), orders, struck)
+		w.submit(all)
+		if !w.down && w.working("API") > 0 {
+			w.accepting(all) // so that they are under way
+		}
 		s.do()
+		close(struck)
 		w.settle()
 	}
 	if !t.Failed() {
@@ -211,22 +217,22 @@ func (w *walk) leaves() {
 	w.stray = nil
 }
 
-// storm sends orders words that were true once: of recoveries that are over, and of the
+// storm sends orders signals that were true once: of recoveries that are over, and of the
 // one that goes on, again and again. False ones the audit would rightly call so.
 func (w *walk) storm() {
 	w.t.Helper()
 	o, err := w.reader().Orientation(w.rig.ctx, ltp.DefaultComponent)
 	require.NoError(w.t, err)
-	var words []ltp.Stability
+	var old []ltp.Stability
 	for _, f := range o.Frames {
 		if said := f.Orientation; said.State.Fit() {
-			words = append(words, ltp.Stability{Component: said.Component, State: said.State, Epoch: said.Epoch})
+			old = append(old, ltp.Stability{Component: said.Component, State: said.State, Epoch: said.Epoch})
 		}
 	}
 	_, open := w.promised()
 	for i := range min(1000, 20*len(open)) {
 		id := ltp.OrderWorkflowID(open[i%len(open)])
 		// An order that has ended meanwhile takes none.
-		_ = w.client.SignalWorkflow(w.rig.ctx, id, "", ltp.StabilitySignal, words[i%len(words)])
+		_ = w.client.SignalWorkflow(w.rig.ctx, id, "", ltp.StabilitySignal, old[i%len(old)])
 	}
 }
