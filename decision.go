@@ -62,7 +62,7 @@ type Request struct {
 	// Replay is set when the order was deferred before.
 	Replay bool `json:"replay,omitempty"`
 	// Failed is set when the order was admitted and its execution failed; FailedUnder and
-	// FailedEpoch name the orientation that it was admitted under.
+	// FailedEpoch name the component that the attempt was made on, and its epoch then.
 	Failed      bool   `json:"failed,omitempty"`
 	FailedUnder string `json:"failed_under,omitempty"`
 	FailedEpoch int64  `json:"failed_epoch,omitempty"`

@@ -406,10 +406,21 @@ func (s *step) know(r Routing) {
 	if r.Epoch != s.Wait.Epoch || r.Component != s.Wait.Component {
 		s.Backstops, s.Pauses = 0, 0
 	}
-	if f := &s.Failures; f.Component != r.Component || f.Epoch != r.Epoch {
-		*f = Failures{Component: r.Component, Epoch: r.Epoch, Last: f.Last}
+	of, epoch := s.actsOn(r)
+	if f := &s.Failures; f.Component != of || f.Epoch != epoch {
+		*f = Failures{Component: of, Epoch: epoch, Last: f.Last}
 	}
 	s.Attempt, s.Last, s.Recorded = r.Attempt, r, s.now.Task
+}
+
+// actsOn is the component, and its epoch, that a failed attempt under a routing is held
+// against: what is written to, whichever component decided; of an activity of the user's,
+// the one that decided.
+func (s *step) actsOn(r Routing) (component string, epoch int64) {
+	if written := s.Execution.Written(); written != "" {
+		return written, r.Written
+	}
+	return r.Component, r.Epoch
 }
 
 // routed follows the board's answer.
@@ -421,35 +432,24 @@ func (s *step) routed(r Routing) {
 		s.setAside()
 	case !r.Decision.Admissible():
 		s.deferred()
-	case s.Execution.External() || slices.Contains(s.given(), r.Written):
+	case s.Execution.External() && r.Woken != WokenByFailure, slices.Contains(s.given(), r.Written):
 		s.execute()
-	default:
+	default: // also after a user's activity, while which an end may have been asked for
 		s.yield()
 	}
 }
 
-// given are the epochs of the written component that this task was given. A routing that
-// the task itself made is none: were the task lost, nobody would know that it acted on it.
+// given are the epochs of the written component that this task was given: the stamp, and a
+// routing that an earlier task recorded. One that the task itself made is none: were the
+// task lost, nobody would know that it acted on it.
 func (s *step) given() (epochs []int64) {
-	add := func(epoch int64) {
-		if epoch > 0 && !slices.Contains(epochs, epoch) {
-			epochs = append(epochs, epoch)
-		}
+	if s.Stamp.Epoch > 0 {
+		epochs = append(epochs, s.Stamp.Epoch)
 	}
-	add(s.Stamp.Epoch)
-	add(s.Named)
-	if s.Recorded < s.now.Task {
-		add(s.Last.Written)
+	if w := s.Last.Written; s.Recorded < s.now.Task && w > 0 && w != s.Stamp.Epoch {
+		epochs = append(epochs, w)
 	}
 	return epochs
-}
-
-// named is the one of them that rests on somebody's word alone, and 0 when there is none.
-func (s *step) named() int64 {
-	if s.Named == s.Stamp.Epoch || s.Recorded < s.now.Task && s.Named == s.Last.Written {
-		return 0
-	}
-	return s.Named
 }
 
 // yield leaves the write to the next workflow task.
@@ -465,16 +465,23 @@ func (s *step) execute() {
 	s.attempt(ExecuteInput{Route: s.input(WokenByFence, r), Admitted: true})
 }
 
-// release has the fence route the order, and executes it if that admits.
-func (s *step) release() { s.attempt(ExecuteInput{Route: s.input(WokenBySignal, s.request())}) }
+// release has the fence route the order, and executes it if that admits. The epoch that
+// the release names is given to the task as well, as long as the task has recorded nothing
+// yet: its time is then that of its start, by which the epoch must have begun.
+func (s *step) release() {
+	in := ExecuteInput{Route: s.input(WokenBySignal, s.request())}
+	if s.Named > 0 && s.Recorded != s.now.Task && !slices.Contains(s.given(), s.Named) {
+		in.Named, in.TaskAt = s.Named, s.now.At
+	}
+	s.attempt(in)
+}
 
 func (s *step) attempt(in ExecuteInput) {
 	in.Order = s.Order
-	if !s.Execution.External() {
-		in.Given = s.given()
-		if in.Named = s.named(); in.Named != 0 {
-			in.TaskAt = s.now.At
-		}
+	if s.Execution.External() {
+		in.Named, in.TaskAt = 0, time.Time{}
+	} else if in.Given = s.given(); in.Named != 0 {
+		in.Given = append(in.Given, in.Named)
 	}
 	s.Phase = PhaseExecuting
 	s.do(Command{Execute: &in})
@@ -532,7 +539,8 @@ func (s *step) executed(a Attempt) {
 		s.fail(a)
 	}
 	r := s.request()
-	r.Replay, r.Failed, r.FailedUnder, r.FailedEpoch = true, true, s.Last.Component, s.Last.Epoch
+	r.Replay, r.Failed = true, true
+	r.FailedUnder, r.FailedEpoch = s.actsOn(s.Last)
 	s.route(WokenByFailure, r)
 }
 
@@ -621,7 +629,7 @@ func (s *step) mark() {
 // the one that it was deferred under, and never that of the replay itself.
 func (s *step) backlogEpoch() int64 {
 	if s.Mark.Component == s.Wait.Component {
-		return s.Mark.Epoch
+		return min(s.Mark.Epoch, s.Wait.Epoch-1)
 	}
 	return s.Wait.Epoch - 1
 }

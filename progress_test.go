@@ -588,3 +588,50 @@ func reread(t require.TestingT, p ltp.Progress) (q ltp.Progress) {
 	require.NoError(t, json.Unmarshal(data, &q), fmt.Sprintf("%s", data))
 	return q
 }
+
+// TestFailureIsHeldAgainstWhatIsWrittenTo: an order that names a component which is worse
+// off is not set aside for outages of the order database.
+func TestFailureIsHeldAgainstWhatIsWrittenTo(t *testing.T) {
+	l := live(t, accepted(func(o *ltp.Order) { o.DependsOn = []string{"payments"} })).next(ltp.Event{})
+	answer := func(written int64) {
+		in := l.last().Route
+		require.NotNil(t, in)
+		os := []ltp.Orientation{{Component: "orders-db", State: ltp.Stable, Epoch: written}, {Component: "payments", State: ltp.Degraded, Epoch: 4}}
+		by, d, why := ltp.Route(os, in.Request)
+		l.next(ltp.Event{Routed: &ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: d, Reason: why,
+			Component: by.Component, State: by.State, Epoch: by.Epoch, Written: written}})
+	}
+	for epoch := int64(3); epoch < 3+4*ltp.MaxAttempts; epoch += 2 { // it fell and recovered between two wakes
+		answer(epoch)
+		if l.p.Phase == ltp.PhaseAdmitted {
+			l.task(ltp.Yield, ltp.Inbox{Alarm: true})
+		}
+		l.executed(ltp.Attempt{Result: ltp.ResultUnavailable, BegunAt: l.now.At, Error: "away"})
+		assert.Equal(t, "orders-db", l.last().Route.Request.FailedUnder)
+		answer(epoch)
+		assert.Equal(t, "orders-db", l.p.Wait.Component)
+		l.task(l.waits(ltp.ReasonExecuteUnavailable), ltp.Inbox{Alarm: true})
+	}
+}
+
+// TestEndThatWasAskedForWhileTheUsersActivityRanComesFirst: the activity may run for an
+// hour, and its failure is no reason to begin again.
+func TestEndThatWasAskedForWhileTheUsersActivityRanComesFirst(t *testing.T) {
+	l := live(t, ltp.NewProgress(validOrder(), ltp.Execution{Activity: "Pack", TaskQueue: "packing"}, ltp.Stamp{}, nil))
+	l.next(ltp.Event{}).routed(ltp.Stable, 3).executed(ltp.Attempt{Result: ltp.ResultAdmitted})
+	late := l.last().Hand.Failed(ltp.ExternalFailure{NotTaken: true}, start, start)
+	l.next(ltp.Event{Executed: &late}).routed(ltp.Stable, 5)
+	assert.Equal(t, ltp.PhaseAdmitted, l.p.Phase)
+	l.task(ltp.Yield, ltp.Inbox{Alarm: true, Cancelled: true}).ends(ltp.Cancelled)
+}
+
+func TestOrderOfAPausedReplayIsMarkedWhereThatLooks(t *testing.T) {
+	l := live(t, accepted()).next(ltp.Event{}).routed(ltp.Recovering, 8)
+	l.waits(ltp.ReasonRecovering)
+	l.task(2*time.Minute, ltp.Inbox{Alarm: true})
+	in := l.last().Route
+	in.Request.Paused = []string{"orders-db"}
+	l.routed(ltp.Recovering, 8).waits(ltp.ReasonReplayPaused)
+	require.Len(t, l.marks(), 1)
+	assert.EqualValues(t, 7, l.marks()[0].Epoch, "it looks under earlier epochs only")
+}

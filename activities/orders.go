@@ -115,8 +115,13 @@ type attempt struct {
 }
 
 func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.Attempt {
-	// Of a component that the board knows to be unfit no connection is asked.
-	if r, fence := x.Board.Held(x.in.Route); !r.Decision.Admissible() && !r.Blind {
+	// Of a component that the board knows to be unfit no connection is asked. One that it
+	// cannot see is read first: other writes would wait for that reading.
+	if r, fence := x.Board.Held(x.in.Route); r.Blind {
+		if _, _, err := x.Board.Fence(ctx, x.in.Route); err != nil {
+			return x.refused(ctx, err)
+		}
+	} else if !r.Decision.Admissible() {
 		x.routing, x.fence = &r, fence
 		return x.answer(ltp.ResultNotBegun, "")
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/extsort"
 	"github.com/ltp-node/ltp/ledger/canonical"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -50,8 +52,8 @@ type Export struct {
 // The same history gives the same bytes. Memory is bounded but for 100 bytes an order:
 // what is beyond 64 MiB is sorted on disk.
 func Write(ctx context.Context, w io.Writer, src Source, scope Scope) (Export, error) {
-	x := exporter{src: src, scope: scope, sorter: newSorter(scope.TempDir), components: map[string]*history{}, counts: newCounts()}
-	defer x.sorter.close()
+	x := exporter{src: src, scope: scope, sorter: extsort.Sorter{Dir: scope.TempDir, Most: memory}, components: map[string]*history{}, counts: newCounts()}
+	defer func() { _ = x.sorter.Close() }()
 	if err := x.open(ctx); err != nil {
 		return Export{}, err
 	}
@@ -73,7 +75,7 @@ func Write(ctx context.Context, w io.Writer, src Source, scope Scope) (Export, e
 type exporter struct {
 	src        Source
 	scope      Scope
-	sorter     *sorter
+	sorter     extsort.Sorter
 	window     trace.Window
 	coverage   Coverage
 	counts     Counts
@@ -129,18 +131,11 @@ func (x *exporter) component(ctx context.Context, name string) (*history, error)
 // before is the frame of an orientation that is known only because a run continued
 // under it: the event is the start of that run.
 func before(o ltp.Orientation, frames []ltp.Frame) ltp.Frame {
-	f := ltp.Frame{ID: orientationID(o.Component, o.Epoch, 1), At: o.Since, Orientation: &o, Source: ltp.Source{EventID: 1}}
+	f := ltp.Frame{ID: trace.OrientationID(o.Component, o.Epoch, 1), At: o.Since, Orientation: &o, Source: ltp.Source{EventID: 1}}
 	if len(frames) > 0 {
 		f.Source.RunID = frames[0].Source.RunID
 	}
 	return f
-}
-
-func orientationID(component string, epoch int64, nth int) string {
-	if nth > 1 {
-		return fmt.Sprintf("%s@%d.%d", component, epoch, nth)
-	}
-	return fmt.Sprintf("%s@%d", component, epoch)
 }
 
 // open chooses the incident and takes the history of its component.
@@ -203,7 +198,11 @@ const (
 	rankOther
 )
 
-// put hands a frame to the sorter.
+// memory is how many bytes of frames wait in memory.
+var memory = 64 << 20
+
+// put gives a frame its place: by its moment, then its rank, and then the owner, an order or
+// a component, and the owner's own order of things.
 func (x *exporter) put(at time.Time, rank byte, owner string, seq uint32, id string, t ltp.FrameType, payload any) error {
 	frame, err := x.frame(ms(at), id, t, payload)
 	if err != nil {
@@ -215,8 +214,17 @@ func (x *exporter) put(at time.Time, rank byte, owner string, seq uint32, id str
 	}
 	x.last = max(x.last, ns)
 	x.counts.add(payload)
-	return x.sorter.add(record{at: ns, rank: rank, owner: owner, seq: seq, in: t == ltp.FrameRouteRequest, frame: frame})
+	key := append(binary.BigEndian.AppendUint64(nil, uint64(ns)^sign), rank)
+	key = binary.BigEndian.AppendUint32(append(append(key, owner...), 0), seq)
+	direction := byte(0)
+	if t == ltp.FrameRouteRequest {
+		direction = 1
+	}
+	return x.sorter.Add(string(append(key, direction)), frame)
 }
+
+// sign is turned in a moment so that its bytes sort as the number does.
+const sign = 1 << 63
 
 // frame is a frame in canonical form.
 func (x *exporter) frame(atMs int64, id string, t ltp.FrameType, payload any) ([]byte, error) {
@@ -293,7 +301,7 @@ func (x *exporter) orientation(t *history) error {
 			continue
 		}
 		if o.Epoch > last+1 {
-			x.gaps = append(x.gaps, missing(t.Component, last, o.Epoch-1))
+			x.gaps = append(x.gaps, trace.MissingOrientations(t.Component, last, o.Epoch-1))
 		}
 		if latest.After(f.At) {
 			f.At = latest
@@ -304,35 +312,21 @@ func (x *exporter) orientation(t *history) error {
 			covers.First = o.Epoch
 		}
 		covers.Last = o.Epoch
-		x.derivedFrom(t.Component, f.Source.RunID)
+		if run := f.Source.RunID; t.Component == x.scope.Component && run != "" && !slices.Contains(x.coverage.Runs, run) {
+			x.coverage.Runs = append(x.coverage.Runs, run)
+		}
 		p := orientation(heldOf(o), eventOf(f.Source), x.scope.Component)
-		if err := x.put(f.At, rankOrientation, t.Component, uint32(i), orientationID(t.Component, o.Epoch, nth[o.Epoch]), ltp.FrameOrientation, p); err != nil {
+		if err := x.put(f.At, rankOrientation, t.Component, uint32(i), trace.OrientationID(t.Component, o.Epoch, nth[o.Epoch]), ltp.FrameOrientation, p); err != nil {
 			return err
 		}
 	}
 	if last < t.high {
-		x.gaps = append(x.gaps, missing(t.Component, last, t.high))
+		x.gaps = append(x.gaps, trace.MissingOrientations(t.Component, last, t.high))
 	}
 	if covers.First > 0 {
 		x.coverage.Epochs = append(x.coverage.Epochs, covers)
 	}
 	return nil
-}
-
-// derivedFrom notes a run of the component that the file is about.
-func (x *exporter) derivedFrom(component, run string) {
-	if component == x.scope.Component && run != "" && !slices.Contains(x.coverage.Runs, run) {
-		x.coverage.Runs = append(x.coverage.Runs, run)
-	}
-}
-
-// missing says that the orientations after one epoch, up to another, are not known.
-func missing(component string, after, upTo int64) trace.Gap {
-	g := trace.Gap{What: fmt.Sprintf("orientation of %s in epochs %d to %d", component, after+1, upTo), Why: "Temporal no longer has the runs that it was published in"}
-	if after+1 == upTo {
-		g.What = fmt.Sprintf("orientation of %s in epoch %d", component, upTo)
-	}
-	return g
 }
 
 // write writes the file: what it covers, a heartbeat, the gaps, all frames in order,
@@ -341,15 +335,16 @@ func (x *exporter) write(to io.Writer) (Export, error) {
 	slices.SortFunc(x.gaps, func(a, b trace.Gap) int { return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.Why, b.Why)) })
 	x.coverage.Gaps = len(x.gaps)
 	buffered := bufio.NewWriterSize(to, 1<<20)
-	x.out = newWriter(buffered, x.coverage.session())
+	x.out = &writer{to: buffered, session: x.coverage.session(), prev: genesis}
 	if err := x.head(x.first / 1e6); err != nil {
 		return Export{}, err
 	}
-	for r, err := range x.sorter.sorted() {
+	for r, err := range x.sorter.Below("") {
 		if err != nil {
-			return Export{}, fmt.Errorf("sort on disk: %w", err)
+			return Export{}, err
 		}
-		if err := x.out.write(r.at/1e6, r.in, r.frame); err != nil {
+		ns := int64(binary.BigEndian.Uint64([]byte(r.Key)) ^ sign)
+		if err := x.out.write(ns/1e6, r.Key[len(r.Key)-1] == 1, r.Data); err != nil {
 			return Export{}, err
 		}
 	}
@@ -357,7 +352,7 @@ func (x *exporter) write(to io.Writer) (Export, error) {
 	if err := x.say(x.last/1e6, closingID, ltp.FrameFocusSnapshot, x.counts.closing()); err != nil {
 		return Export{}, err
 	}
-	return Export{Coverage: x.coverage, Counts: x.counts, Tree: x.out.head()}, buffered.Flush()
+	return Export{Coverage: x.coverage, Counts: x.counts, Tree: x.out.tree.head()}, buffered.Flush()
 }
 
 // head writes the entries that come before everything that happened.

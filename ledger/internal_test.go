@@ -3,8 +3,6 @@ package ledger
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -18,40 +16,6 @@ func SortIn(t testing.TB, bytes int) {
 	before := memory
 	memory = bytes
 	t.Cleanup(func() { memory = before })
-}
-
-func TestSortingOnDiskIsSortingInMemory(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	var all []record
-	for i := range 1000 {
-		all = append(all, record{
-			at: random.Int64N(50), rank: byte(random.IntN(3)), owner: fmt.Sprint(random.IntN(9)), seq: uint32(i),
-			in: random.IntN(2) == 0, frame: make([]byte, random.IntN(300)),
-		})
-	}
-	want := slices.Clone(all)
-	slices.SortFunc(want, compare)
-	for _, limit := range []int{1, 2000, 1 << 20} {
-		dir := t.TempDir()
-		s := newSorter(dir)
-		s.limit = limit
-		for _, r := range all {
-			if err := s.add(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		i := 0
-		for r, err := range s.sorted() {
-			if err != nil || compare(r, want[i]) != 0 || r.in != want[i].in || len(r.frame) != len(want[i].frame) {
-				t.Fatalf("limit %d: record %d is %+v, %v", limit, i, r, err)
-			}
-			i++
-		}
-		s.close()
-		if left, _ := os.ReadDir(dir); i != len(want) || len(left) > 0 {
-			t.Errorf("limit %d: %d records, and %v is left on disk", limit, i, left)
-		}
-	}
 }
 
 func TestTheEdgeOfATreeHasItsHead(t *testing.T) {

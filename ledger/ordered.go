@@ -25,36 +25,29 @@ type ordered struct {
 	done        bool       // it was executed
 	// withdrawn is how it ends without being executed, and waits says that it is to, and that
 	// nobody could tell whether it was written.
-	withdrawn *Ending
+	withdrawn *ltp.Ending
 	waits     bool
 }
 
 // finished is what an order is that has had its last entry.
 var finished = new(ordered)
 
-func (r *rules) order(id string) *ordered {
+// order checks an entry of an order, of which there may be more.
+func (r *rules) order(id string, check func(*ordered) *fault) *fault {
 	o, ok := r.orders[id]
 	if !ok {
 		o = &ordered{}
 		r.orders[id] = o
 	}
-	return o
-}
-
-// open checks that there may be more of an order.
-func (o *ordered) open(id string) *fault {
 	if o == finished {
 		return broken(CheckEnd, "order %s goes on after its last entry", id)
 	}
 	o.entries++
-	return nil
+	return check(o)
 }
 
 func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 	id := p.Order.ID
-	if f := o.open(id); f != nil {
-		return f
-	}
 	switch {
 	case o.attempt > 0 && p.Attempt <= o.attempt:
 		return broken(CheckIdentity, "the frame id %s comes twice", f.ID)
@@ -126,6 +119,11 @@ func (o *ordered) question(p *Request) *fault {
 	switch p.Woken {
 	case ltp.WokenByFailure:
 		want.Failed, want.FailedUnder, want.FailedEpoch, want.Listed = true, o.last.Component, o.last.Epoch, false
+		if written := p.Order.written(); written != "" && written != o.last.Component {
+			// It is held against what was written to, whose epoch another component's answer
+			// does not tell.
+			want.FailedUnder, want.FailedEpoch = written, q.FailedEpoch
+		}
 	case ltp.WokenByFence:
 		want.Replay, want.InLine, want.Listed = o.asked.Asked.Replay, o.asked.Asked.InLine, false
 	case ltp.WokenByTurn:
@@ -144,9 +142,6 @@ func (o *ordered) question(p *Request) *fault {
 }
 
 func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
-	if f := o.open(p.OrderID); f != nil {
-		return f
-	}
 	answered := o.attempt == 0 || (o.last != nil && o.last.RequestFrameID == ltp.RequestFrameID(p.OrderID, o.attempt))
 	switch {
 	case answered && o.attempt > 0 && p.RequestFrameID == o.last.RequestFrameID:
@@ -191,10 +186,7 @@ func (o *ordered) under(r *rules, p *Response) *fault {
 }
 
 func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
-	if f := o.open(p.OrderID); f != nil {
-		return f
-	}
-	if noAnswer(*p) {
+	if p.noAnswer() {
 		return o.noAnswer(f, p)
 	}
 	x := o.about.External
@@ -230,7 +222,7 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 	case ltp.ResultUnavailable, ltp.ResultUnknown:
 		o.failed++
 	}
-	return named(f.ID, p.RequestFrameID+"/execution")
+	return named(f.ID, p.id())
 }
 
 // noAnswer is an attempt of which nothing is known, not even whether its fence admitted it.
@@ -244,13 +236,10 @@ func (o *ordered) noAnswer(f Frame, p *Execution) *fault {
 	}
 	o.used, o.unknown, o.final = true, true, p.Result
 	o.failed++
-	return named(f.ID, p.RequestFrameID+"/no-answer")
+	return named(f.ID, p.id())
 }
 
 func (o *ordered) withdrawal(r *rules, f Frame, p *Withdrawal) *fault {
-	if f := o.open(p.OrderID); f != nil {
-		return f
-	}
 	o.withdrawals++
 	switch {
 	case p.No != o.withdrawals:
@@ -285,9 +274,6 @@ func (o *ordered) withdrawal(r *rules, f Frame, p *Withdrawal) *fault {
 }
 
 func (o *ordered) note(f Frame, p *OrderNote) *fault {
-	if f := o.open(p.OrderID); f != nil {
-		return f
-	}
 	o.notes++
 	if p.No != o.notes {
 		return broken(CheckIdentity, "note %d of order %s stands where note %d should", p.No, p.OrderID, o.notes)
@@ -297,9 +283,6 @@ func (o *ordered) note(f Frame, p *OrderNote) *fault {
 
 func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 	id := p.Order.ID
-	if f := o.open(id); f != nil {
-		return f
-	}
 	unanswered := o.attempt > 0 && (o.last == nil || o.last.RequestFrameID != ltp.RequestFrameID(id, o.attempt))
 	owed := !unanswered && o.last != nil && o.last.Admissible && !o.used && (p.State == ltp.Executed || p.State == ltp.Rejected)
 	c := r.covers

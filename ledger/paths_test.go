@@ -52,7 +52,7 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 		"a release gave no answer": {func() *tracetest.Order {
 			o := accepted("14:30:10", here, ltp.Unstable, 4, nil).Work().At(clock("14:31:00")).Hold(ltp.Stable, 6)
 			o.Silent["Execute"] = 1
-			return o.Release(ltp.Stable, 6).Work()
+			return o.Release(ltp.Stable, 6).Work().Fires().Work()
 		}, ltp.Executed},
 		"a routing gave no answer": {func() *tracetest.Order {
 			o := accepted("14:29:35", here, ltp.Stable, 3, nil)

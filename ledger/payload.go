@@ -126,7 +126,7 @@ type Fact struct {
 	Value string `json:"value"`
 }
 
-// Hold is an operator's word; see ltp.Hold.
+// Hold is an operator's hold; see ltp.Hold.
 type Hold struct {
 	By      string `json:"by"`
 	Why     string `json:"why"`
@@ -170,6 +170,15 @@ type Order struct {
 	StampEpoch int64  `json:"stamp_epoch,omitempty"`
 	Content    string `json:"content_sha256"`
 	AcceptedMs int64  `json:"accepted_ms"`
+}
+
+// written is the component that the order is written to; empty where an activity of the
+// user's writes.
+func (o Order) written() string {
+	if o.External {
+		return ""
+	}
+	return ltp.DefaultComponent
 }
 
 // Metadata and ReplayContext name the request that a replay replays.
@@ -246,10 +255,10 @@ type Execution struct {
 	Worker      string `json:"worker,omitempty"`
 	// Attempt is the request_frame_id that the receipt names; Repeated says that an earlier
 	// attempt had written the order already, and that it is of that one.
-	Attempt   string  `json:"receipt_attempt,omitempty"`
-	Repeated  bool    `json:"repeated,omitempty"`
-	Withdrawn *Ending `json:"withdrawn,omitempty"`
-	Message   string  `json:"message,omitempty"`
+	Attempt   string      `json:"receipt_attempt,omitempty"`
+	Repeated  bool        `json:"repeated,omitempty"`
+	Withdrawn *ltp.Ending `json:"withdrawn,omitempty"`
+	Message   string      `json:"message,omitempty"`
 	// TaskMs is the start of the workflow task that asked, and RecordedMs the time of the
 	// event that recorded it, 0 while it runs; ScheduledMs and StartedMs are of an activity
 	// of the user's. All are by Temporal's clock.
@@ -264,30 +273,24 @@ func (x Execution) done() bool { return x.Result == ltp.ResultExecuted }
 
 // Withdrawal is one try to end an order without executing it; see trace.Withdrawal.
 type Withdrawal struct {
-	OrderID string `json:"order_id"`
-	No      int    `json:"no"` // from 1
-	Asked   Ending `json:"asked"`
+	OrderID string     `json:"order_id"`
+	No      int        `json:"no"` // from 1
+	Asked   ltp.Ending `json:"asked"`
 	// Found is what the worker's reading, or the order database, said.
 	Found ltp.Found `json:"found"`
 	Fence *Fence    `json:"fence,omitempty"`
 	Blind bool      `json:"blind,omitempty"`
 	// Tombstone is what that said, and Attempt the request_frame_id in the receipt of the
 	// order's row.
-	Tombstone *Ending `json:"tombstone,omitempty"`
-	Attempt   string  `json:"receipt_attempt,omitempty"`
-	EndedMs   int64   `json:"ended_ms,omitempty"`
-	Worker    string  `json:"worker,omitempty"`
-	Message   string  `json:"message,omitempty"`
+	Tombstone *ltp.Ending `json:"tombstone,omitempty"`
+	Attempt   string      `json:"receipt_attempt,omitempty"`
+	EndedMs   int64       `json:"ended_ms,omitempty"`
+	Worker    string      `json:"worker,omitempty"`
+	Message   string      `json:"message,omitempty"`
 	// TaskMs, RecordedMs and Source are as those of an Execution.
 	TaskMs     int64 `json:"task_ms"`
 	RecordedMs int64 `json:"recorded_ms"`
 	Source     Event `json:"source"`
-}
-
-// Ending is how an order is to end, or ended, without being executed.
-type Ending struct {
-	State  ltp.OrderState `json:"state"`
-	Reason string         `json:"reason,omitempty"`
 }
 
 // Fence is the orientation that a write began under, or was not begun under, asked for at
@@ -467,7 +470,7 @@ func executionOf(orderID string, x trace.Execution) *Execution {
 	e := &Execution{
 		OrderID: orderID, RequestFrameID: x.RequestFrameID, Result: x.Result, Given: x.Given, Fence: fenceOf(x.Fence),
 		BegunMs: ms(x.BegunAt), EndedMs: ms(x.EndedAt), CommittedMs: ms(x.CommittedAt()), Worker: x.Worker,
-		Repeated: x.Repeated(), Withdrawn: endingOf(x.Withdrawn), Message: x.Error,
+		Repeated: x.Repeated(), Withdrawn: x.Withdrawn, Message: x.Error,
 		TaskMs: ms(x.TaskAt), RecordedMs: ms(x.RecordedAt), ScheduledMs: ms(x.ScheduledAt), StartedMs: ms(x.StartedAt), Source: eventOf(x.Source),
 	}
 	if x.Receipt != nil {
@@ -478,21 +481,14 @@ func executionOf(orderID string, x trace.Execution) *Execution {
 
 func withdrawalOf(orderID string, no int, w trace.Withdrawal) *Withdrawal {
 	e := &Withdrawal{
-		OrderID: orderID, No: no, Asked: *endingOf(&w.Asked), Found: w.Found, Fence: fenceOf(w.Fence), Blind: w.Blind,
-		Tombstone: endingOf(w.End), EndedMs: ms(w.EndedAt), Worker: w.Worker, Message: w.Error,
+		OrderID: orderID, No: no, Asked: w.Asked, Found: w.Found, Fence: fenceOf(w.Fence), Blind: w.Blind,
+		Tombstone: w.End, EndedMs: ms(w.EndedAt), Worker: w.Worker, Message: w.Error,
 		TaskMs: ms(w.TaskAt), RecordedMs: ms(w.RecordedAt), Source: eventOf(w.Source),
 	}
 	if w.Receipt != nil {
 		e.Attempt = w.Receipt.Attempt
 	}
 	return e
-}
-
-func endingOf(e *ltp.Ending) *Ending {
-	if e == nil {
-		return nil
-	}
-	return &Ending{e.State, e.Reason}
 }
 
 func fenceOf(f ltp.Fence) *Fence {

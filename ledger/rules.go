@@ -10,6 +10,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger/canonical"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // rules checks that what a file says follows the rules of the protocol, entry by entry.
@@ -74,9 +75,9 @@ func (r *rules) read(f Frame) *fault {
 	case *Orientation:
 		return r.orientation(f, p)
 	case *Request:
-		return r.order(p.Order.ID).request(r, f, p)
+		return r.order(p.Order.ID, func(o *ordered) *fault { return o.request(r, f, p) })
 	case *Response:
-		return r.order(p.OrderID).response(r, f, p)
+		return r.order(p.OrderID, func(o *ordered) *fault { return o.response(r, f, p) })
 	case *Snapshot:
 		return r.snapshot(f, p)
 	}
@@ -113,13 +114,13 @@ func (r *rules) snapshot(f Frame, p *Snapshot) *fault {
 	case set != 1 || (p.Closing == nil) != (p.Drift == nil) || (p.Drift == nil) != (p.FocusMomentum == nil):
 		return broken(CheckForm, "a focus_snapshot holds one thing")
 	case p.Execution != nil:
-		return r.order(p.Execution.OrderID).execution(r, f, p.Execution)
+		return r.order(p.Execution.OrderID, func(o *ordered) *fault { return o.execution(r, f, p.Execution) })
 	case p.Withdrawal != nil:
-		return r.order(p.Withdrawal.OrderID).withdrawal(r, f, p.Withdrawal)
+		return r.order(p.Withdrawal.OrderID, func(o *ordered) *fault { return o.withdrawal(r, f, p.Withdrawal) })
 	case p.Note != nil:
-		return r.order(p.Note.OrderID).note(f, p.Note)
+		return r.order(p.Note.OrderID, func(o *ordered) *fault { return o.note(f, p.Note) })
 	case p.End != nil:
-		return r.order(p.End.Order.ID).end(r, f, p.End)
+		return r.order(p.End.Order.ID, func(o *ordered) *fault { return o.end(r, f, p.End) })
 	case p.Gap != nil:
 		r.missing(p.Gap.What)
 		return named(f.ID, gapID(r.counts.Gaps))
@@ -202,7 +203,7 @@ func (r *rules) orientation(f Frame, p *Orientation) *fault {
 		r.began = r.began || (f.TS == r.covers.BeganMs && h.State != ltp.Stable)
 		r.ended = r.ended || (f.TS == r.covers.EndedMs && h.State == ltp.Stable)
 	}
-	return named(f.ID, orientationID(h.Component, h.Epoch, now.nth))
+	return named(f.ID, trace.OrientationID(h.Component, h.Epoch, now.nth))
 }
 
 // next checks that an orientation can follow the one in force.

@@ -29,6 +29,9 @@ func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, e
 		steps []step
 	}
 	var done []placed
+	snapshot := func(s ltp.Source, at time.Time, id string, p *Snapshot) {
+		done = append(done, placed{place(s), []step{{at, rankOther, id, ltp.FrameFocusSnapshot, p}}})
+	}
 	for i := 0; i+1 < len(t.Frames); i += 2 {
 		two, err := x.routing(ctx, order, t.Frames[i], t.Frames[i+1])
 		if err != nil {
@@ -37,23 +40,17 @@ func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, e
 		done = append(done, placed{place(t.Frames[i].Source), two})
 	}
 	for _, e := range t.Executions { // behind the routing that the same event holds
-		p := &Snapshot{Execution: executionOf(order.ID, e)}
-		at := e.RecordedAt
+		p, at := executionOf(order.ID, e), e.RecordedAt
 		if at.IsZero() {
 			at = e.TaskAt
 		}
-		id := e.RequestFrameID + "/execution"
-		if noAnswer(*p.Execution) {
-			id = e.RequestFrameID + "/no-answer"
-		}
-		done = append(done, placed{place(e.Source), []step{{at, rankOther, id, ltp.FrameFocusSnapshot, p}}})
+		snapshot(e.Source, at, p.id(), &Snapshot{Execution: p})
 		if err := x.fence(ctx, e.Fence); err != nil {
 			return nil, err
 		}
 	}
 	for i, w := range t.Withdrawals {
-		p := &Snapshot{Withdrawal: withdrawalOf(order.ID, i+1, w)}
-		done = append(done, placed{place(w.Source), []step{{w.RecordedAt, rankOther, withdrawalID(order.ID, i+1), ltp.FrameFocusSnapshot, p}}})
+		snapshot(w.Source, w.RecordedAt, withdrawalID(order.ID, i+1), &Snapshot{Withdrawal: withdrawalOf(order.ID, i+1, w)})
 		if err := x.fence(ctx, w.Fence); err != nil {
 			return nil, err
 		}
@@ -82,8 +79,15 @@ func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, e
 
 // noAnswer reports whether nothing is known of an attempt. One that was to be made by a
 // release has the number that the next routing has, too.
-func noAnswer(x Execution) bool {
+func (x Execution) noAnswer() bool {
 	return x.Result == ltp.ResultUnknown && x.BegunMs == 0 && x.Worker == "" && x.ScheduledMs == 0
+}
+
+func (x Execution) id() string {
+	if x.noAnswer() {
+		return x.RequestFrameID + "/no-answer"
+	}
+	return x.RequestFrameID + "/execution"
 }
 
 func withdrawalID(orderID string, no int) string { return fmt.Sprintf("%s/withdrawal/%d", orderID, no) }

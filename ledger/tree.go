@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"io"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -59,4 +60,23 @@ func (s *hashes) ReadHashes(at []int64) ([]tlog.Hash, error) {
 		found[i] = (*s)[n]
 	}
 	return found, nil
+}
+
+// writer writes entries, each chained to the one before.
+type writer struct {
+	to      io.Writer
+	session string
+	prev    string
+	tree    edge
+	buffer  []byte
+}
+
+// write writes an entry of a canonical frame.
+func (w *writer) write(atMs int64, in bool, frame []byte) error {
+	e := envelope{i: w.tree.n, ms: atMs, in: in, session: w.session, prev: w.prev}
+	w.buffer, w.prev = e.appendLine(w.buffer[:0], frame)
+	w.tree.add(w.buffer)
+	w.buffer = append(w.buffer, '\n')
+	_, err := w.to.Write(w.buffer)
+	return err
 }

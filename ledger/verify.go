@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -261,15 +262,15 @@ func (v *verifier) verdict(p Checkpoint) Verdict {
 		Origin: p.Origin, Key: p.Key, TreeHash: p.Tree.Hash.String(),
 	}
 	n := v.tree.n
-	d.Checks = append([]Checked{
+	d.Checks = slices.Concat([]Checked{
 		{CheckForm, fmt.Sprintf("%d lines, each in canonical form", n)},
 		{CheckChain, fmt.Sprintf("%d entries, each chained to the one before", n)},
 		{CheckEnvelope, "what is around the frames agrees with them"},
 		{CheckTime, v.rules.clocks.said()},
 		{CheckIdentity, fmt.Sprintf("%s throughout; every frame id once", v.rules.covers.identity())},
-	}, v.rules.said()...)
-	d.Checks = append(d.Checks,
-		Checked{CheckTree, fmt.Sprintf("%d entries with the head %s", n, p.Tree.Hash)},
-		Checked{CheckSignature, "by " + p.Key})
+	}, v.rules.said(), []Checked{
+		{CheckTree, fmt.Sprintf("%d entries with the head %s", n, p.Tree.Hash)},
+		{CheckSignature, "by " + p.Key},
+	})
 	return d
 }

@@ -74,6 +74,9 @@ func (s *sqliteDB) alone(w *pending) (Stored, error) {
 		return Stored{}, unavailable(err)
 	}
 	defer conn.Close()
+	if err := w.admitted(); err != nil { // what was admitted with the group is getting old
+		return Stored{}, unavailable(err)
+	}
 	return writeOne(w.ctx, conn, w)
 }
 
@@ -201,11 +204,18 @@ func insert(ctx context.Context, conn *sql.Conn, statement string, args ...any) 
 	return nil
 }
 
+// begin begins a transaction. The driver may answer with the error of a context that ends
+// just then although the statement has run: the connection never goes back with a
+// transaction open, which would lock the database for as long as this process lives.
 func begin(ctx context.Context, conn *sql.Conn) error {
-	return awaitLock(ctx, func() error {
+	err := awaitLock(ctx, func() error {
 		_, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 		return err
 	})
+	if err != nil {
+		rollback(ctx, conn)
+	}
+	return err
 }
 
 // commit classes its error: a rule that is checked at the end refuses for good;

@@ -1,27 +1,20 @@
 package replay
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/visibility"
 )
 
-const (
-	// slicePage is how many orders are listed, sorted and released together.
-	slicePage = 500
-	// askTimeout is how long the visibility store may take to answer: one that hangs has
-	// failed.
-	askTimeout = 10 * time.Second
-)
+// slicePage is how many orders are listed, sorted and released together.
+const slicePage = 500
 
 // backlog lists the orders that wait for a component and were deferred under an
 // epoch before `before`, as the visibility store shows them: late, and for a
@@ -81,7 +74,7 @@ func among(priority int) class {
 // classes are the classes to list, in their order. Those of a backlog without any are
 // paid with one question.
 func (b backlog) classes(ctx context.Context) ([]class, error) {
-	some, err := b.some(ctx, " AND "+ltp.PriorityAttribute+" IS NOT NULL")
+	some, err := b.listing(" AND " + ltp.PriorityAttribute + " IS NOT NULL").Any(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +91,7 @@ func (b backlog) query() string {
 
 // count is how many orders are left. It costs more than a page of a long backlog.
 func (b backlog) count(ctx context.Context) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, visibility.Timeout)
 	defer cancel()
 	r, err := b.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: b.query()})
 	if err != nil {
@@ -107,48 +100,37 @@ func (b backlog) count(ctx context.Context) (int64, error) {
 	return r.GetCount(), nil
 }
 
-// some reports whether there is an order at all.
-func (b backlog) some(ctx context.Context, where string) (bool, error) {
-	orders, _, err := b.list(ctx, where, 1, nil)
-	return len(orders) > 0, err
+// listing lists the orders of a part of the backlog.
+func (b backlog) listing(where string) visibility.Listing {
+	return visibility.Listing{Store: b.client, Query: b.query() + where, PageSize: slicePage}
 }
 
-// list is a page of what is there, newest first, and the token of the next.
-func (b backlog) list(ctx context.Context, where string, size int, token []byte) ([]waiting, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	r, err := b.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-		Query: b.query() + where, PageSize: int32(size), NextPageToken: token,
+// walk calls each with the orders of a class, a page at a time, in the order in which
+// they were started. A zero from begins with the oldest.
+func (b backlog) walk(ctx context.Context, c class, from time.Time, each func(page) error) error {
+	return b.listing(c.where).Walk(ctx, from, func(s visibility.Slice) error {
+		return each(page{asWaiting(s.Found), s.UpTo})
 	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("list the deferred orders of %s: %w", b.component, err)
-	}
-	orders := make([]waiting, len(r.GetExecutions()))
-	for i, w := range r.GetExecutions() {
-		orders[i] = asWaiting(w)
-	}
-	return orders, r.GetNextPageToken(), nil
 }
 
-func asWaiting(w *workflowpb.WorkflowExecutionInfo) waiting {
-	o := waiting{id: w.GetExecution().GetWorkflowId(), started: w.GetStartTime().AsTime(), priority: ltp.DefaultPriority}
-	if p, ok := w.GetSearchAttributes().GetIndexedFields()[ltp.PriorityAttribute]; ok {
-		var priority int
-		if converter.GetDefaultDataConverter().FromPayload(p, &priority) == nil {
-			o.priority = priority
+// page is a slice of a backlog: its orders oldest first, and the time before which
+// all were started that this page or an earlier one shows.
+type page struct {
+	orders []waiting
+	upTo   time.Time
+}
+
+func asWaiting(found []visibility.Execution) []waiting {
+	orders := make([]waiting, len(found))
+	for i, w := range found {
+		o := waiting{id: w.GetExecution().GetWorkflowId(), started: visibility.Started(w), priority: ltp.DefaultPriority}
+		if p, ok := w.GetSearchAttributes().GetIndexedFields()[ltp.PriorityAttribute]; ok {
+			var priority int
+			if converter.GetDefaultDataConverter().FromPayload(p, &priority) == nil {
+				o.priority = priority
+			}
 		}
+		orders[i] = o
 	}
-	return o
-}
-
-// inTurn sorts orders oldest first.
-func inTurn(orders []waiting) {
-	slices.SortFunc(orders, func(x, y waiting) int {
-		return cmp.Or(x.started.Compare(y.started), cmp.Compare(x.id, y.id))
-	})
-}
-
-// slice limits a query to orders started from one time until before another.
-func slice(from, to time.Time) string {
-	return fmt.Sprintf(" AND StartTime>='%s' AND StartTime<'%s'", from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano))
+	return orders
 }

@@ -81,6 +81,9 @@ func (e *Engine) Release(ctx context.Context, in ltp.ReleaseInput) (ltp.ReleaseR
 	beside.Go(func() { r.heartbeat(running, ctx, stop) })
 	beside.Go(func() { r.watchOrientation(running, stop) })
 	beside.Go(func() { r.survey(running) })
+	for range e.Pace.InFlight {
+		beside.Go(func() { r.send(running) })
+	}
 	if end, ok := ctx.Deadline(); ok {
 		alarm := time.AfterFunc(time.Until(end)-handOver, func() { stop(errHandOver) })
 		defer alarm.Stop()
@@ -90,7 +93,7 @@ func (e *Engine) Release(ctx context.Context, in ltp.ReleaseInput) (ltp.ReleaseR
 		err = cause // not the error of whatever it cut short
 	}
 	stop(nil)
-	r.onWay.Wait()
+	close(r.turns)
 	beside.Wait()
 	if e.Meter != nil {
 		e.Meter.Replayed(in.Component)

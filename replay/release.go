@@ -12,7 +12,7 @@ import (
 )
 
 // release is one attempt of Release. One goroutine lists the orders and releases them in
-// turn; each release on its way is one of its own.
+// turn; InFlight others send the releases and await their outcomes.
 type release struct {
 	*Engine
 	in       ltp.ReleaseInput
@@ -22,7 +22,7 @@ type release struct {
 	pacer    *pacer
 	progress progress
 
-	slots chan struct{}  // one element for each release on its way
+	turns chan claimed   // orders whose turn has come
 	onWay sync.WaitGroup // releases on their way
 
 	canariesPassed      atomic.Bool
@@ -48,7 +48,7 @@ func newRelease(e *Engine, in ltp.ReleaseInput, info activity.Info) *release {
 		backlog: backlog{client: e.Client, component: in.Component, before: in.Epoch},
 		lease:   newLease(info),
 		pacer:   newPacer(e.Pace, e.failureRates.of(in.Component)),
-		slots:   make(chan struct{}, e.Pace.InFlight),
+		turns:   make(chan claimed),
 		sent:    newSent(generation), lastProgress: now,
 	}
 	r.progress.now = ltp.ReleaseReport{Phase: r.searching(), BegunAt: now.UTC()}

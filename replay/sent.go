@@ -55,5 +55,3 @@ func (s *sent) add(id string, m mark) {
 
 // forget forgets all.
 func (s *sent) forget() { s.young, s.old = map[uint64]mark{}, nil }
-
-func (s *sent) len() int { return len(s.young) + len(s.old) }

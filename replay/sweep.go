@@ -124,8 +124,8 @@ func (r *release) preempt(ctx context.Context, c class) error {
 	if c.before == "" {
 		return nil
 	}
-	orders, more, err := r.backlog.list(ctx, c.before, slicePage, nil)
-	if err != nil || (len(more) == 0 && len(r.fresh(orders)) == 0) {
+	found, more, err := r.backlog.listing(c.before).Page(ctx, nil)
+	if err != nil || (len(more) == 0 && len(r.fresh(asWaiting(found))) == 0) {
 		return err
 	}
 	for _, other := range classes {

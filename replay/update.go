@@ -23,29 +23,41 @@ const (
 	unsent                   // Temporal failed: nobody knows whether the release arrived
 )
 
+// claimed is an order that was claimed; once the outcome of its release is recorded, then
+// gets it.
+type claimed struct {
+	waiting
+	then func(outcome)
+}
+
 // releaseOrder releases an order that was claimed, as soon as fewer than InFlight are on
-// their way, and returns when the release is on its way. Once its outcome is recorded,
-// then gets it.
+// their way, and returns when the release is on its way.
 func (r *release) releaseOrder(ctx context.Context, o waiting, then func(outcome)) error {
+	r.onWay.Add(1)
 	select {
-	case r.slots <- struct{}{}:
+	case r.turns <- claimed{o, then}:
 	case <-ctx.Done():
+		r.onWay.Done()
 		return ctx.Err()
 	}
 	r.progress.update(func(report *ltp.ReleaseReport) { report.Oldest = o.started })
-	r.onWay.Go(func() {
-		defer func() { <-r.slots }()
-		now, err := r.admitted(ctx) // at the last moment: its turn may have been long in coming
-		if err != nil {
-			return // and so does the release
-		}
-		begun := time.Now()
-		answer, err := r.awaitOutcome(ctx, o, ltp.Stability{Component: r.in.Component, State: now.State, Epoch: now.Epoch})
-		if ctx.Err() == nil {
-			then(r.recordOutcome(o, begun, answer, err))
-		}
-	})
 	return nil
+}
+
+// send sends the releases that it gets, one at a time. InFlight of it run: a goroutine for
+// each order would grow its stack anew for each.
+func (r *release) send(ctx context.Context) {
+	for o := range r.turns {
+		// At the last moment: its turn may have been long in coming.
+		if now, err := r.admitted(ctx); err == nil {
+			begun := time.Now()
+			answer, err := r.awaitOutcome(ctx, o.waiting, ltp.Stability{Component: r.in.Component, State: now.State, Epoch: now.Epoch})
+			if ctx.Err() == nil {
+				o.then(r.recordOutcome(o.waiting, begun, answer, err))
+			}
+		}
+		r.onWay.Done()
+	}
 }
 
 // awaitOutcome sends the release and waits for what became of the order, for Timeout at

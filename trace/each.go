@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	historypb "go.temporal.io/api/history/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
+
+	"github.com/ltp-node/ltp/internal/visibility"
 )
 
 // Found is one order of a window: its trace and the events of all its runs that it was
@@ -139,15 +141,18 @@ func (r *Reader) ahead(ctx context.Context, w Window) <-chan chan answer {
 	}
 	go func() {
 		defer close(turns)
-		err := r.walk(ctx, ordersQuery(w), func(listed *workflowpb.WorkflowExecutionInfo) bool {
-			turn, ok := next()
-			if ok {
+		err := r.listing(ordersQuery(w)).Walk(ctx, time.Time{}, func(s visibility.Slice) error {
+			for _, listed := range s.Found {
+				turn, ok := next()
+				if !ok {
+					return ctx.Err()
+				}
 				go func() {
 					one, err := r.find(ctx, w, listed)
 					turn <- answer{one, err}
 				}()
 			}
-			return ok
+			return nil
 		})
 		if err != nil {
 			if turn, ok := next(); ok {
@@ -159,7 +164,7 @@ func (r *Reader) ahead(ctx context.Context, w Window) <-chan chan answer {
 }
 
 // find reads one order. Only an error that has nothing to do with the order is one.
-func (r *Reader) find(ctx context.Context, w Window, listed *workflowpb.WorkflowExecutionInfo) (found, error) {
+func (r *Reader) find(ctx context.Context, w Window, listed visibility.Execution) (found, error) {
 	id, runID := listed.GetExecution().GetWorkflowId(), listed.GetExecution().GetRunId()
 	f := found{workflowID: id, listed: runID}
 	events, err := r.latest(ctx, w, id, runID)

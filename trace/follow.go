@@ -9,10 +9,9 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
-	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/visibility"
 )
 
 // How often Follow asks Temporal, and for how much.
@@ -190,20 +189,13 @@ func (f *follower) about(ctx context.Context) (news []newEntry, err error) {
 // that are between two decisions, and some of those that wait.
 func (f *follower) list(ctx context.Context, now time.Time) error {
 	late := f.seen.Add(-lag)
-	query := fmt.Sprintf("WorkflowType='%s' AND (StartTime>='%[2]s' OR CloseTime>='%[2]s')",
-		ltp.OrderWorkflow, late.UTC().Format(time.RFC3339Nano))
-	request := &workflowservice.ListWorkflowExecutionsRequest{Query: query, PageSize: 1000}
-	for {
-		page, err := f.client.ListWorkflow(ctx, request)
-		if err != nil {
-			return fmt.Errorf("list %s: %w", query, err)
-		}
-		for _, w := range page.GetExecutions() {
-			f.listed(w)
-		}
-		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
-			break
-		}
+	found, err := f.listing(fmt.Sprintf("WorkflowType='%s' AND (StartTime>='%[2]s' OR CloseTime>='%[2]s')",
+		ltp.OrderWorkflow, late.UTC().Format(time.RFC3339Nano))).All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range found {
+		f.listed(w)
 	}
 	f.seen = now
 	var waiting []*followed
@@ -225,7 +217,7 @@ func (f *follower) list(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (f *follower) listed(w *workflowpb.WorkflowExecutionInfo) {
+func (f *follower) listed(w visibility.Execution) {
 	id := w.GetExecution().GetWorkflowId()
 	o, known := f.orders[id]
 	if !known {

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
+	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -180,19 +182,25 @@ func (t *tasks) follow(e *historypb.HistoryEvent) error {
 		t.open, t.done = false, e.GetEventId()
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: // the server may do that by itself
 	default:
-		field := content(e)
-		if field == nil || field.Message() == nil {
-			return nil
-		}
-		of := field.Message().Fields().ByName("workflow_task_completed_event_id")
-		if of == nil {
-			return nil // it is not a worker's doing
-		}
-		if by := e.ProtoReflect().Get(field).Message().Get(of).Int(); t.open || by != t.done {
+		if by, ok := doneIn(e); ok && (t.open || by != t.done) {
 			return fmt.Errorf("it belongs behind event %d, and the last workflow task before it is that of event %d", by, t.done)
 		}
 	}
 	return nil
+}
+
+// doneIn is the event that completed the workflow task in which a worker did what e says;
+// false where it is not a worker's doing.
+func doneIn(e *historypb.HistoryEvent) (completed int64, ok bool) {
+	field := content(e)
+	if field == nil || field.Message() == nil {
+		return 0, false
+	}
+	of := field.Message().Fields().ByName("workflow_task_completed_event_id")
+	if of == nil {
+		return 0, false
+	}
+	return e.ProtoReflect().Get(field).Message().Get(of).Int(), true
 }
 
 func (r run) damaged(e *historypb.HistoryEvent, err error) error {
@@ -203,20 +211,29 @@ func (r run) source(e *historypb.HistoryEvent) ltp.Source {
 	return ltp.Source{WorkflowID: r.workflowID, RunID: r.runID, EventID: e.GetEventId()}
 }
 
+// request is what an Update asks that was accepted.
+func (r run) request(e *historypb.HistoryEvent) *updatepb.Request {
+	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
+	if request := a.GetAcceptedRequest(); request != nil {
+		return request
+	}
+	for _, before := range r.events { // it was admitted before
+		if request := before.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest(); request.GetMeta().GetUpdateId() == a.GetProtocolInstanceId() && request != nil {
+			return request
+		}
+	}
+	return nil
+}
+
 func (r run) last() *historypb.HistoryEvent { return r.events[len(r.events)-1] }
 
 // closes reports whether an event of type t ends its run.
 func closes(t enumspb.EventType) bool {
-	switch t {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
-		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
-		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
-		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
-		return true
-	}
-	return false
+	return slices.Contains([]enumspb.EventType{
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+	}, t)
 }
 
 // silent reports whether an event is known to say nothing about orders or
@@ -224,22 +241,15 @@ func closes(t enumspb.EventType) bool {
 // deferred orders.
 func silent(e *historypb.HistoryEvent) bool {
 	switch e.GetEventType() {
-	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
-		enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED,
-		enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-		enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
-		enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED,
-		enumspb.EVENT_TYPE_TIMER_STARTED,
-		enumspb.EVENT_TYPE_TIMER_FIRED,
-		enumspb.EVENT_TYPE_TIMER_CANCELED,
-		enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-		enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED:
+	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED,
+		enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+		enumspb.EVENT_TYPE_TIMER_STARTED, enumspb.EVENT_TYPE_TIMER_FIRED, enumspb.EVENT_TYPE_TIMER_CANCELED,
+		enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES, enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCEL_REQUESTED:
 		return true
-	case enumspb.EVENT_TYPE_MARKER_RECORDED:
-		switch e.GetMarkerRecordedEventAttributes().GetMarkerName() {
-		case "Version", "SideEffect", "MutableSideEffect": // the SDK's own, of workflow.GetVersion and the like
-			return true
-		}
+	}
+	switch e.GetMarkerRecordedEventAttributes().GetMarkerName() {
+	case "Version", "SideEffect", "MutableSideEffect": // the SDK's own, of workflow.GetVersion and the like
+		return true
 	}
 	return e.GetWorkerMayIgnore()
 }
@@ -247,7 +257,7 @@ func silent(e *historypb.HistoryEvent) bool {
 // touched notes what an operator did to a workflow in Temporal itself, and false
 // for other events.
 func (r run) touched(e *historypb.HistoryEvent) (Note, bool) {
-	n := Note{At: e.GetEventTime().AsTime(), Kind: NoteOperator, Source: r.source(e)}
+	n := Note{At: at(e), Kind: NoteOperator, Source: r.source(e)}
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
 		f := e.GetWorkflowTaskFailedEventAttributes()
@@ -274,4 +284,18 @@ func because(what, why string) string {
 		return what
 	}
 	return what + ": " + why
+}
+
+// attributes are the content of an event that has some.
+func attributes(e *historypb.HistoryEvent) any {
+	return e.ProtoReflect().Get(content(e)).Message().Interface()
+}
+
+// scheduledBy is the event that scheduled the activity that e speaks of; 0 where it speaks
+// of none.
+func scheduledBy(e *historypb.HistoryEvent) int64 {
+	if a, ok := attributes(e).(interface{ GetScheduledEventId() int64 }); ok {
+		return a.GetScheduledEventId()
+	}
+	return 0
 }

@@ -68,15 +68,6 @@ func (h *history) work() *history {
 	return h
 }
 
-func (h *history) marker(name string, details map[string]*commonpb.Payloads) *historypb.HistoryEvent {
-	e := h.add(enumspb.EVENT_TYPE_MARKER_RECORDED)
-	e.Attributes = &historypb.HistoryEvent_MarkerRecordedEventAttributes{
-		MarkerRecordedEventAttributes: &historypb.MarkerRecordedEventAttributes{
-			MarkerName: name, Details: details, WorkflowTaskCompletedEventId: h.task,
-		}}
-	return e
-}
-
 func (h *history) signal(name string, input any) *history {
 	h.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED).Attributes = &historypb.HistoryEvent_WorkflowExecutionSignaledEventAttributes{
 		WorkflowExecutionSignaledEventAttributes: &historypb.WorkflowExecutionSignaledEventAttributes{

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	historypb "go.temporal.io/api/history/v1"
-	updatepb "go.temporal.io/api/update/v1"
 
 	"github.com/ltp-node/ltp"
 )
@@ -136,7 +135,6 @@ func (o *orderReader) begin(r run) error {
 		o.Order, o.Execution, o.Stamp, o.RunID, o.AcceptedAt = p.Order, p.Execution, p.Stamp, r.runID, at(r.events[0])
 	}
 	o.Runs = append(o.Runs, r.runID)
-	o.requests = map[string]*updatepb.Request{}
 	o.p, o.alarm, o.continued, o.now = p, alarm{}, "", time.Time{}
 	if p.Phase == ltp.PhaseWaiting {
 		o.alarm = alarm{at: p.WakeAt, wanted: true} // the run sets its own timer first

@@ -8,7 +8,6 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
-	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/converter"
 
@@ -174,43 +173,41 @@ type job struct {
 
 // external reads an activity of the user's; false for events of other kinds.
 func (o *orderReader) external(e *historypb.HistoryEvent) (known bool, err error) {
+	var data []byte
+	var failure *ltp.ExternalFailure
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 		return true, o.scheduled(e)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-		a := e.GetActivityTaskStartedEventAttributes()
-		x, err := o.execution(a.GetScheduledEventId())
-		if err != nil {
-			return true, err
+		x, err := o.execution(scheduledBy(e))
+		if err == nil {
+			x.StartedAt, x.Worker = at(e), e.GetActivityTaskStartedEventAttributes().GetIdentity()
 		}
-		x.StartedAt, x.Worker = at(e), a.GetIdentity()
-		return true, nil
+		return true, err
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-		a := e.GetActivityTaskCompletedEventAttributes()
-		return true, o.ended(e, a.GetScheduledEventId(), resultJSON(a.GetResult()), nil)
+		data = resultJSON(e.GetActivityTaskCompletedEventAttributes().GetResult())
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED:
-		a := e.GetActivityTaskFailedEventAttributes()
-		if a.GetFailure().GetFailureInfo() == nil {
+		f := e.GetActivityTaskFailedEventAttributes().GetFailure()
+		if f.GetFailureInfo() == nil {
 			return true, errors.New("the failure does not say of what kind it is")
 		}
-		app := a.GetFailure().GetApplicationFailureInfo()
-		f := ltp.ExternalFailure{Type: app.GetType(), Message: a.GetFailure().GetMessage()}
-		if app.GetDetails() != nil && Decode(app.GetDetails(), &f.Told) != nil {
-			f.Told = ltp.Attempted{}
+		app := f.GetApplicationFailureInfo()
+		failure = &ltp.ExternalFailure{Type: app.GetType(), Message: f.GetMessage()}
+		if app.GetDetails() != nil && Decode(app.GetDetails(), &failure.Told) != nil {
+			failure.Told = ltp.Attempted{}
 		}
-		return true, o.ended(e, a.GetScheduledEventId(), nil, &f)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
-		a := e.GetActivityTaskTimedOutEventAttributes()
-		f := ltp.ExternalFailure{Message: "no answer from its worker in time"}
-		if f.NotTaken = notTaken(a.GetFailure()); f.NotTaken {
-			f.Message = fmt.Sprintf("no worker on %s took it in time", o.Execution.TaskQueue)
+		failure = &ltp.ExternalFailure{Message: "no answer from its worker in time"}
+		timeout := e.GetActivityTaskTimedOutEventAttributes().GetFailure().GetTimeoutFailureInfo().GetTimeoutType()
+		if timeout == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START { // no worker took it
+			failure.NotTaken, failure.Message = true, fmt.Sprintf("no worker on %s took it in time", o.Execution.TaskQueue)
 		}
-		return true, o.ended(e, a.GetScheduledEventId(), nil, &f)
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
-		a := e.GetActivityTaskCanceledEventAttributes()
-		return true, o.ended(e, a.GetScheduledEventId(), nil, &ltp.ExternalFailure{Message: "cancelled in Temporal"})
+		failure = &ltp.ExternalFailure{Message: "cancelled in Temporal"}
+	default:
+		return false, nil
 	}
-	return false, nil
+	return true, o.ended(e, scheduledBy(e), data, failure)
 }
 
 func (o *orderReader) scheduled(e *historypb.HistoryEvent) error {
@@ -263,11 +260,9 @@ func (o *orderReader) ended(e *historypb.HistoryEvent, scheduled int64, data []b
 // it in at a time.
 func (o *orderReader) handed(ended time.Time) ltp.Attempt {
 	j := o.running
-	var a ltp.Attempt
+	a := j.Returned(j.data, j.began, ended)
 	if j.failure != nil {
 		a = j.Failed(*j.failure, j.began, ended)
-	} else {
-		a = j.Returned(j.data, j.began, ended)
 	}
 	x := &o.Executions[j.execution]
 	worker := x.Worker
@@ -286,9 +281,4 @@ func resultJSON(result *commonpb.Payloads) []byte {
 		}
 	}
 	return nil
-}
-
-// notTaken reports whether an activity was given up before a worker took it.
-func notTaken(f *failurepb.Failure) bool {
-	return f.GetTimeoutFailureInfo().GetTimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 }

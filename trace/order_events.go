@@ -24,17 +24,14 @@ func (o *orderReader) read(i int, e *historypb.HistoryEvent) error {
 		return errors.New("it belongs to the answer to a workflow task, and does not stand behind one")
 	}
 	switch e.GetEventType() {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-		return nil
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
 		if o.beating && at(e).Sub(o.didAt) > beat {
 			return fmt.Errorf("%s is missing: it was due by event %d", o.wanted[0].kind, o.did)
 		}
 		o.beating = false
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED:
 		o.task = task{id: e.GetEventId(), at: at(e), worker: e.GetWorkflowTaskStartedEventAttributes().GetIdentity()}
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
 		o.answering, o.did, o.didAt = true, e.GetEventId(), at(e)
 		return o.worked(i)
@@ -42,11 +39,11 @@ func (o *orderReader) read(i int, e *historypb.HistoryEvent) error {
 		if e.GetWorkflowTaskTimedOutEventAttributes().GetTimeoutType() != enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START { // that one no worker took
 			o.lost(e, "TIMED_OUT")
 		}
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
 		if cause := e.GetWorkflowTaskFailedEventAttributes().GetCause(); cause != enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
 			o.lost(e, cause.String())
 		}
+		return o.other(e)
 	case enumspb.EVENT_TYPE_TIMER_STARTED:
 		return o.alarm.start(e.GetTimerStartedEventAttributes().GetTimerId())
 	case enumspb.EVENT_TYPE_TIMER_CANCELED:
@@ -54,47 +51,43 @@ func (o *orderReader) read(i int, e *historypb.HistoryEvent) error {
 			return fmt.Errorf("timer %q is cancelled, and the order has no reason to", id)
 		}
 		o.alarm.replaces = ""
-		return nil
 	case enumspb.EVENT_TYPE_TIMER_FIRED:
 		if id := e.GetTimerFiredEventAttributes().GetTimerId(); id != o.alarm.id || o.alarm.wanted || o.alarm.at.IsZero() {
 			return fmt.Errorf("timer %q fires, and none of that name is under way", id)
 		}
 		o.alarm.fired = true
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
 		o.signalled(e)
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED:
 		a := e.GetWorkflowExecutionCancelRequestedEventAttributes()
 		o.inbox.Cancelled = true
 		o.note(e, NoteCancel, a.GetIdentity(), because("asked to cancel the order", a.GetCause()))
-		return nil
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
-		request := e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest()
-		o.requests[request.GetMeta().GetUpdateId()] = request
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 		if o.taken != e.GetEventId() {
 			return errors.New("an Update is accepted, and the order does not wait for one")
 		}
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		if !o.answer {
 			return errors.New("an Update is answered, and the order has no answer")
 		}
 		o.answer = false
-		return nil
 	case enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
 		_, err := o.take(upsert)
 		return err
 	case enumspb.EVENT_TYPE_MARKER_RECORDED:
-		if silent(e) {
-			return nil
+		if !silent(e) {
+			return o.marker(i, e)
 		}
-		return o.marker(i, e)
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
 		return o.continues(e)
+	default:
+		return o.other(e)
 	}
+	return nil
+}
+
+// other takes in an event of an activity of the user's, of an operator, or of the end.
+func (o *orderReader) other(e *historypb.HistoryEvent) error {
 	if known, err := o.external(e); known || err != nil {
 		return err
 	}
@@ -119,8 +112,8 @@ func answers(e *historypb.HistoryEvent) bool {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		return true
 	}
-	field := content(e)
-	return field != nil && field.Message() != nil && field.Message().Fields().ByName("workflow_task_completed_event_id") != nil
+	_, ok := doneIn(e)
+	return ok
 }
 
 // signalled keeps what a signal brings for when the order takes it in. What it cannot read
@@ -156,11 +149,7 @@ func (o *orderReader) signalled(e *historypb.HistoryEvent) {
 
 // release reads an Update that the order has accepted.
 func (o *orderReader) release(e *historypb.HistoryEvent) (*ltp.Stability, error) {
-	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
-	request := a.GetAcceptedRequest()
-	if request == nil {
-		request = o.requests[a.GetProtocolInstanceId()]
-	}
+	request := o.request(e)
 	if name := request.GetInput().GetName(); name != ltp.StabilityUpdate {
 		return nil, fmt.Errorf("update %q is none that an order accepts", name)
 	}

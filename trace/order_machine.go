@@ -9,7 +9,6 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	updatepb "go.temporal.io/api/update/v1"
 
 	"github.com/ltp-node/ltp"
 )
@@ -39,8 +38,7 @@ type orderReader struct {
 	answering, beating bool
 	did                int64
 	didAt              time.Time
-	taken              int64 // the event of the Update that was taken in last
-	requests           map[string]*updatepb.Request
+	taken              int64      // the event of the Update that was taken in last
 	deferred           ltp.Reason // why the order was last deferred
 	continued          string     // the run that must come next, if any
 }

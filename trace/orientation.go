@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,7 +9,6 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
@@ -95,7 +95,6 @@ type orientationReader struct {
 	observer string        // who observed last
 	gone     bool          // and is no longer there
 	watchers map[int64]string
-	requests map[string]*updatepb.Request
 	applied  []string // the Updates that runs before have carried out
 	// due is the memo that an operator's Update, which was accepted, must set at once.
 	due string
@@ -152,17 +151,22 @@ func (o *orientationReader) begin(r run) error {
 		o.Component, o.BeginsAt = in.Component, at(r.events[0])
 	}
 	o.run, o.closed, o.continued, o.due, o.EndedAt = r, false, "", "", time.Time{}
-	o.watchers, o.requests, o.applied = map[int64]string{}, map[string]*updatepb.Request{}, in.Applied
+	o.watchers, o.applied = map[int64]string{}, in.Applied
 	return nil
 }
 
 // gap reports frames of which no run is there: those after one epoch, up to another.
 func (o *orientationReader) gap(component string, after, upTo int64) {
+	o.Gaps = append(o.Gaps, MissingOrientations(component, after, upTo))
+}
+
+// MissingOrientations is the gap of the orientations after one epoch, up to another.
+func MissingOrientations(component string, after, upTo int64) Gap {
 	what := fmt.Sprintf("orientation of %s in epochs %d to %d", component, after+1, upTo)
 	if after+1 == upTo {
 		what = fmt.Sprintf("orientation of %s in epoch %d", component, upTo)
 	}
-	o.Gaps = append(o.Gaps, Gap{What: what, Why: "Temporal no longer has the runs that it was published in"})
+	return Gap{What: what, Why: "Temporal no longer has the runs that it was published in"}
 }
 
 func plausible(o ltp.Orientation, component string) error {
@@ -179,16 +183,12 @@ func plausible(o ltp.Orientation, component string) error {
 
 func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 	switch e.GetEventType() {
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
 		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED:
 		return o.publishes(e)
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
 		return o.signalled(e)
-	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ADMITTED:
-		request := e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest()
-		o.requests[request.GetMeta().GetUpdateId()] = request
-		return nil
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
 		return o.updated(e)
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED:
@@ -246,7 +246,7 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 	}
 	if next.Epoch != want {
 		return fmt.Errorf("%s, epoch %d, cannot follow %s, epoch %d: an orientation is missing",
-			next.State, next.Epoch, orNone(o.now.State), o.now.Epoch)
+			next.State, next.Epoch, cmp.Or(o.now.State, "no state"), o.now.Epoch)
 	}
 	if next.State == o.now.State && o.due != ltp.OrientationMemo {
 		return errors.New("the orientation is published again, and no operator asked for it")
@@ -256,21 +256,19 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 		return nil
 	}
 	o.frames[next.Epoch]++
-	id := fmt.Sprintf("%s@%d", o.Component, next.Epoch)
-	if n := o.frames[next.Epoch]; n > 1 {
-		id = fmt.Sprintf("%s.%d", id, n)
-	}
 	o.Frames = append(o.Frames, ltp.Frame{
-		ID: id, Type: ltp.FrameOrientation, At: at(e), Orientation: &next, Source: o.source(e),
+		ID:   OrientationID(o.Component, next.Epoch, o.frames[next.Epoch]),
+		Type: ltp.FrameOrientation, At: at(e), Orientation: &next, Source: o.source(e),
 	})
 	return nil
 }
 
-func orNone(s ltp.State) string {
-	if s == "" {
-		return "no state"
+// OrientationID is the id of the nth frame of an epoch, from 1.
+func OrientationID(component string, epoch int64, nth int) string {
+	if nth > 1 {
+		return fmt.Sprintf("%s@%d.%d", component, epoch, nth)
 	}
-	return string(s)
+	return fmt.Sprintf("%s@%d", component, epoch)
 }
 
 // copied reports whether an event is a copy of one that is in the trace already,

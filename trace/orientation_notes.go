@@ -40,11 +40,7 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 	if err := o.settled(); err != nil {
 		return err
 	}
-	a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
-	request := a.GetAcceptedRequest()
-	if request == nil {
-		request = o.requests[a.GetProtocolInstanceId()]
-	}
+	request := o.request(e)
 	if slices.Contains(o.applied, request.GetMeta().GetUpdateId()) {
 		return nil // Temporal delivered it again to this run, which only answers
 	}
@@ -96,6 +92,7 @@ func (o *orientationReader) steered(p *commonpb.Payload) error {
 
 // watched reads how Observe goes on.
 func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err error) {
+	scheduled := scheduledBy(e)
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
 		if name := e.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName(); name != observe {
@@ -103,35 +100,31 @@ func (o *orientationReader) watched(e *historypb.HistoryEvent) (known bool, err 
 		}
 		o.watchers[e.GetEventId()] = ""
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED:
-		a := e.GetActivityTaskStartedEventAttributes()
-		if _, ok := o.watchers[a.GetScheduledEventId()]; !ok {
-			return true, notUnderWay(a.GetScheduledEventId())
+		if _, ok := o.watchers[scheduled]; !ok {
+			return true, notUnderWay(scheduled)
 		}
-		o.watchers[a.GetScheduledEventId()] = a.GetIdentity()
+		o.watchers[scheduled] = e.GetActivityTaskStartedEventAttributes().GetIdentity()
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-		a := e.GetActivityTaskCompletedEventAttributes()
 		var handover ltp.Handover
-		if err := Decode(a.GetResult(), &handover); err != nil {
+		if err := Decode(e.GetActivityTaskCompletedEventAttributes().GetResult(), &handover); err != nil {
 			return true, fmt.Errorf("the handover: %w", err)
 		}
-		return true, o.unwatched(e, a.GetScheduledEventId(), handover.Observer, because("handed over", handover.Why))
+		return true, o.unwatched(e, scheduled, handover.Observer, because("handed over", handover.Why))
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED:
-		a := e.GetActivityTaskFailedEventAttributes()
-		return true, o.unwatched(e, a.GetScheduledEventId(), "", because("observing failed", a.GetFailure().GetMessage()))
+		return true, o.unwatched(e, scheduled, "", because("observing failed", e.GetActivityTaskFailedEventAttributes().GetFailure().GetMessage()))
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_CANCELED:
-		return true, o.unwatched(e, e.GetActivityTaskCanceledEventAttributes().GetScheduledEventId(), "", "")
+		return true, o.unwatched(e, scheduled, "", "")
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
-		a := e.GetActivityTaskTimedOutEventAttributes()
-		timeout := a.GetFailure().GetTimeoutFailureInfo()
+		timeout := e.GetActivityTaskTimedOutEventAttributes().GetFailure().GetTimeoutFailureInfo()
 		switch timeout.GetTimeoutType() {
 		case enumspb.TIMEOUT_TYPE_HEARTBEAT:
 			var last ltp.Heartbeat
 			_ = Decode(timeout.GetLastHeartbeatDetails(), &last) // it may have died before its first
-			return true, o.unwatched(e, a.GetScheduledEventId(), last.Observer, "is lost: its heartbeats stopped")
+			return true, o.unwatched(e, scheduled, last.Observer, "is lost: its heartbeats stopped")
 		case enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
-			return true, o.unwatched(e, a.GetScheduledEventId(), "", "no observer took over in time")
+			return true, o.unwatched(e, scheduled, "", "no observer took over in time")
 		case enumspb.TIMEOUT_TYPE_START_TO_CLOSE: // its day is over, and it is asked again
-			return true, o.unwatched(e, a.GetScheduledEventId(), "", "")
+			return true, o.unwatched(e, scheduled, "", "")
 		}
 		return true, fmt.Errorf("observing ended by a timeout of type %s", timeout.GetTimeoutType())
 	default:
@@ -164,10 +157,7 @@ func notUnderWay(scheduled int64) error {
 
 // replayed notes how the replay engine begins and ends.
 func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err error) {
-	note := func(id, text string) (bool, error) {
-		o.note(e, NoteReplay, "", fmt.Sprintf("%s %s", id, text))
-		return true, nil
-	}
+	text := ""
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
 		a := e.GetStartChildWorkflowExecutionInitiatedEventAttributes()
@@ -175,32 +165,35 @@ func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err
 			return true, fmt.Errorf("workflow %q is none that an orientation starts", name)
 		}
 		return true, nil
-	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
-		a := e.GetChildWorkflowExecutionStartedEventAttributes()
-		return note(a.GetWorkflowExecution().GetWorkflowId(), "picks up the deferred orders")
 	case enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED:
 		a := e.GetStartChildWorkflowExecutionFailedEventAttributes()
-		return note(a.GetWorkflowId(), fmt.Sprintf("was not started (%s): orders wait for their backstop", a.GetCause()))
+		o.note(e, NoteReplay, "", fmt.Sprintf("%s was not started (%s): orders wait for their backstop", a.GetWorkflowId(), a.GetCause()))
+		return true, nil
+	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED:
+		text = "picks up the deferred orders"
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_COMPLETED:
-		a := e.GetChildWorkflowExecutionCompletedEventAttributes()
 		var report ltp.ReleaseReport
-		if err := Decode(a.GetResult(), &report); err != nil {
+		if err := Decode(e.GetChildWorkflowExecutionCompletedEventAttributes().GetResult(), &report); err != nil {
 			return true, fmt.Errorf("the report of the replay: %w", err)
 		}
-		text := fmt.Sprintf("released %s in %s", Plural(report.Released, "order"), Plural(report.Passes, "sweep"))
+		text = fmt.Sprintf("released %s in %s", Plural(report.Released, "order"), Plural(report.Passes, "sweep"))
 		if report.MovedOn {
 			text += ", and stopped because the orientation moved on"
 		}
-		return note(a.GetWorkflowExecution().GetWorkflowId(), text)
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_FAILED:
-		a := e.GetChildWorkflowExecutionFailedEventAttributes()
-		return note(a.GetWorkflowExecution().GetWorkflowId(), because("failed", a.GetFailure().GetMessage()))
+		text = because("failed", e.GetChildWorkflowExecutionFailedEventAttributes().GetFailure().GetMessage())
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_CANCELED:
-		return note(e.GetChildWorkflowExecutionCanceledEventAttributes().GetWorkflowExecution().GetWorkflowId(), "was cancelled in Temporal")
+		text = "was cancelled in Temporal"
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TIMED_OUT:
-		return note(e.GetChildWorkflowExecutionTimedOutEventAttributes().GetWorkflowExecution().GetWorkflowId(), "timed out")
+		text = "timed out"
 	case enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED:
-		return note(e.GetChildWorkflowExecutionTerminatedEventAttributes().GetWorkflowExecution().GetWorkflowId(), "was ended by force in Temporal")
+		text = "was ended by force in Temporal"
+	default:
+		return false, nil
 	}
-	return false, nil
+	child := attributes(e).(interface {
+		GetWorkflowExecution() *commonpb.WorkflowExecution
+	}).GetWorkflowExecution()
+	o.note(e, NoteReplay, "", child.GetWorkflowId()+" "+text)
+	return true, nil
 }

@@ -340,10 +340,3 @@ func orderStyle(s ltp.OrderState) style {
 	}
 	return red
 }
-
-func decisionStyle(d ltp.Decision) style {
-	if d.Admissible() {
-		return green
-	}
-	return yellow
-}

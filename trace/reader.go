@@ -6,16 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/visibility"
 )
 
 // ErrNotFound: Temporal has no history of it. It never was, or Temporal's retention
@@ -24,7 +25,7 @@ var ErrNotFound = errors.New("temporal has no history of it")
 
 // Temporal is what a Reader needs of a client.Client.
 type Temporal interface {
-	ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error)
+	visibility.Store
 	GetWorkflowHistory(ctx context.Context, workflowID, runID string, longPoll bool, filter enumspb.HistoryEventFilterType) client.HistoryEventIterator
 	WorkflowService() workflowservice.WorkflowServiceClient
 }
@@ -106,15 +107,14 @@ func (r *Reader) Events(ctx context.Context, workflowID, runID string) ([]*histo
 // Components are the components that Temporal knows of, by name, as the visibility
 // store shows them.
 func (r *Reader) Components(ctx context.Context) ([]string, error) {
-	found, err := r.list(ctx, fmt.Sprintf("WorkflowType='%s' AND ExecutionStatus='Running'", ltp.OrientationWorkflow))
+	found, err := r.listing(fmt.Sprintf("WorkflowType='%s' AND ExecutionStatus='Running'", ltp.OrientationWorkflow)).All(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	prefix := ltp.OrientationWorkflowID("")
 	for _, w := range found {
-		if id := w.GetExecution().GetWorkflowId(); len(id) > len(prefix) && id[:len(prefix)] == prefix {
-			names = append(names, id[len(prefix):])
+		if name, ok := strings.CutPrefix(w.GetExecution().GetWorkflowId(), ltp.OrientationWorkflowID("")); ok && name != "" {
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
@@ -139,7 +139,7 @@ func (r *Reader) OrientationHistory(ctx context.Context, component string) ([]*h
 		return nil, err
 	}
 	id := ltp.OrientationWorkflowID(component)
-	listed, err := r.list(ctx, fmt.Sprintf("WorkflowId='%s'", id))
+	listed, err := r.listing(fmt.Sprintf("WorkflowId='%s'", id)).All(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -267,16 +267,18 @@ func (r *Reader) forgotten(ctx context.Context, w Window) ([]Gap, error) {
 	return nil, nil
 }
 
-func (r *Reader) list(ctx context.Context, query string) (found []*workflowpb.WorkflowExecutionInfo, err error) {
-	request := &workflowservice.ListWorkflowExecutionsRequest{Query: query, PageSize: 1000}
-	for {
-		page, err := r.client.ListWorkflow(ctx, request)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", query, err)
-		}
-		found = append(found, page.GetExecutions()...)
-		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
-			return found, nil
-		}
+// listing is what a query finds, up to 1000 at a time.
+func (r *Reader) listing(query string) visibility.Listing {
+	return visibility.Listing{Store: r.client, Query: query, PageSize: 1000}
+}
+
+// count is how many executions a query finds, as the visibility store shows them.
+func (r *Reader) count(ctx context.Context, query string) (int, error) {
+	answer, err := r.client.WorkflowService().CountWorkflowExecutions(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+		Namespace: r.namespace, Query: query,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", query, err)
 	}
+	return int(answer.GetCount()), nil
 }

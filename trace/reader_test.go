@@ -39,7 +39,6 @@ type temporal struct {
 
 	mu      sync.Mutex
 	queries []string
-	most    int // listed by one query
 	busy    atomic.Int32
 	busiest atomic.Int32
 }
@@ -61,7 +60,6 @@ func (f *temporal) ListWorkflow(_ context.Context, r *workflowservice.ListWorkfl
 	found := f.find(r.GetQuery())
 	from, _ := strconv.Atoi(string(r.GetNextPageToken()))
 	to := min(from+int(r.GetPageSize()), len(found))
-	f.most = max(f.most, to)
 	page := &workflowservice.ListWorkflowExecutionsResponse{Executions: found[from:to]}
 	if to < len(found) {
 		page.NextPageToken = []byte(strconv.Itoa(to))
@@ -322,40 +320,6 @@ func TestRunsOfAnOrderAreReadAsOne(t *testing.T) {
 	got := must(trace.NewReader(f, "default").Orders(t.Context(), trace.Window{From: day("14:29:00")}))(t)
 	if len(got.Traces) != 0 || len(got.Gaps) != 1 || !strings.Contains(got.Gaps[0].Why, "run run-of-A2 is missing") {
 		t.Errorf("without its first run: %+v", got)
-	}
-}
-
-// A million orders need not be listed at once: never more than a slice is.
-func TestOrdersAreListedSliceBySlice(t *testing.T) {
-	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
-	const n = 9000
-	at := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
-	shared := deferred("A", at, ltp.Unstable, 4)
-	for i := range n { // a burst of half of them
-		when := at.Add(time.Duration(i) * time.Millisecond / 2)
-		if i > n/2 {
-			when = at.Add(time.Duration(i) * 300 * time.Millisecond)
-		}
-		f.keep(fmt.Sprintf("order/A%05d", i), "run", true, shared.Events)
-		f.listed[i].StartTime = timestamppb.New(when)
-	}
-	slices.Reverse(f.listed) // newest first
-	r, i := trace.NewReader(f, "default"), 0
-	var last time.Time
-	err := r.Walk(t.Context(), trace.Window{From: at}, func(w *workflowpb.WorkflowExecutionInfo) {
-		if i++; w.GetStartTime().AsTime().Before(last) {
-			t.Errorf("order %d comes before the one before", i)
-		}
-		last = w.GetStartTime().AsTime()
-	})
-	if err != nil || i != n {
-		t.Errorf("%d of %d orders: %v", i, n, err)
-	}
-	if f.most > 3000 {
-		t.Errorf("%d were listed at once", f.most)
-	}
-	if len(f.queries) > 100 {
-		t.Errorf("%d queries", len(f.queries))
 	}
 }
 

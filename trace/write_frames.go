@@ -96,7 +96,11 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 
 // answered shows a route response.
 func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
-	lines := []line{line{{string(r.Decision), decisionStyle(r.Decision)}}.then(plain, " %s", Clean(string(r.Reason)))}
+	decided := line{{string(r.Decision), yellow}}
+	if r.Admissible {
+		decided[0].style = green
+	}
+	lines := []line{decided.then(plain, " %s", Clean(string(r.Reason)))}
 	if brief {
 		return lines
 	}

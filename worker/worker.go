@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -151,7 +152,9 @@ func EnsureOrientation(ctx context.Context, c client.Client, component string, p
 		TaskQueue:                ltp.ControlQueue,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		StaticSummary:            "orientation of " + component,
-		StaticDetails:            "Owns the state of " + component + ". The memo holds the orientation in force; each WorkflowPropertiesModified event is an orientation frame.",
+		// Also one that ends before its first task has its epoch remembered.
+		Memo:          map[string]any{ltp.OrientationMemo: ltp.NewCondition(component, epoch, time.Now().UTC()).Orientation},
+		StaticDetails: "Owns the state of " + component + ". The memo holds the orientation in force; each WorkflowPropertiesModified event is an orientation frame.",
 	}, ltp.OrientationWorkflow, ltp.OrientationInput{Component: component, Policy: policy, Epoch: epoch})
 	if err != nil {
 		return fmt.Errorf("start the orientation of %s: %w", component, err)

@@ -15,7 +15,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"reflect"
 	"slices"
@@ -57,21 +56,6 @@ func Append(dst []byte, v any) ([]byte, error) {
 
 // Marshal is the canonical form of v; see [Append].
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
-
-// Unmarshal decodes data into v, and refuses data that is not the canonical form of
-// what v then holds: also fields that v does not know, and keys that come twice.
-func Unmarshal(data []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the value")
-	}
-	return Check(data, v)
-}
 
 // Check reports how data differs from the canonical form of v; nil if it does not.
 func Check(data []byte, v any) error {

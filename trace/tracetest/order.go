@@ -5,12 +5,16 @@ package tracetest
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/converter"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ltp-node/ltp"
 )
@@ -90,11 +94,10 @@ func New(p ltp.Progress, at time.Time) *Order {
 }
 
 func (o *Order) start(continued string) {
-	o.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED).Attributes = &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
-		WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
-			WorkflowType: &commonpb.WorkflowType{Name: ltp.OrderWorkflow}, WorkflowId: o.id,
-			OriginalExecutionRunId: o.Run, FirstExecutionRunId: "run-of-" + o.Order.ID, ContinuedExecutionRunId: continued, Input: Payloads(o.Progress),
-		}}
+	o.add(&historypb.WorkflowExecutionStartedEventAttributes{
+		WorkflowType: &commonpb.WorkflowType{Name: ltp.OrderWorkflow}, WorkflowId: o.id,
+		OriginalExecutionRunId: o.Run, FirstExecutionRunId: "run-of-" + o.Order.ID, ContinuedExecutionRunId: continued, Input: Payloads(o.Progress),
+	})
 }
 
 // Hold sets what is held true of orders-db.
@@ -149,32 +152,22 @@ func (o *Order) Work() *Order {
 func (o *Order) Lose(cause enumspb.WorkflowTaskFailedCause) *Order {
 	o.begin("4711@node-1")
 	if cause == enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNSPECIFIED {
-		o.After(10 * time.Second).add(enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT).Attributes = &historypb.HistoryEvent_WorkflowTaskTimedOutEventAttributes{
-			WorkflowTaskTimedOutEventAttributes: &historypb.WorkflowTaskTimedOutEventAttributes{
-				StartedEventId: o.started, TimeoutType: enumspb.TIMEOUT_TYPE_START_TO_CLOSE}}
+		o.After(10 * time.Second).add(&historypb.WorkflowTaskTimedOutEventAttributes{StartedEventId: o.started, TimeoutType: enumspb.TIMEOUT_TYPE_START_TO_CLOSE})
 		return o
 	}
-	o.add(enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED).Attributes = &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
-		WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{StartedEventId: o.started, Cause: cause}}
+	o.add(&historypb.WorkflowTaskFailedEventAttributes{StartedEventId: o.started, Cause: cause})
 	return o
 }
 
 func (o *Order) begin(worker string) {
-	o.add(enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED).Attributes = &historypb.HistoryEvent_WorkflowTaskScheduledEventAttributes{
-		WorkflowTaskScheduledEventAttributes: &historypb.WorkflowTaskScheduledEventAttributes{}}
-	e := o.add(enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED)
-	e.Attributes = &historypb.HistoryEvent_WorkflowTaskStartedEventAttributes{
-		WorkflowTaskStartedEventAttributes: &historypb.WorkflowTaskStartedEventAttributes{Identity: worker}}
-	o.started = e.EventId
+	o.add(&historypb.WorkflowTaskScheduledEventAttributes{})
+	o.started = o.add(&historypb.WorkflowTaskStartedEventAttributes{Identity: worker}).EventId
 }
 
 // complete writes the completion of the task and what was done in it.
 func (o *Order) complete() {
 	o.Now = later(o.Now, o.clock).Add(time.Millisecond)
-	e := o.add(enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED)
-	e.Attributes = &historypb.HistoryEvent_WorkflowTaskCompletedEventAttributes{
-		WorkflowTaskCompletedEventAttributes: &historypb.WorkflowTaskCompletedEventAttributes{StartedEventId: o.started}}
-	o.completed = e.EventId
+	o.completed = o.add(&historypb.WorkflowTaskCompletedEventAttributes{StartedEventId: o.started}).EventId
 	if o.answer != nil {
 		o.answered(*o.answer)
 	}
@@ -185,12 +178,12 @@ func (o *Order) complete() {
 }
 
 func (o *Order) append(e *historypb.HistoryEvent) {
-	e.EventId, e.EventTime = int64(len(o.Events)-o.from+1), stamp(o.Now)
+	e.EventId, e.EventTime = int64(len(o.Events)-o.from+1), timestamppb.New(o.Now)
 	m := e.ProtoReflect()
 	if field := m.WhichOneof(m.Descriptor().Oneofs().ByName("attributes")); field != nil {
 		a := m.Mutable(field).Message()
 		if by := a.Descriptor().Fields().ByName("workflow_task_completed_event_id"); by != nil {
-			a.Set(by, protoInt(o.completed))
+			a.Set(by, protoreflect.ValueOfInt64(o.completed))
 		}
 	}
 	o.Events = append(o.Events, e)
@@ -199,17 +192,32 @@ func (o *Order) append(e *historypb.HistoryEvent) {
 	}
 }
 
-// add writes an event that is no worker's answer; its attributes are set by the caller.
-func (o *Order) add(t enumspb.EventType) *historypb.HistoryEvent {
-	e := &historypb.HistoryEvent{EventId: int64(len(o.Events)-o.from) + 1, EventTime: stamp(o.Now), EventType: t}
+// add writes an event that is no worker's answer.
+func (o *Order) add(attributes proto.Message) *historypb.HistoryEvent {
+	e := event(attributes)
+	e.EventId, e.EventTime = int64(len(o.Events)-o.from)+1, timestamppb.New(o.Now)
 	o.Events = append(o.Events, e)
 	return e
 }
 
 // do adds an event to the worker's answer.
-func (o *Order) do(t enumspb.EventType) *historypb.HistoryEvent {
-	e := &historypb.HistoryEvent{EventType: t}
+func (o *Order) do(attributes proto.Message) *historypb.HistoryEvent {
+	e := event(attributes)
 	o.batch = append(o.batch, e)
+	return e
+}
+
+// event is an event with attributes, of the type that is named as they are.
+func event(attributes proto.Message) *historypb.HistoryEvent {
+	e := &historypb.HistoryEvent{}
+	fields := e.ProtoReflect().Descriptor().Oneofs().ByName("attributes").Fields()
+	for i := range fields.Len() {
+		if f := fields.Get(i); f.Message() == attributes.ProtoReflect().Descriptor() {
+			e.ProtoReflect().Set(f, protoreflect.ValueOfMessage(attributes.ProtoReflect()))
+			name := "EVENT_TYPE_" + strings.ToUpper(strings.TrimSuffix(string(f.Name()), "_event_attributes"))
+			e.EventType = enumspb.EventType(e.EventType.Descriptor().Values().ByName(protoreflect.Name(name)).Number())
+		}
+	}
 	return e
 }
 

@@ -19,8 +19,7 @@ func (o *Order) Signal(name string, input ...any) *Order {
 	if len(input) > 0 {
 		a.Input = Payloads(input...)
 	}
-	o.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED).Attributes = &historypb.HistoryEvent_WorkflowExecutionSignaledEventAttributes{
-		WorkflowExecutionSignaledEventAttributes: a}
+	o.add(a)
 	if len(input) != 1 && name != ltp.ExpediteSignal {
 		return o
 	}
@@ -58,34 +57,30 @@ func (o *Order) Release(s ltp.State, epoch int64) *Order {
 }
 
 func (o *Order) accept(s ltp.Stability) {
-	o.do(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED).Attributes = &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
-		WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
-			ProtocolInstanceId: "release-1", AcceptedRequest: &updatepb.Request{
-				Meta: &updatepb.Meta{UpdateId: "release-1"}, Input: &updatepb.Input{Name: ltp.StabilityUpdate, Args: Payloads(s)},
-			},
-		}}
+	o.do(&historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
+		ProtocolInstanceId: "release-1", AcceptedRequest: &updatepb.Request{
+			Meta: &updatepb.Meta{UpdateId: "release-1"}, Input: &updatepb.Input{Name: ltp.StabilityUpdate, Args: Payloads(s)},
+		},
+	})
 }
 
 func (o *Order) answered(a ltp.Answer) {
 	o.answer = nil
-	o.do(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED).Attributes = &historypb.HistoryEvent_WorkflowExecutionUpdateCompletedEventAttributes{
-		WorkflowExecutionUpdateCompletedEventAttributes: &historypb.WorkflowExecutionUpdateCompletedEventAttributes{
-			Meta: &updatepb.Meta{UpdateId: "release-1"}, Outcome: &updatepb.Outcome{Value: &updatepb.Outcome_Success{Success: Payloads(a)}},
-		}}
+	o.do(&historypb.WorkflowExecutionUpdateCompletedEventAttributes{
+		Meta: &updatepb.Meta{UpdateId: "release-1"}, Outcome: &updatepb.Outcome{Value: &updatepb.Outcome_Success{Success: Payloads(a)}},
+	})
 }
 
 // Cancel is the request to cancel the order.
 func (o *Order) Cancel(by string) *Order {
 	o.inbox.Cancelled = true
-	o.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCancelRequestedEventAttributes{
-		WorkflowExecutionCancelRequestedEventAttributes: &historypb.WorkflowExecutionCancelRequestedEventAttributes{Identity: by}}
+	o.add(&historypb.WorkflowExecutionCancelRequestedEventAttributes{Identity: by})
 	return o
 }
 
 // Terminate ends the order by force.
 func (o *Order) Terminate(why string) *Order {
-	o.add(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED).Attributes = &historypb.HistoryEvent_WorkflowExecutionTerminatedEventAttributes{
-		WorkflowExecutionTerminatedEventAttributes: &historypb.WorkflowExecutionTerminatedEventAttributes{Reason: why, Identity: "ops@desk"}}
+	o.add(&historypb.WorkflowExecutionTerminatedEventAttributes{Reason: why, Identity: "ops@desk"})
 	return o
 }
 
@@ -94,11 +89,10 @@ func (o *Order) Reset(run string) *Order {
 	r := *o
 	r.Events, r.Run = slices.Clone(o.Events), run
 	r.begin("")
-	r.add(enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED).Attributes = &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
-		WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{
-			Cause: enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW, BaseRunId: o.Run, NewRunId: run,
-			Failure: &failurepb.Failure{Message: "try again"},
-		}}
+	r.add(&historypb.WorkflowTaskFailedEventAttributes{
+		Cause: enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW, BaseRunId: o.Run, NewRunId: run,
+		Failure: &failurepb.Failure{Message: "try again"},
+	})
 	return &r
 }
 
@@ -109,9 +103,7 @@ func (o *Order) Continue(run string) *Order {
 }
 
 func (o *Order) continueAsNew() {
-	o.do(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW).Attributes = &historypb.HistoryEvent_WorkflowExecutionContinuedAsNewEventAttributes{
-		WorkflowExecutionContinuedAsNewEventAttributes: &historypb.WorkflowExecutionContinuedAsNewEventAttributes{
-			NewExecutionRunId: o.carriesOn, Input: Payloads(o.Continued())}}
+	o.do(&historypb.WorkflowExecutionContinuedAsNewEventAttributes{NewExecutionRunId: o.carriesOn, Input: Payloads(o.Continued())})
 	o.complete()
 	before := o.Run
 	o.Progress, o.Run, o.carriesOn = o.Continued(), o.carriesOn, ""
@@ -122,16 +114,14 @@ func (o *Order) continueAsNew() {
 
 // Picks is the start of the user's activity.
 func (o *Order) Picks(worker string) *Order {
-	o.add(enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED).Attributes = &historypb.HistoryEvent_ActivityTaskStartedEventAttributes{
-		ActivityTaskStartedEventAttributes: &historypb.ActivityTaskStartedEventAttributes{ScheduledEventId: o.scheduled, Identity: worker, Attempt: 1}}
+	o.add(&historypb.ActivityTaskStartedEventAttributes{ScheduledEventId: o.scheduled, Identity: worker, Attempt: 1})
 	return o
 }
 
 // Returns is the end of the user's activity, with a result.
 func (o *Order) Returns(result any) *Order {
 	p := Payloads(result)
-	o.add(enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED).Attributes = &historypb.HistoryEvent_ActivityTaskCompletedEventAttributes{
-		ActivityTaskCompletedEventAttributes: &historypb.ActivityTaskCompletedEventAttributes{ScheduledEventId: o.scheduled, Result: p}}
+	o.add(&historypb.ActivityTaskCompletedEventAttributes{ScheduledEventId: o.scheduled, Result: p})
 	job, begun := o.job, o.begun
 	o.returned = func(ended time.Time) ltp.Attempt { return job.Returned(p.Payloads[0].Data, begun, ended) }
 	return o
@@ -144,19 +134,17 @@ func (o *Order) Fails(kind, message string, details *ltp.Attempted) *Order {
 	if details != nil {
 		app.Details, f.Told = Payloads(*details), *details
 	}
-	o.add(enumspb.EVENT_TYPE_ACTIVITY_TASK_FAILED).Attributes = &historypb.HistoryEvent_ActivityTaskFailedEventAttributes{
-		ActivityTaskFailedEventAttributes: &historypb.ActivityTaskFailedEventAttributes{ScheduledEventId: o.scheduled, Failure: &failurepb.Failure{
-			Message: message, FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: app},
-		}}}
+	o.add(&historypb.ActivityTaskFailedEventAttributes{ScheduledEventId: o.scheduled, Failure: &failurepb.Failure{
+		Message: message, FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: app},
+	}})
 	return o.failed(f)
 }
 
 // TimesOut is the end of the user's activity, which took too long.
 func (o *Order) TimesOut(kind enumspb.TimeoutType) *Order {
-	o.add(enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT).Attributes = &historypb.HistoryEvent_ActivityTaskTimedOutEventAttributes{
-		ActivityTaskTimedOutEventAttributes: &historypb.ActivityTaskTimedOutEventAttributes{ScheduledEventId: o.scheduled, Failure: &failurepb.Failure{
-			FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{TimeoutType: kind}},
-		}}}
+	o.add(&historypb.ActivityTaskTimedOutEventAttributes{ScheduledEventId: o.scheduled, Failure: &failurepb.Failure{
+		FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{TimeoutType: kind}},
+	}})
 	return o.failed(ltp.ExternalFailure{Message: "timeout", NotTaken: kind == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START})
 }
 
@@ -168,7 +156,6 @@ func (o *Order) failed(f ltp.ExternalFailure) *Order {
 
 // Marker is a marker that the SDK writes for itself in the next workflow task.
 func (o *Order) Marker(name string) *Order {
-	o.do(enumspb.EVENT_TYPE_MARKER_RECORDED).Attributes = &historypb.HistoryEvent_MarkerRecordedEventAttributes{
-		MarkerRecordedEventAttributes: &historypb.MarkerRecordedEventAttributes{MarkerName: name, Details: map[string]*commonpb.Payloads{}}}
+	o.do(&historypb.MarkerRecordedEventAttributes{MarkerName: name, Details: map[string]*commonpb.Payloads{}})
 	return o
 }

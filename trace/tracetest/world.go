@@ -2,25 +2,19 @@ package tracetest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
-	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ltp-node/ltp"
 )
 
 // Worker is who runs the order's local activities.
 const Worker = "node-1/4711"
-
-func stamp(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }
-
-func protoInt(n int64) protoreflect.Value { return protoreflect.ValueOfInt64(n) }
 
 func (o *Order) carryOut(c ltp.Command) {
 	switch {
@@ -95,7 +89,7 @@ func (o *Order) local(name string, took time.Duration, result any) bool {
 		o.Silent[name]--
 		m.Failure = &failurepb.Failure{Message: "it panicked"}
 	}
-	o.do(enumspb.EVENT_TYPE_MARKER_RECORDED).Attributes = &historypb.HistoryEvent_MarkerRecordedEventAttributes{MarkerRecordedEventAttributes: m}
+	o.do(m)
 	return answered
 }
 
@@ -145,10 +139,7 @@ func (o *Order) execute(in ltp.ExecuteInput) (x ltp.Attempt, took time.Duration)
 	if !external {
 		x.Fence = o.fence(in.Route.Written)
 	}
-	given := external
-	for _, epoch := range in.Given {
-		given = given || epoch == r.Written
-	}
+	given := external || slices.Contains(in.Given, r.Written)
 	if !in.Admitted || !given || !r.Decision.Admissible() {
 		x.Routing = &r
 	}
@@ -209,8 +200,7 @@ func (o *Order) withdraw(in ltp.WithdrawInput) ltp.Withdrawal {
 }
 
 func (o *Order) upsert() {
-	o.do(enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES).Attributes = &historypb.HistoryEvent_UpsertWorkflowSearchAttributesEventAttributes{
-		UpsertWorkflowSearchAttributesEventAttributes: &historypb.UpsertWorkflowSearchAttributesEventAttributes{}}
+	o.do(&historypb.UpsertWorkflowSearchAttributesEventAttributes{})
 }
 
 // setTimer starts a timer, as the SDK does: one that was started in this very task and is
@@ -220,22 +210,13 @@ func (o *Order) setTimer(at time.Time) {
 		return
 	}
 	if o.timer.event != nil {
-		for i, e := range o.batch {
-			if e == o.timer.event {
-				o.batch = append(o.batch[:i], o.batch[i+1:]...)
-				break
-			}
-		}
+		o.batch = slices.DeleteFunc(o.batch, func(e *historypb.HistoryEvent) bool { return e == o.timer.event })
 	} else if o.timer.id != "" && !o.timer.fired {
-		o.do(enumspb.EVENT_TYPE_TIMER_CANCELED).Attributes = &historypb.HistoryEvent_TimerCanceledEventAttributes{
-			TimerCanceledEventAttributes: &historypb.TimerCanceledEventAttributes{TimerId: o.timer.id}}
+		o.do(&historypb.TimerCanceledEventAttributes{TimerId: o.timer.id})
 	}
 	o.timers++
-	o.timer = timer{id: fmt.Sprint(o.timers), at: at}
-	e := o.do(enumspb.EVENT_TYPE_TIMER_STARTED)
-	e.Attributes = &historypb.HistoryEvent_TimerStartedEventAttributes{
-		TimerStartedEventAttributes: &historypb.TimerStartedEventAttributes{TimerId: o.timer.id}}
-	o.timer.event = e
+	id := fmt.Sprint(o.timers)
+	o.timer = timer{id: id, at: at, event: o.do(&historypb.TimerStartedEventAttributes{TimerId: id})}
 }
 
 // Fires moves the clock to the order's timer, which fires.
@@ -244,18 +225,16 @@ func (o *Order) Fires() *Order {
 		panic("the order has no timer")
 	}
 	o.Now = later(o.Now, o.timer.at)
-	o.add(enumspb.EVENT_TYPE_TIMER_FIRED).Attributes = &historypb.HistoryEvent_TimerFiredEventAttributes{
-		TimerFiredEventAttributes: &historypb.TimerFiredEventAttributes{TimerId: o.timer.id}}
+	o.add(&historypb.TimerFiredEventAttributes{TimerId: o.timer.id})
 	o.timer.fired = true
 	return o
 }
 
 func (o *Order) hand(j ltp.Job) {
 	o.job, o.begun = j, o.clock
-	o.do(enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED).Attributes = &historypb.HistoryEvent_ActivityTaskScheduledEventAttributes{
-		ActivityTaskScheduledEventAttributes: &historypb.ActivityTaskScheduledEventAttributes{
-			ActivityType: &commonpb.ActivityType{Name: o.Execution.Activity}, TaskQueue: &taskqueuepb.TaskQueue{Name: o.Execution.TaskQueue}, Input: Payloads(j),
-		}}
+	o.do(&historypb.ActivityTaskScheduledEventAttributes{
+		ActivityType: &commonpb.ActivityType{Name: o.Execution.Activity}, TaskQueue: &taskqueuepb.TaskQueue{Name: o.Execution.TaskQueue}, Input: Payloads(j),
+	})
 }
 
 func (o *Order) end(e ltp.End) {
@@ -269,10 +248,8 @@ func (o *Order) end(e ltp.End) {
 		o.answered(*o.answer)
 	}
 	if e.Outcome.State == ltp.Cancelled {
-		o.do(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCanceledEventAttributes{
-			WorkflowExecutionCanceledEventAttributes: &historypb.WorkflowExecutionCanceledEventAttributes{}}
+		o.do(&historypb.WorkflowExecutionCanceledEventAttributes{})
 		return
 	}
-	o.do(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED).Attributes = &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
-		WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{Result: Payloads(e.Outcome)}}
+	o.do(&historypb.WorkflowExecutionCompletedEventAttributes{Result: Payloads(e.Outcome)})
 }
