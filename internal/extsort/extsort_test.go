@@ -41,7 +41,7 @@ func TestRecordsComeInOrderWhateverFitsInMemory(t *testing.T) {
 			waits = append(waits, r)
 			require.NoError(t, s.Add(r.key, []byte(r.data)))
 			if rapid.IntRange(0, 30).Draw(t, "take") == 0 {
-				take(fmt.Sprintf("%02d", rapid.IntRange(0, 21).Draw(t, "below")))
+				take(rapid.SampledFrom(append(waits, record{key: "99"})).Draw(t, "below").key)
 			}
 		}
 		take("")
