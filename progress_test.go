@@ -2,7 +2,6 @@ package ltp_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
 
@@ -585,7 +584,7 @@ func (w *chance) execute(in ltp.ExecuteInput) *ltp.Attempt {
 func reread(t require.TestingT, p ltp.Progress) (q ltp.Progress) {
 	data, err := json.Marshal(p)
 	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal(data, &q), fmt.Sprintf("%s", data))
+	require.NoError(t, json.Unmarshal(data, &q), string(data))
 	return q
 }
 

@@ -211,7 +211,6 @@ func (k *tasks) last(id string) *workflowservice.RespondWorkflowTaskCompletedReq
 	return k.late[id]
 }
 
-func given(k *tasks) map[string]int    { return k.given }
 func answered(k *tasks) map[string]int { return k.answered }
 func refused(k *tasks) map[string]int  { return k.refused }
 
