@@ -81,7 +81,9 @@ func TestCancellationThatArrivesWhileAnOrderIsExecuted(t *testing.T) {
 			d.lower(at, false)
 			st := d.ended("x")
 			require.Equal(t, ltp.Executed, st.State)
-			assert.Equal(t, "x/1", st.Receipt.Attempt)
+			// x/2 where the victim's board still said RECOVERING when the order came; over
+			// holds the receipt against the row.
+			assert.Regexp(t, "^x/[12]$", st.Receipt.Attempt)
 			assert.True(t, st.Receipt.Repeated, "the withdrawal found it")
 			d.awaitEvent(ltp.OrderWorkflowID("x"), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 			assert.Zero(t, d.tombstones())
