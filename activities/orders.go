@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -174,7 +175,7 @@ func (x *attempt) admit(ctx context.Context) error {
 		return err
 	}
 	x.fence = fence
-	given := x.in.Route.Written == "" || contains(x.in.Given, r.Written) && (r.Written != x.in.Named || x.hadBegun(r.Written))
+	given := x.in.Route.Written == "" || slices.Contains(x.in.Given, r.Written) && (r.Written != x.in.Named || x.hadBegun(r.Written))
 	if !x.in.Admitted || !given || !r.Decision.Admissible() {
 		x.routing = &r
 	}
@@ -189,15 +190,6 @@ func (x *attempt) admit(ctx context.Context) error {
 func (x *attempt) hadBegun(epoch int64) bool {
 	now := x.Board.Orientation(x.in.Route.Written)
 	return now.Epoch == epoch && !now.Since.After(x.in.TaskAt)
-}
-
-func contains(epochs []int64, epoch int64) bool {
-	for _, e := range epochs {
-		if e == epoch {
-			return true
-		}
-	}
-	return false
 }
 
 // refused is the answer of an attempt that did not begin to write.
@@ -305,14 +297,14 @@ func (a *Orders) worker() string {
 	if a.Worker != "" {
 		return a.Worker
 	}
-	return processName
+	return ProcessName()
 }
 
-// processName is host and process.
-var processName = func() string {
+// ProcessName names this process in receipts and observations: host and process.
+func ProcessName() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown-host"
 	}
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
-}()
+}

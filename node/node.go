@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -198,7 +197,7 @@ func (n *Node) startObserver(c Config) error {
 			c.Listener.Saw(now)
 		}
 	})
-	o := worker.NewObserver(c.Client, c.Observed, observerName(), listening(c, n.Metrics.Watching(c.Observed, watch)), c.Log)
+	o := worker.NewObserver(c.Client, c.Observed, activities.ProcessName(), listening(c, n.Metrics.Watching(c.Observed, watch)), c.Log)
 	if err := o.Start(); err != nil {
 		return err
 	}
@@ -253,13 +252,4 @@ func (n *Node) Stop() {
 	n.stops = nil
 	n.cancel()
 	n.done.Wait()
-}
-
-// observerName says who observes: host and process.
-func observerName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown-host"
-	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }

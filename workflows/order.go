@@ -21,8 +21,6 @@ import (
 // than the 8 s after which Temporal has a workflow task send heartbeats, each three events.
 const attemptTimeout = 7 * time.Second
 
-var stateAttribute = temporal.NewSearchAttributeKeyKeyword(ltp.StateAttribute)
-
 // Order takes one order from its acceptance to its end. [ltp.Progress.Next] decides; this
 // workflow awaits what happens, asks it, and does what it says.
 //
@@ -256,7 +254,7 @@ func (o *order) end(ctx workflow.Context, e ltp.End) (ltp.Outcome, error) {
 	}
 	switch e.Outcome.State {
 	case ltp.Rejected, ltp.Expired:
-		if err := workflow.UpsertTypedSearchAttributes(ctx, stateAttribute.ValueSet(string(e.Outcome.State))); err != nil {
+		if err := workflow.UpsertTypedSearchAttributes(ctx, marks.Ended(e.Outcome.State)); err != nil {
 			return ltp.Outcome{}, err
 		}
 	}
