@@ -33,7 +33,7 @@ const (
 	ReasonReplayPaused       Reason = "REPLAY_PAUSED" // an operator paused the replay
 	ReasonAwaitsTurn         Reason = "AWAITS_TURN"   // earlier orders of its ordering key have not ended
 	ReasonAwaitsReplay       Reason = "AWAITS_REPLAY" // its backstop fired while the replay releases the backlog
-	ReasonAwaitsProof        Reason = "AWAITS_PROOF"  // its end was asked for, and whether it was written cannot be told yet
+	ReasonAwaitsProof        Reason = "AWAITS_PROOF"  // its end was asked for, and whether it was written is not known yet
 )
 
 // Commitment is what we promise with a DEFER.

@@ -129,14 +129,14 @@ func ReadDone(data []byte) (d Done, kept json.RawMessage) {
 	return d, kept
 }
 
-// ExternalFailure is how an activity of the user's failed, as Temporal tells.
+// ExternalFailure is how an activity of the user's failed, by what Temporal has of it.
 type ExternalFailure struct {
 	// Type is that of its Temporal application error, and empty for any other failure.
 	Type    string
 	Message string
-	// Told is what the error's details say, as [Guard] in package activities gives them;
+	// Details is what the error's details say, as [Guard] in package activities gives them;
 	// zero where it has none.
-	Told Attempted
+	Details Attempted
 	// NotTaken says that no worker took the activity in time.
 	NotTaken bool
 }
@@ -174,11 +174,11 @@ func (j Job) Returned(data []byte, begun, ended time.Time) Attempt {
 // Failed is the attempt of an activity of the user's that failed.
 func (j Job) Failed(f ExternalFailure, begun, ended time.Time) Attempt {
 	a := Attempt{Result: ResultUnknown, Fence: j.Fence, BegunAt: Stamped(begun), EndedAt: Stamped(ended), Error: f.Message}
-	told := !f.Told.EndedAt.IsZero()
-	if told {
-		a.BegunAt, a.EndedAt = f.Told.BegunAt, f.Told.EndedAt
-		if f.Told.Fence.State.Valid() {
-			a.Fence = f.Told.Fence
+	detailed := !f.Details.EndedAt.IsZero()
+	if detailed {
+		a.BegunAt, a.EndedAt = f.Details.BegunAt, f.Details.EndedAt
+		if f.Details.Fence.State.Valid() {
+			a.Fence = f.Details.Fence
 		}
 	}
 	switch {
@@ -186,7 +186,7 @@ func (j Job) Failed(f ExternalFailure, begun, ended time.Time) Attempt {
 		a.Result, a.BegunAt = ResultNotBegun, time.Time{}
 	case f.Type == RejectedError:
 		a.Result = ResultRefused
-	case f.Type == UnavailableError && told && a.BegunAt.IsZero():
+	case f.Type == UnavailableError && detailed && a.BegunAt.IsZero():
 		a.Result = ResultNotBegun
 	case f.Type == UnavailableError:
 		a.Result = ResultUnavailable

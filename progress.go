@@ -169,7 +169,7 @@ type Alarm struct{ At time.Time }
 // End is how an order ends.
 type End struct {
 	Outcome Outcome
-	// Leave says that the sequence of its ordering key is to be told.
+	// Leave says that the sequence of its ordering key is to be signalled.
 	Leave bool
 }
 
@@ -225,7 +225,7 @@ func (p Progress) Takes(s Stability) error {
 //	         │  └─────timer──────┘  └──────refused────┘  │  │ next task
 //	         └──EXECUTE, epoch not given──▶ ADMITTED ◀───┘──┘
 //	any of those that wait ──cancelled, expired──▶ WITHDRAWING ──▶ CANCELLED, EXPIRED, REJECTED, EXECUTED
-//	                                                 └─ cannot be told yet ──▶ WAITING
+//	                                                 └─ nobody knows yet ─────▶ WAITING
 //
 // What asks for an end is looked at first in every task. An order with an ordering key
 // acts only when it has its turn. An activity of the user's follows on the fence: EXECUTING

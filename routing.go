@@ -86,14 +86,14 @@ type Stability struct {
 }
 
 // Stamp is what the door read, before it accepted an order, of the component that the
-// order will be written to. The number counts, as a fencing token; the state is told to
+// order will be written to. The number counts, as a fencing token; the state is for
 // people. No stamp counts as epoch 0.
 type Stamp struct {
 	Epoch int64 `json:"epoch,omitempty"`
 	State State `json:"state,omitempty"`
 }
 
-// Wait is what a deferred order waits for, and Mark tells of it in the search attributes.
+// Wait is what a deferred order waits for, and Mark shows it in the search attributes.
 // An order that awaits its turn waits for no component.
 type Wait struct {
 	Component string `json:"component,omitempty"`

@@ -193,8 +193,8 @@ func (o *orderReader) external(e *historypb.HistoryEvent) (known bool, err error
 		}
 		app := f.GetApplicationFailureInfo()
 		failure = &ltp.ExternalFailure{Type: app.GetType(), Message: f.GetMessage()}
-		if app.GetDetails() != nil && Decode(app.GetDetails(), &failure.Told) != nil {
-			failure.Told = ltp.Attempted{}
+		if app.GetDetails() != nil && Decode(app.GetDetails(), &failure.Details) != nil {
+			failure.Details = ltp.Attempted{}
 		}
 	case enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT:
 		failure = &ltp.ExternalFailure{Message: "no answer from its worker in time"}

@@ -45,8 +45,8 @@ func externalFailure(err error) ltp.ExternalFailure {
 	var own *temporal.ApplicationError
 	if errors.As(err, &own) {
 		f.Type, f.Message = own.Type(), own.Message()
-		if own.HasDetails() && own.Details(&f.Told) != nil {
-			f.Told = ltp.Attempted{}
+		if own.HasDetails() && own.Details(&f.Details) != nil {
+			f.Details = ltp.Attempted{}
 		}
 	}
 	var late *temporal.TimeoutError

@@ -132,7 +132,7 @@ func (o *Order) Fails(kind, message string, details *ltp.Attempted) *Order {
 	app := &failurepb.ApplicationFailureInfo{Type: kind}
 	f := ltp.ExternalFailure{Type: kind, Message: message}
 	if details != nil {
-		app.Details, f.Told = Payloads(*details), *details
+		app.Details, f.Details = Payloads(*details), *details
 	}
 	o.add(&historypb.ActivityTaskFailedEventAttributes{ScheduledEventId: o.scheduled, Failure: &failurepb.Failure{
 		Message: message, FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: app},
