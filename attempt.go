@@ -5,6 +5,12 @@ import (
 	"time"
 )
 
+// AttemptTimeout is longer than any attempt at a write is allowed to take, and shorter than
+// the 8 s after which Temporal has a workflow task send heartbeats, each three events. The
+// reading that a write begins on is asked for within the attempt, so AttemptTimeout after a
+// component was published as unfit no write begins on a reading of before.
+const AttemptTimeout = 7 * time.Second
+
 // ExecuteInput asks for one attempt to write an order.
 type ExecuteInput struct {
 	Order Order `json:"order"`
@@ -43,8 +49,10 @@ type Attempt struct {
 	Receipt *Receipt `json:"receipt,omitempty"`
 	// Withdrawn is what the tombstone says that was found under the order's key.
 	Withdrawn *Ending `json:"withdrawn,omitempty"`
-	// Error is why, in the words of the order database.
+	// Error is why, in the words of the order database; Code is its code for it, such as
+	// the SQLSTATE 42501.
 	Error string `json:"error,omitempty"`
+	Code  string `json:"code,omitempty"`
 }
 
 // Result is how an attempt ended.
@@ -53,7 +61,7 @@ type Result string
 // The results of attempts.
 const (
 	ResultExecuted    Result = "EXECUTED"    // the order is in the order database
-	ResultRefused     Result = "REFUSED"     // the order database refused the order: nothing was written
+	ResultRefused     Result = "REFUSED"     // a rule of the business refused the order: nothing was written
 	ResultNotBegun    Result = "NOT_BEGUN"   // the fence refused, or the time was up before the write began
 	ResultNotGiven    Result = "NOT_GIVEN"   // fit, under an epoch that the task was not given: the next task may write
 	ResultAdmitted    Result = "ADMITTED"    // the fence lets the user's activity begin
@@ -69,6 +77,12 @@ func Results() []Result {
 	}
 }
 
+// Failed reports whether an attempt with this result began and did not execute the order,
+// as far as anybody knows.
+func (r Result) Failed() bool {
+	return r == ResultRefused || r == ResultUnavailable || r == ResultUnknown
+}
+
 // Valid reports whether r is one of the results.
 func (r Result) Valid() bool { return slices.Contains(Results(), r) }
 
@@ -80,6 +94,9 @@ type WithdrawInput struct {
 	Order Order  `json:"order"`
 	End   Ending `json:"end"`
 	Stamp Stamp  `json:"stamp,omitzero"`
+	// Passed says that the order was let through a hold of Written: a write may have begun
+	// in an unfit epoch.
+	Passed bool `json:"passed,omitempty"`
 	// Written is the component that holds the order's key.
 	Written string `json:"written"`
 }
@@ -125,7 +142,7 @@ type JoinInput struct {
 
 // Answer is what a release by Update gets: what became of the order that was released.
 type Answer struct {
-	// State is EXECUTED, another end, or DEFERRED.
+	// State is EXECUTED, another end, PARKED, or DEFERRED.
 	State OrderState `json:"state"`
 	// Wait is what an order waits for that was deferred again.
 	Wait Wait `json:"wait,omitzero"`
@@ -134,4 +151,8 @@ type Answer struct {
 	Result  Result    `json:"result,omitempty"`
 	BegunAt time.Time `json:"begun_at,omitzero"`
 	EndedAt time.Time `json:"ended_at,omitzero"`
+	// Blame says whose fault it was where the attempt failed, Error and Code with what.
+	Blame Blame  `json:"blame,omitempty"`
+	Error string `json:"error,omitempty"`
+	Code  string `json:"code,omitempty"`
 }

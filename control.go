@@ -9,15 +9,19 @@ import "time"
 type OrientationInput struct {
 	Component string `json:"component"`
 	Policy    Policy `json:"policy"`
-	// Epoch is the last epoch of an earlier workflow of this component, so that
-	// epochs keep growing; 0 when there was none.
+	// Epoch is the last epoch of an earlier workflow of this component, so that epochs
+	// keep growing. Where none is remembered it is 0, and epochs begin at the time, in
+	// seconds since 1970: so those of an earlier workflow are all smaller.
 	Epoch int64 `json:"epoch,omitempty"`
+	// Held and Steering are what operators said of the component while an earlier workflow
+	// of it ran, which somebody ended.
+	Held     *Hold    `json:"held,omitempty"`
+	Steering Steering `json:"steering,omitzero"`
 	// Continued is what the previous run knew, Term the last term that it gave to an
-	// observer, Steering an operator's, and Applied the ids of the latest Updates of
-	// operators that were carried out. Only continue-as-new sets them.
+	// observer, and Applied the ids of the latest Updates of operators that were carried
+	// out. Only continue-as-new sets them.
 	Continued *Condition `json:"continued,omitempty"`
 	Term      int64      `json:"term,omitempty"`
-	Steering  Steering   `json:"steering,omitzero"`
 	Applied   []string   `json:"applied,omitempty"`
 }
 
@@ -25,9 +29,11 @@ type OrientationInput struct {
 type ObserveInput struct {
 	Component string `json:"component"`
 	// Term is carried by every observation, so that one which arrives after another
-	// observer has been asked to take over is told apart from the other's; see
+	// observer has been asked to take over is distinguished from the other's; see
 	// [Observation].
 	Term int64 `json:"term,omitempty"`
+	// LastVerdict is the one in force, which the observer goes on from; empty without one.
+	LastVerdict Verdict `json:"last_verdict,omitempty"`
 }
 
 // Heartbeat is the newest thing seen of a component: what the Observe activity
@@ -36,7 +42,7 @@ type Heartbeat struct {
 	At        time.Time `json:"at"`
 	Verdict   Verdict   `json:"verdict,omitempty"`
 	LatencyMs int64     `json:"latency_ms"`
-	// Leader and Timeline are who took the probe's write, where it can be told.
+	// Leader and Timeline are who took the probe's write, where that is known.
 	Leader   string `json:"leader,omitempty"`
 	Timeline string `json:"timeline,omitempty"`
 	Observer string `json:"observer"`

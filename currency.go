@@ -35,7 +35,7 @@ func decimals(currency string) (int, bool) {
 }
 
 // Amount is an amount for people: "120.00 USD", "12000 JPY". Of a currency that is
-// not known it tells the minor units.
+// not known it gives the minor units.
 func Amount(minor int64, currency string) string {
 	n, ok := decimals(currency)
 	switch {

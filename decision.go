@@ -24,6 +24,7 @@ type Reason string
 const (
 	ReasonOK                 Reason = "OK"
 	ReasonRecoveryConfirmed  Reason = "RECOVERY_CONFIRMED"
+	ReasonPassed             Reason = "HOLD_PASSED" // an operator let this one order through a hold
 	ReasonDegraded           Reason = "SYSTEM_DEGRADED"
 	ReasonUnstable           Reason = "SYSTEM_UNSTABLE"
 	ReasonRecovering         Reason = "SYSTEM_RECOVERING"
@@ -33,8 +34,18 @@ const (
 	ReasonReplayPaused       Reason = "REPLAY_PAUSED" // an operator paused the replay
 	ReasonAwaitsTurn         Reason = "AWAITS_TURN"   // earlier orders of its ordering key have not ended
 	ReasonAwaitsReplay       Reason = "AWAITS_REPLAY" // its backstop fired while the replay releases the backlog
+	ReasonBacklog            Reason = "BACKLOG"       // it waited for a worker, with many others
 	ReasonAwaitsProof        Reason = "AWAITS_PROOF"  // its end was asked for, and whether it was written is not known yet
+	ReasonParked             Reason = "PARKED"        // it fails by itself while other orders commit
 )
+
+// WaitingReasons are those that an order may wait for.
+func WaitingReasons() []Reason {
+	return []Reason{
+		ReasonDegraded, ReasonUnstable, ReasonRecovering, ReasonUnknown, ReasonExecuteUnavailable, ReasonFrozen, ReasonReplayPaused,
+		ReasonAwaitsTurn, ReasonAwaitsReplay, ReasonBacklog, ReasonAwaitsProof, ReasonParked,
+	}
+}
 
 // Commitment is what we promise with a DEFER.
 const Commitment = "Will retry when state == STABLE"
@@ -42,10 +53,16 @@ const Commitment = "Will retry when state == STABLE"
 // TurnCommitment is what we promise with a DEFER AWAITS_TURN.
 const TurnCommitment = "Will retry when the orders before it have ended"
 
+// ParkedCommitment is what we promise with a parked order.
+const ParkedCommitment = "Will retry when an operator asks for it"
+
 // Commitment is what we promise with a DEFER for this reason.
 func (r Reason) Commitment() string {
-	if r == ReasonAwaitsTurn {
+	switch r {
+	case ReasonAwaitsTurn:
 		return TurnCommitment
+	case ReasonParked:
+		return ParkedCommitment
 	}
 	return Commitment
 }
@@ -71,9 +88,14 @@ type Request struct {
 	// Listed is set when the backstop of an order fired that the replay engine finds:
 	// while the component recovers, it leaves itself to the engine's order and pace.
 	Listed bool `json:"listed,omitempty"`
+	// Backlog is set on the first routing of an order that waited for a worker longer than
+	// LateAfter, once the worker has admitted as many of those as may go at once.
+	Backlog bool `json:"backlog,omitempty"`
 	// Paused are the components whose replay an operator has paused, as the router read.
 	// A release does not ask: what is released goes on.
 	Paused []string `json:"paused,omitempty"`
+	// Pass is set when an operator lets the order through a hold.
+	Pass *Pass `json:"pass,omitempty"`
 }
 
 // Decide is the decision table. It is total: a state that is not known decides
@@ -84,6 +106,8 @@ func Decide(o Orientation, r Request) (Decision, Reason) {
 	case !decision.Admissible():
 	case r.InLine:
 		return Defer, ReasonAwaitsTurn
+	case r.Backlog && o.State != Recovering:
+		return Defer, ReasonBacklog
 	case o.State != Recovering:
 	case r.Replay && slices.Contains(r.Paused, o.Component):
 		return Defer, ReasonReplayPaused
@@ -95,6 +119,12 @@ func Decide(o Orientation, r Request) (Decision, Reason) {
 
 // decide is the table for an order whose turn it is.
 func decide(o Orientation, r Request) (Decision, Reason) {
+	if r.Pass.Opens(o) {
+		if r.HighRisk && o.passed() == Degraded {
+			return Defer, ReasonDegraded
+		}
+		return Execute, ReasonPassed
+	}
 	if o.Hold != nil && o.Hold.Freeze {
 		return Freeze, ReasonFrozen
 	}
@@ -123,7 +153,7 @@ func decide(o Orientation, r Request) (Decision, Reason) {
 }
 
 // Route decides for an order that depends on every component of os: the answer
-// that forbids most is the answer, and it is told of the worst component that
+// that forbids most is the answer, and it names the worst component that
 // gave it. With no component at all nothing is known, and the order is deferred.
 func Route(os []Orientation, r Request) (Orientation, Decision, Reason) {
 	var (

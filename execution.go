@@ -23,7 +23,7 @@ const (
 // Execution names the activity that executes an order in place of the order
 // database's. It is any activity that is registered on the task queue, in any
 // language: it is given a [Job], and what it returns is read as [Done], as far as it
-// has those fields. Its errors are told by the types of their Temporal application
+// has those fields. Its errors are distinguished by the types of their Temporal application
 // errors: Rejected ends the order, Unavailable says that nothing was written, and
 // after all others the outcome is unknown. After the last two the order is executed
 // again under the same ID, which must be the key of what the activity writes.
@@ -93,10 +93,14 @@ type Job struct {
 	Replay bool `json:"replay,omitempty"`
 	// Fence is the orientation under which the activity was scheduled.
 	Fence Fence `json:"fence"`
+	// Pass is set where an operator let the order through a hold.
+	Pass *Pass `json:"pass,omitempty"`
 }
 
 // Request asks the decision table about the job.
-func (j Job) Request() Request { return Request{HighRisk: j.Order.Risk == HighRisk, Replay: j.Replay} }
+func (j Job) Request() Request {
+	return Request{HighRisk: j.Order.Risk == HighRisk, Replay: j.Replay, Pass: j.Pass}
+}
 
 // Done is what an activity of the user's may say of its write. What it leaves out is
 // taken from the times of the workflow. Whatever else it returns is kept beside that.

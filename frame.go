@@ -68,4 +68,6 @@ type RouteResponse struct {
 	Epoch     int64     `json:"epoch"`
 	ReadAt    time.Time `json:"read_at,omitzero"`
 	Blind     bool      `json:"blind,omitempty"`
+	// Blame says whose fault the failure was that made the order ask.
+	Blame Blame `json:"blame,omitempty"`
 }

@@ -1,50 +1,9 @@
 package ltp
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
-
-// Policy bounds how fast a component may be called fit again. The zero value is
-// not usable; start from [DefaultPolicy].
-type Policy struct {
-	// Dwell is how long a component must be observed fit before it is called
-	// RECOVERING.
-	Dwell time.Duration `json:"dwell"`
-	// MaxDwell caps the dwell, which doubles with every flap within FlapWindow.
-	MaxDwell time.Duration `json:"max_dwell"`
-	// FlapWindow is how long a fall into UNSTABLE is remembered.
-	FlapWindow time.Duration `json:"flap_window"`
-	// Grace is how long a component may go unobserved before it is UNKNOWN.
-	Grace time.Duration `json:"grace"`
-}
-
-// MaxGrace is the longest grace: with it and the time after which an observer is taken
-// for dead, a board still believes the state when it is called UNKNOWN.
-const MaxGrace = 15 * time.Second
-
-// DefaultPolicy suits a database whose leader election takes seconds to a minute.
-func DefaultPolicy() Policy {
-	return Policy{Dwell: 2 * time.Second, MaxDwell: 2 * time.Minute, FlapWindow: 10 * time.Minute, Grace: 10 * time.Second}
-}
-
-// Validate returns an error that names the first setting that cannot work.
-func (p Policy) Validate() error {
-	switch {
-	case p.Dwell < 0:
-		return fmt.Errorf("dwell %s is negative: give a duration of 0 or more", p.Dwell)
-	case p.MaxDwell < p.Dwell:
-		return fmt.Errorf("max dwell %s is shorter than dwell %s", p.MaxDwell, p.Dwell)
-	case p.FlapWindow <= 0:
-		return fmt.Errorf("flap window %s must be longer than 0", p.FlapWindow)
-	case p.Grace <= 0:
-		return fmt.Errorf("grace %s must be longer than 0", p.Grace)
-	case p.Grace > MaxGrace:
-		return fmt.Errorf("grace %s is longer than %s: workers stop believing a state of which no observer has been heard for so long", p.Grace, MaxGrace)
-	}
-	return nil
-}
 
 // maxFlaps bounds what a Condition remembers; with that many flaps the dwell has
 // long reached its cap.
@@ -61,6 +20,9 @@ type Condition struct {
 	FitSince time.Time `json:"fit_since,omitzero"`
 	// Falls are the times of the latest falls into UNSTABLE, oldest first.
 	Falls []time.Time `json:"falls,omitempty"`
+	// Failed are the orders whose writes failed lately under this epoch, fewer than
+	// FailingOrders, oldest first.
+	Failed []FailedAt `json:"failed,omitempty"`
 }
 
 // NewCondition is a component that nobody has observed yet. Epochs go on from the last one
@@ -74,17 +36,13 @@ func NewCondition(component string, last int64, now time.Time) Condition {
 // Input is one thing that happened to a component. Exactly one field is set; the
 // zero Input says only that time has passed.
 type Input struct {
-	Observed *Observation // an observer saw something
-	Lost     string       // why nobody observes any more
-	Drained  int64        // the epoch whose deferred backlog is drained
-	Held     *Hold        // an operator holds the component
-	Released *Release     // an operator lets go
-}
-
-// Release ends a Hold.
-type Release struct {
-	By  string `json:"by"`
-	Why string `json:"why"`
+	Observed *Observation  // an observer saw something
+	Failing  *FailedWrites // writes of orders failed
+	Backlog  *Backlog      // orders waited for a worker
+	Lost     string        // why nobody observes any more
+	Drained  int64         // the epoch whose deferred backlog is drained
+	Held     *Hold         // an operator holds the component
+	Released *Release      // an operator lets go
 }
 
 // Next is the state machine: the condition that follows c when in happens at
@@ -95,12 +53,13 @@ type Release struct {
 //	   ▲                 │ ▲                  │  │                  ▲
 //	   │ lost            │ │ fit for dwell    │  └──────slow────────┘
 //	(any state)          ▼ │                  ▼
-//	                   UNSTABLE ◀──────── unhealthy (any state) / hold
+//	                   UNSTABLE ◀──────── unhealthy (any state) / orders fail (fit) / hold
 //
-// A drained backlog while the component is slow leads to DEGRADED.
+// A drained backlog while the component is slow leads to DEGRADED. A backlog that waited
+// for a worker leads from STABLE and DEGRADED to RECOVERING.
 func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
 	before := c.Orientation
-	c.Falls = slices.Clone(c.Falls)
+	c.Falls, c.Failed = slices.Clone(c.Falls), slices.Clone(c.Failed)
 	c.setBack(now)
 	switch {
 	case in.Held != nil:
@@ -109,13 +68,24 @@ func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
 		c.release(*in.Released, now)
 	case in.Observed != nil:
 		c.observe(*in.Observed, p, now)
+	case in.Failing != nil:
+		c.failing(*in.Failing, p, now)
+	case in.Backlog != nil:
+		c.gathered(*in.Backlog, now)
 	case in.Lost != "":
 		c.lose(in.Lost, now)
 	case in.Drained != 0:
 		c.drained(in.Drained, now)
 	}
-	c.dwell(p, now)
-	return c, c.Orientation.State != before.State || c.Orientation.Hold != before.Hold
+	// One thing changes the state once: a moment that is due as well has its own turn.
+	if c.Orientation.Epoch == before.Epoch {
+		c.expire(now)
+	}
+	if c.Orientation.Epoch == before.Epoch {
+		c.dwell(p, now)
+	}
+	after := c.Orientation
+	return c, after.State != before.State || after.Hold != before.Hold || after.Observed != before.Observed
 }
 
 // setBack follows a clock that was set back: what happened later than now happened
@@ -126,6 +96,9 @@ func (c *Condition) setBack(now time.Time) {
 		c.Falls[i] = earlier(t, now)
 	}
 	c.FitSince = earlier(c.FitSince, now)
+	for i, f := range c.Failed {
+		c.Failed[i].At = earlier(f.At, now)
+	}
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -162,6 +135,7 @@ func (c Condition) holdDown(p Policy, now time.Time) time.Duration {
 func (c *Condition) observe(o Observation, p Policy, now time.Time) {
 	c.Last = o
 	if c.Orientation.Hold != nil {
+		c.Orientation.Observed = o.Verdict
 		return
 	}
 	switch state := c.Orientation.State; {
@@ -191,7 +165,7 @@ func (c *Condition) dwell(p Policy, now time.Time) {
 
 func (c *Condition) lose(why string, now time.Time) {
 	c.Last = Observation{}
-	c.FitSince = time.Time{}
+	c.FitSince, c.Orientation.Observed = time.Time{}, ""
 	if c.Orientation.Hold == nil && c.Orientation.State != Unknown {
 		c.enter(Unknown, why, now)
 	}
@@ -208,36 +182,6 @@ func (c *Condition) drained(epoch int64, now time.Time) {
 	c.enter(Stable, "Deferred backlog drained", now)
 }
 
-func (c *Condition) hold(h Hold, now time.Time) {
-	h.Since = now
-	c.FitSince = time.Time{}
-	if c.Orientation.State != Unstable {
-		c.enter(Unstable, "", now)
-	}
-	c.Orientation.Hold = &h
-	c.Orientation.Reason = fmt.Sprintf("Held by %s: %s", h.By, h.Why)
-	c.Orientation.Evidence, c.Orientation.Observer = Evidence{}, ""
-}
-
-// release lets the observation in force decide again. The operator's word stands
-// in for the dwell; where nobody observes, the state is UNKNOWN.
-func (c *Condition) release(r Release, now time.Time) {
-	if c.Orientation.Hold == nil {
-		return
-	}
-	c.Orientation.Hold = nil
-	said := fmt.Sprintf("Released by %s: %s", r.By, r.Why)
-	switch {
-	case c.Last.Verdict == "":
-		c.enter(Unknown, said, now)
-	case c.Last.Verdict.Fit():
-		c.enter(Recovering, said, now)
-	default:
-		c.Orientation.Reason = c.Last.Reason
-		c.Orientation.Evidence, c.Orientation.Observer = c.Last.Evidence, c.Last.Observer
-	}
-}
-
 func (c *Condition) fall(now time.Time, p Policy) {
 	c.Falls = slices.DeleteFunc(c.Falls, func(t time.Time) bool { return now.Sub(t) >= p.FlapWindow })
 	c.Falls = append(c.Falls, now)
@@ -248,7 +192,7 @@ func (c *Condition) fall(now time.Time, p Policy) {
 
 // enter changes the state; the epoch grows by one.
 func (c *Condition) enter(s State, reason string, now time.Time) {
-	c.FitSince = time.Time{}
+	c.FitSince, c.Failed = time.Time{}, nil
 	o := &c.Orientation
 	o.State, o.Reason, o.Since = s, reason, now
 	o.Epoch++

@@ -17,10 +17,10 @@ import (
 // Bounds of an order.
 const (
 	// MaxAmountMinor is the largest amount and the largest quantity, 2^53-1: what
-	// every JSON reader can hold exactly.
+	// every JSON reader can hold exactly. A discount may be as much below 0.
 	MaxAmountMinor = 1<<53 - 1
 	MaxLines       = 500
-	MaxIDLength    = 128
+	MaxIDLength    = 128 // of a full ID: see FullID
 	maxTextLength  = 256
 	maxComponents  = 8
 )
@@ -34,7 +34,8 @@ const HighRisk Risk = "high"
 // Order is what a customer asks for. Amounts are in the minor unit of Currency
 // (cents for USD).
 type Order struct {
-	// ID names the order everywhere, and makes a repeat of it safe.
+	// ID names the order everywhere, and makes a repeat of it safe. It is a full ID: with
+	// the tenant before it, unless that is the default one.
 	ID       string `json:"id"`
 	Customer string `json:"customer"`
 	// Currency is three capital letters, ISO 4217.
@@ -49,8 +50,11 @@ type Order struct {
 	// 1 goes first, 5 last; 0 is DefaultPriority.
 	Priority int `json:"priority,omitempty"`
 	// OrderingKey, such as the customer's number, puts orders in line: of those with the
-	// same key, none acts before all that were acknowledged earlier have ended.
+	// same key, none acts before all that were acknowledged earlier have ended. It is of the
+	// order's tenant, as the ID is.
 	OrderingKey string `json:"ordering_key,omitempty"`
+	// Attributes are whatever else the order is to carry.
+	Attributes Attributes `json:"attributes,omitzero"`
 }
 
 // DefaultPriority is the class of an order that names none; LastPriority the last.
@@ -67,11 +71,15 @@ func (o Order) Class() int {
 	return o.Priority
 }
 
-// Line is one article of an order.
+// Line is one article of an order, or a discount on it.
 type Line struct {
-	SKU             string `json:"sku"`
-	Quantity        int64  `json:"quantity"`
-	UnitAmountMinor int64  `json:"unit_amount_minor"`
+	SKU string `json:"sku"`
+	// Name is what people call the article.
+	Name     string `json:"name,omitempty"`
+	Quantity int64  `json:"quantity"`
+	// UnitAmountMinor is below 0 for a discount. The order's total never is.
+	UnitAmountMinor int64      `json:"unit_amount_minor"`
+	Attributes      Attributes `json:"attributes,omitzero"`
 }
 
 // Components are the components that the order depends on by its own word: never none.
@@ -103,10 +111,18 @@ func (o Order) AmountMinor() int64 {
 	return sum
 }
 
-// ContentHash is the same for two orders exactly if they ask for the same, in
-// hex. The deadline counts to the microsecond, what order databases keep.
+// ContentHash is the same for two orders exactly if they ask for the same, in hex: a
+// default that is written out is as one that is left out, components have no order, and
+// attributes count by what they mean. The tenant does not count: a tenant's orders have the
+// hashes that they have without one.
+// The deadline counts to the microsecond, what order databases keep.
 func (o Order) ContentHash() string {
-	o.DependsOn = o.Components()
+	_, o.ID = SplitID(o.ID)
+	_, o.OrderingKey = SplitID(o.OrderingKey)
+	o.DependsOn = slices.Sorted(slices.Values(o.Components()))
+	if o.Priority == DefaultPriority {
+		o.Priority = 0
+	}
 	o.Deadline = o.Deadline.UTC().Truncate(time.Microsecond)
 	data, err := json.Marshal(o)
 	if err != nil {
@@ -118,29 +134,56 @@ func (o Order) ContentHash() string {
 
 // InvalidError says which field of an order cannot be accepted, and what to do.
 type InvalidError struct {
-	Field string // as in JSON: "lines[2].quantity"
+	// Field of an order is a JSON pointer (RFC 6901), such as "/lines/2/quantity", and
+	// empty for the order itself; of anything else it is a name.
+	Field string
 	Hint  string // a sentence
 }
 
-func (e *InvalidError) Error() string { return e.Field + ": " + e.Hint }
+func (e *InvalidError) Error() string {
+	if e.Field == "" {
+		return e.Hint
+	}
+	return e.Field + ": " + e.Hint
+}
 
 var (
 	idPattern        = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]*$`)
 	componentPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 )
 
-// ValidID returns an *InvalidError when id cannot name an order.
-func ValidID(id string) error {
+// ValidID returns an *InvalidError when full cannot be the full ID of an order.
+func ValidID(full string) error {
+	tenant, own := SplitID(full)
+	if own != full && (tenant == "" || ValidTenant(tenant) != nil) {
+		return &InvalidError{"id", "before the / of an id stands its tenant, in small letters, digits and -"}
+	}
+	return ValidOwnID(tenant, own)
+}
+
+// ValidOwnID returns an *InvalidError when the tenant can call no order so: what clients
+// send holds no tenant.
+func ValidOwnID(tenant, own string) error { return validOwn("id", tenant, "", own) }
+
+// validOwn is ValidOwnID for what the field holds, where the node puts something before it.
+func validOwn(field, tenant, before, own string) error {
+	most := MaxIDLength - len(FullID(tenant, before))
 	switch {
-	case id == "":
-		return &InvalidError{"id", "give the order an id"}
-	case len(id) > MaxIDLength:
-		return &InvalidError{"id", fmt.Sprintf("use at most %d characters", MaxIDLength)}
-	case !idPattern.MatchString(id):
-		return &InvalidError{"id", "use letters, digits and . _ : - only, and begin with a letter or digit"}
+	case own == "":
+		return &InvalidError{field, "give the order an id"}
+	case len(own) > most:
+		return &InvalidError{field, fmt.Sprintf("use at most %d characters", most)}
+	case !idPattern.MatchString(own):
+		return &InvalidError{field, "use letters, digits and . _ : - only, and begin with a letter or digit"}
+	case tenant != "" && before == "" && slices.Contains(entryWords, own):
+		return &InvalidError{field, fmt.Sprintf("choose another: %q is a word of the trace", own)}
 	}
 	return nil
 }
+
+// entryWords are what entries of an exported trace are called by: "acme/note/1" is the first
+// note of the order acme, and would be the first request of an order of the tenant acme.
+var entryWords = []string{"note", "parking", "withdrawal"}
 
 // ValidComponent returns an *InvalidError when name cannot name a component.
 func ValidComponent(name string) error {
@@ -150,39 +193,77 @@ func ValidComponent(name string) error {
 	return nil
 }
 
+// ValidCustomer returns an *InvalidError when nobody can be called so.
+func ValidCustomer(name string) error {
+	switch {
+	case name == "":
+		return &InvalidError{"customer", "say whose order this is"}
+	case !plainText(name):
+		return &InvalidError{"customer", plainTextHint}
+	}
+	return nil
+}
+
+// longestCustomerKey is less than what any visibility store keeps of a keyword.
+const longestCustomerKey = 200
+
+// What keys begin with that are no names: a hash, and what payload.Keys make of one.
+const (
+	hashedCustomer = "sha256-"
+	keyedCustomer  = "hmac-"
+)
+
+// CustomerKey is what the orders of a customer are found by: the customer as it is, or the
+// hash of one that is longer than an index can hold, or that visibility stores cannot be
+// asked for: they differ in how quotes and backslashes are escaped in a query. No two
+// customers have the same.
+func CustomerKey(customer string) string {
+	if len(customer) <= longestCustomerKey && !strings.HasPrefix(customer, hashedCustomer) && !strings.HasPrefix(customer, keyedCustomer) && !strings.ContainsAny(customer, `'"\`+"`") {
+		return customer
+	}
+	return fmt.Sprintf("%s%x", hashedCustomer, sha256.Sum256([]byte(customer)))
+}
+
 // Validate returns an *InvalidError for the first thing that makes the order
 // impossible in any state of the system, and nil when it can be accepted.
 func (o Order) Validate() error {
 	if err := ValidID(o.ID); err != nil {
-		return err
+		return within("/", err)
+	}
+	if err := ValidCustomer(o.Customer); err != nil {
+		return within("/", err)
 	}
 	switch {
-	case o.Customer == "":
-		return &InvalidError{"customer", "say whose order this is"}
-	case !plainText(o.Customer):
-		return &InvalidError{"customer", plainTextHint}
 	case o.Risk != "" && o.Risk != HighRisk:
-		return &InvalidError{"risk", `leave it out, or say "high"`}
+		return &InvalidError{"/risk", `leave it out, or say "high"`}
 	case len(o.Lines) == 0:
-		return &InvalidError{"lines", "order at least one article"}
+		return &InvalidError{"/lines", "order at least one article"}
 	case len(o.Lines) > MaxLines:
-		return &InvalidError{"lines", fmt.Sprintf("order at most %d lines", MaxLines)}
+		return &InvalidError{"/lines", fmt.Sprintf("order at most %d lines", MaxLines)}
 	case len(o.DependsOn) > maxComponents:
-		return &InvalidError{"depends_on", fmt.Sprintf("name at most %d components", maxComponents)}
+		return &InvalidError{"/depends_on", fmt.Sprintf("name at most %d components", maxComponents)}
 	case o.Priority < 0 || o.Priority > LastPriority:
-		return &InvalidError{"priority", fmt.Sprintf("use 1, which is released first, to %d, or leave it out", LastPriority)}
-	case o.OrderingKey != "" && (len(o.OrderingKey) > MaxIDLength || !idPattern.MatchString(o.OrderingKey)):
-		return &InvalidError{"ordering_key", fmt.Sprintf("use at most %d letters, digits and . _ : - and begin with a letter or digit", MaxIDLength)}
+		return &InvalidError{"/priority", fmt.Sprintf("use 1, which is released first, to %d, or leave it out", LastPriority)}
+	}
+	if o.OrderingKey != "" {
+		tenant, _ := SplitID(o.ID)
+		of, own := SplitID(o.OrderingKey)
+		if o.OrderingKey != FullID(tenant, own) {
+			return &InvalidError{"/ordering_key", fmt.Sprintf("the order is of the tenant %q, and its ordering key of %q: write the same before the / of both", tenant, of)}
+		}
+		if err := validOwn("/ordering_key", tenant, "", own); err != nil {
+			return err
+		}
 	}
 	if _, ok := decimals(o.Currency); !ok {
-		return &InvalidError{"currency", "use a currency of ISO 4217 in capital letters, such as USD"}
+		return &InvalidError{"/currency", "use a currency of ISO 4217 in capital letters, such as USD"}
 	}
 	if year := o.Deadline.UTC().Year(); !o.Deadline.IsZero() && (year < 1970 || year > 9999) {
-		return &InvalidError{"deadline", "use a time between the years 1970 and 9999"}
+		return &InvalidError{"/deadline", "use a time between the years 1970 and 9999"}
 	}
 	seen := map[string]bool{}
 	for i, c := range o.DependsOn {
-		field := fmt.Sprintf("depends_on[%d]", i)
+		field := fmt.Sprintf("/depends_on/%d", i)
 		if err := ValidComponent(c); err != nil {
 			return &InvalidError{field, "use small letters, digits, . and -"}
 		}
@@ -195,23 +276,35 @@ func (o Order) Validate() error {
 }
 
 func (o Order) validateLines() error {
-	var total uint64
+	total, attributes := int64(0), len(o.Attributes.text)
 	for i, l := range o.Lines {
-		field := fmt.Sprintf("lines[%d].", i)
+		field := fmt.Sprintf("/lines/%d/", i)
 		switch {
 		case l.SKU == "":
 			return &InvalidError{field + "sku", "name the article"}
 		case !plainText(l.SKU):
 			return &InvalidError{field + "sku", plainTextHint}
+		case !plainText(l.Name):
+			return &InvalidError{field + "name", plainTextHint}
 		case l.Quantity < 1 || l.Quantity > MaxAmountMinor:
 			return &InvalidError{field + "quantity", fmt.Sprintf("use a whole number from 1 to %d", int64(MaxAmountMinor))}
-		case l.UnitAmountMinor < 0 || l.UnitAmountMinor > MaxAmountMinor:
-			return &InvalidError{field + "unit_amount_minor", fmt.Sprintf("use a whole number from 0 to %d", int64(MaxAmountMinor))}
+		case l.UnitAmountMinor < -MaxAmountMinor || l.UnitAmountMinor > MaxAmountMinor:
+			return &InvalidError{field + "unit_amount_minor", fmt.Sprintf("use a whole number from %d to %d", int64(-MaxAmountMinor), int64(MaxAmountMinor))}
 		}
-		hi, lo := bits.Mul64(uint64(l.Quantity), uint64(l.UnitAmountMinor))
-		if total += lo; hi != 0 || lo > MaxAmountMinor || total > MaxAmountMinor {
-			return &InvalidError{"lines", fmt.Sprintf("the order's total exceeds %d minor units: split the order", int64(MaxAmountMinor))}
+		unit := l.UnitAmountMinor
+		if hi, lo := bits.Mul64(uint64(l.Quantity), uint64(max(unit, -unit))); hi != 0 || lo > MaxAmountMinor {
+			return &InvalidError{"/lines", fmt.Sprintf("a line exceeds %d minor units: split the order", int64(MaxAmountMinor))}
 		}
+		total += l.Quantity * unit // 500 lines of 2^53 stay below 2^63
+		attributes += len(l.Attributes.text)
+	}
+	switch {
+	case total > MaxAmountMinor:
+		return &InvalidError{"/lines", fmt.Sprintf("the order's total exceeds %d minor units: split the order", int64(MaxAmountMinor))}
+	case total < 0:
+		return &InvalidError{"/lines", fmt.Sprintf("the order's total is %d minor units: discounts may take it down to 0", total)}
+	case attributes > MaxAllAttributes:
+		return &InvalidError{"/attributes", fmt.Sprintf("the attributes of the order and its lines have %d bytes together: send at most %d", attributes, MaxAllAttributes)}
 	}
 	return nil
 }
@@ -226,17 +319,18 @@ func plainText(s string) bool {
 // OrderState is where an order is.
 type OrderState string
 
-// The states of an order. Accepted and Deferred are pending; the others are
+// The states of an order. Accepted, Deferred and Parked are pending; the others are
 // final.
 const (
 	Accepted  OrderState = "ACCEPTED"  // promised, not yet deferred or done
 	Deferred  OrderState = "DEFERRED"  // waits for a component
+	Parked    OrderState = "PARKED"    // fails by itself while others commit: waits for an operator
 	Executed  OrderState = "EXECUTED"  // in the order database
-	Rejected  OrderState = "REJECTED"  // refused by the order database
+	Rejected  OrderState = "REJECTED"  // refused by a rule of the business, or by an operator
 	Cancelled OrderState = "CANCELLED" // by the customer, before it acted
 	Expired   OrderState = "EXPIRED"   // its deadline passed, before it acted
 	// Terminated orders were ended by force in Temporal, against which nothing here
-	// can protect them: the order database tells whether they acted.
+	// can protect them: the order database shows whether they acted.
 	Terminated OrderState = "TERMINATED"
 )
 

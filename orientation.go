@@ -46,32 +46,32 @@ type Orientation struct {
 	Reason string `json:"reason"`
 	// Since is when State was entered, by the clock of the Temporal server.
 	Since time.Time `json:"since"`
-	// Observer is who saw what Reason tells; empty when nobody did.
+	// Observer is who saw what Reason says; empty when nobody did.
 	Observer string   `json:"observer,omitempty"`
 	Evidence Evidence `json:"evidence,omitzero"`
-	// Hold is set while an operator holds the component.
-	Hold *Hold `json:"hold,omitempty"`
+	// Hold is set while an operator holds the component, and Observed is what its observers
+	// see meanwhile: empty where nobody observes, or nobody holds.
+	Hold     *Hold   `json:"hold,omitempty"`
+	Observed Verdict `json:"observed,omitempty"`
 }
 
-// Hold is an operator's word. It wins over every observation until released.
-type Hold struct {
+// Steering is what operators say of how the backlog of a component is released. Each word
+// stands until another of its kind is given. The zero Steering leaves it to the pace.
+type Steering struct {
+	// Paused lets nothing that waits be released; the state stays what it is. Pause is
+	// whose word that is, while it is.
+	Paused bool `json:"paused,omitempty"`
+	Pause  Said `json:"pause,omitzero"`
+	// Rate is the most orders released in a second; 0 is the pace's ceiling. Limit is whose
+	// word that is, while there is one.
+	Rate  float64 `json:"rate,omitempty"`
+	Limit Said    `json:"limit,omitzero"`
+}
+
+// Said is whose word something is, why, and since when.
+type Said struct {
 	By    string    `json:"by"`
 	Why   string    `json:"why"`
-	Since time.Time `json:"since"`
-	// Freeze also stops intake: new orders are refused with a clear answer,
-	// and what waits keeps waiting.
-	Freeze bool `json:"freeze,omitempty"`
-}
-
-// Steering is an operator's word on how the backlog of a component is released. It
-// stands until another is given. The zero Steering leaves it to the pace.
-type Steering struct {
-	// Paused lets nothing that waits be released; the state stays what it is.
-	Paused bool `json:"paused,omitempty"`
-	// Rate is the most orders released in a second; 0 is the pace's ceiling.
-	Rate  float64   `json:"rate,omitempty"`
-	By    string    `json:"by,omitempty"`
-	Why   string    `json:"why,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 }
 

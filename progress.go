@@ -44,6 +44,9 @@ type Progress struct {
 	Sequence string    `json:"sequence,omitempty"`
 	// Expedited is set when an operator wants the order released before all others.
 	Expedited bool `json:"expedited,omitempty"`
+	// Passed is set once an operator let the order through a hold of what it is written to,
+	// and stays: a write may have begun then, whatever became of the pass.
+	Passed bool `json:"passed,omitempty"`
 	// Uncertain is set when an activity of the user's may have taken effect without our
 	// knowing: such an order can only be finished.
 	Uncertain bool `json:"uncertain,omitempty"`
@@ -53,6 +56,10 @@ type Progress struct {
 	Pauses    int      `json:"pauses,omitempty"`
 	Failures  Failures `json:"failures,omitzero"`
 	Backstop  Backstop `json:"backstop,omitzero"` // of the last worker to route the order
+	// Webhooks is set by the door where the order's tenant has webhooks, and Announcing is
+	// what they were sent.
+	Webhooks   bool       `json:"webhooks,omitempty"`
+	Announcing Announcing `json:"announcing,omitzero"`
 	// Releasing is set while the sender of an Update waits for its answer, and Tried is
 	// the latest attempt since it came.
 	Releasing bool     `json:"releasing,omitempty"`
@@ -62,11 +69,12 @@ type Progress struct {
 // Phase is what an order is doing.
 type Phase string
 
-// The phases of an order. In the first three it waits, and takes in what comes.
+// The phases of an order. In the first four it waits, and takes in what comes.
 const (
 	PhaseNew         Phase = ""            // accepted, and not looked at
 	PhaseWaiting     Phase = "WAITING"     // deferred
 	PhaseAdmitted    Phase = "ADMITTED"    // admitted under an epoch that only the next task may write under
+	PhaseParked      Phase = "PARKED"      // waits for an operator, or for its customer to cancel it
 	PhaseRouting     Phase = "ROUTING"     // the board is asked
 	PhaseExecuting   Phase = "EXECUTING"   // the order database, or the fence before the user's activity
 	PhaseHanded      Phase = "HANDED"      // the user's activity runs
@@ -78,7 +86,7 @@ const (
 // Waits reports whether the order takes in what comes.
 func (p Progress) Waits() bool {
 	switch p.Phase {
-	case PhaseNew, PhaseWaiting, PhaseAdmitted:
+	case PhaseNew, PhaseWaiting, PhaseAdmitted, PhaseParked:
 		return true
 	}
 	return false
@@ -91,24 +99,26 @@ type Failures struct {
 	Epoch     int64     `json:"epoch,omitempty"`
 	Count     int       `json:"count,omitempty"`
 	First     time.Time `json:"first,omitzero"`
-	Last      string    `json:"last,omitempty"` // why the latest failed
+	// Own is how many of them in a row are known to be the order's own fault.
+	Own int `json:"own,omitempty"`
+	// Result, Code and Last are of the latest: how it ended, and why.
+	Result Result `json:"result,omitempty"`
+	Code   string `json:"code,omitempty"`
+	Last   string `json:"last,omitempty"`
 }
 
-// When an order that keeps failing is set aside, so that it does not go on for ever while
-// its component is fit for all others.
+// When an order that keeps failing by itself is parked: so many attempts in a row have
+// failed in one epoch, over so long a time, and after each of them another write went
+// through the same door. Where nobody knows whether the attempts took effect, more of
+// them are awaited: a lock on one order's row may go.
 const (
-	// MaxAttempts is how many attempts in a row must have failed in one epoch. With the
-	// pauses between them that takes 4.5 to 7.5 minutes; less only where the backstop was
-	// set shorter than that, which bounds the pauses.
-	MaxAttempts = 10
-	// MinFailing is for how long they must have failed, whatever woke the order between
-	// them: an outage that no observer sees for a minute sets nothing aside.
-	MinFailing = 2 * time.Minute
+	ParkAfter, ParkAfterTime                   = 5, 10 * time.Second
+	ParkUncertainAfter, ParkUncertainAfterTime = 10, 2 * time.Minute
 )
 
 // The pause is how long an order waits when it was deferred for something that no signal
 // will announce: its own failure, or a worker that could not see. It doubles with each in
-// a row, and is never longer than the first backstop. MaxAttempts counts on these.
+// a row, and is never longer than the first backstop. ParkAfter counts on these.
 const firstPause, maxPause = time.Second, 2 * time.Minute
 
 // Yield is how long an admitted order waits for the next workflow task, under which it may
@@ -120,6 +130,8 @@ type Moment struct {
 	At time.Time // the start of the workflow task, by Temporal's clock
 	// Task is that task, by the ID of its started event.
 	Task int64
+	// Begun is when this run of the workflow was started, by Temporal's clock.
+	Begun time.Time
 }
 
 // Event is one thing that happened to an order. The first is the zero Event. While the
@@ -141,20 +153,26 @@ type Inbox struct {
 	Signals   []Stability // in the order in which they came
 	Release   *Stability  // an Update, which waits for an Answer
 	Alarm     bool        // its timer has fired
+	// Instruction and Pass are the latest of an operator.
+	Instruction *Instruction
+	Pass        *Pass
 }
 
 // Empty reports whether nothing came.
 func (b Inbox) Empty() bool {
-	return !b.Cancelled && b.Turn == nil && !b.Expedited && len(b.Signals) == 0 && b.Release == nil && !b.Alarm
+	return !b.Cancelled && b.Turn == nil && !b.Expedited && len(b.Signals) == 0 && b.Release == nil && !b.Alarm &&
+		b.Instruction == nil && b.Pass == nil
 }
 
 // Command is one thing to do. Exactly one field is set. Route, Execute, Hand, Withdraw and
 // Join ask for something: at most one of them is asked at a time, it comes last, and its
-// answer is the next Event.
+// answer is the next Event. What comes of Announce changes nothing.
 type Command struct {
 	Mark     *Mark          // say so in the search attributes
+	Park     *Parking       // say in the memo why the order is parked
 	Answer   *Answer        // answer the Update
-	Wait     *Alarm         // wait; the timer is to fire at this time
+	Announce *Announcement  // tell the order's webhooks
+	Wait     *Alarm         // wait; the timer is to fire at this time, or there is to be none
 	Route    *RouteInput    // ask the board
 	Execute  *ExecuteInput  // write the order; with an Execution, ask the fence
 	Hand     *Job           // have the user's activity execute the order
@@ -163,7 +181,7 @@ type Command struct {
 	End      *End           // the order has ended
 }
 
-// Alarm is when an order looks again by itself.
+// Alarm is when an order looks again by itself; the zero Alarm is never.
 type Alarm struct{ At time.Time }
 
 // End is how an order ends.
@@ -171,6 +189,8 @@ type End struct {
 	Outcome Outcome
 	// Leave says that the sequence of its ordering key is to be signalled.
 	Leave bool
+	// Announce is what the order's webhooks receive before that; nil where there are none.
+	Announce *Announcement
 }
 
 // NewProgress is an order as the door accepts it. mark is what the door has written into
@@ -201,6 +221,12 @@ func (p Progress) Continued() Progress {
 	return p
 }
 
+// Continues reports whether the order may continue as new: it waits, and nobody waits for
+// an answer of it.
+func (p Progress) Continues() bool {
+	return (p.Phase == PhaseWaiting || p.Phase == PhaseParked) && !p.Releasing
+}
+
 // Takes reports why an order does not take the release, and nil when it does.
 func (p Progress) Takes(s Stability) error {
 	switch {
@@ -226,6 +252,7 @@ func (p Progress) Takes(s Stability) error {
 //	         └──EXECUTE, epoch not given──▶ ADMITTED ◀───┘──┘
 //	any of those that wait ──cancelled, expired──▶ WITHDRAWING ──▶ CANCELLED, EXPIRED, REJECTED, EXECUTED
 //	                                                 └─ nobody knows yet ─────▶ WAITING
+//	ROUTING ──fails by itself, again and again──▶ PARKED ──retry──▶ ROUTING
 //
 // What asks for an end is looked at first in every task. An order with an ordering key
 // acts only when it has its turn. An activity of the user's follows on the fence: EXECUTING
@@ -267,12 +294,21 @@ func (s *step) wake(in Inbox) {
 	switch {
 	case s.ends():
 		s.withdraw()
-	case s.Phase == PhaseNew:
-		s.route("", s.request())
+	case s.Phase == PhaseParked && in.Instruction != nil && in.Instruction.Do == DoRetry:
+		s.Failures = Failures{Last: s.Failures.Last}
+		s.route(WokenByRetry, s.request())
 	case s.Phase == PhaseAdmitted && in.Alarm:
 		s.execute()
 	case s.Phase == PhaseAdmitted: // the next task comes with the timer
 		s.rest(s.WakeAt)
+	case in.Pass != nil && (s.Phase == PhaseNew || s.Phase == PhaseWaiting):
+		s.pass(*in.Pass)
+	case s.Phase == PhaseNew:
+		first := s.input("", s.request())
+		if !s.now.Begun.IsZero() {
+			first.Waited = max(0, s.now.At.Sub(s.now.Begun))
+		}
+		s.ask(first)
 	case s.awaitsTurn() && s.HasTurn:
 		s.route(WokenByTurn, s.request())
 	case news:
@@ -298,12 +334,16 @@ func (s *step) take(in Inbox) {
 		s.HasTurn, s.Watched = true, in.Turn.Watched
 	}
 	s.Expedited = s.Expedited || in.Expedited
+	s.Passed = s.Passed || in.Pass != nil && in.Pass.Component == s.Execution.Written()
 	for _, word := range in.Signals {
 		s.name(word)
 	}
 	if in.Release != nil {
 		s.name(*in.Release)
 		s.Releasing, s.Tried = true, nil
+	}
+	if do := in.Instruction; do != nil && do.Do == DoReject && s.Phase == PhaseParked && s.Ending == nil {
+		s.Ending = &Ending{State: Rejected, Reason: fmt.Sprintf("rejected by %s: %s", do.By, do.Why)}
 	}
 	if in.Alarm {
 		s.WakeAt = time.Time{}
@@ -326,12 +366,13 @@ func (s *step) news(in Inbox) bool {
 }
 
 // ends reports whether the order is to end without being executed. One that an activity of
-// the user's may have executed can only be finished.
+// the user's may have executed can only be finished, or rejected by an operator. One that
+// is parked does not expire.
 func (s *step) ends() bool {
 	if s.Execution.External() && s.Uncertain {
-		return false
+		return s.Ending != nil && s.Ending.State == Rejected
 	}
-	if s.Ending == nil && !s.Order.Deadline.IsZero() && !s.now.At.Before(s.Order.Deadline) {
+	if s.Ending == nil && s.Phase != PhaseParked && !s.Order.Deadline.IsZero() && !s.now.At.Before(s.Order.Deadline) {
 		s.Ending = &Ending{State: Expired, Reason: "deadline passed before the order could be executed"}
 	}
 	return s.Ending != nil
@@ -345,7 +386,9 @@ func (s *step) withdraw() {
 		s.end(Outcome{State: s.Ending.State, Reason: s.Ending.Reason})
 	default:
 		s.Phase = PhaseWithdrawing
-		s.do(Command{Withdraw: &WithdrawInput{Order: s.Order, End: *s.Ending, Stamp: s.Stamp, Written: s.Execution.Written()}})
+		s.do(Command{Withdraw: &WithdrawInput{
+			Order: s.Order, End: *s.Ending, Stamp: s.Stamp, Passed: s.Passed, Written: s.Execution.Written(),
+		}})
 	}
 }
 
@@ -395,8 +438,9 @@ func (s *step) input(woken Wake, r Request) RouteInput {
 }
 
 // route asks the board.
-func (s *step) route(woken Wake, r Request) {
-	in := s.input(woken, r)
+func (s *step) route(woken Wake, r Request) { s.ask(s.input(woken, r)) }
+
+func (s *step) ask(in RouteInput) {
 	s.Phase = PhaseRouting
 	s.do(Command{Route: &in})
 }
@@ -427,9 +471,13 @@ func (s *step) actsOn(r Routing) (component string, epoch int64) {
 func (s *step) routed(r Routing) {
 	s.know(r)
 	s.Backstop = r.Backstop
+	ownFault := r.Reason == ReasonExecuteUnavailable && s.blame(r.Blame)
 	switch {
-	case !r.Decision.Admissible() && r.Reason == ReasonExecuteUnavailable && s.spent():
-		s.setAside()
+	case ownFault && s.Failures.Result == ResultRefused:
+		s.Ending = &Ending{State: Rejected, Reason: s.Failures.Last}
+		s.withdraw()
+	case ownFault && s.spent():
+		s.park()
 	case !r.Decision.Admissible():
 		s.deferred()
 	case s.Execution.External() && r.Woken != WokenByFailure, slices.Contains(s.given(), r.Written):
@@ -461,7 +509,7 @@ func (s *step) yield() {
 // execute carries out the latest routing.
 func (s *step) execute() {
 	r := s.Last.Request
-	r.Failed, r.Listed, r.Paused = false, false, nil // the fence asks of this moment only
+	r.Failed, r.Listed, r.Backlog, r.Paused = false, false, false, nil // the fence asks of this moment only
 	s.attempt(ExecuteInput{Route: s.input(WokenByFence, r), Admitted: true})
 }
 
@@ -472,6 +520,23 @@ func (s *step) release() {
 	in := ExecuteInput{Route: s.input(WokenBySignal, s.request())}
 	if s.Named > 0 && s.Recorded != s.now.Task && !slices.Contains(s.given(), s.Named) {
 		in.Named, in.TaskAt = s.Named, s.now.At
+	}
+	s.attempt(in)
+}
+
+// pass has the fence route an order that an operator lets through a hold, and executes it
+// if that admits. The pass is good for this attempt only. The epoch that it names is given
+// to the task, as that of a release is.
+func (s *step) pass(p Pass) {
+	r := s.request()
+	r.Pass = &p
+	woken := WokenByPass
+	if s.Attempt == 0 {
+		woken = ""
+	}
+	in := ExecuteInput{Route: s.input(woken, r)}
+	if p.Component == s.Execution.Written() && s.Recorded != s.now.Task && !slices.Contains(s.given(), p.Epoch) {
+		in.Named, in.TaskAt = p.Epoch, s.now.At
 	}
 	s.attempt(in)
 }
@@ -502,6 +567,7 @@ func (s *step) fenced(a Attempt) {
 	s.Phase = PhaseHanded
 	s.do(Command{Hand: &Job{
 		Order: s.Order, Attempt: RequestFrameID(s.Order.ID, s.Attempt), Replay: s.Last.Request.Replay, Fence: a.Fence,
+		Pass: s.Last.Request.Pass,
 	}})
 }
 
@@ -523,10 +589,6 @@ func (s *step) executed(a Attempt) {
 			return
 		}
 		s.fail(a)
-	case ResultRefused:
-		s.Ending = &Ending{State: Rejected, Reason: a.Error}
-		s.withdraw()
-		return
 	case ResultNotGiven:
 		s.yield()
 		return
@@ -541,7 +603,13 @@ func (s *step) executed(a Attempt) {
 	r := s.request()
 	r.Replay, r.Failed = true, true
 	r.FailedUnder, r.FailedEpoch = s.actsOn(s.Last)
-	s.route(WokenByFailure, r)
+	in := s.input(WokenByFailure, r)
+	if a.Result != ResultNotBegun {
+		in.Failure = &Failure{
+			Result: a.Result, Code: a.Code, Error: s.Failures.Last, Activity: s.Execution.Activity, Since: s.now.At,
+		}
+	}
+	s.ask(in)
 }
 
 // fail counts an attempt that began and did not execute the order.
@@ -550,30 +618,47 @@ func (s *step) fail(a Attempt) {
 		s.Failures.First = s.now.At
 	}
 	s.Failures.Count++
+	s.Failures.Result, s.Failures.Code = a.Result, a.Code
 	s.Failures.Last = strings.ToValidUTF8(a.Error[:min(len(a.Error), 500)], "")
-	if s.Execution.External() && a.Result != ResultUnavailable {
+	if s.Execution.External() && a.Result != ResultUnavailable && a.Result != ResultRefused {
 		s.Uncertain = true
 	}
 }
 
-// spent reports whether the order is to be set aside: the routing after the last attempt
-// has found the component fit, and in the same epoch.
-func (s *step) spent() bool {
-	f := s.Failures
-	return f.Count >= MaxAttempts && s.now.At.Sub(f.First) >= MinFailing
+// blame takes in whose fault the latest failure was, and reports whether it is known to be
+// the order's own.
+func (s *step) blame(b Blame) bool {
+	if b != BlameOrder || s.Failures.Count == 0 {
+		s.Failures.Own = 0
+		return false
+	}
+	s.Failures.Own++
+	return true
 }
 
-// setAside ends an order that has failed again and again while its component was fit, so
-// that what is wrong with one order never holds up a recovery. The order database says
-// whether it was written; of an activity of the user's nobody can tell.
-func (s *step) setAside() {
+// spent reports whether the order has failed by itself often enough, and for long enough.
+func (s *step) spent() bool {
 	f := s.Failures
-	why := fmt.Sprintf("set aside after %d attempts in a row failed while %s was fit (epoch %d)", f.Count, f.Component, f.Epoch)
-	if s.Uncertain {
-		why += fmt.Sprintf("; whether %s took effect in one of them is unknown", s.Execution.Activity)
+	lasted := s.now.At.Sub(f.First)
+	if s.Uncertain || f.Result == ResultUnknown {
+		return f.Own >= ParkUncertainAfter && lasted >= ParkUncertainAfterTime
 	}
-	s.Ending = &Ending{State: Rejected, Reason: why + "; the last error: " + f.Last}
-	s.withdraw()
+	return f.Own >= ParkAfter && lasted >= ParkAfterTime
+}
+
+// park has an order that fails by itself wait for an operator, so that what is wrong with
+// one order never holds up a recovery, and is not final either.
+func (s *step) park() {
+	s.Phase = PhaseParked
+	s.Wait = Wait{Reason: ReasonParked}
+	s.Backstops, s.Pauses = 0, 0
+	s.do(Command{Park: &Parking{Since: s.now.At, Failures: s.Failures.Count, Error: s.Failures.Last}})
+	s.mark()
+	s.answer(Answer{State: Parked, Wait: s.Wait})
+	if a := s.announce(Parked, s.Wait); a != nil {
+		s.do(Command{Announce: a})
+	}
+	s.rest(time.Time{})
 }
 
 // deferred has the order wait for what its latest routing says.
@@ -661,6 +746,9 @@ func (s *step) sleep(at time.Time) {
 	}
 	if s.Phase != PhaseAdmitted {
 		s.answer(Answer{State: Deferred, Wait: s.Wait})
+		if a := s.announce(Deferred, s.Wait); a != nil {
+			s.do(Command{Announce: a})
+		}
 	}
 	s.rest(at)
 }
@@ -677,6 +765,9 @@ func (s *step) answer(a Answer) {
 	}
 	if t := s.Tried; t != nil {
 		a.Result, a.BegunAt, a.EndedAt = t.Result, t.BegunAt, t.EndedAt
+		if t.Result.Failed() {
+			a.Blame, a.Error, a.Code = s.Last.Blame, s.Failures.Last, s.Failures.Code
+		}
 	}
 	s.Releasing, s.Tried = false, nil
 	s.do(Command{Answer: &a})
@@ -692,5 +783,18 @@ func (s *step) end(o Outcome) {
 	s.Phase = PhaseEnded
 	s.answer(Answer{State: o.State})
 	leave := s.Order.OrderingKey != "" && s.HasTurn && !s.now.At.Before(s.Watched)
-	s.do(Command{End: &End{Outcome: o, Leave: leave}})
+	s.do(Command{End: &End{Outcome: o, Leave: leave, Announce: s.announce(o.State, Wait{})}})
+}
+
+// announce is what the webhooks of the order receive of a state that it has come to; nil
+// where there is nothing to tell.
+func (s *step) announce(state OrderState, w Wait) *Announcement {
+	if !s.Webhooks {
+		return nil
+	}
+	a := s.Announcing.announces(s.Order.ID, state, w)
+	if a != nil {
+		s.Announcing = Announcing{Count: a.N, State: state}
+	}
+	return a
 }

@@ -18,6 +18,7 @@ type life struct {
 	p        ltp.Progress
 	now      ltp.Moment
 	commands []ltp.Command
+	blamed   ltp.Blame // whose fault the next failure is found to be
 }
 
 func live(t require.TestingT, p ltp.Progress) *life {
@@ -49,6 +50,9 @@ func (l *life) routed(state ltp.State, epoch int64) *life {
 	require.NotNil(l.t, in, "%+v", l.commands)
 	r := ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Component: "orders-db", State: state, Epoch: epoch, Written: epoch}
 	r.Decision, r.Reason = ltp.Decide(ltp.Orientation{Component: r.Component, State: state, Epoch: epoch}, in.Request)
+	if in.Failure != nil {
+		r.Blame = l.blamed
+	}
 	return l.next(ltp.Event{Routed: &r})
 }
 
@@ -261,8 +265,12 @@ func TestOrderThatMayBeWrittenEndsAsTheDatabaseSays(t *testing.T) {
 }
 
 func TestRefusedOrderIsRejectedByATombstone(t *testing.T) {
-	l := live(t, accepted()).next(ltp.Event{}).routed(ltp.Stable, 3)
-	l.executed(ltp.Attempt{Result: ltp.ResultRefused, BegunAt: start, Error: "out of stock"})
+	refused := ltp.Attempt{Result: ltp.ResultRefused, Error: "out of stock", Code: "P0001"}
+	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
+		l := live(t, accepted()).next(ltp.Event{}).failing(refused, b)
+		l.waits(ltp.ReasonExecuteUnavailable) // as far as anyone knows, the door refuses all
+	}
+	l := live(t, accepted()).next(ltp.Event{}).failing(refused, ltp.BlameOrder)
 	in := l.last().Withdraw
 	require.NotNil(t, in, "a write of an attempt that was lost may still commit")
 	assert.Equal(t, ltp.Ending{State: ltp.Rejected, Reason: "out of stock"}, in.End)
@@ -303,24 +311,120 @@ func TestFailedAttemptIsRoutedAgainAndPaused(t *testing.T) {
 	}
 }
 
-func TestOrderThatFailsWhileItsComponentIsFitIsSetAside(t *testing.T) {
-	l := live(t, accepted()).next(ltp.Event{})
-	for n := 1; ; n++ {
-		l.routed(ltp.Stable, 3).executed(ltp.Attempt{Result: ltp.ResultUnavailable, BegunAt: l.now.At, Error: "disk full"}).routed(ltp.Stable, 3)
-		if l.last().Withdraw != nil {
-			assert.GreaterOrEqual(t, n, ltp.MaxAttempts)
-			assert.Contains(t, l.last().Withdraw.End.Reason, "disk full")
-			break
+// failing drives an order through an attempt that fails, whose fault is then found out.
+func (l *life) failing(a ltp.Attempt, b ltp.Blame) *life {
+	if l.p.Phase == ltp.PhaseRouting {
+		l.routed(ltp.Stable, 3)
+	}
+	a.BegunAt = l.now.At
+	l.executed(a)
+	in := l.last().Route
+	require.NotNil(l.t, in)
+	require.NotNil(l.t, in.Failure, "the router is to find out whose fault it was")
+	assert.Equal(l.t, ltp.Failure{Result: a.Result, Code: a.Code, Error: a.Error, Since: l.now.At}, *in.Failure)
+	l.blamed = b
+	return l.routed(ltp.Stable, 3)
+}
+
+// parked is an order that has failed by itself until it was parked, after n attempts.
+func parked(t require.TestingT, result ltp.Result) (l *life, n int) {
+	l = live(t, accepted()).next(ltp.Event{})
+	for n = 1; n < 50; n++ {
+		l.failing(ltp.Attempt{Result: result, Error: "numeric field overflow (22003)", Code: "22003"}, ltp.BlameOrder)
+		if l.p.Phase == ltp.PhaseParked {
+			return l, n
 		}
-		require.Less(t, n, 2*ltp.MaxAttempts)
 		l.task(l.waits(ltp.ReasonExecuteUnavailable), ltp.Inbox{Alarm: true})
 	}
+	require.FailNow(t, "it is never parked")
+	return l, n
+}
+
+func TestOrderThatFailsByItselfIsParked(t *testing.T) {
+	for result, want := range map[ltp.Result]int{ltp.ResultUnavailable: ltp.ParkAfter, ltp.ResultUnknown: ltp.ParkUncertainAfter} {
+		l, n := parked(t, result)
+		assert.GreaterOrEqual(t, n, want, result)
+		assert.Equal(t, ltp.Wait{Reason: ltp.ReasonParked}, l.p.Wait)
+		assert.Equal(t, ltp.Command{Wait: &ltp.Alarm{}}, l.last(), "no timer wakes it")
+		require.NotNil(t, l.commands[0].Park)
+		assert.Equal(t, ltp.Parking{Since: l.now.At, Failures: n, Error: "numeric field overflow (22003)"}, *l.commands[0].Park)
+		require.Len(t, l.marks(), 1)
+		assert.Equal(t, ltp.ReasonParked, l.marks()[0].Reason)
+	}
+}
+
+// TestOrderIsNotParkedForAFaultThatOthersShare, nor for one of which nobody knows.
+func TestOrderIsNotParkedForAFaultThatOthersShare(t *testing.T) {
+	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
+		for _, result := range []ltp.Result{ltp.ResultRefused, ltp.ResultUnavailable, ltp.ResultUnknown} {
+			l := live(t, accepted()).next(ltp.Event{})
+			for range 5 * ltp.ParkUncertainAfter {
+				l.failing(ltp.Attempt{Result: result, Error: "permission denied for table orders"}, b)
+				l.task(l.waits(ltp.ReasonExecuteUnavailable), ltp.Inbox{Alarm: true})
+			}
+			for range ltp.ParkAfter - 1 { // what it did by itself before counts no more
+				l.failing(ltp.Attempt{Result: ltp.ResultUnavailable}, ltp.BlameOrder)
+				l.task(l.waits(ltp.ReasonExecuteUnavailable), ltp.Inbox{Alarm: true})
+			}
+			l.failing(ltp.Attempt{Result: ltp.ResultUnavailable}, b).waits(ltp.ReasonExecuteUnavailable)
+		}
+	}
+}
+
+func TestParkedOrderWaitsForAnOperator(t *testing.T) {
+	retry := ltp.Inbox{Instruction: &ltp.Instruction{Do: ltp.DoRetry, By: "ann"}}
+	l, _ := parked(t, ltp.ResultUnavailable)
+	assert.Error(t, l.p.Takes(ltp.Stability{Component: "orders-db", Epoch: 9}), "no release brings it back")
+	l.task(time.Hour, ltp.Inbox{Signals: []ltp.Stability{{Component: "orders-db", State: ltp.Stable, Epoch: 9}}, Expedited: true})
+	assert.Equal(t, ltp.PhaseParked, l.p.Phase)
+	l.task(time.Hour, retry)
+	assert.Equal(t, ltp.WokenByRetry, l.last().Route.Woken)
+	assert.Zero(t, l.p.Failures.Count, "its attempts are counted anew")
+	l.routed(ltp.Stable, 3).executed(inDatabase).ends(ltp.Executed)
+
+	l, _ = parked(t, ltp.ResultUnavailable)
+	l.task(time.Hour, ltp.Inbox{Instruction: &ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}})
+	require.NotNil(t, l.last().Withdraw)
+	assert.Equal(t, ltp.Ending{State: ltp.Rejected, Reason: "rejected by ann: no such article"}, l.last().Withdraw.End)
 	l.withdrawn(ltp.Withdrawal{Found: ltp.FoundOrder, Receipt: &ltp.Receipt{}}).ends(ltp.Executed)
+
+	l, _ = parked(t, ltp.ResultUnknown)
+	l.task(time.Hour, ltp.Inbox{Cancelled: true})
+	l.withdrawn(ltp.Withdrawal{Found: ltp.FoundTombstone, End: &l.last().Withdraw.End}).ends(ltp.Cancelled)
+}
+
+func TestParkedOrderDoesNotExpire(t *testing.T) {
+	l, _ := parked(t, ltp.ResultUnavailable)
+	l.p.Order.Deadline = l.now.At.Add(time.Minute)
+	l.task(time.Hour, ltp.Inbox{Expedited: true})
+	assert.Equal(t, ltp.PhaseParked, l.p.Phase)
+}
+
+// TestOrderThatIsNotParkedIgnoresInstructions: an operator's may arrive late.
+func TestOrderThatIsNotParkedIgnoresInstructions(t *testing.T) {
+	for _, do := range []ltp.Do{ltp.DoRetry, ltp.DoReject} {
+		l := deferredUnder(t, 4)
+		l.task(time.Second, ltp.Inbox{Instruction: &ltp.Instruction{Do: do, By: "ann", Why: "why"}}).waits(ltp.ReasonUnstable)
+		assert.Nil(t, l.p.Ending)
+	}
+}
+
+func TestReleaseOfAnOrderThatFailsSaysWhoseFaultItWas(t *testing.T) {
+	l := deferredUnder(t, 4)
+	l.task(time.Second, release(5))
+	r := fenced(2, ltp.Recovering, 5, ltp.Request{Replay: true})
+	l.executed(ltp.Attempt{Result: ltp.ResultUnavailable, Routing: r, BegunAt: l.now.At, Error: "no", Code: "42501"})
+	l.blamed = ltp.BlameComponent
+	l.routed(ltp.Recovering, 5)
+	require.NotNil(t, l.answer())
+	assert.Equal(t, ltp.BlameComponent, l.answer().Blame)
+	assert.Equal(t, "42501", l.answer().Code)
+	assert.Equal(t, "no", l.answer().Error)
 }
 
 func TestAttemptsOfAnotherEpochDoNotCount(t *testing.T) {
 	l := live(t, accepted()).next(ltp.Event{})
-	for epoch := int64(3); epoch < 3+4*ltp.MaxAttempts; epoch += 2 {
+	for epoch := int64(3); epoch < 3+4*ltp.ParkUncertainAfter; epoch += 2 {
 		l.routed(ltp.Stable, epoch)
 		if l.p.Phase == ltp.PhaseAdmitted {
 			l.task(ltp.Yield, ltp.Inbox{Alarm: true})
@@ -430,7 +534,7 @@ func TestMachineKeepsItsPromises(t *testing.T) {
 			require.Equal(t, reread(t, l.p), reread(t, again))
 			require.NotEmpty(t, l.commands)
 			for i, c := range l.commands[:len(l.commands)-1] {
-				require.True(t, c.Mark != nil || c.Answer != nil, "command %d of %+v asks for something, and is not the last", i, l.commands)
+				require.True(t, c.Mark != nil || c.Answer != nil || c.Park != nil, "command %d of %+v asks for something, and is not the last", i, l.commands)
 			}
 			last := l.last()
 			if end := last.End; end != nil {
@@ -443,7 +547,8 @@ func TestMachineKeepsItsPromises(t *testing.T) {
 				return
 			}
 			if last.Wait != nil {
-				require.True(t, last.Wait.At.After(l.now.At), "it waits until a later time")
+				require.Equal(t, l.p.Phase == ltp.PhaseParked, last.Wait.At.IsZero(), "all but a parked order wake by themselves")
+				require.True(t, last.Wait.At.IsZero() || last.Wait.At.After(l.now.At), "it waits until a later time")
 				if l.p.Phase == ltp.PhaseWaiting {
 					require.NotEmpty(t, l.p.Wait.Reason, "a deferral has a reason")
 					require.False(t, l.p.Releasing)
@@ -520,12 +625,14 @@ func (w *chance) inbox(l *life) (in ltp.Inbox) {
 	w.fresh = nil
 	l.now.Task += 6
 	l.now.At = l.now.At.Add(time.Duration(rapid.IntRange(1, 60).Draw(w.T, "passed")) * time.Second)
-	in.Alarm = !l.now.At.Before(l.p.WakeAt)
-	switch rapid.IntRange(0, 6).Draw(w.T, "news") {
+	in.Alarm = !l.p.WakeAt.IsZero() && !l.now.At.Before(l.p.WakeAt)
+	switch rapid.IntRange(0, 7).Draw(w.T, "news") {
 	case 0:
 		in.Cancelled = true
 	case 1:
 		in.Expedited = true
+	case 7:
+		in.Instruction = &ltp.Instruction{Do: rapid.SampledFrom([]ltp.Do{ltp.DoRetry, ltp.DoReject, "NONE"}).Draw(w.T, "do"), By: "ann", Why: "why"}
 	case 2:
 		in.Turn = &ltp.Turn{Watched: l.now.At.Add(time.Second)}
 	case 3:
@@ -544,7 +651,11 @@ func (w *chance) route(in ltp.RouteInput) *ltp.Routing {
 	o := ltp.Orientation{Component: "orders-db", State: w.state, Epoch: w.epoch}
 	d, why := ltp.Decide(o, in.Request)
 	w.fresh = append(w.fresh, w.epoch)
-	return &ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: d, Reason: why, Component: o.Component, State: o.State, Epoch: o.Epoch, Written: o.Epoch}
+	var b ltp.Blame
+	if in.Failure != nil {
+		b = rapid.SampledFrom([]ltp.Blame{"", ltp.BlameOrder, ltp.BlameOrder, ltp.BlameOrder, ltp.BlameComponent}).Draw(w.T, "blame")
+	}
+	return &ltp.Routing{Blame: b, Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: d, Reason: why, Component: o.Component, State: o.State, Epoch: o.Epoch, Written: o.Epoch}
 }
 
 // execute answers as the activity does.
@@ -600,7 +711,7 @@ func TestFailureIsHeldAgainstWhatIsWrittenTo(t *testing.T) {
 		l.next(ltp.Event{Routed: &ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: d, Reason: why,
 			Component: by.Component, State: by.State, Epoch: by.Epoch, Written: written}})
 	}
-	for epoch := int64(3); epoch < 3+4*ltp.MaxAttempts; epoch += 2 { // it fell and recovered between two wakes
+	for epoch := int64(3); epoch < 3+4*ltp.ParkUncertainAfter; epoch += 2 { // it fell and recovered between two wakes
 		answer(epoch)
 		if l.p.Phase == ltp.PhaseAdmitted {
 			l.task(ltp.Yield, ltp.Inbox{Alarm: true})

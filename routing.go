@@ -2,6 +2,7 @@ package ltp
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -17,7 +18,36 @@ type RouteInput struct {
 	Request Request `json:"request"`
 	Attempt int     `json:"attempt"`
 	Woken   Wake    `json:"woken,omitempty"`
+	// Waited is how long the order has waited for its first routing, by Temporal's clock;
+	// zero for every other.
+	Waited time.Duration `json:"waited,omitempty"`
+	// Failure is set after an attempt that failed: the router finds out whose fault it was.
+	Failure *Failure `json:"failure,omitempty"`
 }
+
+// Failure is what an attempt failed with.
+type Failure struct {
+	Result Result `json:"result"`
+	// Code is the database's, such as the SQLSTATE 42501; Error are its words.
+	Code  string `json:"code,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Activity is the user's that executes the order; empty for the order database.
+	Activity string `json:"activity,omitempty"`
+	// Since is when the workflow task of the attempt began, by Temporal's clock.
+	Since time.Time `json:"since"`
+}
+
+// Blame says whose fault the failure of an attempt was.
+type Blame string
+
+// Whose fault it may be. Empty is that nobody knows.
+const (
+	// BlameOrder: after the failure, another order or the probe's own went through the
+	// same door.
+	BlameOrder Blame = "ORDER"
+	// BlameComponent: the probe's own order failed, too.
+	BlameComponent Blame = "COMPONENT"
+)
 
 // Routing is one routing of an order: the request and the answer to it. CheckOrientation
 // returns one, and Execute returns one where its fence routed the order, so the marker
@@ -42,6 +72,8 @@ type Routing struct {
 	// Blind says that the worker that routed had no orientation it could trust, which is
 	// not news of the component.
 	Blind bool `json:"blind,omitempty"`
+	// Blame says whose fault the failure was that made the order ask.
+	Blame Blame `json:"blame,omitempty"`
 	// Backstop is the worker's, where it is not DefaultBackstop.
 	Backstop Backstop `json:"backstop,omitzero"`
 }
@@ -73,6 +105,8 @@ const (
 	WokenByFailure Wake = "FAILURE" // its own execution failed
 	WokenByFence   Wake = "FENCE"   // it was admitted, and the fence before the write found another orientation
 	WokenByTurn    Wake = "TURN"    // the orders before it in the sequence of its ordering key have ended
+	WokenByRetry   Wake = "RETRY"   // an operator has asked to retry the order, which was parked
+	WokenByPass    Wake = "PASS"    // an operator lets the order through a hold
 )
 
 // Stability says that a component may be fit again. It is the payload of the stability
@@ -126,6 +160,45 @@ func (w Wait) SupersededBy(s Stability) bool {
 type Ending struct {
 	State  OrderState `json:"state"` // CANCELLED, EXPIRED or REJECTED
 	Reason string     `json:"reason,omitempty"`
+}
+
+// Parking is why an order is parked: it fails by itself while others commit. The order
+// waits for an operator, or for its customer to cancel it.
+type Parking struct {
+	// Since is when it was parked, and Failures how many attempts in a row had failed.
+	Since    time.Time `json:"since"`
+	Failures int       `json:"failures"`
+	// Error is what the last attempt failed with, in the words of the order database.
+	Error string `json:"error"`
+}
+
+// Instruction is an operator's, to a parked order. An order that is not parked ignores it.
+type Instruction struct {
+	Do  Do     `json:"do"`
+	By  string `json:"by"`
+	Why string `json:"why,omitempty"`
+}
+
+// Do is what an operator wants done with a parked order.
+type Do string
+
+// What can be done with a parked order.
+const (
+	DoRetry  Do = "RETRY"  // route it again
+	DoReject Do = "REJECT" // end it REJECTED, unless it turns out to be written
+)
+
+// Validate says what makes the instruction impossible, and nil when nothing does.
+func (i Instruction) Validate() error {
+	switch {
+	case i.Do != DoRetry && i.Do != DoReject:
+		return fmt.Errorf("%q is no instruction: use RETRY or REJECT", i.Do)
+	case i.By == "":
+		return errors.New("say who you are")
+	case i.Do == DoReject && blank(i.Why):
+		return errors.New("say why the order is rejected: its customer reads it")
+	}
+	return nil
 }
 
 // Outcome is how an order ended: the result of its workflow.

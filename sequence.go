@@ -28,7 +28,7 @@ const (
 	SequenceStep = 500
 )
 
-// Turn tells an order that its turn has come: every order of its key that was
+// Turn is the signal that an order's turn has come: every order of its key that was
 // acknowledged earlier has ended.
 type Turn struct {
 	// Watched is until when the sequence looks by itself whether the order has ended. An

@@ -27,7 +27,7 @@ type Steer struct {
 // nothing does.
 func (w Steer) Validate(s Steering) error {
 	switch {
-	case w.By == "" || w.Why == "":
+	case blank(w.By) || blank(w.Why):
 		return errors.New("say who steers the replay and why")
 	case w.Paused == nil && w.Rate == nil:
 		return errors.New("say what is to change: paused, or the rate")
@@ -53,13 +53,19 @@ func validRate(rate float64) error {
 // Next is the steering that follows s when w is said at now. It changes neither the
 // state of the component nor its epoch.
 func (s Steering) Next(w Steer, now time.Time) Steering {
+	said := Said{By: w.By, Why: w.Why, Since: now}
 	if w.Paused != nil {
-		s.Paused = *w.Paused
+		s.Paused, s.Pause = *w.Paused, Said{}
+		if s.Paused {
+			s.Pause = said
+		}
 	}
 	if w.Rate != nil {
-		s.Rate = *w.Rate
+		s.Rate, s.Limit = *w.Rate, Said{}
+		if s.Rate > 0 {
+			s.Limit = said
+		}
 	}
-	s.By, s.Why, s.Since = w.By, w.Why, now
 	return s
 }
 

@@ -41,15 +41,20 @@ func TestAPauseDefersTheReplaysOfARecoveryAndNothingElse(t *testing.T) {
 	})
 }
 
-// TestWhatAWordDoesNotNameStays: of two operators, none undoes what the other said.
+// TestWhatAWordDoesNotNameStays: of two operators, none undoes what the other said, and
+// each has their own reason.
 func TestWhatAWordDoesNotNameStays(t *testing.T) {
 	now := time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
-	s := ltp.Steering{}.Next(ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"}, now)
-	s = s.Next(ltp.Steer{Paused: new(true), By: "ann", Why: "cold cache"}, now.Add(time.Second))
-	assert.Equal(t, ltp.Steering{Paused: true, Rate: 50, By: "ann", Why: "cold cache", Since: now.Add(time.Second)}, s)
-	s = s.Next(ltp.Steer{Rate: new(0.0), By: "bob", Why: "warm"}, now)
-	assert.True(t, s.Paused)
-	assert.Zero(t, s.Rate)
+	ann := ltp.Said{By: "ann", Why: "disk is full", Since: now}
+	bob := ltp.Said{By: "bob", Why: "cold cache", Since: now.Add(time.Second)}
+	s := ltp.Steering{}.Next(ltp.Steer{Paused: new(true), By: "ann", Why: "disk is full"}, now)
+	s = s.Next(ltp.Steer{Rate: new(50.0), By: "bob", Why: "cold cache"}, now.Add(time.Second))
+	assert.Equal(t, ltp.Steering{Paused: true, Pause: ann, Rate: 50, Limit: bob}, s)
+	assert.Equal(t, ltp.Steering{Rate: 50, Limit: bob}, s.Next(ltp.Steer{Paused: new(false), By: "eve", Why: "done"}, now))
+	assert.Equal(t, ltp.Steering{Paused: true, Pause: ann}, s.Next(ltp.Steer{Rate: new(0.0), By: "eve", Why: "warm"}, now))
+	both := ltp.Said{By: "eve", Why: "a look", Since: now}
+	assert.Equal(t, ltp.Steering{Paused: true, Pause: both, Rate: 5, Limit: both},
+		s.Next(ltp.Steer{Paused: new(true), Rate: new(5.0), By: "eve", Why: "a look"}, now))
 }
 
 func TestAWordOnTheReplayMustBeSensible(t *testing.T) {

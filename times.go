@@ -210,11 +210,15 @@ func (w Write) Judge(component string, frames []Frame, whole bool) (Flight, []Ti
 // is written to, or does not admit what was asked.
 func (w Write) admits() *TimeFault {
 	f, q := w.Fence, w.Asked
-	q.Failed, q.Listed, q.Paused = false, false, nil // a fence asks of its moment only
+	q.Failed, q.Listed, q.Backlog, q.Paused = false, false, false, nil // a fence asks of its moment only
 	if f.Component != w.Written && (w.Written != "" || !slices.Contains(w.Gate, f.Component)) {
 		return &TimeFault{Kind: Breach, What: fmt.Sprintf("its fence is of %q, which it is not written to", f.Component)}
 	}
-	if d, why := Decide(Orientation{Component: f.Component, State: f.State, Epoch: f.Epoch}, q); !d.Admissible() {
+	o := Orientation{Component: f.Component, State: f.State, Epoch: f.Epoch}
+	if q.Pass != nil { // whether it was held and seen fit stands in what was published
+		o.Hold, o.Observed = &Hold{}, Healthy
+	}
+	if d, why := Decide(o, q); !d.Admissible() {
 		return &TimeFault{Kind: Breach, What: fmt.Sprintf("its write began under %s, epoch %d, which asks to %s: %s", f.State, f.Epoch, d, why)}
 	}
 	return nil
@@ -225,7 +229,13 @@ func (w Write) against(component string, frames []Frame, whole bool) (Flight, []
 	if t.Read.IsZero() {
 		t.Read = t.Begun
 	}
+	pass := w.Asked.Pass
 	if w.Fence.Component != component {
+		if pass != nil && pass.Component == component {
+			if flight, faults, held := t.through(*pass, frames); held {
+				return flight, faults
+			}
+		}
 		return t.unfit(0, frames)
 	}
 	published, fault := w.named(frames, whole)
@@ -241,7 +251,44 @@ func (w Write) against(component string, frames []Frame, whole bool) (Flight, []
 			return Flight{Stage: InDoubt}, fault
 		}
 	}
+	if pass.names(component, w.Fence.Epoch) && !w.Fence.State.Fit() {
+		flight, faults, held := t.through(*pass, frames)
+		if !held {
+			what := fmt.Sprintf("it was let through a hold in epoch %d, and while its task lasted %s was not held and observed fit", pass.Epoch, component)
+			return Flight{}, []TimeFault{{Kind: Breach, What: what}}
+		}
+		return flight, faults
+	}
 	return t.unfit(w.Fence.Epoch, frames)
+}
+
+// through holds the write of an order that was let through a hold against what was
+// published. held is false where the hold could not be passed at any time of its task.
+func (t Times) through(p Pass, frames []Frame) (flight Flight, faults []TimeFault, held bool) {
+	for i := 0; i < len(frames); i++ {
+		if !p.Opens(*frames[i].Orientation) {
+			continue
+		}
+		from := Stamped(frames[i].At)
+		for i++; i < len(frames) && p.Opens(*frames[i].Orientation); i++ {
+		}
+		switch {
+		case !t.Recorded.IsZero() && t.Recorded.Before(from):
+			return flight, faults, held
+		case i == len(frames) || !t.Recorded.IsZero() && t.Recorded.Before(Stamped(frames[i].At)):
+			return Flight{}, nil, true
+		case t.Task.After(Stamped(frames[i].At)):
+		case frames[i].Orientation.State.Fit():
+			flight, faults = t.unfit(p.Epoch, frames[i:])
+			return flight, faults, true
+		default: // the next time, if there is one within the task, may be the one that it was passed in
+			flight, faults = t.inFlight(Stamped(frames[i].At), time.Time{})
+			if held = true; flight.Stage != Clear {
+				flight.Frame = frames[i].ID
+			}
+		}
+	}
+	return flight, faults, held
 }
 
 // named is when the epoch was published that the fence names; zero where that is not known.

@@ -22,7 +22,7 @@ var successors = sync.OnceValue(func() map[State][]State {
 	now := time.Unix(1, 0)
 	policy := Policy{FlapWindow: time.Hour, Grace: time.Second}
 	verdicts := []Verdict{"", Healthy, Slow, Unhealthy}
-	inputs := []Input{{Lost: "gone"}, {Drained: epoch}, {Held: &Hold{}}, {Released: &Release{}}}
+	inputs := []Input{{Lost: "gone"}, {Drained: epoch}, {Failing: &FailedWrites{Epoch: epoch, Setback: true}}, {Held: &Hold{}}, {Released: &Release{}}, {Backlog: &Backlog{Epoch: epoch, Orders: 1}}}
 	for _, v := range verdicts[1:] {
 		inputs = append(inputs, Input{Observed: &Observation{Verdict: v}})
 	}

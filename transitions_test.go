@@ -16,8 +16,8 @@ func TestStatesFollowEachOtherAsTheStateMachineLeads(t *testing.T) {
 		ltp.Unknown:    {ltp.Recovering, ltp.Unstable},
 		ltp.Unstable:   {ltp.Recovering, ltp.Unknown},
 		ltp.Recovering: {ltp.Stable, ltp.Degraded, ltp.Unstable, ltp.Unknown},
-		ltp.Stable:     {ltp.Degraded, ltp.Unstable, ltp.Unknown},
-		ltp.Degraded:   {ltp.Stable, ltp.Unstable, ltp.Unknown},
+		ltp.Stable:     {ltp.Degraded, ltp.Unstable, ltp.Unknown, ltp.Recovering},
+		ltp.Degraded:   {ltp.Stable, ltp.Unstable, ltp.Unknown, ltp.Recovering},
 		"GONE":         {},
 	} {
 		var can []ltp.State

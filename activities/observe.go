@@ -13,10 +13,11 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Watch observes one component until ctx ends. It calls emit with its first
-// verdict and with every change of it, and heartbeat several times a second with the
-// newest sample. Both return quickly.
-type Watch func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error
+// Watch observes one component until ctx ends. It goes on from last, the verdict in
+// force, which is empty without one. It calls emit with its first verdict and with every
+// change of it, and heartbeat several times a second with the newest sample. Both return
+// quickly.
+type Watch func(ctx context.Context, last ltp.Verdict, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error
 
 // Observer is the activity of a process that observes a component.
 type Observer struct {
@@ -50,7 +51,7 @@ func (o *Observer) Observe(ctx context.Context, in ltp.ObserveInput) (ltp.Handov
 		defer close(delivered)
 		o.deliver(watching, in.Component, news)
 	}()
-	err := o.Watch(watching, func(seen ltp.Observation) {
+	err := o.Watch(watching, in.LastVerdict, func(seen ltp.Observation) {
 		seen.Component, seen.Observer, seen.Term = in.Component, o.Name, in.Term
 		news.put(seen)
 	}, func(b ltp.Heartbeat) {

@@ -73,13 +73,15 @@ type eyes struct {
 	seen       chan ltp.Verdict
 	heartbeats chan ltp.Heartbeat
 	end        chan error
+	last       ltp.Verdict // which they go on from
 }
 
 func newEyes() *eyes {
-	return &eyes{make(chan ltp.Verdict), make(chan ltp.Heartbeat), make(chan error)}
+	return &eyes{seen: make(chan ltp.Verdict), heartbeats: make(chan ltp.Heartbeat), end: make(chan error)}
 }
 
-func (e *eyes) watch(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+func (e *eyes) watch(ctx context.Context, last ltp.Verdict, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+	e.last = last
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,7 +121,7 @@ func observe(t *testing.T, inbox *orientationInbox, prepare ...func(*testsuite.T
 	}
 	go func() {
 		defer close(w.ended)
-		w.handover, w.err = do[ltp.Handover](t, w.env, o.Observe, ltp.ObserveInput{Component: db, Term: 7})
+		w.handover, w.err = do[ltp.Handover](t, w.env, o.Observe, ltp.ObserveInput{Component: db, Term: 7, LastVerdict: ltp.Unhealthy})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -136,6 +138,7 @@ func TestTheFirstVerdictAndEveryChangeAreSignalled(t *testing.T) {
 		w.seen <- ltp.Healthy
 		assert.Equal(t, []ltp.Verdict{ltp.Healthy}, inbox.verdicts())
 		assert.Equal(t, ltp.Observation{Component: db, Observer: "eve", Term: 7, Verdict: ltp.Healthy, Reason: "as seen", At: began}, inbox.letters[0])
+		assert.Equal(t, ltp.Unhealthy, w.last, "the verdict in force is handed over")
 
 		w.seen <- ltp.Unhealthy
 		assert.Equal(t, []ltp.Verdict{ltp.Healthy, ltp.Unhealthy}, inbox.verdicts())

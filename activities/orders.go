@@ -32,8 +32,24 @@ type Orders struct {
 	Meter Meter
 	// Backstop is what deferred orders wait by; zero is ltp.DefaultBackstop.
 	Backstop ltp.Backstop
+	// LateAfter is how long an order waited that is late; zero is ltp.LateAfter.
+	LateAfter time.Duration
 	// Worker names this process in receipts; empty is host and process.
 	Worker string
+	// Door, Witness and Evidence find out whose fault a failure was, and tell the
+	// component's Orientation. Each may be nil: less is known then.
+	Door     Door
+	Witness  Witness
+	Evidence *Evidence
+	// Suspect is called where the probe's order fails here, after an order that failed at
+	// since, by Temporal's clock. It returns at once; nil suspects nobody.
+	Suspect func(component, orderID string, since time.Time)
+	// Commit is called after every order that was written here. It returns at once; nil is
+	// not called.
+	Commit func()
+
+	trials, latest trials
+	late           late
 }
 
 // Meter measures. Its methods must return at once.
@@ -45,11 +61,20 @@ type Meter interface {
 }
 
 // CheckOrientation routes an order by the board: no network, and one event in history,
-// which holds both frames of the routing. It never fails; what cannot be known is
-// deferred.
-func (a *Orders) CheckOrientation(_ context.Context, in ltp.RouteInput) (ltp.Routing, error) {
+// which holds both frames of the routing. After an attempt that failed it finds out whose
+// fault that was first. It never fails; what cannot be known is deferred.
+func (a *Orders) CheckOrientation(ctx context.Context, in ltp.RouteInput) (ltp.Routing, error) {
 	begun := time.Now()
+	var blame ltp.Blame
+	if in.Failure != nil {
+		blame = a.blame(ctx, in)
+	}
+	in.Request.Backlog = a.late.backlog(in.Waited, a.LateAfter, begun)
 	r := a.Board.Route(in)
+	r.Blame = blame
+	if r.Reason == ltp.ReasonBacklog && a.Evidence != nil {
+		a.Evidence.Waited(r.Component, r.Epoch, in.Waited)
+	}
 	if a.Backstop != ltp.DefaultBackstop() {
 		r.Backstop = a.Backstop
 	}
@@ -116,6 +141,11 @@ type attempt struct {
 }
 
 func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.Attempt {
+	if p := x.in.Route.Request.Pass; p != nil { // the operator may have read what the board has not
+		if _, err := x.Board.Fresh(ctx, p.Component); err != nil {
+			return x.refused(ctx, err)
+		}
+	}
 	// Of a component that the board knows to be unfit no connection is asked. One that it
 	// cannot see is read first: other writes would wait for that reading.
 	if r, fence := x.Board.Held(x.in.Route); r.Blind {
@@ -132,17 +162,19 @@ func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.A
 		}
 		return x.answer(ltp.ResultAdmitted, "")
 	}
-	stop := x.Board.OnUnfit(x.in.Route.Components, func() {
+	stop := x.Board.OnUnfit(x.watched(), func() {
 		if x.decided.CompareAndSwap(false, true) {
 			cancel(errBecameUnfit)
 		}
 	})
 	defer stop()
 	stored, err := x.DB.Put(ctx, x.in.Order, func() (ltp.Receipt, error) {
+		anew := !x.begun.IsZero() // the write is made again: nothing was written until now
+		x.begun = time.Time{}
 		if err := x.admit(ctx); err != nil {
 			return ltp.Receipt{}, err
 		}
-		if !x.decided.CompareAndSwap(false, true) {
+		if !anew && !x.decided.CompareAndSwap(false, true) {
 			return ltp.Receipt{}, errBecameUnfit // not ctx's cause, which may be a moment late
 		}
 		x.begun = time.Now()
@@ -157,15 +189,44 @@ func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.A
 	case err == nil:
 		result := x.answer(ltp.ResultExecuted, "")
 		result.Receipt = x.written(stored)
+		if x.Evidence != nil {
+			x.Evidence.Committed(x.in.Route.Written)
+		}
+		if x.Commit != nil {
+			x.Commit()
+		}
 		return result
 	case x.begun.IsZero():
 		return x.refused(ctx, err)
 	case class == orderdb.Rejected:
-		return x.answer(ltp.ResultRefused, err.Error())
+		return x.failed(ltp.ResultRefused, err)
 	case class == orderdb.Unavailable:
-		return x.answer(ltp.ResultUnavailable, err.Error())
+		return x.failed(ltp.ResultUnavailable, err)
 	}
-	return x.answer(ltp.ResultUnknown, err.Error())
+	return x.failed(ltp.ResultUnknown, err)
+}
+
+// watched are the components that cancel the attempt when they become unfit. One that the
+// order is let through is unfit, and left to the fence.
+func (x *attempt) watched() []string {
+	p := x.in.Route.Request.Pass
+	if p == nil {
+		return x.in.Route.Components
+	}
+	return slices.DeleteFunc(slices.Clone(x.in.Route.Components), func(c string) bool { return c == p.Component })
+}
+
+// failed is the answer of an attempt that began and failed, in the words of the database.
+func (x *attempt) failed(r ltp.Result, err error) ltp.Attempt {
+	a := x.answer(r, err.Error())
+	var failure *orderdb.Error
+	if errors.As(err, &failure) {
+		a.Code = failure.Code
+		if failure.Class == orderdb.Unavailable || failure.Class == orderdb.Unknown { // the Result says it
+			a.Error = failure.Words()
+		}
+	}
+	return a
 }
 
 // admit is the fence: it returns nil when the write may begin.
@@ -262,7 +323,7 @@ func (a *Orders) withdraw(ctx context.Context, in ltp.WithdrawInput) ltp.Withdra
 	case now.Blind:
 		w.Error = now.Reason
 		return w
-	case w.Fence.Unwritten(in.Stamp):
+	case !in.Passed && w.Fence.Unwritten(in.Stamp):
 		w.Found = ltp.FoundUnwritten
 		return w
 	case !now.State.Fit():

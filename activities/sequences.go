@@ -35,7 +35,7 @@ func (s *Sequences) Join(ctx context.Context, in ltp.JoinInput) (string, error) 
 	return now.Begun, err
 }
 
-// ReleaseTurn tells the sequence that an order which had its turn ends now.
+// ReleaseTurn signals the sequence that an order which had its turn ends now.
 func (s *Sequences) ReleaseTurn(ctx context.Context, in ltp.JoinInput) error {
 	return sequence.ReleaseTurn(ctx, s.Client, in.Key, in.OrderID)
 }

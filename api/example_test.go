@@ -37,7 +37,7 @@ func Example() {
 		Log:     slog.Default(),
 	})
 
-	ln, err := api.Listen("localhost:8080")
+	ln, err := api.Listen("localhost:8080", api.Access{}, slog.Default())
 	if err != nil {
 		log.Fatal(err)
 	}

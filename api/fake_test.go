@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/contract"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -38,6 +40,8 @@ type desk struct {
 	page      starter.Page
 	// deferred is what the door says of new orders; nil leaves it to settle.
 	deferred *ltp.Wait
+	// place is what deferred orders are told of the backlog.
+	place *ltp.Place
 }
 
 func newDesk() *desk {
@@ -83,6 +87,17 @@ func (d *desk) Submit(ctx context.Context, o ltp.Order) (starter.Submission, err
 	return sub, ctx.Err()
 }
 
+// Repeat is Submit of what is known.
+func (d *desk) Repeat(ctx context.Context, o ltp.Order) (starter.Submission, error) {
+	d.mu.Lock()
+	_, known := d.accepted[o.ID]
+	d.mu.Unlock()
+	if d.err == nil && !known {
+		return starter.Submission{}, fmt.Errorf("%w: %s", starter.ErrNotFound, o.ID)
+	}
+	return d.Submit(ctx, o)
+}
+
 func (d *desk) Await(ctx context.Context, sub starter.Submission) (starter.Status, error) {
 	if w := sub.Deferred; w != nil {
 		d.put(sub.OrderID, starter.Status{
@@ -115,6 +130,45 @@ func (d *desk) Get(_ context.Context, id string) (starter.Status, error) {
 	return st, nil
 }
 
+func (d *desk) Place(_ context.Context, st starter.Status) *ltp.Place {
+	if st.State != ltp.Deferred {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.place
+}
+
+// OfCustomer knows the customers of the orders that Submit has accepted.
+func (d *desk) OfCustomer(_ context.Context, id, customer string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch o, ok := d.accepted[id]; {
+	case d.err != nil:
+		return d.err
+	case !ok || o.Customer != customer:
+		return fmt.Errorf("%w: %s", starter.ErrNotFound, id)
+	}
+	return nil
+}
+
+// Changes yields where an order is whenever put has set it elsewhere.
+func (d *desk) Changes(ctx context.Context, id string) iter.Seq2[starter.Status, error] {
+	return func(yield func(starter.Status, error) bool) {
+		var last starter.Status
+		for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			st, err := d.Get(ctx, id)
+			if err == nil && st == last {
+				continue
+			}
+			if !yield(st, err) || err != nil || st.State.Final() {
+				return
+			}
+			last = st
+		}
+	}
+}
+
 func (d *desk) Cancel(ctx context.Context, id string) error {
 	st, err := d.Get(ctx, id)
 	if err != nil {
@@ -129,8 +183,11 @@ func (d *desk) Cancel(ctx context.Context, id string) error {
 	return ctx.Err()
 }
 
-func (d *desk) List(_ context.Context, f starter.Filter) (starter.Page, error) {
+func (d *desk) List(ctx context.Context, f starter.Filter) (starter.Page, error) {
 	d.filter = f
+	if f.PageToken != "" && f.PageToken != "next" {
+		return starter.New(nil).List(ctx, f) // which refuses it
+	}
 	return d.page, d.err
 }
 
@@ -154,6 +211,9 @@ func observed(state ltp.State) *board.Board {
 func handler(d *desk) http.Handler {
 	return New(Config{Starter: d, Board: observed(ltp.Stable)})
 }
+
+// operated is the handler for operators of a board.
+func operated(b *board.Board) http.Handler { return NewAdmin(AdminConfig{Board: b}) }
 
 // request makes a request; header holds names and values in turn.
 func request(method, target, body string, header ...string) *http.Request {
@@ -179,11 +239,38 @@ type answer struct {
 	problem
 }
 
+// agreed is the contract that every exchange of these tests is held against, and
+// agreedAdmin that of operators.
+var agreed, agreedAdmin = signed(OpenAPI()), signed(AdminOpenAPI())
+
+func signed(document []byte) *contract.Contract {
+	c, err := contract.New(document)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
 func ask(t *testing.T, h http.Handler, r *http.Request) answer {
 	t.Helper()
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	w, err := exchange(h, r)
+	if err != nil {
+		t.Error(err)
+	}
 	return read(t, h, w.Result())
+}
+
+// exchange asks h, and returns an error when the exchange is not as the contract has it.
+func exchange(h http.Handler, r *http.Request) (*httptest.ResponseRecorder, error) {
+	w := httptest.NewRecorder()
+	var sent bytes.Buffer
+	r.Body = io.NopCloser(io.TeeReader(r.Body, &sent))
+	h.ServeHTTP(w, r)
+	with := agreed
+	if _, ok := h.(*admin); ok {
+		with = agreedAdmin
+	}
+	return w, with.Check(r, sent.Bytes(), w.Result(), w.Body.Bytes())
 }
 
 // read decodes a response, and checks what is true of every one of them: an error is

@@ -17,7 +17,7 @@ const maxKeyLength = 255
 
 // identify gives the order its id: its own, or the one that the Idempotency-Key
 // stands for, or a new one.
-func identify(o *ltp.Order, h http.Header) *problem {
+func identify(o *ltp.Order, h http.Header, who ltp.Identity) *problem {
 	key, p := idempotencyKey(h)
 	switch {
 	case p != nil:
@@ -25,16 +25,20 @@ func identify(o *ltp.Order, h http.Header) *problem {
 	case key == "" && o.ID == "":
 		o.ID = uuid.Must(uuid.NewV7()).String()
 	case o.ID == "":
-		o.ID = keyedID(key)
+		o.ID = keyedID(who.Customer, key)
 	case key != "" && key != o.ID:
 		return keyAndID.because("The order has an id, and an Idempotency-Key that differs from it. Send one of them: the id alone makes a repeat safe.").of(o.ID)
 	}
 	return nil
 }
 
-// keyedID is the order id that an Idempotency-Key stands for, the same every time.
-// It is a hash, since a key may hold what an id may not.
-func keyedID(key string) string {
+// keyedID is the order id that an Idempotency-Key stands for, the same every time: for
+// whoever is bound to a customer that customer's own. It is a hash, since a key may hold
+// what an id may not.
+func keyedID(customer, key string) string {
+	if customer != "" {
+		key = customer + "\x00" + key // which neither may hold
+	}
 	sum := sha256.Sum256([]byte(key))
 	return "key-" + hex.EncodeToString(sum[:16])
 }

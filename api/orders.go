@@ -1,35 +1,51 @@
 package api
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
-	"go.temporal.io/api/serviceerror"
-
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/orderjson"
 	"github.com/ltp-node/ltp/starter"
 )
 
 // submit accepts an order: POST /orders.
 func (a *api) submit(w http.ResponseWriter, r *http.Request) *problem {
-	o, p := readOrder(w, r)
+	if a.intake.Full() { // before the body is read
+		return shedding()
+	}
+	o, p := a.readOrder(w, r)
 	if p != nil {
 		return p
 	}
-	if p := identify(&o, r.Header); p != nil {
+	who, orders := callerOf(r), a.of(r)
+	if p := identify(&o, r.Header, who); p != nil {
 		return p
+	}
+	if p := forbids(who.Reaches(o)); p != nil {
+		return p.of(o.ID)
+	}
+	full, err := who.Full(o)
+	if err != nil {
+		return problemOf(err, "").of(o.ID)
+	}
+	leave, p := a.load.accept(r.Context(), full)
+	if p != nil {
+		return p.of(o.ID)
 	}
 	begun := time.Now()
 	ctx, cancel := changing(r)
-	sub, err := a.orders.Submit(ctx, o)
+	sub, err := a.accept(ctx, orders, who, o)
 	cancel()
+	leave()
 	took := time.Since(begun)
 	if err != nil {
 		// The answer may have been lost after the order was accepted, so it names the
@@ -56,6 +72,23 @@ func (a *api) submit(w http.ResponseWriter, r *http.Request) *problem {
 	return submitted(w, st)
 }
 
+// accept submits an order that is within the caller's bounds. One beyond them that was
+// accepted before, when they were wider, stands: its repeat is answered, and not forbidden.
+func (a *api) accept(ctx context.Context, orders Orders, who ltp.Identity, o ltp.Order) (starter.Submission, error) {
+	beyond := who.Admits(o)
+	if beyond == nil {
+		return orders.Submit(ctx, o)
+	}
+	sub, err := orders.Repeat(ctx, o)
+	if errors.Is(err, starter.ErrNotFound) || errors.Is(err, starter.ErrConflict) {
+		return sub, beyond
+	}
+	return sub, err
+}
+
+// notInLine is of an order that is durable, and that the orders of its key do not see yet.
+const notInLine = "The order is accepted and not yet in line: orders of its ordering_key that are accepted before it is may go first. It gets in line by itself; sent again, it is answered once it is."
+
 // outcome waits until an accepted order is deferred or has ended, for as long as the
 // client wants, and says where it is.
 func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submission, wait time.Duration) (starter.Status, error) {
@@ -64,22 +97,34 @@ func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submis
 		// Await follows the order from its beginning; a repeat is answered by where it
 		// is now.
 		ctx, cancel := reading(r)
-		known, err := a.orders.Get(ctx, sub.OrderID)
+		known, err := a.of(r).Get(ctx, sub.OrderID)
 		cancel()
 		if err != nil || known.State != ltp.Accepted {
 			return known, err
 		}
 		st = known
 	}
+	if sub.NotInLine {
+		st.Detail = notInLine
+		return st, nil
+	}
 	if wait <= 0 && sub.Deferred == nil { // what the door has deferred needs no waiting
 		return st, nil
 	}
+	if sub.Deferred == nil && a.intake.Crowded() {
+		return st, nil
+	}
+	leave, err := a.waits.Enter(r.Context())
+	if err != nil {
+		return st, nil
+	}
+	defer leave()
 	ctx, cancel := waiting(w, r, wait)
 	defer cancel()
-	seen, err := a.orders.Await(ctx, sub)
+	seen, err := a.of(r).Await(ctx, sub)
 	if err != nil {
 		// The order is durable: what cannot be read of it takes nothing back.
-		a.log.Error("an accepted order cannot be followed", "order", sub.OrderID, "error", err)
+		a.log.Error("an accepted order cannot be followed", "order", fullID(r, sub.OrderID), "error", err)
 		return st, nil
 	}
 	return seen, nil
@@ -89,13 +134,13 @@ func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submis
 func submitted(w http.ResponseWriter, st starter.Status) *problem {
 	switch st.State {
 	case ltp.Executed:
-		reply(w, http.StatusCreated, shown(st))
-	case ltp.Accepted, ltp.Deferred:
-		reply(w, http.StatusAccepted, shown(st))
+		reply(w, http.StatusCreated, starter.Shown(st))
+	case ltp.Accepted, ltp.Deferred, ltp.Parked:
+		reply(w, http.StatusAccepted, starter.Shown(st))
 	case ltp.Rejected:
 		why := st.Detail
 		if why == "" {
-			why = "The order database refused the order"
+			why = "The order was refused"
 		}
 		p := orderRejected.because(sentence(why) + " Change the order and send it under a new id or Idempotency-Key.").of(st.OrderID)
 		p.State = st.State
@@ -109,7 +154,7 @@ func submitted(w http.ResponseWriter, st starter.Status) *problem {
 // ended is the problem of an order that ended otherwise than was asked.
 func ended(st starter.Status, todo string) *problem {
 	how := string(st.State)
-	if why := shown(st).Detail; why != "" {
+	if why := starter.Shown(st).Detail; why != "" {
 		how += ": " + why
 	}
 	p := orderEnded.because(sentence("The order ended "+how) + " " + todo).of(st.OrderID)
@@ -117,29 +162,65 @@ func ended(st starter.Status, todo string) *problem {
 	return p
 }
 
-// shown is a status as users see it. Why an order was ended by force is in
-// operators' words.
-func shown(st starter.Status) starter.Status {
-	if st.State == ltp.Terminated {
-		st.Detail = ""
+// shownTo is a status as who sees it: an operator who has shown a key learns in Detail what
+// a parked order fails with.
+func shownTo(who ltp.Identity, st starter.Status) starter.Status {
+	seen := starter.Shown(st)
+	if st.Parked != nil && who.Known && who.Role == ltp.OperatorRole {
+		seen.Detail = st.Parked.Error
 	}
-	return st
+	return seen
 }
 
-// get says where an order is: GET /orders/{id}.
+// get says where an order is: GET /orders/{id}. A client that prefers to wait gets its
+// answer when that changes; one whose order has ended, at once.
 func (a *api) get(w http.ResponseWriter, r *http.Request) *problem {
 	id, p := pathID(r)
 	if p != nil {
 		return p
 	}
+	leave, p := turn(r.Context(), a.reads)
+	if p != nil {
+		return p.of(id)
+	}
 	ctx, cancel := reading(r)
-	defer cancel()
-	st, err := a.orders.Get(ctx, id)
+	st, err := a.of(r).Get(ctx, id)
+	cancel()
+	leave()
+	prefer := prefers(r.Header, 0)
+	if err == nil && prefer.wait > 0 && !st.State.Final() {
+		var waited bool
+		if st, waited = a.change(w, r, st, prefer.wait); !waited {
+			prefer.applied = ""
+		}
+		if p := lapsed(r); p != nil {
+			return p.of(id)
+		}
+	}
 	if err != nil {
 		return problemOf(err, "Ask again later.").of(id)
 	}
-	reply(w, http.StatusOK, shown(st))
+	if prefer.applied != "" {
+		w.Header().Set("Preference-Applied", prefer.applied)
+	}
+	st.Backlog = a.place(r.Context(), a.of(r), st)
+	reply(w, http.StatusOK, shownTo(callerOf(r), st))
 	return nil
+}
+
+// placeTimeout is for how long an answer waits for an order's place in a backlog, without
+// which it is out.
+const placeTimeout = 200 * time.Millisecond
+
+// place is the place of an order that is deferred, and nil where it has none, or where it
+// cannot be had in time. One count serves all who ask, so this takes no turn.
+func (a *api) place(ctx context.Context, orders Orders, st starter.Status) *ltp.Place {
+	if st.State != ltp.Deferred {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	return orders.Place(ctx, st)
 }
 
 // cancel asks an order to end without acting: DELETE /orders/{id}. An order whose write
@@ -150,9 +231,14 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	const again = "Whether the order was cancelled is not known. Send the request again: cancelling twice does no harm."
+	leave, p := turn(r.Context(), a.reads)
+	if p != nil {
+		return p.of(id)
+	}
 	ctx, cancel := changing(r)
-	err := a.orders.Cancel(ctx, id)
+	err := a.of(r).Cancel(ctx, id)
 	cancel()
+	leave()
 	if err != nil && !errors.Is(err, starter.ErrEnded) {
 		return problemOf(err, again).of(id)
 	}
@@ -166,10 +252,10 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 	}
 	switch {
 	case st.State == ltp.Cancelled:
-		reply(w, http.StatusOK, shown(st))
+		reply(w, http.StatusOK, starter.Shown(st))
 	case !st.State.Final():
 		st.CancelRequested = true // just now, whatever this reading of the order says
-		reply(w, http.StatusAccepted, shown(st))
+		reply(w, http.StatusAccepted, starter.Shown(st))
 	default:
 		return ended(st, "It can no longer be cancelled.")
 	}
@@ -179,12 +265,17 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 // awaitEnd looks at an order until it has ended, for at most d, and says where it is. An
 // order that nobody can have written ends within milliseconds of its cancellation.
 func (a *api) awaitEnd(w http.ResponseWriter, r *http.Request, id string, d time.Duration) (starter.Status, error) {
+	if leave, err := a.waits.Enter(r.Context()); err == nil {
+		defer leave()
+	} else {
+		d = 0
+	}
 	const first, most = 10 * time.Millisecond, 250 * time.Millisecond
 	wait, cancel := waiting(w, r, d)
 	defer cancel()
 	for pause := first; ; pause = min(2*pause, most) {
 		ctx, done := reading(r)
-		st, err := a.orders.Get(ctx, id)
+		st, err := a.of(r).Get(ctx, id)
 		done()
 		if err != nil || st.State.Final() || wait.Err() != nil {
 			return st, err
@@ -208,86 +299,90 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
+	leave, p := turn(r.Context(), a.lists)
+	if p != nil {
+		return p
+	}
+	begun := time.Now()
+	defer func() { time.AfterFunc(listsRest*time.Since(begun), leave) }()
 	ctx, cancel := reading(r)
 	defer cancel()
-	found, err := a.orders.List(ctx, f)
+	found, err := a.of(r).List(ctx, f.Filter)
 	var invalid *ltp.InvalidError
 	switch {
 	case errors.As(err, &invalid):
 		return invalidRequest.in(invalid.Field, invalid.Hint)
-	case errors.As(err, new(*serviceerror.InvalidArgument)) && len(f.PageToken) > 0:
-		return badPageToken()
 	case err != nil:
 		return problemOf(err, "Ask again later.")
 	}
-	list := page{Orders: make([]starter.Status, len(found.Orders)), NextPageToken: sealed(f.State, found.NextPageToken)}
+	list := page{Orders: make([]starter.Status, len(found.Orders)), NextPageToken: found.NextPageToken}
 	for i, st := range found.Orders {
-		list.Orders[i] = shown(st)
+		list.Orders[i] = shownTo(callerOf(r), st)
 	}
 	reply(w, http.StatusOK, list)
 	return nil
 }
 
-func filter(query string) (f starter.Filter, p *problem) {
+// listParameters are those of a listing.
+var listParameters = []string{"state", "customer", "reason", "since", "until", "page_size", "page_token"}
+
+// wanted is the filter that a query asks for.
+type wanted struct{ starter.Filter }
+
+// set takes a parameter in, and returns what to do where its value cannot be understood.
+func (f *wanted) set(name, value string) (hint string) {
+	var err error
+	switch name {
+	case "state":
+		f.State = ltp.OrderState(value)
+	case "customer":
+		f.Customer = value
+	case "reason":
+		f.Reason = ltp.Reason(value)
+	case "since":
+		f.Since, err = orderjson.Time(value)
+	case "until":
+		f.Until, err = orderjson.Time(value)
+	case "page_size":
+		if f.Size, err = strconv.Atoi(value); err != nil || f.Size < 1 || f.Size > starter.MaxPage {
+			return fmt.Sprintf("use a whole number from 1 to %d", starter.MaxPage)
+		}
+	case "page_token":
+		f.PageToken = value
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func filter(query string) (f wanted, p *problem) {
 	q, err := url.ParseQuery(query)
 	if err != nil {
 		return f, invalidRequest.because("The query is malformed. Escape it as in a URL.")
 	}
-	f.State = ltp.OrderState(q.Get("state"))
-	if size := q.Get("page_size"); size != "" {
-		if f.Size, err = strconv.Atoi(size); err != nil || f.Size < 1 || f.Size > starter.MaxPage {
-			return f, invalidRequest.in("page_size", fmt.Sprintf("use a whole number from 1 to %d", starter.MaxPage))
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		value := q.Get(name)
+		switch {
+		case !slices.Contains(listParameters, name):
+			return f, invalidRequest.in(name, "there is no such parameter; there are "+strings.Join(listParameters, ", "))
+		case len(q[name]) > 1:
+			return f, invalidRequest.in(name, "give each parameter once")
+		case value == "":
+			return f, invalidRequest.in(name, "give it a value, or leave it out")
+		}
+		if hint := f.set(name, value); hint != "" {
+			return f, invalidRequest.in(name, hint)
 		}
 	}
-	token, ok := unsealed(f.State, q.Get("page_token"))
-	if !ok {
-		return f, badPageToken()
-	}
-	f.PageToken = token
 	return f, nil
-}
-
-func badPageToken() *problem {
-	return invalidRequest.in("page_token", "send the next_page_token of the page before as it was, with the same state")
-}
-
-// sealLength is how many bytes of a checksum go before a page token.
-const sealLength = 8
-
-// sealed is a page token for users, with a checksum before it. Temporal takes some
-// damaged tokens, and those of other listings, for the beginning of the list, and
-// fails on others as if it were out of order.
-func sealed(state ltp.OrderState, token []byte) string {
-	if len(token) == 0 {
-		return ""
-	}
-	return base64.RawURLEncoding.EncodeToString(append(seal(state, token), token...))
-}
-
-// unsealed is the page token that was sealed for this listing, and false when s is
-// anything else. No token is the token of the first page.
-func unsealed(state ltp.OrderState, s string) ([]byte, bool) {
-	if s == "" {
-		return nil, true
-	}
-	data, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(data) <= sealLength {
-		return nil, false
-	}
-	token := data[sealLength:]
-	return token, bytes.Equal(data[:sealLength], seal(state, token))
-}
-
-func seal(state ltp.OrderState, token []byte) []byte {
-	sum := sha256.Sum256(append([]byte(state+"\x00"), token...))
-	return sum[:sealLength]
 }
 
 // pathID is the order that the path names.
 func pathID(r *http.Request) (string, *problem) {
 	id := r.PathValue("id")
 	var invalid *ltp.InvalidError
-	if errors.As(ltp.ValidID(id), &invalid) {
+	if errors.As(ltp.ValidOwnID(callerOf(r).Tenant, id), &invalid) {
 		return "", invalidRequest.in(invalid.Field, invalid.Hint)
 	}
 	return id, nil

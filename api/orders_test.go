@@ -1,7 +1,7 @@
 package api
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.temporal.io/api/serviceerror"
+	"github.com/stretchr/testify/assert"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/starter"
@@ -35,6 +35,30 @@ func TestOrderCanBeLookedUp(t *testing.T) {
 	got.wants(t, 404, orderNotFound)
 	if got.OrderID != "A4" {
 		t.Errorf("answered %s", got.text)
+	}
+}
+
+// TestParkedOrderIsPendingForItsCustomer: what it fails with is for operators alone.
+func TestParkedOrderIsPendingForItsCustomer(t *testing.T) {
+	d := newDesk()
+	d.put("A2", starter.Status{
+		State: ltp.Parked, Decision: ltp.Defer, Reason: ltp.ReasonParked, Commitment: ltp.ParkedCommitment,
+		Parked: &ltp.Parking{Since: acceptedAt, Failures: 5, Error: "ERROR: no partition of relation secret (23514)"},
+	})
+	d.page = starter.Page{Orders: []starter.Status{d.status["A2"]}}
+	h := handler(d)
+	for target, want := range map[string]string{
+		"/orders/A2":           `{"id":"A2","state":"PARKED","message":"Order Received - Pending Confirmation","decision":"DEFER","reason":"PARKED"`,
+		"/orders?state=PARKED": `{"orders":[{"id":"A2","state":"PARKED","message":"Order Received - Pending Confirmation"`,
+	} {
+		got := ask(t, h, request("GET", target, ""))
+		got.wants(t, 200, nil)
+		if !strings.HasPrefix(got.text, want) || strings.Contains(got.text, "secret") || strings.Contains(got.text, "failures") {
+			t.Errorf("%s: answered %s", target, got.text)
+		}
+	}
+	if d.filter.State != ltp.Parked {
+		t.Errorf("asked for %+v", d.filter)
 	}
 }
 
@@ -79,6 +103,8 @@ func TestCancelIsAnsweredByHowTheOrderEnds(t *testing.T) {
 		"client waits longer":      {ltp.Deferred, ltp.Cancelled, 5 * time.Second, "wait=10", 200, nil, 5060 * time.Millisecond},
 		"it acted meanwhile":       {ltp.Accepted, ltp.Executed, 5 * time.Millisecond, "", 409, orderEnded, 10 * time.Millisecond},
 		"cancelled before":         {ltp.Cancelled, "", 0, "", 200, nil, 0},
+		"parked order ends":        {ltp.Parked, ltp.Cancelled, 5 * time.Millisecond, "", 200, nil, 10 * time.Millisecond},
+		"parked, workers are down": {ltp.Parked, "", 0, "", 202, nil, time.Second},
 		"executed before":          {ltp.Executed, "", 0, "", 409, orderEnded, 0},
 		"rejected before":          {ltp.Rejected, "", 0, "", 409, orderEnded, 0},
 	} {
@@ -111,41 +137,33 @@ func TestCancelOfNoOrderIsNotFound(t *testing.T) {
 func TestOrdersAreListedPageByPage(t *testing.T) {
 	d := newDesk()
 	d.put("A2", starter.Status{State: ltp.Deferred})
-	d.page = starter.Page{Orders: []starter.Status{d.status["A2"]}, NextPageToken: []byte{0xff, 0xfe, '?', '/'}}
+	d.page = starter.Page{Orders: []starter.Status{d.status["A2"]}, NextPageToken: "next"}
 	h := handler(d)
 	got := ask(t, h, request("GET", "/orders?state=DEFERRED&page_size=7", ""))
 	got.wants(t, 200, nil)
-	if d.filter.State != ltp.Deferred || d.filter.Size != 7 || len(d.filter.PageToken) != 0 {
+	if d.filter != (starter.Filter{State: ltp.Deferred, Size: 7}) {
 		t.Errorf("asked for %+v", d.filter)
 	}
-	if !strings.Contains(got.text, `{"orders":[{"id":"A2","state":"DEFERRED"`) || !strings.Contains(got.text, `"next_page_token":"`) {
+	if !strings.Contains(got.text, `{"orders":[{"id":"A2","state":"DEFERRED"`) || !strings.Contains(got.text, `"next_page_token":"next"`) {
 		t.Errorf("answered %s", got.text)
 	}
-	var first page
-	if err := json.Unmarshal([]byte(got.text), &first); err != nil {
-		t.Fatal(err)
-	}
 	d.page = starter.Page{}
-	got = ask(t, h, request("GET", "/orders?state=DEFERRED&page_token="+first.NextPageToken, ""))
+	got = ask(t, h, request("GET", "/orders?state=DEFERRED&page_token=next", ""))
 	got.wants(t, 200, nil)
-	if string(d.filter.PageToken) != "\xff\xfe?/" {
-		t.Errorf("asked for %+v", d.filter)
-	}
+	assert.Equal(t, starter.Filter{State: ltp.Deferred, PageToken: "next"}, d.filter)
 	if got.text != "{\"orders\":[]}\n" {
 		t.Errorf("answered %s", got.text)
 	}
-	for _, query := range []string{
-		"?page_token=" + first.NextPageToken,
-		"?state=EXECUTED&page_token=" + first.NextPageToken,
-		"?state=DEFERRED&page_token=" + first.NextPageToken[1:],
-		"?state=DEFERRED&page_token=A" + first.NextPageToken[1:],
-	} {
-		got := ask(t, h, request("GET", "/orders"+query, ""))
-		got.wants(t, 400, invalidRequest)
-		if got.Field != "page_token" {
-			t.Errorf("%s: field %q", query, got.Field)
-		}
-	}
+}
+
+func TestListingIsFiltered(t *testing.T) {
+	d := newDesk()
+	query := "customer=O'Brien+%26+sons&reason=SYSTEM_UNSTABLE&since=2026-11-26T10:00:00%2B02:00&until=2026-11-27T00:00:00.5Z"
+	ask(t, handler(d), request("GET", "/orders?"+query, "")).wants(t, 200, nil)
+	assert.Equal(t, starter.Filter{
+		Customer: "O'Brien & sons", Reason: ltp.ReasonUnstable,
+		Since: time.Date(2026, 11, 26, 8, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 27, 0, 0, 0, 5e8, time.UTC),
+	}, d.filter)
 }
 
 func TestListingsThatCannotBeAskedForAreRefused(t *testing.T) {
@@ -154,18 +172,22 @@ func TestListingsThatCannotBeAskedForAreRefused(t *testing.T) {
 		field string
 		err   error
 	}{
-		"?page_size=0":       {"page_size", nil},
-		"?page_size=-1":      {"page_size", nil},
-		"?page_size=1001":    {"page_size", nil},
-		"?page_size=ten":     {"page_size", nil},
-		"?page_size=1e2":     {"page_size", nil},
-		"?page_token=%20":    {"page_token", nil},
-		"?page_token=a%2Bb=": {"page_token", nil},
-		"?page_token=AAAA":   {"page_token", nil},
-		"?page_token=e30":    {"page_token", nil},
-		"?page_token=" + sealed("", []byte("old")): {"page_token", fmt.Errorf("list orders: %w", serviceerror.NewInvalidArgument("invalid NextPageToken"))},
-		"?state=LOST": {"state", badState},
-		"?state=%zz":  {"", nil},
+		"?page_size=0":                  {"page_size", nil},
+		"?page_size=-1":                 {"page_size", nil},
+		"?page_size=1001":               {"page_size", nil},
+		"?page_size=ten":                {"page_size", nil},
+		"?page_size=1e2":                {"page_size", nil},
+		"?page_size=":                   {"page_size", nil},
+		"?page_token=":                  {"page_token", nil},
+		"?state=":                       {"state", nil},
+		"?customer=":                    {"customer", nil},
+		"?since=yesterday":              {"since", nil},
+		"?since=2026-11-26T24:00:00Z":   {"since", nil},
+		"?until=2026-11-26T10:00:00,5Z": {"until", nil},
+		"?until=0001-01-01T00:00:00Z":   {"until", nil},
+		"?state=LOST":                   {"state", badState},
+		"?limit=5":                      {"limit", nil},
+		"?state=%zz":                    {"", nil},
 	} {
 		t.Run(query, func(t *testing.T) {
 			d := newDesk()
@@ -187,4 +209,34 @@ func TestListingThatFailsTellsNoInternals(t *testing.T) {
 	if strings.Contains(got.text, "sql") {
 		t.Errorf("tells internals: %s", got.text)
 	}
+}
+
+// hanging is a desk that cannot tell a place.
+type hanging struct{ *desk }
+
+func (hanging) Place(ctx context.Context, _ starter.Status) *ltp.Place {
+	<-ctx.Done()
+	return nil
+}
+
+// TestALookUpTellsThePlaceInTheBacklog, of a deferred order alone, and is answered soon
+// without it.
+func TestALookUpTellsThePlaceInTheBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		d.place = &ltp.Place{Ahead: 312, NotBefore: acceptedAt}
+		d.put("A2", starter.Status{State: ltp.Deferred})
+		d.put("A3", starter.Status{State: ltp.Parked})
+		got := ask(t, handler(d), request("GET", "/orders/A2", ""))
+		got.wants(t, 200, nil)
+		assert.Equal(t, d.place, got.status.Backlog)
+		assert.Contains(t, got.text, `"backlog":{"ahead":312,"not_before":"2024-05-20T14:30:10Z"}`)
+		assert.Nil(t, ask(t, handler(d), request("GET", "/orders/A3", "")).status.Backlog)
+
+		begun := time.Now()
+		got = ask(t, New(Config{Starter: hanging{d}, Board: observed(ltp.Stable)}), request("GET", "/orders/A2", ""))
+		got.wants(t, 200, nil)
+		assert.NotContains(t, got.text, "backlog")
+		assert.Equal(t, placeTimeout, time.Since(begun))
+	})
 }

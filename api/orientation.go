@@ -1,19 +1,15 @@
 package api
 
 import (
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 )
 
-// orientation is what is held true of a component, as the API shows it: without the
-// error and the facts of the evidence, which are for operators.
+// orientation is what is held true of a component, as operators are shown it.
 type orientation struct {
 	ltp.Orientation
 	Since time.Time `json:"since,omitzero"` // zero when nothing is known yet
@@ -29,11 +25,10 @@ type orientation struct {
 }
 
 // look reads a component off the board.
-func (a *api) look(component string) orientation {
+func look(b *board.Board, component string) orientation {
 	now := time.Now()
-	r := a.board.Orientation(component)
+	r := b.Orientation(component)
 	o := orientation{Orientation: r.Orientation, Since: r.Since, Blind: r.Blind, Steering: r.Steering}
-	o.Evidence.Error, o.Evidence.Facts = "", nil
 	// A reading that is not older than this very question is no reading: the board
 	// has none.
 	if age := now.Sub(r.ReadAt); age > 0 && !r.ReadAt.IsZero() {
@@ -43,49 +38,29 @@ func (a *api) look(component string) orientation {
 }
 
 // orientations shows every component on the board: GET /orientation.
-func (a *api) orientations(w http.ResponseWriter, _ *http.Request) *problem {
+func (a *admin) orientations(w http.ResponseWriter, _ *http.Request) *problem {
 	var all struct {
 		Components []orientation `json:"components"`
+		// Workers are those that run orders; absent where nothing is known of them.
+		Workers *board.Workers `json:"workers,omitempty"`
 	}
 	all.Components = []orientation{}
 	for _, c := range a.board.Components() {
-		all.Components = append(all.Components, a.look(c))
+		all.Components = append(all.Components, look(a.board, c))
+	}
+	if workers, known := a.board.Workers(); known {
+		all.Workers = &workers
 	}
 	reply(w, http.StatusOK, all)
 	return nil
 }
 
 // orientation shows one component: GET /orientation/{component}.
-func (a *api) orientation(w http.ResponseWriter, r *http.Request) *problem {
+func (a *admin) orientation(w http.ResponseWriter, r *http.Request) *problem {
 	component := r.PathValue("component")
 	if !slices.Contains(a.board.Components(), component) {
 		return componentNotFound.because("GET /orientation lists the components there are.")
 	}
-	reply(w, http.StatusOK, a.look(component))
-	return nil
-}
-
-// healthy says that the process lives: GET /healthz.
-func (a *api) healthy(w http.ResponseWriter, _ *http.Request) *problem {
-	_, _ = io.WriteString(w, "ok\n")
-	return nil
-}
-
-// ready says whether this process can accept orders: GET /readyz. It can when
-// Temporal has lately answered for every component, whatever it answered: taking in
-// orders while a component is unfit is what the API is for.
-func (a *api) ready(w http.ResponseWriter, _ *http.Request) *problem {
-	var missing []string
-	for _, c := range a.board.Components() {
-		if o := a.look(c); !o.Fresh {
-			missing = append(missing, fmt.Sprintf("the orientation of %s: %s", c, o.Reason))
-		}
-	}
-	if len(missing) > 0 {
-		p := notReady.because("Temporal has not answered for " + strings.Join(missing, "; ") + ". Check that Temporal runs, that its address is right, and that the component is configured.")
-		p.Missing = missing
-		return p.after(unreachableRetry)
-	}
-	_, _ = io.WriteString(w, "ready\n")
+	reply(w, http.StatusOK, look(a.board, component))
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // preference is how long a client wants its answer to wait, and the
-// Preference-Applied that tells it so; empty when nothing was asked.
+// Preference-Applied that says so; empty when nothing was asked.
 type preference struct {
 	wait    time.Duration
 	applied string

@@ -26,8 +26,8 @@ type problem struct {
 	Detail string `json:"detail"`
 	// Instance names this occurrence; the log has it too.
 	Instance string `json:"instance"`
-	// Field is the field, parameter or header that cannot be accepted, such as
-	// "lines[2].quantity".
+	// Field is what cannot be accepted: of an order a JSON pointer (RFC 6901), such as
+	// "/lines/2/quantity"; otherwise the name of a parameter or header.
 	Field string `json:"field,omitempty"`
 	// OrderID is the order that the problem is about, State where it is.
 	OrderID string         `json:"id,omitempty"`
@@ -36,7 +36,8 @@ type problem struct {
 	Missing []string `json:"missing,omitempty"`
 
 	retryAfter time.Duration
-	cause      error // for the log only
+	cause      error        // for the log only
+	who        ltp.Identity // who is refused, where that is known, for the log
 }
 
 // kind is a type of problem. Every kind is registered with its explanation, so that
@@ -44,14 +45,21 @@ type problem struct {
 type kind struct {
 	name, title, explanation string
 	status                   int
+	to                       audience
 }
 
 // kinds are all kinds, in the order of their registration.
 var kinds []*kind
 
 func register(name string, status int, title, explanation string) *kind {
-	k := &kind{name: name, title: title, explanation: explanation, status: status}
+	k := &kind{name: name, title: title, explanation: explanation, status: status, to: customers}
 	kinds = append(kinds, k)
+	return k
+}
+
+// meets says who may meet the problem; without it, customers alone.
+func (k *kind) meets(a audience) *kind {
+	k.to = a
 	return k
 }
 
@@ -60,11 +68,17 @@ var (
 	invalidJSON = register("invalid-json", http.StatusBadRequest, "The body is not one JSON object",
 		"Send one JSON object in UTF-8, with every field at most once, and nothing after it. Nothing was accepted.")
 	invalidOrder = register("invalid-order", http.StatusBadRequest, "The order cannot be accepted as it stands",
-		"The member \"field\" names what is wrong, as in lines[2].quantity. Correct it and send the order again, under the same id or key if you like: nothing was accepted.")
+		"The member \"field\" says by JSON pointer what is wrong, as in /lines/2/quantity; without it, it is the order as a whole. Correct it and send the order again, under the same id or key if you like: nothing was accepted.")
 	invalidRequest = register("invalid-request", http.StatusBadRequest, "The request cannot be understood",
 		"The member \"field\" names the path segment, query parameter or header that is wrong. Correct it; nothing was done.")
 	keyAndID = register("idempotency-key-and-id", http.StatusBadRequest, "The order has two names",
 		"An order's id already makes a repeat safe. Send the id or the Idempotency-Key header, not two that differ. Nothing was accepted.")
+	unauthenticated = register("unauthenticated", http.StatusUnauthorized, "It is not known who you are",
+		"Send the header Authorization: Bearer, with a key that whoever runs the order node has given you, or a token of the issuer that they name. \"detail\" says what is wrong with what was sent. Nothing was done.").meets(customers | operators)
+	forbidden = register("forbidden", http.StatusForbidden, "Your key is not for this",
+		"The key is good, and not for what was asked: \"detail\" says why and \"field\", where it is there, which part of the request. Nothing was done; an order that was accepted before stands. Ask whoever runs the order node for another key, or ask for less.").meets(customers | operators)
+	unidentified = register("unidentified", http.StatusServiceUnavailable, "It cannot be found out now who you are",
+		"The keys by which tokens are checked cannot be had from their issuer. The token may be good: send the request again with it after the Retry-After. Nothing was done.").meets(customers | operators)
 	requestTimeout = register("request-timeout", http.StatusRequestTimeout, "The body did not arrive in time",
 		"Nothing was accepted. Send the request again.")
 	bodyTooLarge = register("body-too-large", http.StatusRequestEntityTooLarge, "The body is too large",
@@ -72,36 +86,40 @@ var (
 	unsupportedMediaType = register("unsupported-media-type", http.StatusUnsupportedMediaType, "The body is not declared as JSON",
 		"Send the order as JSON with Content-Type: application/json and no Content-Encoding. Nothing was accepted.")
 	unknownComponent = register("unknown-component", http.StatusUnprocessableEntity, "The order depends on a component that nobody has configured",
-		"GET /orientation lists the components there are. Name one of them in depends_on, or leave depends_on out. Nothing was accepted.")
+		"Name in depends_on what whoever runs the order node has configured, or leave depends_on out. Nothing was accepted.")
 	orderConflict = register("order-conflict", http.StatusUnprocessableEntity, "Another order has this id",
 		"An order with other content was accepted before under this id or Idempotency-Key, and stands as it was. Send a different order under a new one.")
 	orderRejected = register("order-rejected", http.StatusUnprocessableEntity, "Order Rejected",
-		"The order was accepted, and the order database refused it: \"detail\" has its words. This order is settled and GET /orders/{id} keeps telling of it. A changed order needs a new id or Idempotency-Key.")
+		"The order was accepted, and a rule of the business or an operator refused it: \"detail\" says why. This order is settled and GET /orders/{id} keeps telling of it. A changed order needs a new id or Idempotency-Key.")
 	orderEnded = register("order-ended", http.StatusConflict, "The order has ended",
 		"The order can no longer be changed; \"state\" says how it ended. To order again, send the order under a new id or Idempotency-Key.")
 	orderNotFound = register("order-not-found", http.StatusNotFound, "There is no such order",
 		"No order was accepted under this id, or it ended so long ago that only the order database remembers it.")
 	componentNotFound = register("component-not-found", http.StatusNotFound, "There is no such component",
-		"GET /orientation lists the components that this API looks at.")
+		"GET /orientation lists the components that this process looks at.").meets(operators)
 	intakeFrozen = register("intake-frozen", http.StatusServiceUnavailable, "Intake is frozen",
 		"An operator has stopped intake; \"detail\" has the reason. The order was not accepted. Orders that were accepted before stand. Send the order again after the Retry-After.")
+	notStarted = register("not-started", http.StatusServiceUnavailable, "The order node has not been started yet",
+		"The API runs, and no worker has run so far that keeps the state of what orders are written to. The order was not accepted, and nothing is wrong with it. Send it again after the Retry-After.")
 	sequenceFull = register("sequence-full", http.StatusServiceUnavailable, "Too many orders of this ordering key wait",
 		"Orders with the same ordering_key act one after the other, and too many of this one have not ended. The order was not accepted. Send it again after the Retry-After.")
+	tooManyRequests = register("too-many-requests", http.StatusTooManyRequests, "More requests come than can be served",
+		"Nothing was done: what is over the bound is refused before it costs the others. Send the request again after the Retry-After, and slower; an order may keep its id.")
 	unreachable = register("unreachable", http.StatusServiceUnavailable, "Orders cannot be reached right now",
 		"Whether the request took effect is not known. It may be sent again without harm, under the id that the problem names if it names one, after the Retry-After: an order never acts twice under one id.")
 	notReady = register("not-ready", http.StatusServiceUnavailable, "Not ready",
-		"The process lives and lacks what \"missing\" lists. Send it no orders until it is ready.")
+		"The process lives, and cannot do its work now. Send it no orders until it is ready.").meets(customers | operators)
 	notFound = register("not-found", http.StatusNotFound, "There is nothing at this path",
-		"Check the path. Orders are at /orders, components at /orientation.")
+		"Check the path. GET /openapi.json describes those that are served.").meets(customers | operators)
 	methodNotAllowed = register("method-not-allowed", http.StatusMethodNotAllowed, "This path does not serve this method",
-		"The Allow header lists the methods that are served.")
+		"The Allow header lists the methods that are served.").meets(customers | operators)
 	internalError = register("internal-error", http.StatusInternalServerError, "Something is wrong on our side",
-		"The request may be sent again, under the id that the problem names if it names one. If the problem stays, tell support its \"instance\": the log has it.")
+		"The request may be sent again, under the id that the problem names if it names one. If the problem stays, tell support its \"instance\": the log has it.").meets(customers | operators)
 )
 
 // How long a client should stay away.
 const (
-	frozenRetry      = 30 * time.Second
+	frozenRetry      = 30 * time.Second // also for what is full, or not started
 	unreachableRetry = 2 * time.Second
 )
 
@@ -118,7 +136,11 @@ func (k *kind) in(field, hint string) *problem {
 	if len(field) > most {
 		field = strings.ToValidUTF8(field[:most], "") + "…"
 	}
-	p := k.because(sentence(field + ": " + hint))
+	said := hint
+	if field != "" {
+		said = field + ": " + hint
+	}
+	p := k.because(sentence(said))
 	p.Field = field
 	return p
 }
@@ -142,7 +164,7 @@ func (p *problem) after(d time.Duration) *problem {
 }
 
 // refuse answers with a problem.
-func (a *api) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+func (s *surface) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 	p.Instance = uuid.Must(uuid.NewV7()).URN()
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
@@ -154,8 +176,8 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 	case p.cause != nil && r.Context().Err() == nil: // else it is the client who has gone
 		level = slog.LevelWarn
 	}
-	a.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path,
-		"problem", p.Type, "status", p.Status, "detail", p.Detail, "instance", p.Instance, "error", p.cause)
+	s.log.Log(r.Context(), level, "request refused", "method", r.Method, "path", r.URL.Path,
+		"tenant", p.who.Tenant, "key", p.who.Name, "problem", p.Type, "status", p.Status, "detail", p.Detail, "instance", p.Instance, "error", p.cause)
 	write(w, p.Status, "application/problem+json", p)
 }
 
@@ -163,6 +185,9 @@ func (a *api) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 // to do when Temporal did not answer.
 func problemOf(err error, again string) *problem {
 	var invalid *ltp.InvalidError
+	if p := forbids(err); p != nil {
+		return p
+	}
 	switch {
 	case errors.As(err, &invalid):
 		return invalidOrder.in(invalid.Field, invalid.Hint)
@@ -171,14 +196,18 @@ func problemOf(err error, again string) *problem {
 	case errors.Is(err, starter.ErrConflict):
 		return orderConflict.because("An order with other content was accepted under this id before, and stands. Send this one under a new id or Idempotency-Key.")
 	case errors.Is(err, starter.ErrComponent):
-		p := unknownComponent.because(fmt.Sprintf("Nobody has configured %q. Name a component that GET /orientation lists, or leave depends_on out.", words(err, starter.ErrComponent)))
-		p.Field = "depends_on"
+		p := unknownComponent.because(fmt.Sprintf("Nobody has configured %q. Name a component that the operator has configured, or leave depends_on out.", words(err, starter.ErrComponent)))
+		p.Field = "/depends_on"
+		return p
+	case errors.Is(err, starter.ErrNotStarted):
+		p := notStarted.because("The order node has not been started yet. The order was not accepted: send it again later.").after(frozenRetry)
+		p.cause = err
 		return p
 	case errors.Is(err, starter.ErrFrozen):
 		return intakeFrozen.because(sentence(words(err, starter.ErrFrozen)) + " The order was not accepted: send it again later.").after(frozenRetry)
 	case errors.Is(err, starter.ErrFull):
 		p := sequenceFull.because("Too many orders of this ordering key have not ended. The order was not accepted: send it again later.").after(frozenRetry)
-		p.Field = "ordering_key"
+		p.Field = "/ordering_key"
 		return p
 	case errors.Is(err, starter.ErrUnreachable):
 		p := unreachable.because(again).after(unreachableRetry)
@@ -196,17 +225,21 @@ func words(err, sentinel error) string {
 	return said
 }
 
-func (a *api) problems(w http.ResponseWriter, _ *http.Request) *problem {
+// problems lists what may be met here: GET /problems.
+func (s *surface) problems(w http.ResponseWriter, _ *http.Request) *problem {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	for _, k := range kinds {
-		_, _ = fmt.Fprintf(w, "%s\n    %d %s\n", k.path(), k.status, k.title)
+		if k.to&s.to != 0 {
+			_, _ = fmt.Fprintf(w, "%s\n    %d %s\n", k.path(), k.status, k.title)
+		}
 	}
 	return nil
 }
 
-func (a *api) explain(w http.ResponseWriter, r *http.Request) *problem {
+// explain says what a problem means: GET /problems/{name}.
+func (s *surface) explain(w http.ResponseWriter, r *http.Request) *problem {
 	for _, k := range kinds {
-		if k.name == r.PathValue("name") {
+		if k.name == r.PathValue("name") && k.to&s.to != 0 {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			_, _ = io.WriteString(w, fmt.Sprintf("%s (%d)\n\n%s\n", k.title, k.status, k.explanation))
 			return nil

@@ -12,54 +12,59 @@ import (
 
 // ServeHTTP routes a request, measures it, and turns panics and what the mux
 // refuses into problems.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	rec := &recorder{ResponseWriter: w}
+	inner, end := withoutHalfClose(r)
+	defer end()
+	outer := r // whose Pattern the mux sets
+	defer func() { outer.Pattern = inner.Pattern }()
+	r = inner
 	defer func() {
 		if v := recover(); v != nil {
-			a.survive(rec, r, v)
+			s.survive(rec, r, v)
 		}
 		took := time.Since(begun)
-		if a.metrics != nil {
-			a.metrics.Served(r.Pattern, rec.code, took)
+		if s.metrics != nil {
+			s.metrics.Served(r.Pattern, rec.code, took)
 		}
-		a.log.Debug("request", "method", r.Method, "path", r.URL.Path, "route", r.Pattern, "status", rec.code, "took", took)
+		s.log.Debug("request", "method", r.Method, "path", r.URL.Path, "route", r.Pattern, "status", rec.code, "took", took)
 	}()
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if refusal, pattern := a.mux.Handler(r); pattern == "" {
-		a.unmatched(rec, r, refusal)
+	if refusal, pattern := s.mux.Handler(r); pattern == "" {
+		s.unmatched(rec, r, refusal)
 		return
 	}
-	a.mux.ServeHTTP(rec, r)
+	s.mux.ServeHTTP(rec, r)
 }
 
 // survive answers for a handler that panicked.
-func (a *api) survive(w *recorder, r *http.Request, v any) {
+func (s *surface) survive(w *recorder, r *http.Request, v any) {
 	if v == http.ErrAbortHandler {
 		panic(v)
 	}
 	p := internalError.because("Something is wrong here, not with the request. Try again; if it stays so, tell support the instance.")
 	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 	if w.code != 0 {
-		a.log.Error("a request panicked after its answer had begun", "method", r.Method, "path", r.URL.Path, "error", p.cause)
-		panic(http.ErrAbortHandler) // only a broken connection still tells the client that the answer is not whole
+		s.log.Error("a request panicked after its answer had begun", "method", r.Method, "path", r.URL.Path, "error", p.cause)
+		panic(http.ErrAbortHandler) // only a broken connection still shows the client that the answer is not whole
 	}
-	a.refuse(w, r, p)
+	s.refuse(w, r, p)
 }
 
 // unmatched answers what no route serves. The mux knows whether another method
 // would have been served, and which.
-func (a *api) unmatched(w http.ResponseWriter, r *http.Request, refusal http.Handler) {
+func (s *surface) unmatched(w http.ResponseWriter, r *http.Request, refusal http.Handler) {
 	said := &discarded{header: http.Header{}}
 	refusal.ServeHTTP(said, r)
 	if said.code == http.StatusMethodNotAllowed {
 		allow := said.header.Get("Allow")
 		w.Header().Set("Allow", allow)
-		a.refuse(w, r, methodNotAllowed.because("Use "+allow+" here."))
+		s.refuse(w, r, methodNotAllowed.because("Use "+allow+" here."))
 		return
 	}
-	a.refuse(w, r, notFound.because("There is nothing at this path. Orders are at /orders, components at /orientation."))
+	s.refuse(w, r, notFound.because("There is nothing at this path. "+s.at))
 }
 
 // recorder remembers the status of an answer; 0 while nothing has been written.
@@ -100,22 +105,28 @@ func reply(w http.ResponseWriter, code int, v any) {
 	write(w, code, "application/json", v)
 }
 
-func write(w http.ResponseWriter, code int, contentType string, v any) {
-	var body bytes.Buffer
-	e := json.NewEncoder(&body)
+// encoded is v as JSON, in a line.
+func encoded(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false) // people read "DB Write Latency > 5000ms" with curl
 	if err := e.Encode(v); err != nil {
-		panic(err) // before anything was written: becomes a 500
+		panic(err) // becomes a 500
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(code)
-	_, _ = w.Write(body.Bytes()) // a client that has gone needs no answer
+	return b.Bytes()
 }
 
-// changing is the context of a call that changes something in Temporal. It outlives
-// the client's connection, so that nothing is left half done by a client who goes.
+func write(w http.ResponseWriter, code int, contentType string, v any) {
+	body := encoded(v) // before anything is written
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(code)
+	_, _ = w.Write(body) // a client that has gone needs no answer
+}
+
+// changing is the context of a call that changes something in Temporal. It is given up
+// with its client: nothing was promised, and what was begun stands under its id.
 func changing(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), changeTimeout)
+	return context.WithTimeout(r.Context(), changeTimeout)
 }
 
 // reading is the context of a call that only looks something up.
@@ -123,17 +134,37 @@ func reading(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), lookupTimeout)
 }
 
-// stopping is the key of the context that ends when the server is told to stop: see
+// stopping is the key of the context that ends when the server is asked to stop: see
 // [Serve].
 type stopping struct{}
 
-// waiting is a context that ends after d, when the client goes, or when the server
-// is told to stop: the answer then says what is known.
+// waiting is a context that ends after d, when the caller's key or token does or is revoked,
+// when the client goes, or when the server is asked to stop: the answer then says what is known.
 func waiting(w http.ResponseWriter, r *http.Request, d time.Duration) (context.Context, context.CancelFunc) {
 	// The server reads on while the handler waits, to see the client go; when the
 	// read timeout passes meanwhile, it takes the client for gone.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d + readTimeout))
-	ctx, cancel := context.WithTimeout(r.Context(), d)
+	ends := time.Now().Add(d)
+	if who := callerOf(r); !who.Expires.IsZero() && who.Expires.Before(ends) {
+		ends = who.Expires // nobody reads more than they may ask for
+	}
+	ctx, cancel := context.WithDeadline(r.Context(), ends)
+	if r.Context().Value(again{}) != nil {
+		go func() {
+			beat := time.NewTicker(identityBeat)
+			defer beat.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-beat.C:
+					if lapsed(r) != nil {
+						cancel()
+					}
+				}
+			}
+		}()
+	}
 	stop, ok := r.Context().Value(stopping{}).(context.Context)
 	if !ok {
 		return ctx, cancel

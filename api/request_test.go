@@ -18,7 +18,7 @@ import (
 
 func TestUnknownRoutesAreProblems(t *testing.T) {
 	h := handler(newDesk())
-	for _, target := range []string{"/", "/order", "/orders/", "/orders/A2/lines", "/orientation/a/b", "/metrics", "//", "/orders/../nothing"} {
+	for _, target := range []string{"/", "/order", "/orders/", "/orders/A2/lines", "/orientation", "/metrics", "/debug/pprof/", "//", "/orders/../nothing"} {
 		ask(t, h, request("GET", target, "")).wants(t, 404, notFound)
 	}
 	ask(t, h, request("GET", "/problems/nothing", "")).wants(t, 404, notFound)
@@ -30,7 +30,7 @@ func TestUnservedMethodsAreProblemsThatNameTheServedOnes(t *testing.T) {
 		{"PUT", "/orders", "GET, HEAD, POST"},
 		{"POST", "/orders/A2", "DELETE, GET, HEAD"},
 		{"PATCH", "/orders/A2", "DELETE, GET, HEAD"},
-		{"DELETE", "/orientation", "GET, HEAD"},
+		{"DELETE", "/problems", "GET, HEAD"},
 		{"OPTIONS", "/readyz", "GET, HEAD"},
 	} {
 		got := ask(t, h, request(c.method, c.target, ""))
@@ -41,10 +41,15 @@ func TestUnservedMethodsAreProblemsThatNameTheServedOnes(t *testing.T) {
 	}
 }
 
+// TestEveryProblemIsExplained to whom it may meet, and to nobody else.
 func TestEveryProblemIsExplained(t *testing.T) {
-	h := handler(newDesk())
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest("GET", "/problems", nil))
+	listed := map[audience]string{}
+	handlers := map[audience]http.Handler{customers: handler(newDesk()), operators: operated(observed(ltp.Stable))}
+	for to, h := range handlers {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/problems", nil))
+		listed[to] = w.Body.String()
+	}
 	names := map[string]bool{}
 	for _, k := range kinds {
 		if names[k.name] {
@@ -54,13 +59,16 @@ func TestEveryProblemIsExplained(t *testing.T) {
 		if k.status < 400 || http.StatusText(k.status) == "" || k.title == "" || !strings.HasSuffix(k.explanation, ".") {
 			t.Errorf("%s is not wholly registered: %+v", k.name, k)
 		}
-		if !strings.Contains(w.Body.String(), k.path()+"\n") {
-			t.Errorf("GET /problems does not list %s", k.name)
-		}
-		one := httptest.NewRecorder()
-		h.ServeHTTP(one, httptest.NewRequest("GET", k.path(), nil))
-		if one.Code != 200 || !strings.Contains(one.Body.String(), k.explanation) {
-			t.Errorf("%s answers %d %s", k.path(), one.Code, one.Body)
+		for to, h := range handlers {
+			meets := k.to&to != 0
+			if meets != strings.Contains(listed[to], k.path()+"\n") {
+				t.Errorf("GET /problems of audience %d: %s", to, listed[to])
+			}
+			one := httptest.NewRecorder()
+			h.ServeHTTP(one, httptest.NewRequest("GET", k.path(), nil))
+			if meets != (one.Code == 200 && strings.Contains(one.Body.String(), k.explanation)) {
+				t.Errorf("%s answers audience %d: %d %s", k.path(), to, one.Code, one.Body)
+			}
 		}
 	}
 }
@@ -91,10 +99,10 @@ func TestRequestsAreMeasured(t *testing.T) {
 		request("GET", "/orders/A2", ""),
 		request("GET", "/made/up", ""),
 		request("PUT", "/orders", ""),
-		request("GET", "/metrics", ""),
 	} {
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
+	NewAdmin(AdminConfig{Board: observed(ltp.Stable), Metrics: m}).ServeHTTP(httptest.NewRecorder(), request("GET", "/metrics", ""))
 	want := []string{
 		"accepted, repeated false", "201 POST /orders",
 		"accepted, repeated true", "201 POST /orders",

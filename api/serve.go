@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,24 +17,73 @@ import (
 const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second
-	writeTimeout   = time.Minute
+	writeTimeout   = 90 * time.Second
 	idleTimeout    = 2 * time.Minute
 	stopTimeout    = 15 * time.Second
 	maxHeaderBytes = 16 << 10
 )
 
-// Listen listens on a TCP address such as "localhost:8080".
-func Listen(addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
+// Listener is where customers or operators are served.
+type Listener struct {
+	net.Listener
+	tls   *tls.Config // nil in plain text
+	files certificates
+}
+
+// Stale returns why the files of the listener's certificate are of no use while those of
+// before are in use, and nil where there is nothing wrong, or no certificate.
+func (l *Listener) Stale() error {
+	if l.tls == nil {
+		return nil
+	}
+	return l.files.Stale()
+}
+
+// URL is the listener's address with its scheme.
+func (l *Listener) URL() string {
+	if l.tls != nil {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
+}
+
+// Listen listens on a TCP address such as "localhost:8080", for whom access admits. The
+// files of a certificate are read again whenever they have changed; log says so,
+// and of new ones that are of no use.
+func Listen(address string, access Access, log *slog.Logger) (*Listener, error) {
+	if err := access.Validate(); err != nil {
+		return nil, err
+	}
+	at, err := access.Admits(address)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{}
+	if access.Cert != "" {
+		files, err := newCertificates(access, log.With("listener", address))
+		if err != nil {
+			return nil, err
+		}
+		l.tls, l.files = files.config(), files
+	}
+	l.Listener, err = net.ListenTCP("tcp", at)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is taken by another process: stop that one, or choose another address: %w", addr, err)
+		return nil, fmt.Errorf("%s is taken by another process: stop that one, or choose another address: %w", address, err)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s may not be listened on: choose a port above 1023, or run with the permission: %w", addr, err)
+		return nil, fmt.Errorf("%s may not be listened on: choose a port above 1023, or run with the permission: %w", address, err)
 	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: give an address such as localhost:8080: %w", addr, err)
+		return nil, fmt.Errorf("cannot listen on %s: give an address such as localhost:8080: %w", address, err)
 	}
-	return ln, nil
+	return l, nil
+}
+
+// open takes the connections of ln, by TLS where that is asked for.
+func open(ln net.Listener) net.Listener {
+	if l, ok := ln.(*Listener); ok && l.tls != nil {
+		return tls.NewListener(peers{l.Listener}, l.tls)
+	}
+	return peers{ln}
 }
 
 // Serve serves h on ln until ctx ends, and closes ln. Then it takes no new requests,
@@ -43,7 +93,7 @@ func Listen(addr string) (net.Listener, error) {
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := newServer(ctx, h, log)
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
+	go func() { failed <- srv.Serve(open(ln)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
@@ -59,11 +109,12 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 }
 
 func newServer(ctx context.Context, h http.Handler, log *slog.Logger) *http.Server {
-	// Requests outlive ctx, so that they end in good order; what waits is told.
+	// Requests outlive ctx, so that they end in good order; what waits is ended.
 	base := context.WithValue(context.WithoutCancel(ctx), stopping{}, ctx)
 	return &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withPeer,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

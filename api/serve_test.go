@@ -19,7 +19,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := Listen("localhost:0")
+	ln, err := Listen("localhost:0", Access{}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,11 +46,11 @@ func post(ln net.Listener, prefer string) (code int, body string, err error) {
 
 func TestTakenPortIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	addr := listen(t).Addr().String()
-	_, err := Listen(addr)
+	_, err := Listen(addr, Access{}, quiet)
 	if err == nil || !strings.Contains(err.Error(), addr+" is taken by another process: stop that one, or choose another address") {
 		t.Errorf("said %v", err)
 	}
-	if _, err := Listen("localhost:http:80"); err == nil || !strings.Contains(err.Error(), "give an address such as localhost:8080") {
+	if _, err := Listen("localhost:http:80", Access{}, quiet); err == nil || !strings.Contains(err.Error(), "give an address such as localhost:8080") {
 		t.Errorf("said %v", err)
 	}
 }

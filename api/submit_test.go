@@ -277,6 +277,8 @@ func TestErrorsOfASubmissionArePromises(t *testing.T) {
 		says       string
 	}{
 		"unknown component": {fmt.Errorf("%w: %s", starter.ErrComponent, "fax"), 422, unknownComponent, "", `"fax"`},
+		"not started": {fmt.Errorf("%w: nobody has watched orders-db so far: start ltp worker", starter.ErrNotStarted), 503, notStarted, "30",
+			"The order node has not been started yet. The order was not accepted"},
 		"frozen": {fmt.Errorf("%w: %s", starter.ErrFrozen, "Held by ada: moving the database"), 503, intakeFrozen, "30",
 			"Held by ada: moving the database. The order was not accepted"},
 		"unreachable": {fmt.Errorf("accept order A2: %w: %w", starter.ErrUnreachable, errors.New("dial tcp 10.0.0.7:7233")), 503, unreachable, "2",
@@ -294,7 +296,7 @@ func TestErrorsOfASubmissionArePromises(t *testing.T) {
 			if !strings.Contains(got.Detail, c.says) || got.OrderID != "A2" {
 				t.Errorf("%s does not say %s of A2", got.text, c.says)
 			}
-			for _, internal := range []string{"10.0.0.7", "password", "dial"} {
+			for _, internal := range []string{"10.0.0.7", "password", "dial", "ltp worker"} {
 				if strings.Contains(got.text, internal) {
 					t.Errorf("tells internals: %s", got.text)
 				}
@@ -332,33 +334,6 @@ func TestAcceptedOrderThatCannotBeFollowedIsStillAccepted(t *testing.T) {
 	if got.status.OrderID != "A2" || got.status.State != ltp.Accepted || strings.Contains(got.text, "accepted_at") {
 		t.Errorf("answered %s", got.text)
 	}
-}
-
-// gone is a desk whose client goes away while it accepts.
-type gone struct {
-	*desk
-	leave context.CancelFunc
-}
-
-func (g gone) Submit(ctx context.Context, o ltp.Order) (starter.Submission, error) {
-	g.leave()
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > changeTimeout {
-		return starter.Submission{}, errors.New("submission is not bounded")
-	}
-	return g.desk.Submit(ctx, o)
-}
-
-func TestSubmissionIsFinishedAlthoughTheClientWentAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, leave := context.WithCancel(t.Context())
-		d := newDesk()
-		h := New(Config{Starter: gone{d, leave}, Board: observed(ltp.Stable)})
-		begun := time.Now()
-		ask(t, h, request("POST", "/orders", order("A2"), "Prefer", "wait=30").WithContext(ctx)).wants(t, 202, nil)
-		if waited := time.Since(begun); waited != 0 || d.starts() != 1 {
-			t.Errorf("waited %s for a client that was gone; %d orders accepted", waited, d.starts())
-		}
-	})
 }
 
 func TestPanicIsAProblem(t *testing.T) {

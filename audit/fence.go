@@ -31,6 +31,7 @@ type fence struct {
 	lost, running int64
 	// silent are orders that were executed in the window, and of which no write is known.
 	silent  int64
+	passed  int64 // writes that operators let through a hold
 	missing int64 // writes under epochs that Temporal no longer has
 }
 
@@ -46,7 +47,7 @@ func (f *fence) see(t trace.OrderTrace) {
 		}
 		if !x.BegunAt.IsZero() {
 			known = true
-			f.judge(t.Order.ID, writeOf(t, x), outcome(x))
+			f.judge(t, writeOf(t, x), outcome(x))
 		}
 		if r := x.Receipt; x.Repeated() && !x.External() && !made(t, *r) {
 			f.judgeReceipt(t, *r, x.RecordedAt)
@@ -118,7 +119,23 @@ func (f *fence) judgeReceipt(t trace.OrderTrace, r ltp.Receipt, found time.Time)
 		Fence: r.Fence, Gate: t.Order.Gate(t.Execution), Written: t.Execution.Written(),
 		Asked: ltp.Request{HighRisk: t.Order.Risk == ltp.HighRisk, Replay: r.Attempt != ltp.RequestFrameID(t.Order.ID, 1)},
 	}
-	f.judge(t.Order.ID, w, "committed")
+	w.Asked.Pass = f.passOf(t, r)
+	f.judge(t, w, "committed")
+}
+
+// passOf is the pass that the lost attempt of a receipt may have had, and nil where no
+// signal of an operator gave it one.
+func (f *fence) passOf(t trace.OrderTrace, r ltp.Receipt) *ltp.Pass {
+	by := r.BegunAt.Add(ltp.ClockBound)
+	if !r.Fence.State.Fit() {
+		return t.Passed(r.Fence.Component, r.Fence.Epoch, by)
+	}
+	for _, p := range slices.Backward(t.Passes) { // through the hold of another component
+		if p.Component == f.states.component && p.Component != r.Fence.Component && !p.At.After(by) {
+			return &p.Pass
+		}
+	}
+	return nil
 }
 
 // lostSince is when the first task began that may have made a lost attempt: it follows on
@@ -137,11 +154,16 @@ func lostSince(t trace.OrderTrace, attempt string) time.Time {
 }
 
 // judge judges a write that Temporal's times put into the window.
-func (f *fence) judge(order string, w ltp.Write, outcome string) {
+func (f *fence) judge(t trace.OrderTrace, w ltp.Write, outcome string) {
+	order, pass := t.Order.ID, w.Asked.Pass
 	if !(span{w.Task, w.Recorded}).meets(span{f.window.From, f.window.To}) {
 		return
 	}
 	f.writes++
+	if pass != nil && t.Passed(pass.Component, pass.Epoch, w.Begun.Add(ltp.ClockBound)) == nil {
+		f.c.breach(order, "it says that %s let it through a hold in epoch %d, and no signal did", pass.By, pass.Epoch)
+		return
+	}
 	flight, faults := w.Judge(f.states.component, f.states.frames, f.states.whole)
 	for _, fault := range faults {
 		switch fault.Kind {
@@ -154,6 +176,9 @@ func (f *fence) judge(order string, w ltp.Write, outcome string) {
 		}
 	}
 	f.clocks.differ(faults)
+	if pass != nil && pass.Component == f.states.component && (pass.Component != w.Fence.Component || !w.Fence.State.Fit()) {
+		f.passed++
+	}
 	switch flight.Stage {
 	case ltp.UnderWay:
 		f.underWay++
@@ -232,6 +257,10 @@ func (f *fence) claim(rows bool) Claim {
 		f.writes, f.underWay, f.past, f.latest.Milliseconds()
 	for what, n := range f.outcomes {
 		c.Figures["in_flight_"+what] = n
+	}
+	if f.passed > 0 {
+		c.Figures["let_through_a_hold"] = f.passed
+		c.add("%s of orders that an operator let through a hold, while observers saw the component fit", trace.Plural(f.passed, "write"))
 	}
 	if f.byReceipt > 0 {
 		c.Figures["by_receipt"] = f.byReceipt

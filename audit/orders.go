@@ -22,8 +22,13 @@ func (l *lost) see(t trace.OrderTrace) {
 	l.total++
 	state := t.State()
 	l.are[state]++
-	if state == ltp.Terminated {
+	switch {
+	case state == ltp.Terminated:
 		l.c.breach(t.Order.ID, "%s", t.Outcome.Reason)
+	case state == ltp.Rejected:
+		if why := unjust(t); why != "" {
+			l.c.breach(t.Order.ID, "it was rejected, and %s", why)
+		}
 	}
 }
 
@@ -32,12 +37,13 @@ func (l *lost) claim() Claim {
 	c.add("%s = %s", trace.Plural(l.total, "order"), some("none",
 		part{l.are[ltp.Executed], "executed"}, part{l.are[ltp.Rejected], "rejected"}, part{l.are[ltp.Cancelled], "cancelled"},
 		part{l.are[ltp.Expired], "expired"}, part{l.are[ltp.Deferred], "deferred"},
+		part{l.are[ltp.Parked], "parked until an operator decides"},
 		part{l.are[ltp.Accepted], "accepted and not yet done"}, part{l.are[ltp.Terminated], "ended by force"}))
 	c.Figures["orders"] = l.total
 	sum := int64(0)
 	for state, figure := range map[ltp.OrderState]string{
 		ltp.Executed: "executed", ltp.Rejected: "rejected", ltp.Cancelled: "cancelled", ltp.Expired: "expired",
-		ltp.Deferred: "deferred", ltp.Accepted: "accepted", ltp.Terminated: "terminated",
+		ltp.Deferred: "deferred", ltp.Parked: "parked", ltp.Accepted: "accepted", ltp.Terminated: "terminated",
 	} {
 		c.Figures[figure] = l.are[state]
 		sum += l.are[state]
@@ -105,6 +111,11 @@ func (o *once) see(t trace.OrderTrace) {
 func (o *once) unwritten(t trace.OrderTrace, w trace.Withdrawal) {
 	if !w.Fence.Unwritten(t.Stamp) {
 		o.c.breach(t.Order.ID, "it ended %s unwritten, by %s, epoch %d, under which a write can have begun", w.Asked.State, w.Fence.State, w.Fence.Epoch)
+		return
+	}
+	if p := slices.IndexFunc(t.Passes, func(p trace.Pass) bool { return p.Component == w.Fence.Component && !p.At.After(w.TaskAt) }); p >= 0 {
+		o.c.breach(t.Order.ID, "it ended %s unwritten, and a write can have begun in epoch %d, in which %s let it through a hold",
+			w.Asked.State, t.Passes[p].Epoch, t.Passes[p].By)
 		return
 	}
 	i := slices.IndexFunc(o.states.frames, func(f ltp.Frame) bool {

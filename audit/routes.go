@@ -17,8 +17,9 @@ type routes struct {
 	window trace.Window
 	// routings, of those under an unfit state, and those that the table defers though
 	// the state is fit; frozen are among the first.
-	routings, unfit, frozen, deferred int64
-	inLine                            int64 // deferred until their turn
+	// passed are those that operators let through a hold.
+	routings, unfit, frozen, deferred, passed int64
+	inLine                                    int64 // deferred until their turn
 	// late were answered after an unfit state was published, on a reading of before.
 	late    int64
 	latest  time.Duration
@@ -42,6 +43,9 @@ func (r routing) read() span {
 }
 
 func (r *routes) see(t trace.OrderTrace) {
+	if id := retriedUnparked(t); id != "" {
+		r.c.breach(id, "it was woken as an order that an operator retries, and was not parked")
+	}
 	for i := 0; i+1 < len(t.Frames); i += 2 {
 		one := routing{t.AcceptedAt, t.Frames[i], t.Frames[i+1]}
 		if (span{one.request.At, one.reply.At}).meets(span{r.window.From, r.window.To}) {
@@ -66,6 +70,9 @@ func (r *routes) judge(one routing) {
 
 func (r *routes) count(a ltp.RouteResponse) {
 	r.routings++
+	if a.Reason == ltp.ReasonPassed {
+		r.passed++
+	}
 	switch {
 	case a.Decision == ltp.Freeze:
 		r.frozen++
@@ -83,15 +90,14 @@ func (r *routes) count(a ltp.RouteResponse) {
 // Whether intake was frozen stands in the orientation, not in the answer.
 func (r *routes) table(one routing) (want string, ok bool) {
 	a := one.reply.Response
-	holds := []*ltp.Hold{nil, {Freeze: true}} // of another component, nothing is known here
-	if published := r.states.epochs[a.Epoch]; a.Component == r.states.component && len(published) > 0 {
-		holds = nil
-		for _, o := range published {
-			holds = append(holds, o.Hold)
-		}
+	held := []ltp.Orientation{ // of another component, nothing is known here
+		{}, {Hold: &ltp.Hold{Freeze: true}}, {Hold: &ltp.Hold{}, Observed: ltp.Healthy}, {Hold: &ltp.Hold{}, Observed: ltp.Slow},
 	}
-	for _, hold := range holds {
-		o := ltp.Orientation{Component: a.Component, State: a.State, Epoch: a.Epoch, Hold: hold}
+	if published := r.states.epochs[a.Epoch]; a.Component == r.states.component && len(published) > 0 {
+		held = published
+	}
+	for _, was := range held {
+		o := ltp.Orientation{Component: a.Component, State: a.State, Epoch: a.Epoch, Hold: was.Hold, Observed: was.Observed}
 		d, why := ltp.Decide(o, one.request.Request.Asked)
 		if d == a.Decision && why == a.Reason {
 			return "", true
@@ -124,7 +130,7 @@ func (r *routes) based(one routing, a ltp.RouteResponse) {
 	if why := r.steered(one, a); why != "" {
 		r.c.breach(one.reply.ID, "%s", why)
 	}
-	if since, unfit := r.states.unfitSince(one.reply.At); unfit && a.Admissible {
+	if since, unfit := r.states.unfitSince(one.reply.At); unfit && a.Admissible && a.Reason != ltp.ReasonPassed {
 		r.late++
 		r.latest = max(r.latest, one.reply.At.Sub(since.At))
 	}
@@ -152,7 +158,12 @@ func (r *routes) claim() Claim {
 		c.Evidence[0] = "the decision table was asked again for " + trace.Plural(r.routings, "routing")
 	}
 	unfit := trace.Plural(r.unfit, "order") + " asked under an unfit state"
+	if r.passed > 0 {
+		c.Figures["let_through_a_hold"] = r.passed
+	}
 	switch {
+	case r.unfit > 0 && c.Verdict == Held && r.passed > 0:
+		unfit += fmt.Sprintf(": none was admitted but for %s, which an operator let through a hold", trace.Count(int(r.passed)))
 	case r.unfit > 0 && c.Verdict == Held && r.frozen > 0:
 		unfit += ": none was admitted, " + trace.Count(int(r.frozen)) + " by an operator's freeze"
 	case r.unfit > 0 && c.Verdict == Held:

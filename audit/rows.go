@@ -25,8 +25,9 @@ type rows struct {
 	found   int64 // rows that were read
 	// unconfirmed are rows of orders whose write had no answer, and that will be put
 	// again; unexplained, rows of which nobody can say whether they should be; emptied,
-	// those of which the outbox has nothing any more.
-	unconfirmed, unexplained, emptied int64
+	// those of which the outbox has nothing any more; erased, those of orders whose
+	// customer's data was erased.
+	unconfirmed, unexplained, emptied, erased int64
 	// elsewhere are orders that activities of the user's executed.
 	elsewhere int64
 	// missing, extra, differing and ghosts are what does not agree.
@@ -92,7 +93,7 @@ func knowing(t trace.OrderTrace) known {
 	}
 	k.uncertain = k.uncertain || len(t.Lost) > 0
 	if k.uncertain && !k.elsewhere {
-		k.trace = &trace.OrderTrace{Order: o, Execution: t.Execution, AcceptedAt: t.AcceptedAt, Frames: t.Frames, Executions: t.Executions, Lost: t.Lost}
+		k.trace = &trace.OrderTrace{Order: o, Execution: t.Execution, AcceptedAt: t.AcceptedAt, Frames: t.Frames, Executions: t.Executions, Lost: t.Lost, Passes: t.Passes}
 	}
 	return k
 }
@@ -181,6 +182,10 @@ func (r *rows) row(ctx context.Context, e orderdb.Entry, gaps []trace.Gap, order
 		var invalid *ltp.InvalidError
 		var damage *trace.DamageError
 		switch {
+		case errors.Is(err, trace.ErrNotFound) && !e.ErasedAt.IsZero():
+			r.found++
+			r.erased++
+			return nil
 		case errors.As(err, &damage), errors.Is(err, trace.ErrNotFound) && excused(e, gaps):
 			r.found++
 			r.unexplained++
@@ -235,7 +240,10 @@ func (r *rows) compare(e orderdb.Entry, k *known) {
 		r.differing++
 		r.c.breach(e.ID, "%s", why)
 	}
-	if e.Outbox == 0 {
+	switch {
+	case !e.ErasedAt.IsZero():
+		r.erased++
+	case e.Outbox == 0:
 		r.emptied++
 	}
 	r.created.see(e, k)
@@ -254,6 +262,8 @@ func (k *known) differs(e orderdb.Entry) string {
 	var body ltp.Order
 	want := k.content
 	switch err := json.Unmarshal(e.Body, &body); {
+	case !e.ErasedAt.IsZero():
+		return k.differsErased(e)
 	case err != nil:
 		return "its body in the order database cannot be read: " + firstLine(err)
 	case e.ContentHash != want.hash:
@@ -262,15 +272,36 @@ func (k *known) differs(e orderdb.Entry) string {
 		return "its body in the order database is of another content"
 	case e.Customer != want.customer:
 		return "its customer in the order database is another"
-	case e.Currency != want.currency || e.AmountMinor != want.amountMinor:
-		return fmt.Sprintf("its amount in the order database is %s, and %s was ordered",
-			ltp.Amount(e.AmountMinor, e.Currency), ltp.Amount(want.amountMinor, want.currency))
+	case k.amountDiffers(e) != "":
+		return k.amountDiffers(e)
 	case e.Outbox > 1:
 		return fmt.Sprintf("the outbox has it %d times", e.Outbox)
 	case e.OutboxDiffers > 0:
 		return "the outbox has it with another content"
 	}
 	return receiptDiffers(k.written, e.Receipt)
+}
+
+// differsErased is differs for a row of which the customer's data was erased, and that of
+// Temporal was not, or came again.
+func (k *known) differsErased(e orderdb.Entry) string {
+	switch {
+	case e.ContentHash != k.content.hash:
+		return "its content hash in the order database is another"
+	case e.Customer != "" || e.Outbox > 0:
+		return "it was erased in the order database, which has it all the same"
+	case k.amountDiffers(e) != "":
+		return k.amountDiffers(e)
+	}
+	return receiptDiffers(k.written, e.Receipt)
+}
+
+func (k *known) amountDiffers(e orderdb.Entry) string {
+	if e.Currency == k.content.currency && e.AmountMinor == k.content.amountMinor {
+		return ""
+	}
+	return fmt.Sprintf("its amount in the order database is %s, and %s was ordered",
+		ltp.Amount(e.AmountMinor, e.Currency), ltp.Amount(k.content.amountMinor, k.content.currency))
 }
 
 // receiptDiffers says what of the receipt in a row is not as Temporal has it.
@@ -304,6 +335,10 @@ func (r *rows) close() Claim {
 	r.created.judge(c)
 	if r.emptied > 0 {
 		c.unchecked("the outbox has nothing of %s: whether consumers took it out, nobody knows", trace.Plural(r.emptied, "order"))
+	}
+	if r.erased > 0 {
+		c.Figures["erased"] = r.erased
+		c.unchecked("the customers' data of %s was erased, by an operator's word, and what was erased cannot be compared", trace.Plural(r.erased, "order"))
 	}
 	if r.elsewhere > 0 {
 		c.Figures["elsewhere"] = r.elsewhere

@@ -96,11 +96,19 @@ func TestTheOrderDatabaseIsComparedRowByRow(t *testing.T) {
 		}
 	}
 	done := trace.Execution{Attempt: ltp.Attempt{Result: ltp.ResultExecuted}}
+	const erased = `UPDATE order_keys SET erased_at = '2026-01-02T03:04:05.678Z' WHERE id = 'A2';
+		UPDATE orders SET customer = '', body = '{}' WHERE id = 'A2'; DELETE FROM order_outbox WHERE order_id = 'A2'`
 	const added = `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body) VALUES ('X1', 'c', 'USD', 1, 'h', '{}')`
 	for name, c := range map[string]change{
 		"as it should be":                           {"", none, nil, Held, "", ""},
 		"a row is missing":                          {"DELETE FROM orders WHERE id = 'A2'", none, nil, Broken, "A2", "is missing"},
 		"a row too many":                            {added, none, nil, Broken, "X1", "Temporal has no such order"},
+		"an order was erased":                       {erased, func(all []trace.OrderTrace) []trace.OrderTrace { return append(all[:1], all[2:]...) }, nil, NotChecked, "", "data of 1 order was erased"},
+		"its erasure was cut short":                 {erased, none, nil, NotChecked, "", "data of 1 order was erased"},
+		"it is said to be erased, and is there":     {`UPDATE order_keys SET erased_at = '2026-01-02T03:04:05.678Z' WHERE id = 'A2'`, none, nil, Broken, "A2", "has it all the same"},
+		"erased, with another content hash":         {erased + `; UPDATE orders SET content_hash = 'x' WHERE id = 'A2'`, none, nil, Broken, "A2", "content hash"},
+		"erased, with another amount":               {erased + `; UPDATE orders SET amount_minor = 1 WHERE id = 'A2'`, none, nil, Broken, "A2", "0.01 USD, and 120.00 USD was ordered"},
+		"erased, with another attempt":              {erased + `; UPDATE orders SET attempt = 'A2/7' WHERE id = 'A2'`, none, nil, Broken, "A2", `says that attempt "A2/7" wrote it`},
 		"a row too many, of before what is kept":    {added, none, []trace.Gap{{What: "orders that ended before 2999-01-01 00:00:00 UTC", Why: "gone"}}, NotChecked, "", "no longer has the orders of 1 row"},
 		"a row too many, of what is kept":           {added, none, []trace.Gap{{What: "orders that ended before 2020-01-01 00:00:00 UTC", Why: "gone"}}, Broken, "X1", "Temporal has no such order"},
 		"a row too many, whose order is damaged":    {added, none, []trace.Gap{{What: "run 1 of order/X1", Why: "reset"}}, NotChecked, "", "no longer has the orders of 1 row"},

@@ -59,6 +59,7 @@ type bare struct {
 type attempt struct {
 	kind   string // of the retries: see retries
 	begun  time.Time
+	asked  time.Time // when the fence asked for the state; without one, as begun
 	ended  time.Time
 	failed bool
 }
@@ -162,7 +163,7 @@ func (b *bare) write(ctx context.Context, in bareInput) error {
 	}
 	if in.Retry != "" {
 		b.mu.Lock()
-		b.attempts = append(b.attempts, attempt{kind: in.Retry, begun: begun, ended: ended, failed: err != nil})
+		b.attempts = append(b.attempts, attempt{kind: in.Retry, begun: begun, asked: begun, ended: ended, failed: err != nil})
 		b.mu.Unlock()
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/internal/pglocal"
+	"github.com/ltp-node/ltp/orderdb"
 )
 
 // The sides of the outage benchmark.
@@ -26,7 +27,7 @@ var outageBenchmark = benchmark{
 	sides: []string{withGate, retriesCapped, retriesDefaults},
 	measures: []measure{
 		{key: "failed", label: "writes that failed in the outage", decimals: 0},
-		{key: "knowingly", label: "of them begun when the outage was known", decimals: 0},
+		{key: "knowingly", label: "of them begun by whoever could know of the outage", decimals: 0},
 		{key: "last", label: "from the end of the outage to the last commit, s", decimals: 1},
 		{key: "half", label: "from the end of the outage until half were committed, s", decimals: 1},
 		{key: "executed", label: "orders executed", decimals: 0, count: true},
@@ -80,7 +81,7 @@ func (b *bench) playOutage(ctx context.Context) (round Round, err error) {
 	}
 	defer r.close()
 	if fault.Begin == nil {
-		fault = demo.Lock(r.ordersURL)
+		fault = demo.Lock(r.ordersURL, orderdb.DefaultSchema)
 	}
 	r.meter.keepAttempts.Store(true)
 	var o outage
@@ -234,7 +235,7 @@ func (b *bench) outcomes(ctx context.Context, r *rig, a *arrivals, o outage) (Ro
 			case t.begun.IsZero() || t.begun.After(o.ended):
 			default:
 				f["failed"]++
-				if t.begun.After(o.known) {
+				if t.asked.After(o.known) {
 					f["knowingly"]++
 				}
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -73,7 +74,7 @@ func (m *meter) Attempted(a ltp.Attempt, took time.Duration) {
 	}
 	if m.keepAttempts.Load() {
 		m.mu.Lock()
-		m.attempts = append(m.attempts, attempt{begun: a.BegunAt, ended: now, failed: !done})
+		m.attempts = append(m.attempts, attempt{begun: a.BegunAt, asked: a.Fence.ReadAt, ended: now, failed: !done})
 		m.mu.Unlock()
 	}
 	m.Door.Attempted(a, took)
@@ -131,11 +132,13 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 		args = append(args, "--sqlite-pragma", "synchronous=normal")
 	}
 	silent := slog.New(slog.DiscardHandler)
-	r.server, err = embedded.Start(ctx, embedded.Options{
+	options := embedded.Options{
 		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(), ExtraArgs: append(args, b.serve...),
 		Progress: embedded.PrintProgress(b.progress),
 		Client:   client.Options{Logger: log.NewStructuredLogger(silent)},
-	})
+	}
+	payload.Connect(&options.Client, nil)
+	r.server, err = embedded.Start(ctx, options)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +151,7 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 	r.url = "http://" + listen.Addr().String()
 	r.node, err = node.Start(ctx, node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
-		OrdersURL: ordersURL, Policy: policy,
+		OrdersURL: ordersURL, SetUpOrders: true, DoorEvery: node.DoorEvery, Policy: policy.Change(),
 		Worker: true, Pace: b.pace, Meter: r.meter,
 		Observe: true, Settings: observer.DefaultSettings(),
 		Listen: listen, Log: silent,

@@ -51,7 +51,8 @@ type Board struct {
 	changed  chan struct{} // closed and replaced at every Put
 	// asking holds the components that are read for the fence now, and whether somebody
 	// has come too late for that reading.
-	asking map[string]bool
+	asking  map[string]bool
+	workers Workers
 }
 
 // New makes a board of the components. Nothing is read before Run.
@@ -179,7 +180,7 @@ func (b *Board) Put(r Reading) {
 }
 
 // overtaken reports whether r is an answer that was older than old when it arrived.
-// An answer takes a lease at most: what was asked for after that and still tells of
+// An answer takes a lease at most: what was asked for after that and still shows
 // an earlier epoch is of a workflow that was started over.
 func overtaken(r, old Reading) bool {
 	return old.ReadAt.After(r.ReadAt) || (old.Epoch > r.Epoch && r.ReadAt.Sub(old.ReadAt) <= Lease)

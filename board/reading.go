@@ -10,9 +10,9 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/memo"
 )
 
 // What a reading is trusted with.
@@ -35,6 +35,8 @@ type Reading struct {
 	ltp.Orientation
 	// Steering is what an operator says of the component's replays.
 	Steering ltp.Steering
+	// Policy is the one in force.
+	Policy ltp.Policy
 	// ReadAt is from when it is, by the reader's clock.
 	ReadAt time.Time
 	// Blind says that State is UNKNOWN because the reader could not see, not
@@ -64,25 +66,24 @@ func Read(ctx context.Context, c client.Client, component string) (Reading, erro
 		}
 		return Reading{}, fmt.Errorf("read the orientation of %s: %w", component, err)
 	}
-	var o ltp.Orientation
-	payload, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[ltp.OrientationMemo]
-	if !ok { // started, and not yet run by a worker
-		return blind(ltp.Orientation{Component: component}, at, "never observed"), nil
+	r := Reading{Orientation: ltp.Orientation{Component: component}, ReadAt: at}
+	fields := d.GetWorkflowExecutionInfo().GetMemo()
+	published, err := memo.Read(fields, ltp.OrientationMemo, &r.Orientation)
+	_, steered := memo.Read(fields, ltp.SteeringMemo, &r.Steering)
+	_, set := memo.Read(fields, ltp.PolicyMemo, &r.Policy)
+	if err := errors.Join(err, steered, set); err != nil {
+		return Reading{}, fmt.Errorf("read the orientation of %s: %w", component, err)
 	}
-	if err := converter.GetDefaultDataConverter().FromPayload(payload, &o); err != nil {
-		return Reading{}, fmt.Errorf("read the orientation of %s: its memo is damaged: %w", component, err)
+	if r.Passable() && unheard(d, at) != "" {
+		r.Observed = "" // what observers see under a hold is as old as they are silent
 	}
-	var steering ltp.Steering
-	if payload, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[ltp.SteeringMemo]; ok {
-		if err := converter.GetDefaultDataConverter().FromPayload(payload, &steering); err != nil {
-			return Reading{}, fmt.Errorf("read the steering of %s: its memo is damaged: %w", component, err)
-		}
+	why := distrust(d, r.Orientation, at)
+	if !published { // started, and not yet run by a worker
+		why = "never observed"
 	}
-	r := Reading{Orientation: o, ReadAt: at}
-	if why := distrust(d, o, at); why != "" {
-		r = blind(o, at, why)
+	if why != "" {
+		r.State, r.Reason, r.Blind = ltp.Unknown, why, true
 	}
-	r.Steering = steering
 	return r, nil
 }
 
@@ -94,6 +95,11 @@ func distrust(d *workflowservice.DescribeWorkflowExecutionResponse, o ltp.Orient
 	if !o.State.Fit() {
 		return ""
 	}
+	return unheard(d, now)
+}
+
+// unheard says why what observers saw last is not to be believed.
+func unheard(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) string {
 	if task := d.GetPendingWorkflowTask(); task != nil {
 		if t := task.GetOriginalScheduledTime().AsTime(); task.GetOriginalScheduledTime() != nil && now.Sub(t) > Unread {
 			return fmt.Sprintf("news is waiting unread since %s", t.UTC().Format(time.RFC3339))

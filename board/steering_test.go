@@ -13,7 +13,7 @@ import (
 
 // paused is r, with its replays paused by an operator.
 func (r Reading) paused() Reading {
-	r.Steering = ltp.Steering{Paused: true, By: "ann", Why: "cold cache"}
+	r.Steering = ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache"}}
 	return r
 }
 
@@ -74,7 +74,7 @@ func TestTheFenceDoesNotAskForAPause(t *testing.T) {
 
 // TestTheSteeringIsReadFromTheMemo, also where the state is not believed.
 func TestTheSteeringIsReadFromTheMemo(t *testing.T) {
-	want := ltp.Steering{Paused: true, Rate: 50, By: "ann", Why: "cold cache", Since: time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)}
+	want := ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache", Since: time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)}}
 	p, err := converter.GetDefaultDataConverter().ToPayload(want)
 	require.NoError(t, err)
 	for _, d := range []time.Duration{0, 2 * Unread} {

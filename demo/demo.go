@@ -21,10 +21,12 @@ type Config struct {
 	Client    client.Client
 	Namespace string
 	Board     *board.Board
-	DB        orderdb.DB
+	DB        Rows
 	Fault     Fault  // of the order database
 	APIURL    string // the order API, such as http://127.0.0.1:8080
-	Door      *Door  // the worker's Meter
+	// Door is the worker's Meter. Where it is nil, workers run elsewhere: what they have
+	// attempted is read from Temporal.
+	Door *Door
 	// Plain runs as many orders besides, without the gate; nil runs none.
 	Plain *Plain
 	// Orders arrive during Outage, evenly; before and after at the same rate.
@@ -32,6 +34,12 @@ type Config struct {
 	Outage time.Duration
 	// Show is called several times a second with what is going on.
 	Show func(Scene)
+}
+
+// Rows is what the demo asks the order database: see orderdb.DB.
+type Rows interface {
+	Tally(ctx context.Context, prefix string) (orderdb.Tally, error)
+	Missing(ctx context.Context, ids []string) ([]string, error)
 }
 
 // Scene is a moment of the demo.
@@ -54,6 +62,7 @@ type Scene struct {
 // play is a demo under way.
 type play struct {
 	Config
+	writes  writes
 	clients *clients
 	reader  *trace.Reader
 	began   time.Time
@@ -66,6 +75,11 @@ type play struct {
 func Run(ctx context.Context, c Config) (Report, error) {
 	p := &play{Config: c, began: time.Now(), reader: trace.NewReader(c.Client, c.Namespace)}
 	p.clients = newClients(c.APIURL, "demo-"+p.began.UTC().Format("20060102T150405"), c.Plain)
+	if p.writes = p.Door; p.Door == nil {
+		elsewhere := &elsewhere{client: p.Client, namespace: p.Namespace, run: p.clients.run}
+		defer elsewhere.follow(ctx)()
+		p.writes = elsewhere
+	}
 	stop := p.show(ctx)
 	defer stop()
 	if err := p.perform(ctx); err != nil {
@@ -80,7 +94,7 @@ func (p *play) perform(ctx context.Context) (err error) {
 	if err := p.await(ctx, ltp.Stable); err != nil {
 		return err
 	}
-	p.Door.reset()
+	p.writes.reset()
 
 	rate := float64(p.Orders) / p.Outage.Seconds()
 	calm := min(10*time.Second, p.Outage)
@@ -149,7 +163,7 @@ func (p *play) settle(ctx context.Context) error {
 	defer tick.Stop()
 	before, since := -1, time.Now()
 	for {
-		_, executed, _ := p.Door.counts()
+		_, executed, _ := p.writes.counts()
 		if executed >= p.clients.tally().accepted {
 			return p.settlePlain(ctx)
 		}
@@ -157,7 +171,7 @@ func (p *play) settle(ctx context.Context) error {
 			before, since = executed, time.Now()
 		}
 		if time.Since(since) > patience {
-			return p.settlePlain(ctx) // the report tells what is pending
+			return p.settlePlain(ctx) // the report says what is pending
 		}
 		select {
 		case <-ctx.Done():
@@ -214,7 +228,7 @@ func (p *play) show(ctx context.Context) (stop func()) {
 func (p *play) scene(act string) Scene {
 	now := p.Board.Orientation(ltp.DefaultComponent)
 	seen := p.clients.tally()
-	deferred, executed, latency := p.Door.counts()
+	deferred, executed, latency := p.writes.counts()
 	return Scene{
 		Act: act, State: now.State, Epoch: now.Epoch, Reason: now.Reason, Since: now.Since,
 		Submitted: seen.sent, Accepted: seen.accepted, Errors: seen.errors,

@@ -61,11 +61,15 @@ func (d *Door) counts() (deferred, executed int, latency time.Duration) {
 }
 
 // BegunWhileUnfit counts the writes that were begun while the timeline was unfit, and
-// told apart those among them that were on their way: the fence had asked before that
+// counted apart those among them that were on their way: the fence had asked before that
 // state was published, and the write began before the answer to a later question could
 // have come. Late is the longest that such a write began after the publication.
 func (d *Door) BegunWhileUnfit(timeline []Transition) (unfit, underWay int, late time.Duration) {
-	for _, a := range d.all() {
+	return begunWhileUnfit(d.all(), timeline)
+}
+
+func begunWhileUnfit(attempts []attempt, timeline []Transition) (unfit, underWay int, late time.Duration) {
+	for _, a := range attempts {
 		t, known := inForce(timeline, a.begun)
 		switch {
 		case a.begun.IsZero() || !known || t.State.Fit():
@@ -78,6 +82,9 @@ func (d *Door) BegunWhileUnfit(timeline []Transition) (unfit, underWay int, late
 	}
 	return unfit, underWay, late
 }
+
+// attempted implements writes: the worker counts attempts that Temporal never heard of, too.
+func (d *Door) attempted([]record) []attempt { return d.all() }
 
 func (d *Door) all() []attempt {
 	d.mu.Lock()

@@ -5,16 +5,22 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the lock of a Postgres order database
 	_ "modernc.org/sqlite"             // the lock of an SQLite order database
+
+	"github.com/ltp-node/ltp/internal/sqlitefile"
+	"github.com/ltp-node/ltp/orderdb"
 )
 
 // Lock is the fault of an order database that is not ours to kill: another connection
-// holds what every write needs, and holds it for as long as the fault lasts.
-func Lock(url string) Fault {
-	l := newLock(url)
+// holds what every write needs, and holds it for as long as the fault lasts. The schema is
+// that of its tables in Postgres.
+func Lock(url, schema string) Fault {
+	l := newLock(url, schema)
 	return Fault{
 		Name: "lock", Begins: "the order database takes no writes", Ends: "the order database takes writes again",
 		Begin: l.begin, End: l.end, After: func(context.Context) error { return l.close() },
@@ -31,12 +37,16 @@ type lock struct {
 // LockedTables are what a lock holds in a Postgres order database.
 const LockedTables = "orders, order_outbox, order_keys, ltp_probe"
 
-func newLock(url string) *lock {
-	if strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://") {
-		return &lock{driver: "pgx", dsn: url, statements: []string{"BEGIN", "LOCK TABLE " + LockedTables + " IN EXCLUSIVE MODE"}}
+func newLock(raw, schema string) *lock {
+	if path, ok := orderdb.File(raw); ok {
+		dsn := sqlitefile.DSN(path, url.Values{"_pragma": {"busy_timeout(10000)"}})
+		return &lock{driver: "sqlite", dsn: dsn, statements: []string{"BEGIN EXCLUSIVE"}}
 	}
-	path := strings.TrimPrefix(strings.TrimPrefix(url, "sqlite://"), "file:")
-	return &lock{driver: "sqlite", dsn: "file:" + path + "?_pragma=busy_timeout(10000)", statements: []string{"BEGIN EXCLUSIVE"}}
+	var tables []string
+	for table := range strings.SplitSeq(LockedTables, ", ") {
+		tables = append(tables, pgx.Identifier{schema, table}.Sanitize())
+	}
+	return &lock{driver: "pgx", dsn: raw, statements: []string{"BEGIN", "LOCK TABLE " + strings.Join(tables, ", ") + " IN EXCLUSIVE MODE"}}
 }
 
 func (l *lock) begin(ctx context.Context) (err error) {

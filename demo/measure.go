@@ -50,7 +50,7 @@ func (p *play) measure(ctx context.Context) (Report, error) {
 	if err := p.countRows(ctx, &report, records); err != nil {
 		return report, err
 	}
-	unfit, underWay, late := p.Door.BegunWhileUnfit(timeline)
+	unfit, underWay, late := begunWhileUnfit(p.writes.attempted(records), timeline)
 	report.OrderDB.WritesBegunWhileUnfit, report.OrderDB.WritesUnderWay, report.OrderDB.LatestUnderWayMs = unfit, underWay, late.Milliseconds()
 	countOrders(&report, answers, records)
 	p.timeRecovery(&report, records)
@@ -74,7 +74,7 @@ func (p *play) compare(report Report, records []record) *Comparison {
 	if p.Plain == nil {
 		return nil
 	}
-	c := Comparison{Gate: fared(p.Door.all(), report.Outage), Plain: fared(p.Plain.attempts, report.Outage)}
+	c := Comparison{Gate: fared(p.writes.attempted(records), report.Outage), Plain: fared(p.Plain.attempts, report.Outage)}
 	for _, r := range records {
 		if early := r.answer.phase == phaseStable || r.answer.phase == phaseOutage; early && !r.commit().IsZero() {
 			c.Gate.LastCommitMs = max(c.Gate.LastCommitMs, r.commit().Sub(report.Outage.EndedAt.Time).Milliseconds())
@@ -129,7 +129,7 @@ func (p *play) records(ctx context.Context, answers []answer) ([]record, error) 
 func (p *play) record(ctx context.Context, a answer) (record, error) {
 	r := record{answer: a}
 	id := ltp.OrderWorkflowID(a.orderID)
-	// What is written has yet to be told to Temporal.
+	// What is written has yet to be reported to Temporal.
 	ending, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if p.Client.GetWorkflow(ending, id, "").Get(ending, nil); ctx.Err() != nil {

@@ -47,8 +47,8 @@ const (
 
 // NewPlain makes a worker for plain orders, with connections of its own to the order
 // database. Close must be called.
-func NewPlain(ctx context.Context, c client.Client, ordersURL string) (*Plain, error) {
-	db, err := orderdb.Open(ctx, ordersURL)
+func NewPlain(ctx context.Context, c client.Client, ordersURL string, opts ...orderdb.Option) (*Plain, error) {
+	db, err := orderdb.Open(ctx, ordersURL, opts...)
 	if err != nil {
 		return nil, err
 	}

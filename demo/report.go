@@ -8,7 +8,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Report is what a demo measured: the shape of `ltp demo --json`, a contract.
+// Report is what a demo measured: the shape of `ltp demo --format json`, a contract.
 type Report struct {
 	Orders   Orders       `json:"orders"`
 	OrderDB  OrderDB      `json:"order_db"`
@@ -101,7 +101,7 @@ type Cost struct {
 }
 
 // Latencies are what clients of the order API saw. Accept runs until the order was
-// durable, as the API tells in Server-Timing; answer until the answer was read,
+// durable, as the API says in Server-Timing; answer until the answer was read,
 // which includes the wait for a confirmation.
 type Latencies struct {
 	Requests    int     `json:"requests"`

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,30 +13,31 @@ import (
 // page is how far an order may be overtaken: a page of the listing.
 const page = 500
 
-// judge holds the guarantees against the figures.
+// judge holds the guarantees against the figures. Where there was nothing to hold them
+// against, such as no order or no outage, they are not held.
 func (r *Report) judge(records []record) {
 	o, db := r.Orders, r.OrderDB
 	ended := o.Executed + o.Rejected + o.Cancelled + o.Expired
 	replays, unnamed := countReplays(records)
 	moved := overtaken(records)
 	r.Guarantees = []Verdict{
-		{"Nobody read an error", o.Errors == 0,
+		{"Nobody read an error", o.Errors == 0 && o.Submitted > 0,
 			fmt.Sprintf("%d orders submitted, %d accepted, %d errors", o.Submitted, o.Accepted, o.Errors)},
-		{"Nothing accepted is lost", o.Pending == 0 && db.Missing == 0 && ended == o.Accepted,
+		{"Nothing accepted is lost", o.Pending == 0 && db.Missing == 0 && ended == o.Accepted && o.Accepted > 0,
 			fmt.Sprintf("%d accepted = %d executed + %d rejected + %d cancelled + %d expired; %d pending, %d missing in the order database",
 				o.Accepted, o.Executed, o.Rejected, o.Cancelled, o.Expired, o.Pending, db.Missing)},
-		{"An order takes effect once", db.Duplicates == 0 && db.Rows == o.Executed,
+		{"An order takes effect once", db.Duplicates == 0 && db.Rows == o.Executed && o.Executed > 0,
 			fmt.Sprintf("%d rows for %d executed orders, %d duplicates", db.Rows, o.Executed, db.Duplicates)},
-		{"No write is begun while unfit", db.WritesBegunWhileUnfit == 0,
+		{"No write is begun while unfit", db.WritesBegunWhileUnfit == 0 && r.wasUnfit(),
 			fmt.Sprintf("%d writes begun between UNSTABLE and RECOVERING%s", db.WritesBegunWhileUnfit, db.underWay())},
-		{"First deferred, first released", moved <= page,
+		{"First deferred, first released", moved <= page && o.Deferred > 0,
 			fmt.Sprintf("no order was overtaken by more than %d places", moved)},
 		{"The trace is complete", unnamed == 0 && replays > 0 && r.flickered(),
 			fmt.Sprintf("%d replays, %d of them without the frame they replay; %s", replays, unnamed, path(r.Timeline))},
 	}
 }
 
-// underWay tells of writes that no news could reach any more.
+// underWay counts writes that no news could reach any more.
 func (db OrderDB) underWay() string {
 	if db.WritesUnderWay == 0 {
 		return ""
@@ -58,6 +60,11 @@ func countReplays(records []record) (replays, unnamed int) {
 		}
 	}
 	return replays, unnamed
+}
+
+// wasUnfit reports whether the component was known to be unfit at any time.
+func (r *Report) wasUnfit() bool {
+	return slices.ContainsFunc(r.Timeline, func(t Transition) bool { return t.State == ltp.Unstable })
 }
 
 // flickered reports whether the timeline ends as the incident does.

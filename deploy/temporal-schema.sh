@@ -2,7 +2,7 @@
 # Creates the two databases of Temporal and brings their schemas up to the version of
 # temporal-sql-tool. It may be run again: what is there already is kept.
 #
-# SQL_PLUGIN, SQL_HOST, SQL_USER and SQL_PASSWORD say where.
+# SQL_PLUGIN, SQL_HOST, SQL_PORT, SQL_USER and SQL_PASSWORD say where.
 set -eu
 
 schema() { # DATABASE SCHEMA

@@ -30,7 +30,7 @@ import (
 )
 
 // retention is how long a closed workflow can still be read, and its ID still
-// tells a repeated start from a new one. Temporal's own dev server forgets after
+// distinguishes a repeated start from a new one. Temporal's own dev server forgets after
 // a day, which is too soon for a trace that is derived from history.
 const retention = 30 * 24 * time.Hour
 

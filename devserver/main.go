@@ -28,7 +28,7 @@ func main() {
 	}
 }
 
-// serve runs a server until it is told to stop or its parent is gone.
+// serve runs a server until it is asked to stop or its parent is gone.
 func serve(o options) error {
 	// The server makes much garbage over a small live heap: collecting it less
 	// often buys a quarter more throughput and costs a few hundred MB at the peak.

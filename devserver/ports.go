@@ -10,7 +10,7 @@ const loopback = "127.0.0.1"
 
 func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
-// checkPorts tells of a port that is taken before the server does, which ends
+// checkPorts reports a port that is taken before the server does, which ends
 // with a page of log and no hint.
 func checkPorts(o options) error {
 	check := func(flag, ip string, port int) error {

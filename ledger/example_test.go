@@ -31,7 +31,7 @@ func ExampleVerify() {
 		panic(err)
 	}
 	fmt.Println(verdict.OK, verdict.Counts.Orders, "orders,", verdict.Counts.Entries, "entries")
-	// Output: true 6 orders, 45 entries
+	// Output: true 6 orders, 47 entries
 }
 
 // A customer needs the proof of the order and the public key.

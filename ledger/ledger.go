@@ -181,6 +181,8 @@ func (p *Snapshot) summary() string {
 		return "being written"
 	case p.Execution != nil:
 		return "not written: " + string(p.Execution.Result)
+	case p.Parking != nil:
+		return fmt.Sprintf("parked after %d failures", p.Parking.Failures)
 	case p.Withdrawal != nil:
 		return fmt.Sprintf("to be %s: %s", p.Withdrawal.Asked.State, p.Withdrawal.Found)
 	case p.Note != nil:

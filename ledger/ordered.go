@@ -3,8 +3,10 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // ordered is where an order is, at one point of the file.
@@ -21,8 +23,19 @@ type ordered struct {
 	unknown     bool       // the latest attempt gave no answer
 	running     bool       // an attempt has not ended
 	final       ltp.Result // how the latest attempt ended
-	failed      int        // attempts in a row that began and did not execute it
+	message     string     // what it failed with
+	failed      int        // attempts that began and did not execute it, since it was retried
+	own         int        // of the latest in a row, those that were the order's own fault
 	done        bool       // it was executed
+	parkings    int
+	parked      bool       // it waits for an operator
+	retried     int        // how often it was retried
+	retries     int        // how often operators asked for that
+	rejected    []string   // operators who asked to reject it
+	passes      []Note     // what operators said who let it through a hold
+	passed      []ltp.Pass // those that it asked with
+	// asksEnd is how it is to end, once that was tried.
+	asksEnd *ltp.Ending
 	// withdrawn is how it ends without being executed, and waits says that it is to, and that
 	// nobody could tell whether it was written.
 	withdrawn *ltp.Ending
@@ -61,7 +74,7 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 		return broken(CheckRouting, "what it says for LTP's inspector does not follow from the rest")
 	case o.done || o.running:
 		return broken(CheckExecution, "order %s asks again after it was executed, or while it is", id)
-	case o.withdrawn != nil:
+	case o.withdrawn != nil || o.asksEnd != nil:
 		return broken(CheckExecution, "order %s asks again after it was withdrawn", id)
 	case o.last != nil && o.last.Admissible && !o.used && p.Woken != ltp.WokenByFence:
 		return broken(CheckExecution, "order %s asks again, and its EXECUTE was never carried out", id)
@@ -71,6 +84,12 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 	}
 	if f := o.question(p); f != nil {
 		return f
+	}
+	if p.Woken == ltp.WokenByRetry {
+		o.retried, o.parked, o.failed, o.own = o.retried+1, false, 0, 0
+	}
+	if p.Asked.Pass != nil && p.Woken != ltp.WokenByFence { // that one goes on with the pass of before
+		o.passed = append(o.passed, *p.Asked.Pass)
 	}
 	o.about, o.attempt, o.asked = p.Order, p.Attempt, p
 	return named(f.ID, ltp.RequestFrameID(id, p.Attempt))
@@ -93,6 +112,8 @@ func (o *ordered) replay(p *Request) *fault {
 		return broken(CheckReplay, "it replays frame %q, which is not the first request of order %s", p.ReplayContext.OriginalFrameID, p.Order.ID)
 	case p.ReplayContext.DeferredReason != o.deferred:
 		return broken(CheckReplay, "it says that the order was deferred for %q, and that was for %q", p.ReplayContext.DeferredReason, o.deferred)
+	case o.parked && p.Woken != ltp.WokenByRetry:
+		return broken(CheckReplay, "order %s is parked, and nothing but an operator's word wakes it: not %q", p.Order.ID, p.Woken)
 	case !slices.Contains(o.wakes(), p.Woken):
 		return broken(CheckReplay, "an order that was answered %s cannot be woken by %q", o.last.Decision, p.Woken)
 	}
@@ -102,21 +123,31 @@ func (o *ordered) replay(p *Request) *fault {
 // wakes are what may have made the order ask again.
 func (o *ordered) wakes() []ltp.Wake {
 	switch {
+	case o.parked:
+		return []ltp.Wake{ltp.WokenByRetry}
 	case o.unknown, o.last.Admissible && o.used:
 		return []ltp.Wake{ltp.WokenByFailure}
 	case o.last.Admissible:
 		return []ltp.Wake{ltp.WokenByFence}
 	case o.last.Reason == ltp.ReasonAwaitsTurn:
-		return []ltp.Wake{ltp.WokenByTimer, ltp.WokenByTurn}
+		return []ltp.Wake{ltp.WokenByTimer, ltp.WokenByTurn, ltp.WokenByPass}
 	}
-	return []ltp.Wake{ltp.WokenBySignal, ltp.WokenByTimer}
+	return []ltp.Wake{ltp.WokenBySignal, ltp.WokenByTimer, ltp.WokenByPass}
 }
 
 // question checks that what was asked follows from what the order is and has met.
 func (o *ordered) question(p *Request) *fault {
 	q := p.Asked
-	want := ltp.Request{HighRisk: p.Order.Risk == ltp.HighRisk, Replay: p.Attempt > 1, InLine: q.InLine, Listed: q.Listed, Paused: q.Paused}
+	want := ltp.Request{HighRisk: p.Order.Risk == ltp.HighRisk, Replay: p.Attempt > 1, InLine: q.InLine, Listed: q.Listed, Backlog: q.Backlog && p.Attempt == 1, Paused: q.Paused}
+	if p.Attempt == 1 || p.Woken == ltp.WokenByPass {
+		want.Pass = q.Pass
+	}
 	switch p.Woken {
+	case ltp.WokenByPass:
+		want.Listed = false
+		if q.Pass == nil {
+			return broken(CheckReplay, "order %s asks as one that is let through a hold, and does not say by whom", p.Order.ID)
+		}
 	case ltp.WokenByFailure:
 		want.Failed, want.FailedUnder, want.FailedEpoch, want.Listed = true, o.last.Component, o.last.Epoch, false
 		if written := p.Order.written(); written != "" && written != o.last.Component {
@@ -126,6 +157,7 @@ func (o *ordered) question(p *Request) *fault {
 		}
 	case ltp.WokenByFence:
 		want.Replay, want.InLine, want.Listed = o.asked.Asked.Replay, o.asked.Asked.InLine, false
+		want.Pass = o.asked.Asked.Pass
 	case ltp.WokenByTurn:
 		want.InLine, want.Listed = false, false
 	case ltp.WokenByTimer:
@@ -152,6 +184,8 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 		return broken(CheckDecision, "%s, admissible %t, commitment %q and branches do not go together", p.Decision, p.Admissible, p.Commitment)
 	case !slices.Contains(o.about.DependsOn, p.Component):
 		return broken(CheckRouting, "order %s does not depend on %s", p.OrderID, p.Component)
+	case p.Blame != "" && (o.asked.Woken != ltp.WokenByFailure || p.Blame != ltp.BlameOrder && p.Blame != ltp.BlameComponent):
+		return broken(CheckRouting, "it blames %q, and nothing failed that this can be of", p.Blame)
 	}
 	if f := o.under(r, p); f != nil {
 		return f
@@ -161,6 +195,11 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 	}
 	if !p.Admissible {
 		o.deferred = p.Reason
+	}
+	if p.Reason == ltp.ReasonExecuteUnavailable {
+		if o.own++; p.Blame != ltp.BlameOrder {
+			o.own = 0
+		}
 	}
 	o.last, o.used, o.unknown, o.waits = p, false, false, false
 	return named(f.ID, ltp.ResponseFrameID(p.OrderID, o.attempt))
@@ -203,7 +242,7 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 		return broken(CheckExecution, "it succeeded, and does not say when it wrote and under what")
 	case p.done() && !p.Repeated && p.Attempt != p.RequestFrameID:
 		return broken(CheckExecution, "the receipt names %s, and it is of %s", p.Attempt, p.RequestFrameID)
-	case p.BegunMs > 0 && (p.Fence == nil || !p.Fence.State.Fit()):
+	case p.BegunMs > 0 && (p.Fence == nil || !p.Fence.State.Fit() && o.last.Reason != ltp.ReasonPassed):
 		return broken(CheckExecution, "a write of order %s was begun while unfit", p.OrderID)
 	case p.BegunMs > 0 && !x && !slices.Contains(p.Given, p.Fence.Epoch):
 		return broken(CheckExecution, "a write of order %s was begun under epoch %d, and its task was given %v", p.OrderID, p.Fence.Epoch, p.Given)
@@ -218,8 +257,8 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 	}
 	o.used, o.unknown, o.running, o.done, o.final = true, false, p.Result == "", p.done(), p.Result
 	o.withdrawn = p.Withdrawn
-	switch p.Result {
-	case ltp.ResultUnavailable, ltp.ResultUnknown:
+	o.message = p.Message
+	if p.Result.Failed() {
 		o.failed++
 	}
 	return named(f.ID, p.id())
@@ -234,7 +273,7 @@ func (o *ordered) noAnswer(f Frame, p *Execution) *fault {
 	case p.done() || p.RecordedMs == 0:
 		return broken(CheckExecution, "an attempt without an answer has a result")
 	}
-	o.used, o.unknown, o.final = true, true, p.Result
+	o.used, o.unknown, o.final, o.message = true, true, p.Result, p.Message
 	o.failed++
 	return named(f.ID, p.id())
 }
@@ -248,15 +287,30 @@ func (o *ordered) withdrawal(r *rules, f Frame, p *Withdrawal) *fault {
 		return broken(CheckEnd, "order %s is to be %s after it was executed or withdrawn, or while it is executed", p.OrderID, p.Asked.State)
 	case o.about.External:
 		return broken(CheckEnd, "order %s is withdrawn from the order database, which does not execute it", p.OrderID)
+	case o.asksEnd != nil && p.Asked != *o.asksEnd:
+		return broken(CheckEnd, "order %s is to be %s, and was to be %s before", p.OrderID, p.Asked.State, o.asksEnd.State)
+	case o.asksEnd == nil && p.Asked.State == ltp.Rejected && !o.mayReject(p.Asked.Reason):
+		return broken(CheckEnd, "order %s is to be REJECTED, and neither was it refused by its own fault nor did an operator ask for it", p.OrderID)
 	}
-	o.waits = false
+	o.waits, o.parked, o.asksEnd = false, false, &p.Asked
 	switch {
 	case p.Found == ltp.FoundOrder && p.Attempt != "":
 		o.done = true
 	case p.Found == ltp.FoundTombstone && p.Tombstone != nil:
 		o.withdrawn = p.Tombstone
+	case p.Found == ltp.FoundUnwritten && p.Message != "": // the order database has another order under its id
+		if p.Fence == nil || !p.Fence.State.Fit() {
+			return broken(CheckEnd, "the order database was asked about order %s while unfit", p.OrderID)
+		}
+		if f := r.based(CheckEnd, p.Fence.Component, p.Fence.State, p.Fence.Epoch); f != nil {
+			return f
+		}
+		o.withdrawn = &p.Asked
 	case p.Found == ltp.FoundUnwritten && p.Fence != nil:
 		f := ltp.Fence{Component: p.Fence.Component, State: p.Fence.State, Epoch: p.Fence.Epoch, LastFit: p.Fence.LastFit}
+		if o.passesOf(f.Component) {
+			return broken(CheckEnd, "order %s was let through a hold of %s, and nothing but the order database can show that it was not written", p.OrderID, f.Component)
+		}
 		if o.attempt > 0 && !f.Unwritten(ltp.Stamp{Epoch: o.about.StampEpoch}) {
 			return broken(CheckEnd, "%s in epoch %d, last fit in epoch %d, does not show that order %s was not written: it was accepted in epoch %d",
 				f.State, f.Epoch, f.LastFit, p.OrderID, o.about.StampEpoch)
@@ -273,8 +327,54 @@ func (o *ordered) withdrawal(r *rules, f Frame, p *Withdrawal) *fault {
 	return named(f.ID, withdrawalID(p.OrderID, p.No))
 }
 
+// parking checks that the order has failed by itself often enough.
+func (o *ordered) parking(f Frame, p *Parking) *fault {
+	o.parkings++
+	least := ltp.ParkAfter
+	if o.final == ltp.ResultUnknown {
+		least = ltp.ParkUncertainAfter
+	}
+	switch {
+	case p.No != o.parkings:
+		return broken(CheckIdentity, "parking %d of order %s stands where parking %d should", p.No, p.OrderID, o.parkings)
+	case o.parked || o.done || o.running || o.withdrawn != nil || o.asksEnd != nil:
+		return broken(CheckEnd, "order %s is parked after it was parked, executed or withdrawn, or while it is executed", p.OrderID)
+	case !o.answered() || o.last.Reason != ltp.ReasonExecuteUnavailable || o.last.Blame != ltp.BlameOrder:
+		return broken(CheckEnd, "order %s is parked, and its own fault is not what came last", p.OrderID)
+	case o.own < least || p.Failures < least || p.Failures > o.failed || o.final == ltp.ResultRefused:
+		return broken(CheckEnd, "order %s is parked after %d failures, %d of them in a row its own, and fails %s", p.OrderID, o.failed, o.own, o.final)
+	case p.SinceMs < o.asked.AskedMs:
+		return broken(CheckTime, "order %s is parked before it asked", p.OrderID)
+	}
+	o.parked = true
+	return named(f.ID, parkingID(p.OrderID, p.No))
+}
+
+// answered reports whether the latest request has its answer.
+func (o *ordered) answered() bool {
+	return o.last != nil && o.last.RequestFrameID == ltp.RequestFrameID(o.last.OrderID, o.attempt)
+}
+
+// mayReject reports whether the order may end REJECTED for a reason: it was refused by its
+// own fault, or it is parked and an operator asked for it.
+func (o *ordered) mayReject(reason string) bool {
+	if o.parked {
+		return slices.ContainsFunc(o.rejected, func(by string) bool { return strings.HasPrefix(reason, "rejected by "+by+": ") })
+	}
+	refused := o.answered() && o.last.Blame == ltp.BlameOrder && o.last.Reason == ltp.ReasonExecuteUnavailable && o.final == ltp.ResultRefused
+	return refused && strings.HasPrefix(o.message, reason)
+}
+
 func (o *ordered) note(f Frame, p *OrderNote) *fault {
 	o.notes++
+	switch p.Kind {
+	case trace.NoteRetry:
+		o.retries++
+	case trace.NoteReject:
+		o.rejected = append(o.rejected, p.By)
+	case trace.NotePass:
+		o.passes = append(o.passes, p.Note)
+	}
 	if p.No != o.notes {
 		return broken(CheckIdentity, "note %d of order %s stands where note %d should", p.No, p.OrderID, o.notes)
 	}
@@ -295,6 +395,10 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 		return broken(CheckEnd, "order %s cannot be %s, pending %t", id, p.State, p.Pending)
 	case p.Entries != o.entries:
 		return broken(CheckEnd, "order %s has %d entries, and its last says %d", id, o.entries, p.Entries)
+	case o.retried > o.retries: // a request may stand before the note of what it came of: see exporter.routing
+		return broken(CheckReplay, "order %s was retried %d times, and operators asked %d times", id, o.retried, o.retries)
+	case o.unsignalled() != nil:
+		return broken(CheckReplay, "order %s was let through a hold by %s, and no operator asked for that", id, o.unsignalled().By)
 	case owed && !o.done && o.withdrawn == nil:
 		return broken(CheckExecution, "order %s ended %s, and its EXECUTE was never carried out", id, p.State)
 	case !slices.Contains(p.Order.DependsOn, c.Component):
@@ -309,6 +413,26 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 	return named(f.ID, endID(id))
 }
 
+// unsignalled is a pass that the order asked with, and that no operator gave it so often;
+// nil where there is none. A request may stand before the note of what it came of.
+func (o *ordered) unsignalled() *ltp.Pass {
+	left := slices.Clone(o.passes)
+	for _, p := range o.passed {
+		i := slices.IndexFunc(left, func(n Note) bool { return n.By == p.By && n.Text == trace.PassText(p) })
+		if i < 0 {
+			return &p
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	return nil
+}
+
+// passesOf reports whether an operator has let the order through a hold of a component.
+func (o *ordered) passesOf(component string) bool {
+	asked := slices.ContainsFunc(o.passed, func(p ltp.Pass) bool { return p.Component == component })
+	return asked || slices.ContainsFunc(o.passes, func(n Note) bool { return trace.IsPassOf(n.Text, component) })
+}
+
 // mismatch says why an order cannot be as p says.
 func (o *ordered) mismatch(p *End) string {
 	waits := o.waits || o.last != nil && !o.last.Admissible
@@ -321,8 +445,8 @@ func (o *ordered) mismatch(p *End) string {
 			return "no execution succeeded"
 		}
 	case ltp.Rejected:
-		if o.done || o.withdrawn == nil && !(p.Order.External && (o.final == ltp.ResultRefused || o.failed >= ltp.MaxAttempts)) {
-			return "no execution was refused"
+		if o.done || o.withdrawn == nil && !(p.Order.External && o.mayReject(p.Reason)) {
+			return "neither was it refused by its own fault nor did an operator reject it"
 		}
 	case ltp.Cancelled, ltp.Expired:
 		switch {
@@ -331,9 +455,16 @@ func (o *ordered) mismatch(p *End) string {
 		case o.withdrawn == nil && !p.Order.External && o.attempt > 0 && !o.asked.Asked.InLine:
 			return "nothing shows that it was not executed"
 		}
+	case ltp.Parked:
+		if !o.parked {
+			return "it was not parked"
+		}
 	case ltp.Deferred:
-		if !waits {
+		switch {
+		case !waits:
 			return "it was not deferred"
+		case o.parked:
+			return "it was parked"
 		}
 	case ltp.Accepted:
 		if waits {

@@ -25,6 +25,43 @@ func accepted(at string, e ltp.Execution, s ltp.State, epoch int64, change func(
 	return tracetest.New(ltp.NewProgress(o, e, stamp, nil), clock(at)).Hold(s, epoch)
 }
 
+// fails is an order whose next n attempts fail by its own fault.
+func fails(at string, e ltp.Execution, r ltp.Result, n int) *tracetest.Order {
+	o := accepted(at, e, ltp.Stable, 6, nil)
+	o.Blame = ltp.BlameOrder
+	for range n {
+		o.Writes = append(o.Writes, tracetest.Write{Result: r, Error: "value too long"})
+	}
+	return o
+}
+
+// parked is an order that fails until it is parked.
+func parked(e ltp.Execution, r ltp.Result) *tracetest.Order {
+	o := fails("14:31:00", e, r, 40)
+	for o.Work(); o.Phase != ltp.PhaseParked; o.Work() {
+		if o.Phase == ltp.PhaseHanded {
+			o.Picks("17@till").Fails(ltp.UnavailableError, "value too long", nil)
+		} else {
+			o.Fires()
+		}
+	}
+	o.Writes = nil
+	return o
+}
+
+// instructed is an order to which an operator gives an instruction.
+func instructed(o *tracetest.Order, do ltp.Do) *tracetest.Order {
+	return o.After(time.Second).Signal(ltp.InstructionSignal, ltp.Instruction{Do: do, By: "ann", Why: "sold out"}).Work()
+}
+
+// retried is a parked order that is executed under what a later task was given.
+func retried(o *tracetest.Order) *tracetest.Order {
+	if instructed(o, ltp.DoRetry); o.Phase == ltp.PhaseAdmitted {
+		o.Fires().Work()
+	}
+	return o
+}
+
 // Whatever becomes of an order, a file that says so is whole.
 func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 	own := ltp.Execution{Activity: "Sell", TaskQueue: "shop"}
@@ -81,15 +118,44 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 			o.Writes = []tracetest.Write{{Result: ltp.ResultWithdrawn, Withdrawn: &ltp.Ending{State: ltp.Rejected, Reason: "by hand"}}}
 			return o.Work()
 		}, ltp.Rejected},
-		"set aside": {func() *tracetest.Order {
-			o := accepted("14:31:00", here, ltp.Stable, 6, nil)
-			for range 2 * ltp.MaxAttempts {
-				o.Writes = append(o.Writes, tracetest.Write{Result: ltp.ResultUnavailable, Error: "disk full"})
-			}
-			for o.Work(); o.Phase != ltp.PhaseEnded; o.Work() {
+		"refused by its own fault": {func() *tracetest.Order { return fails("14:31:00", here, ltp.ResultRefused, 1).Work() }, ltp.Rejected},
+		"refused by nobody knows whose fault, and executed later": {func() *tracetest.Order {
+			o := fails("14:31:00", here, ltp.ResultRefused, 1)
+			o.Blame = ltp.BlameComponent
+			return o.Work().Fires().Work()
+		}, ltp.Executed},
+		"parked": {func() *tracetest.Order { return parked(here, ltp.ResultUnavailable) }, ltp.Parked},
+		"parked, nobody knows whether an attempt took effect": {func() *tracetest.Order { return parked(here, ltp.ResultUnknown) }, ltp.Parked},
+		"parked, retried, and executed": {func() *tracetest.Order {
+			return retried(parked(here, ltp.ResultUnavailable))
+		}, ltp.Executed},
+		"parked, retried, and parked again": {func() *tracetest.Order {
+			o := parked(here, ltp.ResultUnavailable)
+			o.Writes = fails("14:31:00", here, ltp.ResultUnavailable, 9).Writes
+			for retried(o); o.Phase != ltp.PhaseParked; o.Work() {
 				o.Fires()
 			}
 			return o
+		}, ltp.Parked},
+		"parked, and cancelled": {func() *tracetest.Order {
+			return parked(here, ltp.ResultUnavailable).After(time.Second).Cancel("shop").Work()
+		}, ltp.Cancelled},
+		"parked, and rejected by an operator": {func() *tracetest.Order {
+			return instructed(parked(here, ltp.ResultUnavailable), ltp.DoReject)
+		}, ltp.Rejected},
+		"parked, and the operator's rejection waits": {func() *tracetest.Order {
+			return instructed(parked(here, ltp.ResultUnavailable).Hold(ltp.Unstable, 7).At(clock("14:40:01")), ltp.DoReject)
+		}, ltp.Deferred},
+		"rejected before it was parked, which is ignored": {func() *tracetest.Order {
+			o := fails("14:31:00", here, ltp.ResultUnavailable, 9).Work()
+			for instructed(o, ltp.DoReject); o.Phase != ltp.PhaseParked; o.Work() {
+				o.Fires()
+			}
+			return o
+		}, ltp.Parked},
+		"the user's activity fails by the order's fault": {func() *tracetest.Order { return parked(own, ltp.ResultUnavailable) }, ltp.Parked},
+		"and an operator rejects it": {func() *tracetest.Order {
+			return instructed(parked(own, ltp.ResultUnavailable), ltp.DoReject)
 		}, ltp.Rejected},
 		"had its turn": {func() *tracetest.Order {
 			return accepted("14:29:35", here, ltp.Stable, 3, inLine).Work().After(time.Second).Turn().Work()
@@ -108,7 +174,9 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 			return accepted("14:29:35", own, ltp.Stable, 3, nil).Work()
 		}, ltp.Accepted},
 		"the user's activity fails": {func() *tracetest.Order {
-			o := accepted("14:29:35", own, ltp.Stable, 3, nil).Work().After(5 * time.Second).TimesOut(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START).Work()
+			o := accepted("14:29:35", own, ltp.Stable, 3, nil)
+			o.Blame = ltp.BlameOrder
+			o.Work().After(5 * time.Second).TimesOut(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START).Work()
 			o.Fires().Work().Picks("17@till").Fails(ltp.UnavailableError, "the till is closed", nil).Work()
 			return o.Fires().Work().Picks("17@till").Fails(ltp.RejectedError, "no such article", nil).Work()
 		}, ltp.Rejected},

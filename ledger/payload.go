@@ -108,6 +108,8 @@ type Held struct {
 	Observer  string    `json:"observer,omitempty"`
 	Evidence  *Evidence `json:"evidence,omitempty"`
 	Hold      *Hold     `json:"hold,omitempty"`
+	// Observed is what observers see of a component that is held.
+	Observed ltp.Verdict `json:"observed,omitempty"`
 }
 
 // Evidence is what was measured; see ltp.Evidence.
@@ -212,6 +214,8 @@ type Response struct {
 	Capabilities []string  `json:"capabilities"`
 	Branches     []Branch  `json:"branches"`
 	Selection    string    `json:"selection"`
+	// Blame says whose fault the failure was that made the order ask.
+	Blame ltp.Blame `json:"blame,omitempty"`
 	// RecordedMs is the time of the event that recorded the answer, by Temporal's clock.
 	RecordedMs int64 `json:"recorded_ms"`
 	Source     Event `json:"source"`
@@ -233,6 +237,7 @@ type Snapshot struct {
 	FocusMomentum *int        `json:"focus_momentum,omitempty"`
 	Execution     *Execution  `json:"execution,omitempty"`
 	Withdrawal    *Withdrawal `json:"withdrawal,omitempty"`
+	Parking       *Parking    `json:"parking,omitempty"`
 	Note          *OrderNote  `json:"note,omitempty"`
 	End           *End        `json:"end,omitempty"`
 	Gap           *trace.Gap  `json:"gap,omitempty"`
@@ -293,6 +298,18 @@ type Withdrawal struct {
 	Source     Event `json:"source"`
 }
 
+// Parking says that an order began to wait for an operator; see ltp.Parking. An operator's
+// word is a Note of the kind RETRY or REJECT.
+type Parking struct {
+	OrderID string `json:"order_id"`
+	No      int    `json:"no"` // from 1
+	// SinceMs is by Temporal's clock, Failures how many attempts in a row had failed, and
+	// Message what the last of them failed with.
+	SinceMs  int64  `json:"since_ms"`
+	Failures int    `json:"failures"`
+	Message  string `json:"message,omitempty"`
+}
+
 // Fence is the orientation that a write began under, or was not begun under, asked for at
 // ReadMs by the worker's clock.
 type Fence struct {
@@ -335,6 +352,7 @@ type Counts struct {
 	Decisions    map[ltp.Decision]int   `json:"decisions"`
 	Executions   int                    `json:"executions"`
 	Withdrawals  int                    `json:"withdrawals"`
+	Parkings     int                    `json:"parkings"`
 	Written      int                    `json:"written"` // executions that wrote the order
 	Ends         map[ltp.OrderState]int `json:"ends"`    // orders by where they are
 	Pending      int                    `json:"pending"`
@@ -375,6 +393,8 @@ func (c *Counts) snapshot(p *Snapshot) {
 		}
 	case p.Withdrawal != nil:
 		c.Withdrawals++
+	case p.Parking != nil:
+		c.Parkings++
 	case p.Note != nil:
 		c.Notes++
 	case p.Gap != nil:
@@ -447,7 +467,7 @@ func (r Request) complete() *Request {
 func heldOf(o ltp.Orientation) Held {
 	h := Held{
 		Component: o.Component, State: o.State, Epoch: o.Epoch, LastFit: o.LastFit, Reason: o.Reason,
-		SinceMs: ms(o.Since), Observer: o.Observer, Evidence: evidenceOf(o.Evidence),
+		SinceMs: ms(o.Since), Observer: o.Observer, Evidence: evidenceOf(o.Evidence), Observed: o.Observed,
 	}
 	if o.Hold != nil {
 		h.Hold = &Hold{By: o.Hold.By, Why: o.Hold.Why, SinceMs: ms(o.Hold.Since), Freeze: o.Hold.Freeze}

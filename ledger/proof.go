@@ -80,6 +80,8 @@ func (e Entry) of() string {
 		return p.OrderID
 	case *Snapshot:
 		switch {
+		case p.Parking != nil:
+			return p.Parking.OrderID
 		case p.Withdrawal != nil:
 			return p.Withdrawal.OrderID
 		case p.Execution != nil:

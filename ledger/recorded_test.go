@@ -131,7 +131,7 @@ func outage(t testing.TB) recorded {
 	add(accept(ltp.Order{ID: "R0"}, "14:00:10", ltp.Stable, 3).Work())
 	add(accept(ltp.Order{ID: "R1"}, "14:29:40", ltp.Stable, 3).Work())
 	o := accept(ltp.Order{ID: "R2"}, "14:29:45", ltp.Stable, 3)
-	o.Writes = []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}
+	o.Writes, o.Blame = []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}, ltp.BlameOrder
 	add(o.Work())
 	o = accept(ltp.Order{ID: "R3"}, "14:29:50", ltp.Stable, 3)
 	o.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: "connection refused"}}

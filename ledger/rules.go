@@ -45,6 +45,8 @@ type held struct {
 	state         ltp.State
 	nth           int
 	plain, frozen bool
+	// passable are the verdicts under which an order might be let through the hold.
+	passable []ltp.Verdict
 }
 
 func newRules(c Coverage) *rules {
@@ -105,7 +107,7 @@ func (r *rules) hello(id string, p *Hello) *fault {
 
 func (r *rules) snapshot(f Frame, p *Snapshot) *fault {
 	set := 0
-	for _, is := range []bool{p.Execution != nil, p.Withdrawal != nil, p.Note != nil, p.End != nil, p.Gap != nil, p.Closing != nil} {
+	for _, is := range []bool{p.Execution != nil, p.Withdrawal != nil, p.Parking != nil, p.Note != nil, p.End != nil, p.Gap != nil, p.Closing != nil} {
 		if is {
 			set++
 		}
@@ -117,6 +119,8 @@ func (r *rules) snapshot(f Frame, p *Snapshot) *fault {
 		return r.order(p.Execution.OrderID, func(o *ordered) *fault { return o.execution(r, f, p.Execution) })
 	case p.Withdrawal != nil:
 		return r.order(p.Withdrawal.OrderID, func(o *ordered) *fault { return o.withdrawal(r, f, p.Withdrawal) })
+	case p.Parking != nil:
+		return r.order(p.Parking.OrderID, func(o *ordered) *fault { return o.parking(f, p.Parking) })
 	case p.Note != nil:
 		return r.order(p.Note.OrderID, func(o *ordered) *fault { return o.note(f, p.Note) })
 	case p.End != nil:
@@ -197,8 +201,15 @@ func (r *rules) orientation(f Frame, p *Orientation) *fault {
 	} else {
 		now.plain = true
 	}
+	o := ltp.Orientation{Component: h.Component, State: h.State, Epoch: h.Epoch, Observed: h.Observed}
+	if h.Hold != nil {
+		o.Hold = &ltp.Hold{}
+	}
+	if o.Passable() {
+		now.passable = append(now.passable, h.Observed)
+	}
 	c.epoch = h.Epoch
-	c.frames = append(c.frames, ltp.Frame{ID: f.ID, At: at(f.TS), Orientation: &ltp.Orientation{Component: h.Component, State: h.State, Epoch: h.Epoch}})
+	c.frames = append(c.frames, ltp.Frame{ID: f.ID, At: at(f.TS), Orientation: &o})
 	if h.Component == r.covers.Component {
 		r.began = r.began || (f.TS == r.covers.BeganMs && h.State != ltp.Stable)
 		r.ended = r.ended || (f.TS == r.covers.EndedMs && h.State == ltp.Stable)
@@ -270,8 +281,18 @@ func (r *rules) based(check CheckName, component string, state ltp.State, epoch 
 // decided checks an answer against the decision table.
 func (r *rules) decided(p *Response, q ltp.Request) *fault {
 	plain, frozen := true, r.alone
+	var passable []ltp.Verdict
+	if r.alone {
+		passable = []ltp.Verdict{ltp.Healthy, ltp.Slow}
+	}
 	if c := r.components[p.Component]; c != nil && c.epochs[p.Epoch] != nil {
-		plain, frozen = c.epochs[p.Epoch].plain || p.Blind, c.epochs[p.Epoch].frozen
+		plain, frozen, passable = c.epochs[p.Epoch].plain || p.Blind, c.epochs[p.Epoch].frozen, c.epochs[p.Epoch].passable
+	}
+	for _, seen := range passable {
+		o := ltp.Orientation{Component: p.Component, State: p.State, Epoch: p.Epoch, Hold: &ltp.Hold{}, Observed: seen}
+		if d, why := ltp.Decide(o, q); q.Pass.Opens(o) && p.Decision == d && p.Reason == why {
+			return nil
+		}
 	}
 	o := ltp.Orientation{Component: p.Component, State: p.State, Epoch: p.Epoch}
 	decision, reason := ltp.Decide(o, q)

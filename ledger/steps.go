@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,11 @@ func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, e
 			return nil, err
 		}
 	}
+	parked := t.ParkedBefore()
+	for i, before := range slices.Sorted(maps.Keys(parked)) { // behind the routing that it came of
+		one, no := parked[before], i+1
+		snapshot(t.Frames[before-1].Source, one.Since, parkingID(order.ID, no), &Snapshot{Parking: &Parking{order.ID, no, ms(one.Since), one.Failures, one.Error}})
+	}
 	for i, w := range t.Withdrawals {
 		snapshot(w.Source, w.RecordedAt, withdrawalID(order.ID, i+1), &Snapshot{Withdrawal: withdrawalOf(order.ID, i+1, w)})
 		if err := x.fence(ctx, w.Fence); err != nil {
@@ -67,10 +73,12 @@ func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, e
 		}
 	}
 	steady(all)
+	var notes []step
 	for i, n := range inTurn(slices.Concat(t.Notes, lostTasks(t.Lost))) {
 		p := &Snapshot{Note: &OrderNote{order.ID, i + 1, Note{n.Kind, n.By, n.Text, eventOf(n.Source)}}}
-		all = append(all, step{n.At, rankOther, fmt.Sprintf("%s/note/%d", order.ID, i+1), ltp.FrameFocusSnapshot, p})
+		notes = append(notes, step{n.At, rankOther, fmt.Sprintf("%s/note/%d", order.ID, i+1), ltp.FrameFocusSnapshot, p})
 	}
+	all = slices.Concat(notes, all) // of the same moment, what came in stands before what was done about it
 	slices.SortStableFunc(all, func(a, b step) int { return a.at.Compare(b.at) })
 	all = append(all, ending(t, order, len(all)+1))
 	steady(all)
@@ -91,6 +99,8 @@ func (x Execution) id() string {
 }
 
 func withdrawalID(orderID string, no int) string { return fmt.Sprintf("%s/withdrawal/%d", orderID, no) }
+
+func parkingID(orderID string, no int) string { return fmt.Sprintf("%s/parking/%d", orderID, no) }
 
 // lostTasks are notes of workflow tasks that were lost.
 func lostTasks(lost []trace.LostTask) (all []trace.Note) {
@@ -135,7 +145,7 @@ func (x *exporter) routing(ctx context.Context, order Order, request, response l
 	}
 	answer := Response{
 		OrderID: order.ID, RequestFrameID: request.ID, Decision: r.Decision, Reason: r.Reason,
-		Component: r.Component, State: r.State, Epoch: r.Epoch, Blind: r.Blind, ReadMs: ms(r.ReadAt),
+		Component: r.Component, State: r.State, Epoch: r.Epoch, Blind: r.Blind, ReadMs: ms(r.ReadAt), Blame: r.Blame,
 		RecordedMs: ms(response.At), Source: eventOf(response.Source),
 	}
 	return []step{

@@ -124,7 +124,7 @@ func stored(all []tlog.Hash) tlog.HashReaderFunc {
 func (f *forger) recount() {
 	hello, closing := f.entries[0].Frame.Payload.(*ledger.Hello), f.entries[len(f.entries)-1].Frame.Payload.(*ledger.Snapshot).Closing
 	c := *closing
-	c.Orders, c.Requests, c.Replays, c.Executions, c.Written, c.Notes, c.Orientations, c.Withdrawals = 0, 0, 0, 0, 0, 0, 0, 0
+	c.Orders, c.Requests, c.Replays, c.Executions, c.Written, c.Notes, c.Orientations, c.Withdrawals, c.Parkings = 0, 0, 0, 0, 0, 0, 0, 0, 0
 	c.Decisions, c.Ends, c.Entries = map[ltp.Decision]int{}, map[ltp.OrderState]int{}, int64(len(f.entries))
 	for _, e := range f.entries {
 		switch p := e.Frame.Payload.(type) {
@@ -150,6 +150,8 @@ func (f *forger) recount() {
 				}
 			case p.Withdrawal != nil:
 				c.Withdrawals++
+			case p.Parking != nil:
+				c.Parkings++
 			case p.Note != nil:
 				c.Notes++
 			case p.End != nil:
@@ -189,7 +191,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		{"two lines swapped", func(f *forger) { f.lines[8], f.lines[9] = f.lines[9], f.lines[8] }, "@8", ledger.CheckChain},
 		{"the head cut", func(f *forger) { f.lines = f.lines[3:] }, "@0", ledger.CheckChain},
 		{"the tail cut", func(f *forger) { f.lines = f.lines[:20] }, "@19", ledger.CheckCounts},
-		{"the last line cut in half", func(f *forger) { f.lines[len(f.lines)-1] = f.lines[len(f.lines)-1][:200] }, "@44", ledger.CheckForm},
+		{"the last line cut in half", func(f *forger) { f.lines[len(f.lines)-1] = f.lines[len(f.lines)-1][:200] }, "@46", ledger.CheckForm},
 		{"the whole file cut", func(f *forger) { f.lines = [][]byte{nil} }, "@0", ledger.CheckForm},
 		{"white space added", func(f *forger) { f.lines[5] = append(slices.Clone(f.lines[5]), ' ') }, "@5", ledger.CheckForm},
 		{"a field added", func(f *forger) {
@@ -430,7 +432,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 			f.checkpoint[i] ^= 1
 		}, "", ledger.CheckSignature},
 		{"an edited checkpoint", func(f *forger) {
-			f.checkpoint = bytes.Replace(f.checkpoint, []byte("\n45\n"), []byte("\n44\n"), 1)
+			f.checkpoint = bytes.Replace(f.checkpoint, []byte("\n47\n"), []byte("\n46\n"), 1)
 		}, "", ledger.CheckSignature},
 		{"the checkpoint of another incident", func(f *forger) {
 			f.export.Coverage.Incident = 3

@@ -85,7 +85,7 @@ func broken(check CheckName, format string, args ...any) *fault {
 }
 
 // Verify checks a file: its form, its chain, its tree, its signature, and that what it
-// tells follows the rules of the protocol. A Verdict that is not OK holds what is
+// says follows the rules of the protocol. A Verdict that is not OK holds what is
 // broken first; an error says that the file could not be read.
 //
 // It needs no network. Memory is bounded but for some 100 bytes an order.

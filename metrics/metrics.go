@@ -1,7 +1,8 @@
 // Package metrics measures the order node for Prometheus, on a registry of its own.
 //
-//	metric                                     type       labels            what it tells
+//	metric                                     type       labels            meaning
 //	ltp_orders_deferred                        gauge                        orders that wait now, as the visibility store shows them; absent while that cannot be read
+//	ltp_orders_parked                          gauge                        orders that fail by themselves and wait for an operator; counted alike
 //	ltp_orders_accepted_total                  counter    repeated          orders that the API accepted; repeated="true" were accepted before
 //	ltp_order_accept_duration_seconds          histogram                    from the API's call until the order was durable
 //	ltp_order_routings_total                   counter    decision, reason  route requests, by the board and by the fence; deferrals by reason are decision="DEFER"
@@ -16,11 +17,17 @@
 //	ltp_replay_paused                          gauge      component         1 while an operator has paused the replay, else 0
 //	ltp_orientation_state                      gauge      component, state  1 for the state that this process holds true, else 0; UNKNOWN also when it cannot see
 //	ltp_orientation_epoch                      gauge      component         the epoch of that state
+//	ltp_workers_polling                        gauge                        pollers of workers that have asked for orders in the last 70 s; this and the next two are of processes with an order API
+//	ltp_worker_ejected                         gauge                        1 while this process's worker runs no orders because its own way into the order database fails and other workers' does not, else 0
+//	ltp_orders_queued                          gauge                        orders that wait for a worker to look at them, about
+//	ltp_orders_queued_oldest_seconds           gauge                        how long the first of those has waited
 //	ltp_probe_latency_seconds                  gauge      component         latency of the active observer's newest probe, or how long it has been hanging
 //	ltp_probe_verdict                          gauge      component, verdict  1 for the verdict in force, else 0
 //	ltp_probe_info                             gauge      component, database, leader, timeline  1 for who answered the newest probe that says so
 //	ltp_probe_samples_total                    counter    component, result  samples: good, slow, error, hung; a write that hangs is one for as often as it is looked at
-//	ltp_observations_total                     counter    component, verdict  verdicts that this observer has told Temporal of
+//	ltp_observations_total                     counter    component, verdict  verdicts that this observer has reported to Temporal
+//	ltp_reload_failed                          gauge      source            1 while it could not be read anew, so that what was read before is in use, if anything was (api-keys, certificate, issuer-keys, webhooks), else 0
+//	ltp_webhook_deliveries_total               counter    result            attempts to send a webhook: delivered, failed (tried again), given_up; and missed, of an order that could not hand a message over
 //	ltp_http_request_duration_seconds          histogram  route, code       requests to the API, with the wait that the client asked for
 //	go_*, process_*                                                         the process
 //
@@ -61,9 +68,12 @@ type Counter interface {
 type Config struct {
 	// Board is where the orientation metrics come from; nil leaves them out.
 	Board *board.Board
-	// Orders is where the number of deferred orders comes from; nil leaves it out,
-	// as all but one process of a kind may do.
+	// Orders is where the numbers of deferred and of parked orders come from; nil leaves
+	// them out, as all but one process of a kind may do.
 	Orders Counter
+	// Stale says, by the name of whatever is read anew while the process runs, why it could not
+	// be; nil where it could. Nil leaves it out.
+	Stale func() map[string]error
 }
 
 // Metrics measures. It is an activities.Meter, a replay.Meter and an api.Metrics, and
@@ -80,11 +90,13 @@ type Metrics struct {
 	begun      *prometheus.CounterVec
 	released   *prometheus.CounterVec
 	replays    replays
+	ejected    prometheus.Gauge
 	latency    *prometheus.GaugeVec
 	verdict    *prometheus.GaugeVec
 	info       *prometheus.GaugeVec
 	samples    *prometheus.CounterVec
 	said       *prometheus.CounterVec
+	webhooks   *prometheus.CounterVec
 	requests   *prometheus.HistogramVec
 
 	mu    sync.Mutex
@@ -112,6 +124,9 @@ func New(c Config) *Metrics {
 		begun:      counter("ltp_order_writes_begun_total", "Writes that began, by the state that the fence saw.", "state"),
 		released:   counter("ltp_replay_released_total", "Deferred orders that were released.", "component"),
 		replays:    newReplays(),
+		ejected: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ltp_worker_ejected", Help: "1 while this worker runs no orders because it fails alone, else 0.",
+		}),
 		latency: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ltp_probe_latency_seconds", Help: "Latency of the newest probe, or how long it has been hanging.",
 		}, []string{"component"}),
@@ -121,17 +136,18 @@ func New(c Config) *Metrics {
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ltp_probe_info", Help: "1 for who answered the newest probe that says so.",
 		}, []string{"component", "database", "leader", "timeline"}),
-		samples: counter("ltp_probe_samples_total", "Samples by result.", "component", "result"),
-		said:    counter("ltp_observations_total", "Verdicts that this observer has told Temporal of.", "component", "verdict"),
+		samples:  counter("ltp_probe_samples_total", "Samples by result.", "component", "result"),
+		said:     counter("ltp_observations_total", "Verdicts that this observer has reported to Temporal.", "component", "verdict"),
+		webhooks: counter("ltp_webhook_deliveries_total", "Attempts to send a webhook by what became of them.", "result"),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "ltp_http_request_duration_seconds", Help: "Requests to the API, with the wait that the client asked for.",
+			Name: "ltp_http_request_duration_seconds", Help: "Requests to this process, of customers and of operators, with the wait that the client asked for.",
 			Buckets: prometheus.ExponentialBuckets(.001, 2, 16),
 		}, []string{"route", "code"}),
 	}
 	m.registry.MustRegister(
-		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released,
+		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released, m.ejected,
 		m.replays.rate, m.replays.remaining, m.replays.oldest,
-		m.latency, m.verdict, m.info, m.samples, m.said, m.requests,
+		m.latency, m.verdict, m.info, m.samples, m.said, m.webhooks, m.requests,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if c.Board != nil {
 		m.registry.MustRegister(orientations{c.Board})
@@ -140,7 +156,12 @@ func New(c Config) *Metrics {
 		}
 	}
 	if c.Orders != nil {
-		m.registry.MustRegister(&backlog{orders: c.Orders})
+		m.registry.MustRegister(
+			&counted{desc: deferredDesc, state: ltp.Deferred, orders: c.Orders},
+			&counted{desc: parkedDesc, state: ltp.Parked, orders: c.Orders})
+	}
+	if c.Stale != nil {
+		m.registry.MustRegister(stale(c.Stale))
 	}
 	m.begin()
 	return m
@@ -172,11 +193,14 @@ func (m *Metrics) begin() {
 	for _, s := range states {
 		m.begun.WithLabelValues(string(s))
 	}
+	for _, result := range []string{activities.Delivered, activities.Failed, activities.GivenUp, activities.Missed} {
+		m.webhooks.WithLabelValues(result)
+	}
 	for reason, decision := range map[ltp.Reason]ltp.Decision{
-		ltp.ReasonOK: ltp.Execute, ltp.ReasonRecoveryConfirmed: ltp.Execute,
+		ltp.ReasonOK: ltp.Execute, ltp.ReasonRecoveryConfirmed: ltp.Execute, ltp.ReasonPassed: ltp.Execute,
 		ltp.ReasonDegraded: ltp.Defer, ltp.ReasonUnstable: ltp.Defer, ltp.ReasonRecovering: ltp.Defer,
 		ltp.ReasonUnknown: ltp.Defer, ltp.ReasonExecuteUnavailable: ltp.Defer, ltp.ReasonReplayPaused: ltp.Defer,
-		ltp.ReasonAwaitsTurn: ltp.Defer, ltp.ReasonAwaitsReplay: ltp.Defer,
+		ltp.ReasonAwaitsTurn: ltp.Defer, ltp.ReasonAwaitsReplay: ltp.Defer, ltp.ReasonBacklog: ltp.Defer,
 		ltp.ReasonFrozen: ltp.Freeze,
 	} {
 		m.routings.WithLabelValues(string(decision), string(reason))
@@ -206,13 +230,25 @@ func (m *Metrics) Attempted(a ltp.Attempt, took time.Duration) {
 	}
 }
 
+// Ejected reports that the worker of this process stops to run orders because it fails
+// alone, or begins again.
+func (m *Metrics) Ejected(ejected bool) {
+	m.ejected.Set(0)
+	if ejected {
+		m.ejected.Set(1)
+	}
+}
+
+// Sent counts what became of an attempt to send a webhook.
+func (m *Metrics) Sent(result string) { m.webhooks.WithLabelValues(result).Inc() }
+
 func label(r ltp.Result) string { return strings.ToLower(string(r)) }
 
 // Watching is watch measured for as long as this process is the active observer: the
-// newest probe of the component, the verdict in force, and how many were told. What
+// newest probe of the component, the verdict in force, and how many were reported. What
 // Sampled counts ends with it, too.
 func (m *Metrics) Watching(component string, watch activities.Watch) activities.Watch {
-	return func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+	return func(ctx context.Context, last ltp.Verdict, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 		defer m.forget(component)
 		for _, r := range observer.Results {
 			m.samples.WithLabelValues(component, string(r))
@@ -220,7 +256,7 @@ func (m *Metrics) Watching(component string, watch activities.Watch) activities.
 		for _, v := range verdicts {
 			m.said.WithLabelValues(component, string(v))
 		}
-		return watch(ctx, func(o ltp.Observation) {
+		return watch(ctx, last, func(o ltp.Observation) {
 			m.said.WithLabelValues(component, string(o.Verdict)).Inc()
 			emit(o)
 		}, func(b ltp.Heartbeat) {

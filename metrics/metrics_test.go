@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,16 +20,22 @@ import (
 )
 
 // counted is a starter that counts.
-type counted struct {
-	n     int64
-	err   error
-	asked int
+type store struct {
+	n, parked int64
+	err       error
+	mu        sync.Mutex
+	asked     int
 }
 
-func (c *counted) Count(ctx context.Context, state ltp.OrderState) (int64, error) {
+func (c *store) Count(ctx context.Context, state ltp.OrderState) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked++
-	if _, bounded := ctx.Deadline(); !bounded || state != ltp.Deferred {
+	switch _, bounded := ctx.Deadline(); {
+	case !bounded || state != ltp.Deferred && state != ltp.Parked:
 		return 0, fmt.Errorf("counts %s, bounded: %t", state, bounded)
+	case state == ltp.Parked:
+		return c.parked, c.err
 	}
 	return c.n, c.err
 }
@@ -36,6 +43,7 @@ func (c *counted) Count(ctx context.Context, state ltp.OrderState) (int64, error
 func observed() *board.Board {
 	b := board.New(nil, []string{"orders-db", "stock"}, slog.New(slog.DiscardHandler))
 	b.Put(board.Reading{Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Unstable, Epoch: 4}, ReadAt: time.Now()})
+	b.PutWorkers(board.Workers{Polling: 16, ReadAt: time.Now()})
 	return b
 }
 
@@ -68,6 +76,24 @@ func TestCountersAreThereBeforeTheFirstIncident(t *testing.T) {
 		`ltp_order_executions_total{outcome="unknown"} 0`,
 		`ltp_order_writes_begun_total{state="UNSTABLE"} 0`,
 		`ltp_replay_released_total{component="orders-db"} 0`)
+}
+
+// TestEveryAnswerOfTheDecisionTableHasASeries: a rate over a reason that is new would show
+// its first increase as nothing.
+func TestEveryAnswerOfTheDecisionTableHasASeries(t *testing.T) {
+	text := scrape(t, New(Config{Board: observed()}))
+	here := []string{"orders-db"}
+	for _, state := range []ltp.State{ltp.Unknown, ltp.Stable, ltp.Degraded, ltp.Unstable, ltp.Recovering, ""} {
+		for _, hold := range []*ltp.Hold{nil, {Freeze: true}} {
+			for _, r := range []ltp.Request{
+				{}, {HighRisk: true}, {Replay: true}, {InLine: true}, {Backlog: true}, {Replay: true, Listed: true},
+				{Replay: true, Paused: here}, {Replay: true, Failed: true, FailedUnder: here[0], FailedEpoch: 4},
+			} {
+				decision, reason := ltp.Decide(ltp.Orientation{Component: here[0], State: state, Epoch: 4, Hold: hold}, r)
+				says(t, text, fmt.Sprintf("ltp_order_routings_total{decision=%q,reason=%q} 0", decision, reason))
+			}
+		}
+	}
 }
 
 func TestOrdersAreCountedByOutcome(t *testing.T) {
@@ -164,30 +190,30 @@ func TestOrientationIsReadAtTheScrape(t *testing.T) {
 		`ltp_orientation_epoch{component="orders-db"} 5`)
 }
 
-func TestDeferredOrdersAreCountedNowAndThenHoweverManyScrape(t *testing.T) {
+func TestWaitingOrdersAreCountedNowAndThenHoweverManyScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &counted{n: 1500}
+		c := &store{n: 1500, parked: 2}
 		m := New(Config{Orders: c})
 		for range 3 {
-			says(t, scrape(t, m), `ltp_orders_deferred 1500`)
+			says(t, scrape(t, m), `ltp_orders_deferred 1500`, `ltp_orders_parked 2`)
 		}
-		c.n = 7
-		if c.asked != 1 {
+		c.n, c.parked = 7, 0
+		if c.asked != 2 {
 			t.Errorf("asked %d times", c.asked)
 		}
 		time.Sleep(countFresh)
-		says(t, scrape(t, m), `ltp_orders_deferred 7`)
+		says(t, scrape(t, m), `ltp_orders_deferred 7`, `ltp_orders_parked 0`)
 	})
 }
 
-func TestDeferredOrdersThatCannotBeCountedAreNotGuessed(t *testing.T) {
+func TestOrdersThatCannotBeCountedAreNotGuessed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &counted{n: 1500}
+		c := &store{n: 1500}
 		m := New(Config{Orders: c})
-		says(t, scrape(t, m), `ltp_orders_deferred 1500`)
+		says(t, scrape(t, m), `ltp_orders_deferred 1500`, `ltp_orders_parked 0`)
 		time.Sleep(countFresh)
 		c.err = errors.New("temporal is away")
-		if got := scrape(t, m); strings.Contains(got, "\nltp_orders_deferred ") {
+		if got := scrape(t, m); strings.Contains(got, "\nltp_orders_deferred ") || strings.Contains(got, "\nltp_orders_parked ") {
 			t.Error("an old number stands as if of now")
 		}
 	})
@@ -196,7 +222,10 @@ func TestDeferredOrdersThatCannotBeCountedAreNotGuessed(t *testing.T) {
 func TestProbeIsShownForAsLongAsThisProcessObserves(t *testing.T) {
 	m := New(Config{})
 	calls := 0
-	watch := m.Watching("orders-db", func(_ context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+	watch := m.Watching("orders-db", func(_ context.Context, last ltp.Verdict, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+		if last != ltp.Unhealthy {
+			t.Errorf("goes on from %q", last)
+		}
 		emit(ltp.Observation{Verdict: ltp.Slow})
 		says(t, scrape(t, m),
 			`ltp_observations_total{component="orders-db",verdict="SLOW"} 1`,
@@ -212,7 +241,7 @@ func TestProbeIsShownForAsLongAsThisProcessObserves(t *testing.T) {
 			`ltp_probe_verdict{component="orders-db",verdict="HEALTHY"} 0`)
 		return errors.New("handed over")
 	})
-	err := watch(t.Context(), func(ltp.Observation) { calls++ }, func(ltp.Heartbeat) { calls++ })
+	err := watch(t.Context(), ltp.Unhealthy, func(ltp.Observation) { calls++ }, func(ltp.Heartbeat) { calls++ })
 	if err == nil || calls != 3 {
 		t.Errorf("the watch was not passed on: %v, %d", err, calls)
 	}
@@ -254,7 +283,7 @@ func TestRequestsAreMeasuredByRoute(t *testing.T) {
 }
 
 func TestNamesFollowTheConventions(t *testing.T) {
-	m := New(Config{Board: observed(), Orders: &counted{}})
+	m := New(Config{Board: observed(), Orders: &store{}})
 	m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
 	m.said.WithLabelValues("orders-db", "SLOW")
 	m.Replaying("orders-db", ltp.ReleaseReport{})
@@ -274,7 +303,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 // Every measurement is under way at once while another scrapes: for the race
 // detector.
 func TestMeasuringIsSafeWhileScraping(t *testing.T) {
-	m := New(Config{Board: observed(), Orders: &counted{}})
+	m := New(Config{Board: observed(), Orders: &store{}})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -292,4 +321,19 @@ func TestMeasuringIsSafeWhileScraping(t *testing.T) {
 		scrape(t, m)
 	}
 	<-done
+}
+
+// TestWhatCouldNotBeReadAnewIsMeasured from the beginning, at 0.
+func TestWhatCouldNotBeReadAnewIsMeasured(t *testing.T) {
+	stale := map[string]error{"api-keys": nil, "certificate": nil}
+	m := New(Config{Stale: func() map[string]error { return stale }})
+	for want, err := range []error{nil, errors.New("damaged")} {
+		stale["api-keys"] = err
+		all := scrape(t, m)
+		for _, line := range []string{fmt.Sprintf("\nltp_reload_failed{source=\"api-keys\"} %d\n", want), "\nltp_reload_failed{source=\"certificate\"} 0\n"} {
+			if !strings.Contains(all, line) {
+				t.Errorf("%q is not in\n%s", line, all)
+			}
+		}
+	}
 }

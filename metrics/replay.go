@@ -25,7 +25,7 @@ func newReplays() replays {
 // Released counts a deferred order that was released.
 func (m *Metrics) Released(component string) { m.released.WithLabelValues(component).Inc() }
 
-// Replaying tells how far a replay is.
+// Replaying shows how far a replay is.
 func (m *Metrics) Replaying(component string, now ltp.ReleaseReport) {
 	m.replays.rate.WithLabelValues(component).Set(now.Rate)
 	m.replays.remaining.WithLabelValues(component).Set(float64(now.Remaining))
@@ -36,7 +36,7 @@ func (m *Metrics) Replaying(component string, now ltp.ReleaseReport) {
 	m.replays.oldest.WithLabelValues(component).Set(age)
 }
 
-// Replayed takes back what a replay told: it has ended, or another process goes on with
+// Replayed takes back what a replay showed: it has ended, or another process goes on with
 // it, and an old number would say that nothing moves.
 func (m *Metrics) Replayed(component string) {
 	m.replays.rate.DeleteLabelValues(component)

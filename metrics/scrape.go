@@ -20,6 +20,16 @@ var (
 		"1 while an operator has paused the replay, else 0.", []string{"component"}, nil)
 	deferredDesc = prometheus.NewDesc("ltp_orders_deferred",
 		"Orders that wait now, as the visibility store shows them.", nil, nil)
+	parkedDesc = prometheus.NewDesc("ltp_orders_parked",
+		"Orders that fail by themselves and wait for an operator, as the visibility store shows them.", nil, nil)
+	pollersDesc = prometheus.NewDesc("ltp_workers_polling",
+		"Pollers of workers that have asked for orders in the last 70 s.", nil, nil)
+	queuedDesc = prometheus.NewDesc("ltp_orders_queued",
+		"Orders that wait for a worker to look at them, about.", nil, nil)
+	staleDesc = prometheus.NewDesc("ltp_reload_failed",
+		"1 while it could not be read anew, so that what was read before is in use, if anything was, else 0.", []string{"source"}, nil)
+	queuedForDesc = prometheus.NewDesc("ltp_orders_queued_oldest_seconds",
+		"How long the first of those has waited.", nil, nil)
 )
 
 // orientations reads the board at every scrape.
@@ -29,6 +39,9 @@ func (c orientations) Describe(to chan<- *prometheus.Desc) {
 	to <- stateDesc
 	to <- epochDesc
 	to <- pausedDesc
+	to <- pollersDesc
+	to <- queuedDesc
+	to <- queuedForDesc
 }
 
 func (c orientations) Collect(to chan<- prometheus.Metric) {
@@ -40,18 +53,43 @@ func (c orientations) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(epochDesc, prometheus.GaugeValue, float64(now.Epoch), component)
 		to <- prometheus.MustNewConstMetric(pausedDesc, prometheus.GaugeValue, one(now.Steering.Paused), component)
 	}
+	c.collectWorkers(to)
 }
 
-// Bounds of counting the deferred orders: the visibility store is asked at most once
+// collectWorkers reports what the board knows of the workers, if it knows anything.
+func (c orientations) collectWorkers(to chan<- prometheus.Metric) {
+	w, known := c.board.Workers()
+	if !known {
+		return
+	}
+	to <- prometheus.MustNewConstMetric(pollersDesc, prometheus.GaugeValue, float64(w.Polling))
+	to <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(w.Waiting))
+	to <- prometheus.MustNewConstMetric(queuedForDesc, prometheus.GaugeValue, w.OldestSeconds)
+}
+
+// stale reports at every scrape what could not be read anew.
+type stale func() map[string]error
+
+func (s stale) Describe(to chan<- *prometheus.Desc) { to <- staleDesc }
+
+func (s stale) Collect(to chan<- prometheus.Metric) {
+	for source, err := range s() {
+		to <- prometheus.MustNewConstMetric(staleDesc, prometheus.GaugeValue, one(err != nil), source)
+	}
+}
+
+// Bounds of counting the orders of a state: the visibility store is asked at most once
 // in countFresh, however many scrape, and never for longer than countTimeout.
 const (
 	countFresh   = 5 * time.Second
 	countTimeout = 2 * time.Second
 )
 
-// backlog counts the deferred orders at a scrape. While they cannot be counted the
+// counted counts the orders of a state at a scrape. While they cannot be counted the
 // metric is absent: an old number would say that nothing moves.
-type backlog struct {
+type counted struct {
+	desc   *prometheus.Desc
+	state  ltp.OrderState
 	orders Counter
 
 	mu    sync.Mutex
@@ -60,22 +98,22 @@ type backlog struct {
 	err   error
 }
 
-func (b *backlog) Describe(to chan<- *prometheus.Desc) { to <- deferredDesc }
+func (c *counted) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
 
-func (b *backlog) Collect(to chan<- prometheus.Metric) {
-	if n, err := b.deferred(); err == nil {
-		to <- prometheus.MustNewConstMetric(deferredDesc, prometheus.GaugeValue, float64(n))
+func (c *counted) Collect(to chan<- prometheus.Metric) {
+	if n, err := c.now(); err == nil {
+		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n))
 	}
 }
 
-func (b *backlog) deferred() (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.at.IsZero() || time.Since(b.at) >= countFresh {
+func (c *counted) now() (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at.IsZero() || time.Since(c.at) >= countFresh {
 		ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
 		defer cancel()
-		b.count, b.err = b.orders.Count(ctx, ltp.Deferred)
-		b.at = time.Now()
+		c.count, c.err = c.orders.Count(ctx, c.state)
+		c.at = time.Now()
 	}
-	return b.count, b.err
+	return c.count, c.err
 }

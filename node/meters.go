@@ -7,7 +7,7 @@ import (
 	"github.com/ltp-node/ltp/activities"
 )
 
-// meters tells several meters the same; nil ones are passed over.
+// meters hands several meters the same; nil ones are passed over.
 type meters []activities.Meter
 
 func (ms meters) Routed(r ltp.Routing, took time.Duration) {

@@ -21,8 +21,10 @@ import (
 	"github.com/ltp-node/ltp/metrics"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/webhook"
 	"github.com/ltp-node/ltp/worker"
 )
 
@@ -30,18 +32,41 @@ import (
 type Config struct {
 	Client    client.Client
 	Namespace string
+	// Keys are those that the payloads of Client are encrypted with; nil where they are not.
+	Keys *payload.Keys
 	// Components are known to this process: their orientation is started and read.
 	Components []string
-	Policy     ltp.Policy
-	// OrdersURL is the order database, for the worker and its observer.
+	// Policy is what is asked for of them explicitly, and differs from the policy in force
+	// or, where there is none, from the default. Empty asks for nothing.
+	Policy ltp.PolicyChange
+	// OrdersURL is the order database, for the worker and the observer of it.
 	OrdersURL string
+	// OrdersSchema is the schema of its tables in Postgres; empty is orderdb.DefaultSchema.
+	OrdersSchema string
+	// SetUpOrders has Start make the tables or bring them up to date. It is for an order
+	// database that belongs to the node; any other is the matter of ltp setup.
+	SetUpOrders bool
+	// AwaitOrders is called with what is wrong with the tables, each time that it is something
+	// else, while Start waits for somebody to mend it. Nil has Start fail at once.
+	AwaitOrders func(error)
+	// RejectOn names errors of the order database that refuse an order for good.
+	RejectOn orderdb.Rules
+	// OrdersSQL are statements of the shop's that are run for every order, in the
+	// transaction that writes it: see orderdb.WithSQL. Empty is none.
+	OrdersSQL string
+	// DoorEvery is how often the observer writes the probe's own order by the orders' own
+	// way, of which nothing stays; 0 is never. The worker does so after an order has failed.
+	DoorEvery time.Duration
 
 	// Execution executes the orders that the order API accepts; zero is the order
 	// database.
 	Execution ltp.Execution
 
 	Worker bool
-	Pace   pace.Settings
+	// LateAfter is how long an order waited for a worker that is late; zero is
+	// ltp.LateAfter.
+	LateAfter time.Duration
+	Pace      pace.Settings
 	// Backstop is what orders wait by that this worker routes; zero is the default.
 	Backstop ltp.Backstop
 	// Observe makes this process stand ready to observe the component Observed by
@@ -52,11 +77,29 @@ type Config struct {
 	Probe    observer.Probe
 	Settings observer.Settings
 	Listener Listener
-	// Listen is where the order API listens; nil for none. The node closes it.
+	// Away reports that Temporal is known not to answer; nil knows nothing.
+	Away func() bool
+	// CheckOrder is asked of every order that the order API reads: see api.Config.Check.
+	CheckOrder func(order []byte) error
+	// Listen is where the order API listens for customers; nil for none. The node closes it.
 	Listen net.Listener
-	// MetricsListen is where a process without an order API serves /metrics; nil for
-	// nowhere. The node closes it.
-	MetricsListen net.Listener
+	// Admin is where the process listens for operators; nil for nowhere. The node closes it.
+	Admin net.Listener
+	// Pprof serves profiles at Admin.
+	Pprof bool
+	// Auth is asked who makes a request at Listen and Admin; nil asks nobody: see
+	// api.Config.Auth and api.AdminConfig.Auth.
+	Auth api.Authenticator
+	// Proxy is believed at both: see api.Config.Proxy.
+	Proxy *api.Proxy
+
+	// Stale says what could not be read anew: see api.AdminConfig.Stale. The metrics have it,
+	// too.
+	Stale func() map[string]error
+
+	// Webhooks are the webhooks of tenants: the order API marks their orders, the worker sends.
+	// Nil is none.
+	Webhooks *webhook.Webhooks
 
 	// Meter and Heartbeat are called besides the metrics; both may be nil.
 	Meter     activities.Meter
@@ -76,9 +119,8 @@ type Listener struct {
 	Said func(ltp.Observation)
 }
 
-// migrateTimeout is how long a worker waits for an order database that hangs before
-// it goes to work all the same.
-const migrateTimeout = 10 * time.Second
+// DoorEvery is the usual pace of the writes by the orders' own way.
+const DoorEvery = 5 * time.Second
 
 // Node is a running node.
 type Node struct {
@@ -93,7 +135,9 @@ type Node struct {
 }
 
 // Start starts the parts and returns when they run. Stop must be called, also after
-// ctx has ended.
+// ctx has ended. Where the order database is not set up for this build, Start fails before
+// anything runs, with an error that [orderdb.Wrong] recognises. One that cannot be reached
+// does not keep it from starting: orders wait for that.
 func Start(ctx context.Context, c Config) (n *Node, err error) {
 	if c.Observe {
 		if err := c.Settings.Validate(); err != nil {
@@ -103,6 +147,11 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 	if c.Worker {
 		if err := c.Pace.Validate(); err != nil {
 			return nil, fmt.Errorf("the pace of replays: %w", err)
+		}
+	}
+	if c.OrdersURL != "" {
+		if err := c.readyOrders(ctx); err != nil {
+			return nil, err
 		}
 	}
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -117,24 +166,46 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 	if err := errors.Join(c.Execution.Validate(), c.Backstop.Validate()); err != nil {
 		return n, err
 	}
-	orders := starter.New(c.Client, starter.WithExecution(c.Execution), starter.WithBoard(n.Board))
-	n.Metrics = metrics.New(metrics.Config{Board: n.Board, Orders: orders})
+	pageKey, err := starter.PageKey(ctx, c.Client, c.Namespace)
+	if err != nil {
+		return n, err
+	}
+	options := []starter.Option{starter.WithExecution(c.Execution), starter.WithBoard(n.Board), starter.WithPageKey(pageKey), starter.WithKeys(c.Keys)}
+	if c.Webhooks != nil {
+		options = append(options, starter.WithWebhooks(c.Webhooks.Has))
+	}
+	orders := starter.New(c.Client, options...)
+	n.Metrics = metrics.New(metrics.Config{Board: n.Board, Orders: orders, Stale: c.Stale})
 	if missing, err := starter.Missing(ctx, c.Client, c.Namespace); err != nil {
 		return n, err
 	} else if len(missing) > 0 {
 		return n, fmt.Errorf("namespace %s lacks the search attributes of orders: run ltp setup", c.Namespace)
 	}
 	if c.Worker || c.Observe {
-		for _, component := range c.Components {
-			if err := worker.EnsureOrientation(ctx, c.Client, component, c.Policy); err != nil {
-				return n, err
-			}
+		if c.Policy.By == "" {
+			c.Policy.By, c.Policy.Why = activities.ProcessName(), "asked for at its start"
 		}
+		keeper := &worker.Keeper{Client: c.Client, Components: c.Components, Policy: c.Policy, Log: c.Log}
+		if err := keeper.Ensure(ctx); err != nil {
+			return n, err
+		}
+		n.done.Go(func() { keeper.Run(running) })
 	}
 	n.done.Go(func() { n.Board.Run(running) })
+	if c.Admin != nil { // before what operators may want to know of, and until that has stopped
+		n.serve(running, c.Admin, api.NewAdmin(api.AdminConfig{Board: n.Board, Metrics: n.Metrics, Auth: c.Auth, Proxy: c.Proxy, Stale: c.Stale, Pprof: c.Pprof, Log: c.Log}), c.Log)
+	}
+	if c.Listen != nil {
+		n.done.Go(func() { n.Board.WatchWorkers(running, c.Namespace) })
+	}
 	if c.Worker {
 		if err := n.startWorker(ctx, c); err != nil {
 			return n, err
+		}
+		if c.Webhooks != nil {
+			if err := n.startDeliverer(c, orders); err != nil {
+				return n, err
+			}
 		}
 	}
 	if c.Observe {
@@ -143,34 +214,21 @@ func Start(ctx context.Context, c Config) (n *Node, err error) {
 		}
 	}
 	if c.Listen != nil {
-		n.serve(running, c.Listen, api.New(api.Config{Starter: orders, Board: n.Board, Metrics: n.Metrics, Log: c.Log}), c.Log)
-	}
-	if c.MetricsListen != nil {
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", n.Metrics.Handler())
-		mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
-		n.serve(running, c.MetricsListen, mux, c.Log)
+		n.serve(running, c.Listen, api.New(api.Config{Away: c.Away, Auth: c.Auth, Proxy: c.Proxy, Check: c.CheckOrder, Starter: orders, Board: n.Board, Metrics: n.Metrics, Log: c.Log}), c.Log)
 	}
 	return n, nil
 }
 
 func (n *Node) startWorker(ctx context.Context, c Config) error {
-	db, err := orderdb.Open(ctx, c.OrdersURL)
+	db, err := orderdb.Open(ctx, c.OrdersURL, c.ordersOptions()...)
 	if err != nil {
 		return err
 	}
 	n.DB = db
 	n.onStop(func() { _ = db.Close() })
-	migrating, cancel := context.WithTimeout(ctx, migrateTimeout)
-	defer cancel()
-	if err := db.Migrate(migrating); err != nil {
-		// A worker that starts during an outage must not fail because of it: the
-		// orders wait, and Execute says what is missing.
-		c.Log.Warn("the schema of the order database could not be checked", "error", err)
-	}
 	w := worker.New(c.Client, worker.Deps{
-		Board: n.Board, DB: db, Pace: c.Pace, Backstop: c.Backstop, Log: c.Log,
-		Meter: meters{n.Metrics, c.Meter}, Replays: n.Metrics,
+		Board: n.Board, DB: db, Door: db, Namespace: c.Namespace, Pace: c.Pace, Backstop: c.Backstop, LateAfter: c.LateAfter, Log: c.Log,
+		Meter: meters{n.Metrics, c.Meter}, Replays: n.Metrics, Ejected: n.Metrics.Ejected, Webhooks: n.Metrics,
 	})
 	if err := w.Start(); err != nil {
 		return err
@@ -179,12 +237,23 @@ func (n *Node) startWorker(ctx context.Context, c Config) error {
 	return nil
 }
 
+func (n *Node) startDeliverer(c Config, orders *starter.Starter) error {
+	d := worker.NewDeliverer(c.Client, &activities.Deliveries{
+		Recorded: webhook.Recorded{Orders: orders}, Endpoints: c.Webhooks, Meter: n.Metrics, Log: c.Log,
+	})
+	if err := d.Start(); err != nil {
+		return err
+	}
+	n.onStop(d.Stop)
+	return nil
+}
+
 func (n *Node) startObserver(c Config) error {
 	if c.Observed == "" {
 		c.Observed = ltp.DefaultComponent
 	}
 	if c.Probe == nil {
-		probe, err := orderdb.OpenProbe(c.OrdersURL, c.Observed)
+		probe, err := orderdb.OpenProbe(c.OrdersURL, c.Observed, c.ordersOptions()...)
 		if err != nil {
 			return err
 		}
@@ -207,12 +276,12 @@ func (n *Node) startObserver(c Config) error {
 
 // listening is watch with its listeners.
 func listening(c Config, watch activities.Watch) activities.Watch {
-	return func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+	return func(ctx context.Context, last ltp.Verdict, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
 		if c.Listener.Active != nil {
 			c.Listener.Active(true)
 			defer c.Listener.Active(false)
 		}
-		return watch(ctx, func(o ltp.Observation) {
+		return watch(ctx, last, func(o ltp.Observation) {
 			emit(o)
 			if c.Listener.Said != nil {
 				c.Listener.Said(o)

@@ -42,7 +42,7 @@ func watching(t *testing.T, url string) <-chan ltp.Observation {
 	seen, ended := make(chan ltp.Observation, 100), make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		ended <- observer.Watch(ctx, probe, hasty(), func(o ltp.Observation) { seen <- o }, func(observer.Status) {})
+		ended <- observer.Watch(ctx, probe, hasty(), "", func(o ltp.Observation) { seen <- o }, func(observer.Status) {})
 	}()
 	t.Cleanup(func() {
 		cancel()

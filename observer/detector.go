@@ -12,11 +12,14 @@ import (
 
 // Detector is the hysteresis: what must be remembered of the samples so far. It is
 // a value; [Detector.Next] returns the one that follows. A detector that has seen
-// nothing has no verdict, and says one first when Fall or Rise is reached, whatever
-// was said of the component by others.
+// nothing has no verdict but one that it resumes, and says one first when Fall or Rise is
+// reached.
 type Detector struct {
 	settings Settings
 	verdict  ltp.Verdict
+	// untold says that the verdict is another observer's, and that this one has yet to
+	// say its own.
+	untold bool
 	// failed, slow, good and quick count the latest samples in a row that were each
 	// of it: an error, SlowLatency or longer, under FitLatency, under SlowExit.
 	failed, slow, good, quick int
@@ -32,6 +35,14 @@ type Detector struct {
 
 // NewDetector returns a detector without a verdict. The settings must be valid.
 func NewDetector(s Settings) Detector { return Detector{settings: s} }
+
+// Resume is the detector of an observer that takes over while a verdict is in force: it
+// takes as many samples to leave it as it would have taken the observer before. The first
+// verdict is reported also where it is the same. An empty verdict changes nothing.
+func (d Detector) Resume(v ltp.Verdict) Detector {
+	d.verdict, d.untold = v, v != ""
+	return d
+}
 
 // Verdict is the verdict in force, empty before the first.
 func (d Detector) Verdict() ltp.Verdict { return d.verdict }
@@ -76,6 +87,8 @@ func (d Detector) Next(s Sample, now time.Time) (Detector, ltp.Observation, bool
 		return d.enter(ltp.Slow, d.settings.over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
 	case d.verdict == ltp.Slow && d.quick >= d.settings.Rise:
 		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.SlowExit, d.quick, now)
+	case d.untold && d.verdict == ltp.Healthy && d.good >= d.settings.Rise:
+		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.FitLatency, d.good, now)
 	}
 	d.learn(s)
 	return d, ltp.Observation{}, false
@@ -112,13 +125,13 @@ func (d Detector) oftenFailed() bool {
 	return d.settings.Window > 0 && d.errors() >= max(d.settings.Fall, (d.settings.Window+1)/2)
 }
 
-// enter changes the verdict, unless it is in force already.
+// enter changes the verdict, unless it is in force already and has been reported.
 func (d Detector) enter(v ltp.Verdict, reason string, s Sample, limit time.Duration, samples int, now time.Time) (Detector, ltp.Observation, bool) {
-	if d.verdict == v {
+	if d.verdict == v && !d.untold {
 		d.learn(s)
 		return d, ltp.Observation{}, false
 	}
-	d.verdict, d.recent, d.seen = v, 0, 0
+	d.verdict, d.untold, d.recent, d.seen = v, false, 0, 0
 	d.learn(s)
 	o := ltp.Observation{Verdict: v, Reason: reason, At: now, Evidence: ltp.Evidence{
 		LatencyMs:   s.Latency.Milliseconds(),

@@ -475,3 +475,68 @@ func TestEveryObservationIsNews(t *testing.T) {
 		}
 	})
 }
+
+// resumed is what an observer makes of samples that takes over while a verdict is in force.
+func resumed(v ltp.Verdict, samples ...observer.Sample) (verdicts, told []ltp.Verdict) {
+	d := observer.NewDetector(observer.DefaultSettings()).Resume(v)
+	for _, s := range samples {
+		next, seen, changed := d.Next(s, noon)
+		if d = next; changed {
+			told = append(told, seen.Verdict)
+		}
+		verdicts = append(verdicts, d.Verdict())
+	}
+	return verdicts, told
+}
+
+// TestWhoTakesOverKnowsWhatWasKnown: writes of 3 s neither make nor keep a component unfit,
+// and what was unfit stays so until Rise good ones. Whoever takes over says so, too.
+func TestWhoTakesOverKnowsWhatWasKnown(t *testing.T) {
+	const none, healthy, slow, unhealthy = ltp.Verdict(""), ltp.Healthy, ltp.Slow, ltp.Unhealthy
+	lost := failed(errors.New("lost"))
+	for name, tc := range map[string]struct {
+		known   ltp.Verdict
+		samples []observer.Sample
+		want    []ltp.Verdict
+		told    []ltp.Verdict
+	}{
+		"writes of 3 s after a hang": {unhealthy, slices.Repeat([]observer.Sample{took(3000)}, 5), slices.Repeat([]ltp.Verdict{unhealthy}, 5), nil},
+		"nothing was known":          {none, slices.Repeat([]observer.Sample{took(3000)}, 3), []ltp.Verdict{none, none, slow}, []ltp.Verdict{slow}},
+		"good writes after a hang":   {unhealthy, []observer.Sample{took(3), took(3000), took(3), took(3)}, []ltp.Verdict{unhealthy, unhealthy, unhealthy, healthy}, []ltp.Verdict{healthy}},
+		"it still hangs":             {unhealthy, []observer.Sample{hanging(5000), hanging(6000)}, []ltp.Verdict{unhealthy, unhealthy}, []ltp.Verdict{unhealthy}},
+		"it is still well":           {healthy, []observer.Sample{took(3), took(3), took(3)}, []ltp.Verdict{healthy, healthy, healthy}, []ltp.Verdict{healthy}},
+		"errors must repeat":         {healthy, []observer.Sample{lost, lost, lost}, []ltp.Verdict{healthy, healthy, unhealthy}, []ltp.Verdict{unhealthy}},
+		"it is still slow":           {slow, []observer.Sample{took(600), took(600), took(600), took(600)}, []ltp.Verdict{slow, slow, slow, slow}, []ltp.Verdict{slow}},
+		"quick again":                {slow, []observer.Sample{took(3), took(3)}, []ltp.Verdict{slow, healthy}, []ltp.Verdict{healthy}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			verdicts, told := resumed(tc.known, tc.samples...)
+			assert.Equal(t, tc.want, verdicts)
+			assert.Equal(t, tc.told, told)
+		})
+	}
+}
+
+// TestATakeoverOfTheUnfitNeedsRiseGoodWrites in a row, and no more.
+func TestATakeoverOfTheUnfitNeedsRiseGoodWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettings(t)
+		d := observer.NewDetector(s).Resume(ltp.Unhealthy)
+		good := 0
+		for _, sample := range rapid.SliceOfN(goodWrites(0, 4999), 0, 60).Draw(t, "writes") {
+			d, _, _ = d.Next(sample, noon)
+			if good++; sample.Latency >= s.FitLatency {
+				good = 0
+			}
+			if d.Verdict().Fit() {
+				if good < s.Rise {
+					t.Fatalf("%s after %d good writes", d.Verdict(), good)
+				}
+				return
+			}
+			if good >= s.Rise {
+				t.Fatalf("%s after %d good writes", d.Verdict(), good)
+			}
+		}
+	})
+}

@@ -146,7 +146,7 @@ func (c *corroborated) ask(ctx context.Context) {
 	}
 }
 
-// condemned is the definite fault that a witness tells of now, or nil.
+// condemned is the definite fault that a witness reports now, or nil.
 func (c *corroborated) condemned() error {
 	for _, w := range c.witnesses {
 		if err := w.condemns(); err != nil {

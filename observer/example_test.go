@@ -76,7 +76,7 @@ func ExampleProbe() {
 	bank := &Bank{}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_ = observer.Watch(ctx, &BankProbe{bank}, settings, func(seen ltp.Observation) {
+	_ = observer.Watch(ctx, &BankProbe{bank}, settings, "", func(seen ltp.Observation) {
 		fmt.Println(seen.Verdict, "-", seen.Reason)
 		if bank.closed {
 			cancel()

@@ -1,5 +1,5 @@
 // Package observer holds the hysteresis that turns samples of a component into
-// verdicts, the loop that takes the samples, and a simulation that tells what recorded
+// verdicts, the loop that takes the samples, and a simulation that shows what recorded
 // samples would have led to. The probes are in the packages below it.
 //
 // A verdict is reached fast where the component is unfit, and left slowly: an error

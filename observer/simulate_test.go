@@ -150,7 +150,7 @@ func TestARecordingDecidesAsItDidLive(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			var live []ltp.Observation
-			_ = observer.Watch(ctx, c, observer.DefaultSettings(), func(o ltp.Observation) { live = append(live, o) }, func(s observer.Status) {
+			_ = observer.Watch(ctx, c, observer.DefaultSettings(), "", func(o ltp.Observation) { live = append(live, o) }, func(s observer.Status) {
 				require.NoError(t, recorder.Record(s.At, s.Sample))
 			})
 			require.NoError(t, recorder.Flush())

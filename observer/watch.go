@@ -22,19 +22,20 @@ type Status struct {
 // Watch probes the component until ctx ends, and returns why it ended. It calls
 // emit with its first verdict and with every change of it, and beat with every
 // sample, which is at least once in two intervals, also while a write hangs. Both are
-// called by the loop itself, one at a time, and must return soon.
+// called by the loop itself, one at a time, and must return soon. It goes on from last,
+// the verdict of the observer before; see [Detector.Resume].
 //
 // One write is under way at a time. One that hangs holds nothing up but itself; it
 // is given up after the timeout. A probe that ignores its context is waited for, with
 // the component Unhealthy meanwhile, but not by the end of Watch, which a write under
 // way outlives until its probe returns.
-func Watch(ctx context.Context, p Probe, s Settings, emit func(ltp.Observation), beat func(Status)) error {
+func Watch(ctx context.Context, p Probe, s Settings, last ltp.Verdict, emit func(ltp.Observation), beat func(Status)) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := watch{settings: s, probe: p, emit: emit, beat: beat, detector: NewDetector(s), returned: make(chan Sample, 1)}
+	w := watch{settings: s, probe: p, emit: emit, beat: beat, detector: NewDetector(s).Resume(last), returned: make(chan Sample, 1)}
 	if r, ok := p.(Reader); ok {
 		w.readOnly = r.ReadOnly()
 	}

@@ -58,7 +58,7 @@ func watchProbe(t *testing.T, d time.Duration, p observer.Probe) (all []said, be
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	err := observer.Watch(ctx, p, observer.DefaultSettings(),
+	err := observer.Watch(ctx, p, observer.DefaultSettings(), "",
 		func(o ltp.Observation) { all = append(all, said{time.Since(began), o}) },
 		func(s observer.Status) { beats = append(beats, s) })
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -164,6 +164,25 @@ func TestTheEndOfAWatchIsNoFault(t *testing.T) {
 }
 
 func TestAWatchWithSettingsThatCannotWorkDoesNotBegin(t *testing.T) {
-	err := observer.Watch(t.Context(), &component{}, observer.Settings{}, nil, nil)
+	err := observer.Watch(t.Context(), &component{}, observer.Settings{}, "", nil, nil)
 	require.ErrorContains(t, err, "interval")
+}
+
+// TestAWatchGoesOnFromTheVerdictInForce: writes of 3 s do not make fit what was unfit, by
+// whomever it is watched.
+func TestAWatchGoesOnFromTheVerdictInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &component{write: func(ctx context.Context, _ int) error { return hang(ctx, 3*time.Second) }}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		beats := 0
+		err := observer.Watch(ctx, c, observer.DefaultSettings(), ltp.Unhealthy,
+			func(o ltp.Observation) { t.Errorf("said %s: %s", o.Verdict, o.Reason) },
+			func(s observer.Status) {
+				beats++
+				assert.Equal(t, ltp.Unhealthy, s.Verdict)
+			})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Positive(t, beats)
+	})
 }

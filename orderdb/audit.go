@@ -48,15 +48,19 @@ type Entry struct {
 	// Outbox is how many rows the outbox has of the order, and OutboxDiffers how many of
 	// them have another payload than Body.
 	Outbox, OutboxDiffers int
+	// ErasedAt is when its customer's data was erased, see [DB.Erase]; zero where it was not.
+	ErasedAt time.Time
 }
 
-// columns are those of entryColumns before the receipt.
-func (e *Entry) columns(createdAt any) []any {
-	return []any{&e.ID, &e.Customer, &e.Currency, &e.AmountMinor, &e.ContentHash, &e.Body, createdAt, &e.Outbox, &e.OutboxDiffers}
+// columns are those of entriesSQL before the receipt.
+func (e *Entry) columns(createdAt, erasedAt any) []any {
+	return []any{&e.ID, &e.Customer, &e.Currency, &e.AmountMinor, &e.ContentHash, &e.Body, createdAt, &e.Outbox, &e.OutboxDiffers, erasedAt}
 }
 
 // OpenLedger opens the order database that the URL names, as Open does.
-func OpenLedger(ctx context.Context, url string) (Ledger, error) { return open(ctx, url) }
+func OpenLedger(ctx context.Context, url string, opts ...Option) (Ledger, error) {
+	return open(ctx, url, opts...)
+}
 
 // ledgerPage is how many rows are read at once.
 const ledgerPage = 500
@@ -65,16 +69,24 @@ const ledgerPage = 500
 // read.
 const pageWithin = 30 * time.Second
 
-const entryColumns = `SELECT id, customer, currency, amount_minor, content_hash, body, created_at,
-	(SELECT count(*) FROM order_outbox WHERE order_id = orders.id),
-	(SELECT count(*) FROM order_outbox WHERE order_id = orders.id AND payload <> orders.body),
-	` + receiptColumns + ` FROM orders `
+// erasedAt reads when the order with an ID was erased.
+func (t tables) erasedAt(id string) string {
+	return "(SELECT erased_at FROM " + t.keys + " AS k WHERE k.id = " + id + ")"
+}
+
+func (t tables) entriesSQL() string {
+	return `SELECT id, customer, currency, amount_minor, content_hash, body, created_at,
+	(SELECT count(*) FROM ` + t.outbox + ` WHERE order_id = o.id),
+	(SELECT count(*) FROM ` + t.outbox + ` WHERE order_id = o.id AND payload <> o.body),
+	` + t.erasedAt("o.id") + `,
+	` + receiptColumns + ` FROM ` + t.orders + ` AS o `
+}
 
 // ghostsSQL reads a page of outbox rows without an order, with the names of its parameters.
-func ghostsSQL(after, from, to, limit string) string {
-	return `SELECT DISTINCT order_id FROM order_outbox WHERE order_id > ` + after + `
+func (t tables) ghostsSQL(after, from, to, limit string) string {
+	return `SELECT DISTINCT order_id FROM ` + t.outbox + ` WHERE order_id > ` + after + `
 		AND created_at >= ` + from + ` AND created_at <= ` + to + `
-		AND NOT EXISTS (SELECT 1 FROM orders WHERE id = order_id)
+		AND NOT EXISTS (SELECT 1 FROM ` + t.orders + ` WHERE id = order_id)
 		ORDER BY order_id LIMIT ` + limit
 }
 
@@ -147,7 +159,7 @@ func (p *postgresDB) Ghosts(ctx context.Context, from, to time.Time) iter.Seq2[s
 		ctx, cancel := context.WithTimeout(ctx, pageWithin)
 		defer cancel()
 		err = p.read(ctx, func(conn *pgxpool.Conn) error {
-			rows, err := conn.Query(ctx, ghostsSQL("$1", "$2", "$3", "$4"), after, from, to, ledgerPage)
+			rows, err := conn.Query(ctx, p.tables.ghostsSQL("$1", "$2", "$3", "$4"), after, from, to, ledgerPage)
 			if err != nil {
 				return err
 			}
@@ -162,14 +174,15 @@ func (p *postgresDB) entries(ctx context.Context, where string, args ...any) (fo
 	ctx, cancel := context.WithTimeout(ctx, pageWithin)
 	defer cancel()
 	err = p.read(ctx, func(conn *pgxpool.Conn) error {
-		rows, err := conn.Query(ctx, entryColumns+where, args...)
+		rows, err := conn.Query(ctx, p.tables.entriesSQL()+where, args...)
 		if err != nil {
 			return err
 		}
 		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Entry, err error) {
 			var receipt receiptRow[*time.Time]
-			err = row.Scan(append(e.columns(&e.CreatedAt), receipt.columns()...)...)
-			e.CreatedAt, e.Receipt = e.CreatedAt.UTC(), postgresReceipt(receipt)
+			var erased *time.Time
+			err = row.Scan(append(e.columns(&e.CreatedAt, &erased), receipt.columns()...)...)
+			e.CreatedAt, e.ErasedAt, e.Receipt = e.CreatedAt.UTC(), postgresTime(erased), postgresReceipt(receipt)
 			return e, err
 		})
 		return err
@@ -203,7 +216,7 @@ func (s *sqliteDB) Ghosts(ctx context.Context, from, to time.Time) iter.Seq2[str
 		ctx, cancel := context.WithTimeout(ctx, pageWithin)
 		defer cancel()
 		err = s.read(ctx, func(conn *sql.Conn) error {
-			rows, err := conn.QueryContext(ctx, ghostsSQL("?1", "?2", "?3", "?4"),
+			rows, err := conn.QueryContext(ctx, sqliteTables.ghostsSQL("?1", "?2", "?3", "?4"),
 				after, from.UTC().Format(sqliteTime), to.UTC().Format(sqliteTime), ledgerPage)
 			if err != nil {
 				return err
@@ -227,7 +240,7 @@ func (s *sqliteDB) entries(ctx context.Context, where string, args ...any) (foun
 	ctx, cancel := context.WithTimeout(ctx, pageWithin)
 	defer cancel()
 	err = s.read(ctx, func(conn *sql.Conn) error {
-		rows, err := conn.QueryContext(ctx, entryColumns+where, args...)
+		rows, err := conn.QueryContext(ctx, sqliteTables.entriesSQL()+where, args...)
 		if err != nil {
 			return err
 		}
@@ -237,13 +250,17 @@ func (s *sqliteDB) entries(ctx context.Context, where string, args ...any) (foun
 			var (
 				e       Entry
 				at      string
+				erased  sql.NullString
 				receipt receiptRow[sql.NullString]
 			)
-			if err := rows.Scan(append(e.columns(&at), receipt.columns()...)...); err != nil {
+			if err := rows.Scan(append(e.columns(&at, &erased), receipt.columns()...)...); err != nil {
 				return err
 			}
 			if e.CreatedAt, err = time.Parse(time.RFC3339, at); err != nil {
 				return fmt.Errorf("order %s: created_at: %w", e.ID, err)
+			}
+			if e.ErasedAt, err = parseSQLite(erased); err != nil {
+				return fmt.Errorf("order %s: erased_at: %w", e.ID, err)
 			}
 			if e.Receipt, err = sqliteReceipt(receipt); err != nil {
 				return fmt.Errorf("order %s: %w", e.ID, err)

@@ -45,20 +45,42 @@ func TestAnotherOrderWithTheSameIDIsRejected(t *testing.T) {
 	})
 }
 
-func TestARuleOfTheDatabaseRejects(t *testing.T) {
+// TestAConstraintRejectsNothing: it may be the fault of who added it.
+func TestAConstraintRejectsNothing(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		mustPut(t, db, order("A1"))
 		b.exec(t, url, "CREATE UNIQUE INDEX one_each ON orders (customer)")
 		_, err := db.Put(t.Context(), order("A2"), nil)
-		assertClass(t, orderdb.Rejected, err)
+		assertClass(t, orderdb.Unavailable, err)
 		assert.Contains(t, strings.ToLower(err.Error()), "unique constraint")
-		assert.NotContains(t, err.Error(), "SQLSTATE")
-		assert.NotRegexp(t, `\(\d+\)|^constraint failed`, err.Error())
+		assert.NotRegexp(t, `SQLSTATE|\(2067\)|: constraint failed: `, err.Error())
 		assertTally(t, db, 1)
 		next := order("A3")
 		next.Customer = "grace"
 		assert.False(t, mustPut(t, db, next), "the connection is fine")
+		b.exec(t, url, "DROP INDEX one_each")
+		assert.False(t, mustPut(t, db, order("A2")), "the order that failed")
+	})
+}
+
+// TestAConstraintThatTheOperatorNamedRejects, and no other.
+func TestAConstraintThatTheOperatorNamedRejects(t *testing.T) {
+	rules, err := orderdb.ParseRejectOn("constraint:orders_stock_check,sqlstate:LT001")
+	require.NoError(t, err)
+	conform(t, func(t *testing.T, b backend, url string) {
+		db := open(t, url, orderdb.WithRejectOn(rules))
+		b.exec(t, url, `ALTER TABLE orders ADD COLUMN a INTEGER CONSTRAINT orders_stock_check CHECK (customer <> 'out of stock');
+			ALTER TABLE orders ADD COLUMN b INTEGER CONSTRAINT orders_stock_check1 CHECK (customer <> 'another')`)
+		_, err := db.Put(t.Context(), of("out of stock", "A1"), nil)
+		assertClass(t, orderdb.Rejected, err)
+		assert.ErrorContains(t, err, "orders_stock_check")
+		_, err = db.Put(t.Context(), of("another", "A2"), nil)
+		assertClass(t, orderdb.Unavailable, err)
+		_, err = open(t, url).Put(t.Context(), of("out of stock", "A1"), nil)
+		assertClass(t, orderdb.Unavailable, err)
+		assert.Equal(t, orderdb.Stored{Tombstone: &cancelled}, mustWithdraw(t, db, of("out of stock", "A1"), cancelled))
+		assert.False(t, mustPut(t, db, order("A3")))
 	})
 }
 
@@ -87,30 +109,31 @@ func TestAnOrderThatTookEffectIsNotRejectedByANewTrigger(t *testing.T) {
 	})
 }
 
-func TestAnOrderThatATriggerDropsIsRejected(t *testing.T) {
+func TestAnOrderThatATriggerDropsIsUnavailable(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		b.exec(t, url, b.drop)
 		_, err := db.Put(t.Context(), of("banned", "A1"), nil)
-		assertClass(t, orderdb.Rejected, err)
-		require.EqualError(t, err, "the order database dropped the order without giving a reason")
+		assertClass(t, orderdb.Unavailable, err)
+		require.EqualError(t, err, "unavailable: the order database dropped the order without giving a reason")
+		assert.Empty(t, err.(*orderdb.Error).Code)
 		assertTally(t, db, 0)
 
 		assert.False(t, mustPut(t, db, order("A1")), "nothing of it is left")
 		b.exec(t, url, b.dropOutbox)
 		_, err = db.Put(t.Context(), order("A2"), nil)
-		assertClass(t, orderdb.Rejected, err)
+		assertClass(t, orderdb.Unavailable, err)
 		assertTally(t, db, 1)
 		assert.EqualValues(t, 1, b.count(t, url, "SELECT count(*) FROM order_keys"))
 	})
 }
 
-func TestARuleThatIsCheckedAtTheCommitRejects(t *testing.T) {
+func TestARuleThatIsCheckedAtTheCommitLeavesNothing(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		b.exec(t, url, b.refuseLate)
 		_, err := db.Put(t.Context(), order("A1"), nil)
-		assertClass(t, orderdb.Rejected, err)
+		assertClass(t, orderdb.Unavailable, err)
 		assert.Contains(t, strings.ToLower(err.Error()), "foreign key constraint")
 		assertTally(t, db, 0)
 		b.exec(t, url, "INSERT INTO stock VALUES ('none')")
@@ -118,7 +141,7 @@ func TestARuleThatIsCheckedAtTheCommitRejects(t *testing.T) {
 	})
 }
 
-func TestWhatTheDatabaseCannotHoldIsRejected(t *testing.T) {
+func TestWhatTheDatabaseCannotHoldIsUnavailable(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		o := order("A1")
@@ -129,7 +152,7 @@ func TestWhatTheDatabaseCannotHoldIsRejected(t *testing.T) {
 			assertTally(t, db, 1)
 			return
 		}
-		assertClass(t, orderdb.Rejected, err)
+		assertClass(t, orderdb.Unavailable, err)
 		assertTally(t, db, 0)
 	})
 }

@@ -3,6 +3,11 @@ package orderdb
 import (
 	"errors"
 	"fmt"
+	"regexp"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	modernc "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // Class is what an error of the order database means for the order.
@@ -10,10 +15,11 @@ type Class string
 
 // The classes of errors. There are no others.
 const (
-	// Rejected: a rule of the order database refuses the order: a constraint, or a
-	// trigger that raises an error (in Postgres with the SQLSTATE P0001 of RAISE, or
-	// one of the classes 22 and 23). No state of the system makes it right. Nothing
-	// was written.
+	// Rejected: the order is refused for what it is, and nothing was written. It is said by
+	// a trigger (in Postgres with the SQLSTATE P0001 of RAISE, in SQLite with RAISE), by what
+	// the operator has named ([WithRejectOn]), and of an ID that another order has
+	// ([ErrConflict]). Nothing else is: a constraint, a missing privilege or a full disk
+	// may be the fault of the database, and be mended.
 	Rejected Class = "rejected"
 	// Unavailable: nothing was written, and trying later may succeed.
 	Unavailable Class = "unavailable"
@@ -22,23 +28,36 @@ const (
 	Unknown Class = "outcome unknown"
 )
 
-// Error is every error that Put and Withdraw return.
+// Error is every error that Put, Withdraw and TryDoor return.
 type Error struct {
 	Class Class
 	// Message says in the words of the database why an order is Rejected; empty
 	// otherwise.
 	Message string
+	// Code is the SQLSTATE in Postgres, such as "42501", and the name of the primary result
+	// code in SQLite, such as "SQLITE_FULL". It is empty where the database said nothing.
+	Code string
 	// Err is the cause; its text may hold internals.
 	Err error
 }
 
-// Error returns a sentence for users when the order is Rejected, and one for
-// operators otherwise.
+// Error returns a sentence for users when the order is Rejected. Otherwise it returns one
+// for operators: the class, and what the database said, as in "unavailable: permission
+// denied for table orders (42501)".
 func (e *Error) Error() string {
 	if e.Class == Rejected {
 		return e.Message
 	}
-	return fmt.Sprintf("%s: %v", e.Class, e.Err)
+	return fmt.Sprintf("%s: %s", e.Class, e.Words())
+}
+
+// Words are what the database said, without the class; the text of the cause where it said
+// nothing.
+func (e *Error) Words() string {
+	if words := said(e.Err); words != "" {
+		return words
+	}
+	return e.Err.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -49,8 +68,8 @@ var ErrConflict = errors.New("another order with this id is in the order databas
 // errSilent is a trigger that drops a row without raising an error.
 var errSilent = errors.New("the order database dropped the order without giving a reason")
 
-// ClassOf returns the class of an error that Put or Withdraw returned, and false for any
-// other error.
+// ClassOf returns the class of an error that Put, Withdraw or TryDoor returned, and false
+// for any other error.
 func ClassOf(err error) (Class, bool) {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -60,9 +79,57 @@ func ClassOf(err error) (Class, bool) {
 }
 
 func rejected(err error, message string) error {
-	return &Error{Class: Rejected, Message: message, Err: err}
+	_, code := words(err)
+	return &Error{Class: Rejected, Message: message, Code: code, Err: err}
 }
 
-func unavailable(err error) error { return &Error{Class: Unavailable, Err: err} }
+func unavailable(err error) error {
+	_, code := words(err)
+	return &Error{Class: Unavailable, Code: code, Err: err}
+}
 
-func unknown(err error) error { return &Error{Class: Unknown, Err: err} }
+func unknown(err error) error {
+	_, code := words(err)
+	return &Error{Class: Unknown, Code: code, Err: err}
+}
+
+// said is what the database said in an error, with its code: "disk full (53100)". It is
+// empty where the database said nothing.
+func said(err error) string {
+	message, code := words(err)
+	if code == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", message, code)
+}
+
+// words are the message of the database in an error and its code, or empty.
+func words(err error) (message, code string) {
+	var p *pgconn.PgError
+	if errors.As(err, &p) {
+		return p.Message, p.Code
+	}
+	var s *modernc.Error
+	if errors.As(err, &s) {
+		return undressed(s), sqliteName(s.Code())
+	}
+	return "", ""
+}
+
+// dressing is what the driver puts around the message of SQLite or of a trigger.
+var dressing = regexp.MustCompile(`^(constraint failed|SQL logic error): | \(\d+\)( \(SQLITE_BUSY\))?$`)
+
+func undressed(err *modernc.Error) string { return dressing.ReplaceAllString(err.Error(), "") }
+
+var inBrackets = regexp.MustCompile(`\((SQLITE_\w+)\)`)
+
+// sqliteName is the name of the primary code: the high bits detail the low ones.
+func sqliteName(code int) string {
+	if code == sqlite3.SQLITE_OK {
+		return ""
+	}
+	if m := inBrackets.FindStringSubmatch(modernc.ErrorCodeString[code&0xff]); m != nil {
+		return m[1]
+	}
+	return fmt.Sprint("SQLITE_", code&0xff)
+}

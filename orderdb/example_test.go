@@ -2,6 +2,7 @@ package orderdb_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log"
@@ -60,4 +61,50 @@ func Example() {
 	// another order with this id is in the order database
 	// unavailable
 	// CANCELLED <nil>
+}
+
+// ExampleWithSQL writes into a table that was there before, in the transaction of the order.
+func ExampleWithSQL() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "shop.db")
+	shop, err := sql.Open("sqlite", file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer shop.Close()
+	if _, err := shop.ExecContext(ctx, "CREATE TABLE sales (number TEXT PRIMARY KEY, articles INTEGER, total INTEGER)"); err != nil {
+		log.Fatal(err)
+	}
+	db, err := orderdb.Open(ctx, file, orderdb.WithSQL(`
+		INSERT INTO sales (number, articles, total) VALUES (@id, json_array_length(@lines), @total_minor)`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	if err := errors.Join(db.Migrate(ctx), db.Check(ctx)); err != nil {
+		log.Fatal(err)
+	}
+	order := ltp.Order{ID: "A2", Customer: "ada", Currency: "USD", Lines: []ltp.Line{{SKU: "lamp", Quantity: 2, UnitAmountMinor: 1999}}}
+	for range 2 {
+		if _, err := db.Put(ctx, order, nil); err != nil {
+			log.Fatal(err)
+		}
+	}
+	var number string
+	var rows, articles, total int
+	if err := shop.QueryRowContext(ctx, "SELECT count(*), number, articles, total FROM sales").Scan(&rows, &number, &articles, &total); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(rows, number, articles, total)
+
+	_, err = orderdb.Open(ctx, file, orderdb.WithSQL("INSERT INTO sales (number) VALUES (@idd)"))
+	fmt.Println(err)
+	// Output:
+	// 1 A2 1 3998
+	// --orders-sql, line 1: there is no parameter @idd: use @id, @customer, @currency, @total_minor, @lines, @attributes, @priority, @risk, @ordering_key, @depends_on, @deadline, @order
 }

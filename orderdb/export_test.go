@@ -1,5 +1,18 @@
 package orderdb
 
+import (
+	"context"
+	"io/fs"
+)
+
+// Taken reports whether a transaction is under way with all that had been queued.
+func Taken(db DB) bool {
+	g := db.(*sqliteDB).writes
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.idle) == 0 && len(g.queue) == 0
+}
+
 // Queued is how many writes wait for an SQLite database to be free.
 func Queued(db DB) int {
 	g := db.(*sqliteDB).writes
@@ -10,3 +23,17 @@ func Queued(db DB) int {
 
 // GroupSize is the most writes that are committed in one transaction.
 const GroupSize = groupSize
+
+// Migrations are those of this build.
+func Migrations() fs.FS { return thisBuild.files }
+
+// WithMigrations makes it another build.
+func WithMigrations(files fs.FS) Option { return func(o *options) { o.build = build{files} } }
+
+// LookUpBy has databases that are opened from now on ask another name server, until it is
+// undone.
+func LookUpBy(resolve func(ctx context.Context, host string) ([]string, error)) (undo func()) {
+	was := lookupHost
+	lookupHost = resolve
+	return func() { lookupHost = was }
+}

@@ -99,6 +99,32 @@ func (g *groupCommit) commit(ctx context.Context, w *write, transact func([]*pen
 	}
 }
 
+// alone does something in a turn of its own, between two transactions, and returns soon
+// after ctx ends. What hangs then keeps the turn.
+func (g *groupCommit) alone(ctx context.Context, do func() error) error {
+	select {
+	case <-g.idle:
+	case <-ctx.Done():
+		return unavailable(context.Cause(ctx))
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { g.idle <- struct{}{} }()
+		done <- do()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(interruptWithin):
+		return unknown(context.Cause(ctx))
+	}
+}
+
 func (g *groupCommit) enqueue(p *pending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -71,16 +71,19 @@ func meet(t *testing.T, db orderdb.DB, all []*attempt) (wait func()) {
 
 // TestWritesThatComeTogetherHaveTheirOwnEnds, whatever becomes of those beside them.
 func TestWritesThatComeTogetherHaveTheirOwnEnds(t *testing.T) {
-	refusals := map[string]string{
-		"a statement is refused": `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
-			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`,
-		"its second statement is refused": `CREATE TRIGGER refuse BEFORE INSERT ON order_outbox WHEN NEW.order_id = 'C1'
-			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`,
-		"the transaction is ended": `CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
-			BEGIN SELECT RAISE(ROLLBACK, 'banned does not order here'); END`,
-		"the commit is refused": `CREATE TABLE stock (sku TEXT PRIMARY KEY);
+	refusals := map[string]struct {
+		sql   string
+		class orderdb.Class
+	}{
+		"a statement is refused": {`CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
+			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`, orderdb.Rejected},
+		"its second statement is refused": {`CREATE TRIGGER refuse BEFORE INSERT ON order_outbox WHEN NEW.order_id = 'C1'
+			BEGIN SELECT RAISE(ABORT, 'banned does not order here'); END`, orderdb.Rejected},
+		"the transaction is ended": {`CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.customer = 'banned'
+			BEGIN SELECT RAISE(ROLLBACK, 'banned does not order here'); END`, orderdb.Rejected},
+		"the commit is refused": {`CREATE TABLE stock (sku TEXT PRIMARY KEY);
 			CREATE TABLE picks (sku TEXT REFERENCES stock DEFERRABLE INITIALLY DEFERRED);
-			CREATE TRIGGER pick AFTER INSERT ON orders WHEN NEW.customer = 'banned' BEGIN INSERT INTO picks VALUES ('none'); END`,
+			CREATE TRIGGER pick AFTER INSERT ON orders WHEN NEW.customer = 'banned' BEGIN INSERT INTO picks VALUES ('none'); END`, orderdb.Unavailable},
 	}
 	for name, refusal := range refusals {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +91,7 @@ func TestWritesThatComeTogetherHaveTheirOwnEnds(t *testing.T) {
 			db := open(t, url)
 			require.NoError(t, db.Migrate(t.Context()))
 			mustPut(t, db, order("B1"))
-			execSQLite(t, url, refusal)
+			execSQLite(t, url, refusal.sql)
 			shut := errors.New("the fence is shut")
 			all := []*attempt{
 				{order: order("A1")}, {order: order("A1")}, {order: order("A2")},
@@ -104,7 +107,7 @@ func TestWritesThatComeTogetherHaveTheirOwnEnds(t *testing.T) {
 				tombstone *ltp.Ending
 			}{
 				{}, {repeated: true}, {}, {class: orderdb.Rejected, is: orderdb.ErrConflict}, {repeated: true},
-				{class: orderdb.Rejected}, {class: orderdb.Unavailable, is: shut}, {},
+				{class: refusal.class}, {class: orderdb.Unavailable, is: shut}, {},
 				{tombstone: &cancelled}, {repeated: true, tombstone: &cancelled}, {repeated: true},
 			} {
 				a := all[i]

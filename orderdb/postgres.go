@@ -20,6 +20,12 @@ import (
 type postgresDB struct {
 	pool   *pgxpool.Pool
 	config *pgx.ConnConfig
+	schema string
+	tables tables
+	build  build
+	shop   shop
+	// statements are how they are sent.
+	statements *statements
 	// cluster is nil where the URL names one host.
 	cluster *cluster
 	// generation grows when the connections of the pool are discarded together.
@@ -35,14 +41,22 @@ const (
 	pingTimeout    = time.Second
 )
 
-func openPostgres(ctx context.Context, raw string) (*postgresDB, error) {
+func openPostgres(ctx context.Context, raw string, o options) (*postgresDB, error) {
 	config, cluster, err := postgresConfig(raw)
 	if err != nil {
 		return nil, err
 	}
-	db := &postgresDB{config: config.ConnConfig, cluster: cluster}
+	db := &postgresDB{
+		config: config.ConnConfig, schema: o.schema, tables: tablesIn(o.schema), build: o.build, shop: o.shop,
+		statements: newStatements(config.ConnConfig), cluster: cluster,
+	}
+	config.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		config.DefaultQueryExecMode = db.statements.mode()
+		return nil
+	}
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.PgConn().CustomData()[bornKey] = db.generation.Load()
+		conn.PgConn().CustomData()[modeKey] = conn.Config().DefaultQueryExecMode
 		return nil
 	}
 	// What the pool does with a connection that does not answer keeps its place
@@ -86,12 +100,14 @@ func postgresConfig(raw string) (*pgxpool.Config, *cluster, error) {
 	if len(config.ConnConfig.Fallbacks) == 0 || !strings.Contains(hosts, ",") {
 		return config, nil, nil
 	}
+	config.ConnConfig.LookupFunc = newNames().lookup
 	return config, joinCluster(hosts, config.ConnConfig), nil
 }
 
 // Keys of what we know of a connection.
 const (
 	bornKey        = "ltp.born"        // its generation
+	modeKey        = "ltp.mode"        // how it sends statements
 	usedKey        = "ltp.used"        // when it was last used
 	unconfirmedKey = "ltp.unconfirmed" // a warning that its commit may not last
 	positionKey    = "ltp.position"    // where its server writes
@@ -134,7 +150,7 @@ func (p *postgresDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 			continue
 		}
 		used, _ := conn.Conn().PgConn().CustomData()[usedKey].(time.Time)
-		if used.IsZero() || time.Since(used) < idleBeforePing {
+		if used.IsZero() || time.Since(used) < idleBeforePing && quiet(conn.Conn().PgConn().Conn()) {
 			return conn, nil
 		}
 		ping, cancel := context.WithTimeout(ctx, pingTimeout)
@@ -154,6 +170,7 @@ func (p *postgresDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // to a server that takes no writes, so do the others of its generation, and all of
 // them are discarded together: after a change of leader they would each fail once.
 func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
+	p.statements.misfit(err) // before others connect anew
 	pg := conn.Conn().PgConn()
 	if err == nil || !(pg.IsClosed() || spoils(err)) {
 		pg.CustomData()[usedKey] = time.Now()
@@ -186,7 +203,7 @@ func spoils(err error) bool {
 	}
 	switch e.Code {
 	case "25006", // read-only: a demoted leader
-		"0A000", "26000": // the prepared statement no longer fits, or is gone
+		"0A000", "26000", "42P05": // the prepared statement no longer fits, is gone, or is another's
 		return true
 	}
 	return false
@@ -196,11 +213,12 @@ func (p *postgresDB) Row(ctx context.Context, id string) (Row, error) {
 	var (
 		row     Row
 		body    []byte
+		erased  *time.Time
 		receipt receiptRow[*time.Time]
 	)
 	err := p.read(ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, "SELECT body, created_at, "+receiptColumns+" FROM orders WHERE id = $1", id).
-			Scan(append([]any{&body, &row.CreatedAt}, receipt.columns()...)...)
+		return conn.QueryRow(ctx, "SELECT body, created_at, "+p.tables.erasedAt("o.id")+", "+receiptColumns+" FROM "+p.tables.orders+" AS o WHERE o.id = $1", id).
+			Scan(append([]any{&body, &row.CreatedAt, &erased}, receipt.columns()...)...)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Row{}, ErrNotFound
@@ -208,18 +226,19 @@ func (p *postgresDB) Row(ctx context.Context, id string) (Row, error) {
 	if err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
-	row.CreatedAt = row.CreatedAt.UTC()
+	row.CreatedAt, row.ErasedAt = row.CreatedAt.UTC(), postgresTime(erased)
 	row.Receipt = postgresReceipt(receipt)
 	if err := json.Unmarshal(body, &row.Order); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
+	row.Order.ID = id
 	return row, nil
 }
 
 func (p *postgresDB) Tally(ctx context.Context, prefix string) (Tally, error) {
 	var t Tally
 	err := p.read(ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, tallySQL("$1", "$2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Withdrawn, &t.Duplicates)
+		return conn.QueryRow(ctx, p.tables.tallySQL("$1", "$2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Withdrawn, &t.Duplicates)
 	})
 	if err != nil {
 		return Tally{}, fmt.Errorf("counting orders: %w", err)
@@ -231,7 +250,7 @@ func (p *postgresDB) Missing(ctx context.Context, ids []string) ([]string, error
 	var missing []string
 	err := p.read(ctx, func(conn *pgxpool.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT id FROM unnest($1::text[]) WITH ORDINALITY AS asked (id, n)
-			WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = asked.id) ORDER BY n`, ids)
+			WHERE NOT EXISTS (SELECT FROM `+p.tables.orders+` AS o WHERE o.id = asked.id) ORDER BY n`, ids)
 		if err != nil {
 			return err
 		}
@@ -245,19 +264,31 @@ func (p *postgresDB) Missing(ctx context.Context, ids []string) ([]string, error
 }
 
 func (p *postgresDB) read(ctx context.Context, query func(*pgxpool.Conn) error) error {
-	conn, err := p.acquire(ctx)
-	if err != nil {
+	return p.statements.fitting(func() error {
+		conn, err := p.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		err = query(conn)
+		p.release(conn, err)
 		return err
-	}
-	err = query(conn)
-	p.release(conn, err)
-	return err
+	})
 }
 
 func (p *postgresDB) Migrate(ctx context.Context) error {
-	db := stdlib.OpenDB(*p.config)
+	config := p.config.Copy()
+	if !p.statements.fixed { // what is sent once is not worth preparing
+		config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	}
+	db := stdlib.OpenDB(*config)
 	defer db.Close()
-	if err := migratePostgres(ctx, db); err != nil {
+	if err := p.migrate(ctx, db); err != nil {
+		if s := new(SchemaError); errors.As(err, &s) {
+			return s
+		}
+		if e := new(pgconn.PgError); errors.As(err, &e) && e.Code == "42501" {
+			return &SchemaError{Problem: SchemaDenied, words: p.mayNotCreate(e)}
+		}
 		return fmt.Errorf("migrating the order database: %w", err)
 	}
 	return nil
@@ -265,7 +296,7 @@ func (p *postgresDB) Migrate(ctx context.Context) error {
 
 func (p *postgresDB) Ping(ctx context.Context) error {
 	return p.read(ctx, func(conn *pgxpool.Conn) error {
-		_, err := conn.Exec(ctx, "SELECT 1 FROM orders LIMIT 1")
+		_, err := conn.Exec(ctx, "SELECT 1 FROM "+p.tables.orders+" LIMIT 1")
 		return err
 	})
 }

@@ -335,7 +335,7 @@ func TestWhenTheLeaderFreezesTheNextIsFoundInSeconds(t *testing.T) {
 func TestAPutWaitsForTheSameOrderThatIsStillBeingWritten(t *testing.T) {
 	url := sharedPostgres(t)
 	pgtest.Exec(t, url, `CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
-		$$ BEGIN LOCK TABLE ltp_probe IN SHARE MODE; RETURN NULL; END $$;
+		$$ BEGIN LOCK TABLE ltp.ltp_probe IN SHARE MODE; RETURN NULL; END $$;
 		CREATE TRIGGER linger AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION linger()`)
 	holder := pgtest.Connect(t, url)
 	_, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE ltp_probe")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"syscall"
 	"time"
@@ -15,53 +16,83 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Probe makes the smallest write that waits for all that an order waits for: locks,
-// the disk, the standby. It updates one row in a table of its own, over a connection
-// of its own, so that it is never held up by orders that queue for one. Reading
-// would not do: a primary whose writes hang still answers reads.
+// Probe writes what waits for all that an order waits for: locks, the disk, the standby.
+// Reading would not do: a primary whose writes hang still answers reads.
 //
-// It costs the database one commit, which is 0.2 ms of SQLite on a common disk.
+// Every sample writes one row in a table of its own, over a connection of its own, so that
+// it is never held up by orders that queue for one. Now and then it goes through the
+// orders' own door as well: it writes an order and takes it back, as [DB.TryDoor] does. It
+// does so every five seconds ([WithDoorEvery]), in the first sample after it has
+// connected, and after a failure until the door has worked twice in a row. What stops
+// orders and nothing else, such as a privilege that is gone, shows there.
+//
+// A plain sample costs the database one commit, which is 0.2 ms of SQLite on a common disk.
 type Probe struct {
-	dial func(ctx context.Context) (prober, error)
+	dial      func(ctx context.Context) (prober, error)
+	doorEvery time.Duration
 	// turn holds the connection, which is nil while there is none; whoever has taken
-	// it out may write.
+	// it out may write, and has the fields below.
 	turn chan prober
+	// through is when the door last worked, and owed how often it has to work before
+	// plain samples will do again.
+	through time.Time
+	owed    int
 }
+
+// rise is how often the door has to work after a failure.
+const rise = 2
 
 // prober is one connection.
 type prober interface {
+	// write makes the plain write.
 	write(ctx context.Context) error
+	// door goes through the orders' door; its errors are those of TryDoor.
+	door(ctx context.Context) error
+	// anew reports whether an error says nothing of the database: the same has to be
+	// tried over another connection. fresh is one that was made for this sample.
+	anew(err error, fresh bool) bool
 	facts() map[string]string
 	close()
 }
 
 // OpenProbe returns a probe of the order database that the URL names, see [Open],
 // on behalf of one component. It does not connect.
-func OpenProbe(url, component string) (*Probe, error) {
-	kind, where, err := parse(url)
+func OpenProbe(url, component string, opts ...Option) (*Probe, error) {
+	o := chosen(opts)
+	kind, where, err := o.parse(url)
 	if err != nil {
 		return nil, err
 	}
-	p := &Probe{turn: make(chan prober, 1)}
+	p := &Probe{turn: make(chan prober, 1), doorEvery: o.doorEvery}
 	p.turn <- nil
 	if kind == sqlite {
-		p.dial = func(ctx context.Context) (prober, error) { return dialSQLite(ctx, where, component) }
+		p.dial = func(ctx context.Context) (prober, error) { return dialSQLite(ctx, where, component, o.shop) }
 		return p, nil
 	}
 	config, cluster, err := postgresConfig(where)
 	if err != nil {
 		return nil, err
 	}
+	statements := newStatements(config.ConnConfig)
 	p.dial = func(ctx context.Context) (prober, error) {
-		return dialPostgres(ctx, config.ConnConfig, cluster, component)
+		config := config.ConnConfig.Copy()
+		config.DefaultQueryExecMode = statements.mode()
+		return dialPostgres(ctx, config, postgresProber{
+			statements: statements, cluster: cluster, tables: tablesIn(o.schema), shop: o.shop, component: component,
+		})
 	}
 	return p, nil
 }
 
 // Probe connects if need be, writes, and returns what is known of the server that
-// took the write. It hangs as long as the write hangs, or until ctx ends. After an
-// error the next call connects anew, and so finds the new leader after an election.
-// Every error is a [*Fault].
+// took the write. It hangs as long as the write hangs, or until ctx ends. Where it finds
+// its connection closed, it connects anew and writes again: only what that finds counts.
+// After an error the next call connects anew, too, and so finds the new leader after an
+// election. Every error is a [*Fault].
+//
+// The fact "door" is "orders" where the sample went through the orders' door, "refused by a
+// rule: …" where a rule refused the order of the probe, which shows that the door answers,
+// and "off" where that is switched off.
 func (p *Probe) Probe(ctx context.Context) (map[string]string, error) {
 	var conn prober
 	select {
@@ -69,21 +100,60 @@ func (p *Probe) Probe(ctx context.Context) (map[string]string, error) {
 	case <-ctx.Done():
 		return nil, fault(context.Cause(ctx))
 	}
-	var err error
-	if conn == nil {
-		if conn, err = p.dial(ctx); err != nil {
-			p.turn <- nil
-			return nil, fault(err)
-		}
-	}
-	facts := conn.facts()
-	if err := conn.write(ctx); err != nil {
-		conn.close()
-		p.turn <- nil
-		return facts, fault(err)
+	conn, facts, err := p.sample(ctx, conn)
+	if err != nil {
+		p.owed = rise
 	}
 	p.turn <- conn
+	if err != nil {
+		return facts, fault(err)
+	}
 	return facts, nil
+}
+
+// sample returns the connection that is to be used next, which is nil after an error.
+func (p *Probe) sample(ctx context.Context, conn prober) (next prober, facts map[string]string, err error) {
+	for {
+		fresh := conn == nil
+		if fresh {
+			if conn, err = p.dial(ctx); err != nil {
+				return nil, nil, err
+			}
+		}
+		facts = maps.Clone(conn.facts())
+		door, err := p.write(ctx, conn, fresh)
+		if door != "" {
+			facts["door"] = door
+		}
+		if err == nil {
+			return conn, facts, nil
+		}
+		again := ctx.Err() == nil && conn.anew(err, fresh) // as it is before we close it
+		conn.close()
+		if !again {
+			return nil, facts, err
+		}
+		conn = nil
+	}
+}
+
+// write writes over a connection, through the orders' door where that is due, and says so.
+func (p *Probe) write(ctx context.Context, conn prober, fresh bool) (door string, err error) {
+	switch {
+	case p.doorEvery <= 0:
+		return "off", conn.write(ctx)
+	case !fresh && p.owed == 0 && time.Since(p.through) < p.doorEvery:
+		return "", conn.write(ctx)
+	}
+	door, err = "orders", conn.door(ctx)
+	if class, _ := ClassOf(err); class == Rejected {
+		door, err = "refused by a rule: "+err.Error(), conn.write(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	p.through, p.owed = time.Now(), max(0, p.owed-1)
+	return door, nil
 }
 
 // Close closes the connection. A probe under way must have ended, or be about to:
@@ -99,38 +169,72 @@ func (p *Probe) Close() error {
 }
 
 type postgresProber struct {
-	conn      *pgx.Conn
-	cluster   *cluster
-	component string
-	known     map[string]string
+	conn       *pgx.Conn
+	statements *statements
+	cluster    *cluster
+	tables     tables
+	shop       shop
+	component  string
+	known      map[string]string
+	// unnamed says that the connection prepares no statements.
+	unnamed bool
 }
 
-func dialPostgres(ctx context.Context, config *pgx.ConnConfig, cluster *cluster, component string) (prober, error) {
+// dialPostgres completes a prober.
+func dialPostgres(ctx context.Context, config *pgx.ConnConfig, p postgresProber) (prober, error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	p := &postgresProber{conn: conn, cluster: cluster, component: component, known: map[string]string{
+	p.conn, p.unnamed = conn, config.DefaultQueryExecMode == pgx.QueryExecModeExec
+	p.known = map[string]string{
 		"database": "postgres",
 		"leader":   conn.PgConn().Conn().RemoteAddr().String(),
-	}}
+	}
 	// The timeline goes up with every promotion. Servers that do not show it are probed
 	// all the same.
 	if at, known, _ := position(ctx, conn.PgConn()); known {
 		p.known["timeline"] = fmt.Sprint(at.timeline)
 	}
-	return p, nil
+	return &p, nil
+}
+
+func (t tables) postgresProbeSQL() string {
+	return `INSERT INTO ` + t.probe + ` AS p (component, n, at) VALUES ($1, 1, now())
+	ON CONFLICT (component) DO UPDATE SET n = p.n + 1, at = excluded.at`
 }
 
 func (p *postgresProber) write(ctx context.Context) error {
 	ctx, over := p.cluster.watch(ctx, p.conn.PgConn())
 	defer over()
-	_, err := p.conn.Exec(ctx, `INSERT INTO ltp_probe (component, n, at) VALUES ($1, 1, now())
-		ON CONFLICT (component) DO UPDATE SET n = ltp_probe.n + 1, at = excluded.at`, p.component)
+	_, err := p.conn.Exec(ctx, p.tables.postgresProbeSQL(), p.component)
 	if warning := unconfirmed(p.conn); err == nil {
 		err = warning
 	}
 	return why(ctx, err)
+}
+
+func (p *postgresProber) door(ctx context.Context) error {
+	ctx, over := p.cluster.watch(ctx, p.conn.PgConn())
+	defer over()
+	w, err := probeWrite()
+	if err != nil {
+		return err
+	}
+	return postgresDoor(ctx, p.conn, p.tables, p.shop, w, p.component)
+}
+
+// anew: a closed session is not a closed server, and a prepared statement that is not ours
+// is a pooler's.
+func (p *postgresProber) anew(err error, fresh bool) bool {
+	if !p.unnamed && p.statements.misfit(err) {
+		return true
+	}
+	if fresh || errors.As(err, new(*deposedError)) {
+		return false
+	}
+	var e *pgconn.PgError
+	return p.conn.IsClosed() || errors.As(err, &e) && strings.HasPrefix(e.Code, "08")
 }
 
 func (p *postgresProber) facts() map[string]string { return p.known }
@@ -146,28 +250,47 @@ func (p *postgresProber) close() {
 
 type sqliteProber struct {
 	db        *sql.DB
+	shop      shop
 	component string
 	path      string
 }
 
-func dialSQLite(ctx context.Context, path, component string) (prober, error) {
+func dialSQLite(ctx context.Context, path, component string, shop shop) (prober, error) {
 	db := sqliteHandle(path, "rw", 1)
 	conn, err := connect(ctx, db)
 	if err != nil {
 		_ = db.Close()
 		return nil, err
 	}
-	return &sqliteProber{db: db, component: component, path: path}, conn.Close()
+	return &sqliteProber{db: db, shop: shop, component: component, path: path}, conn.Close()
 }
+
+const sqliteProbeSQL = `INSERT INTO ltp_probe (component, n, at) VALUES (?, 1, ?)
+	ON CONFLICT (component) DO UPDATE SET n = n + 1, at = excluded.at`
+
+func sqliteNow() string { return time.Now().UTC().Format(time.RFC3339Nano) }
 
 func (p *sqliteProber) write(ctx context.Context) error {
 	return awaitLock(ctx, func() error {
-		_, err := p.db.ExecContext(ctx, `INSERT INTO ltp_probe (component, n, at) VALUES (?, 1, ?)
-			ON CONFLICT (component) DO UPDATE SET n = n + 1, at = excluded.at`,
-			p.component, time.Now().UTC().Format(time.RFC3339Nano))
+		_, err := p.db.ExecContext(ctx, sqliteProbeSQL, p.component, sqliteNow())
 		return err
 	})
 }
+
+func (p *sqliteProber) door(ctx context.Context) error {
+	conn, err := connect(ctx, p.db)
+	if err != nil {
+		return unavailable(err)
+	}
+	defer conn.Close()
+	w, err := probeWrite()
+	if err != nil {
+		return err
+	}
+	return sqliteDoor(ctx, conn, p.shop, w, p.component)
+}
+
+func (p *sqliteProber) anew(error, bool) bool { return false }
 
 func (p *sqliteProber) facts() map[string]string {
 	return map[string]string{"database": "sqlite", "file": p.path}
@@ -190,7 +313,8 @@ func (f *Fault) Unwrap() error { return f.err }
 // by itself that the database takes no writes.
 func (f *Fault) Definite() bool { return f.definite }
 
-// Reason is the error in a few words for people: "DB Is Read-Only".
+// Reason is the error in a few words for people: "DB Is Read-Only", or what the database
+// said, with its code: "permission denied for table orders (42501)".
 func (f *Fault) Reason() string { return f.reason }
 
 func fault(err error) *Fault {
@@ -200,6 +324,8 @@ func fault(err error) *Fault {
 	}
 	switch {
 	case reason != "":
+	case errors.Is(err, errSilent):
+		reason = "DB Drops Orders"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		reason, definite = "DB Connection Refused", true
 	case errors.Is(err, context.DeadlineExceeded):
@@ -232,7 +358,20 @@ func postgresFault(err error) (reason string, definite bool) {
 	if strings.HasPrefix(e.Code, "08") {
 		return "DB Connection Lost", true
 	}
-	return fmt.Sprintf("DB Write Failed (%s)", e.Code), false
+	return brief(e.Message, e.Code), false
+}
+
+// brief is what the database said, for a line.
+func brief(message, code string) string {
+	return fmt.Sprintf("%s (%s)", shortened(message), code)
+}
+
+func shortened(s string) string {
+	const longest = 100 // characters
+	if r := []rune(s); len(r) > longest {
+		return string(r[:longest-1]) + "…"
+	}
+	return s
 }
 
 func sqliteFault(err error) (reason string, definite bool) {
@@ -248,5 +387,6 @@ func sqliteFault(err error) (reason string, definite bool) {
 	case sqlite3.SQLITE_FULL:
 		return "DB Disk Is Full", true
 	}
-	return "DB Write Failed", false
+	message, code := words(err)
+	return brief(message, code), false
 }

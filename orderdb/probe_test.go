@@ -18,9 +18,9 @@ import (
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
-func openProbe(t *testing.T, url string) *orderdb.Probe {
+func openProbe(t *testing.T, url string, opts ...orderdb.Option) *orderdb.Probe {
 	t.Helper()
-	p, err := orderdb.OpenProbe(url, "orders-db")
+	p, err := orderdb.OpenProbe(url, "orders-db", opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Close()) })
 	return p
@@ -71,9 +71,9 @@ func TestAProbeHangsWithTheDatabaseAndNoLonger(t *testing.T) {
 			require.NoError(t, err)
 			release = func() { _, _ = conn.Exec(context.Background(), "ROLLBACK") }
 		}
+		began := time.Now() // before the deadline is set, which lies 50 ms after the moment at which it is set
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		began := time.Now()
 		_, err = p.Probe(ctx)
 		assertFault(t, err, false, "DB Connection Timeout")
 		assert.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
@@ -112,10 +112,6 @@ func TestADatabaseThatSaysItTakesNoWritesIsADefiniteFault(t *testing.T) {
 		server.Set(t, "default_transaction_read_only", "")
 		assert.Eventually(t, func() bool { _, err = p.Probe(t.Context()); return err == nil }, 10*time.Second, 5*time.Millisecond)
 
-		pgtest.Exec(t, server.URL(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'")
-		_, err = probe(t, p)
-		assertFault(t, err, true, "DB Shut Down")
-
 		server.Stop()
 		_, err = probe(t, p)
 		assertFault(t, err, true, "DB Connection Refused")
@@ -135,7 +131,9 @@ func TestAProbeWithoutItsTableIsNoDefiniteFault(t *testing.T) {
 			var f *orderdb.Fault
 			require.ErrorAs(t, err, &f)
 			assert.False(t, f.Definite())
-			assert.True(t, strings.HasPrefix(f.Reason(), "DB Write Failed"))
+			assert.Equal(t, map[string]string{
+				"sqlite": "no such table: ltp_probe (SQLITE_ERROR)", "postgres": `relation "ltp.ltp_probe" does not exist (42P01)`,
+			}[b.name], f.Reason())
 		})
 	}
 }
@@ -172,4 +170,103 @@ func TestAProbeIsNotHeldUpByABusyWriter(t *testing.T) {
 	writers.Wait()
 	t.Logf("%d orders beside 100 probes, which took %s at most and %s on average", written.Load(), worst, sum/100)
 	assert.Less(t, sum/100, 250*time.Millisecond, "an observer might call this slow")
+}
+
+// doors probes several times and returns what the facts say of the door.
+func doors(t *testing.T, p *orderdb.Probe, n int) (said []string) {
+	t.Helper()
+	for range n {
+		facts, err := probe(t, p)
+		require.NoError(t, err)
+		said = append(said, facts["door"])
+	}
+	return said
+}
+
+// TestWhatStopsOrdersOnlyShowsAtTheDoor, and the door has to work twice in a row before
+// plain samples do.
+func TestWhatStopsOrdersOnlyShowsAtTheDoor(t *testing.T) {
+	conform(t, func(t *testing.T, b backend, url string) {
+		seldom := openProbe(t, url, orderdb.WithDoorEvery(time.Hour))
+		assert.Equal(t, []string{"orders", "", ""}, doors(t, seldom, 3), "the first after connecting")
+		always := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
+		assert.Equal(t, []string{"orders", "orders"}, doors(t, always, 2))
+		never := openProbe(t, url, orderdb.WithDoorEvery(0))
+		assert.Equal(t, []string{"off", "off"}, doors(t, never, 2))
+		assert.EqualValues(t, 7, b.count(t, url, "SELECT n FROM ltp_probe WHERE component = 'orders-db'"))
+		assert.Equal(t, [3]int64{}, contents(t, b, url))
+
+		b.exec(t, url, "ALTER TABLE orders RENAME TO gone")
+		for range 2 {
+			_, err := probe(t, always)
+			assertFault(t, err, false, map[string]string{
+				"sqlite": "no such table: orders (SQLITE_ERROR)", "postgres": `relation "ltp.orders" does not exist (42P01)`,
+			}[b.name])
+		}
+		assert.Equal(t, []string{"", "off"}, append(doors(t, seldom, 1), doors(t, never, 1)...))
+
+		b.exec(t, url, "ALTER TABLE ltp_probe RENAME TO gone_too")
+		_, err := probe(t, seldom)
+		require.Error(t, err)
+		b.exec(t, url, "ALTER TABLE gone_too RENAME TO ltp_probe")
+		_, err = probe(t, seldom)
+		require.Error(t, err, "after a failure it goes through the door")
+		b.exec(t, url, "ALTER TABLE gone RENAME TO orders")
+		assert.Equal(t, []string{"orders", "orders", "", ""}, doors(t, seldom, 4))
+		assert.Equal(t, [3]int64{}, contents(t, b, url))
+	})
+}
+
+// TestARuleThatRefusesTheProbesOrderIsAnAnswer: the door works, and the plain write counts.
+func TestARuleThatRefusesTheProbesOrderIsAnAnswer(t *testing.T) {
+	conform(t, func(t *testing.T, b backend, url string) {
+		b.exec(t, url, strings.ReplaceAll(b.refuse, "'banned'", "'ltp-probe'"))
+		p := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
+		for _, said := range doors(t, p, 2) {
+			assert.Regexp(t, `^refused by a rule: \S+ does not order here$`, said)
+		}
+		assert.EqualValues(t, 2, b.count(t, url, "SELECT n FROM ltp_probe WHERE component = 'orders-db'"))
+		b.exec(t, url, "ALTER TABLE ltp_probe RENAME TO gone")
+		_, err := probe(t, p)
+		require.Error(t, err)
+	})
+}
+
+// TestAClosedSessionIsNotAClosedServer: whoever ends the probe's session finds the database
+// well.
+func TestAClosedSessionIsNotAClosedServer(t *testing.T) {
+	url := sharedPostgres(t)
+	for _, every := range []time.Duration{time.Nanosecond, time.Hour, 0} {
+		p := openProbe(t, url+"&application_name=probe", orderdb.WithDoorEvery(every))
+		killer := pgtest.Connect(t, url)
+		killed := 0
+		for range 20 {
+			_, err := probe(t, p)
+			require.NoError(t, err)
+			// It returns when the session has ended.
+			tag, err := killer.Exec(t.Context(), `SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity
+				WHERE datname = current_database() AND application_name = 'probe'`)
+			require.NoError(t, err)
+			killed += int(tag.RowsAffected())
+		}
+		assert.Equal(t, 20, killed)
+	}
+}
+
+// TestADoorThatEndsSessionsIsBroken: the session that is made anew ends, too.
+func TestADoorThatEndsSessionsIsBroken(t *testing.T) {
+	url := sharedPostgres(t)
+	p := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
+	_, err := probe(t, p)
+	require.NoError(t, err)
+	pgtest.Exec(t, url, `CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+		CREATE TRIGGER end_it BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION end_it()`)
+	for range 3 {
+		_, err = probe(t, p)
+		assertFault(t, err, true, "DB Shut Down")
+	}
+	assertClass(t, orderdb.Unknown, open(t, url).TryDoor(t.Context()))
+	pgtest.Exec(t, url, "DROP TRIGGER end_it ON orders")
+	assert.Equal(t, []string{"orders"}, doors(t, p, 1))
 }

@@ -6,16 +6,16 @@ import "time"
 const lastByte = "\x7f"
 
 // tallySQL counts rows with IDs between two parameters.
-func tallySQL(from, to string) string {
+func (t tables) tallySQL(from, to string) string {
 	within := func(column string) string { return column + " >= " + from + " AND " + column + " < " + to }
 	return `SELECT
-		(SELECT count(*) FROM orders WHERE ` + within("id") + `),
-		(SELECT count(*) FROM order_outbox WHERE ` + within("order_id") + `),
-		(SELECT count(*) FROM order_keys WHERE ` + within("id") + ` AND kind <> '` + orderKind + `'),
+		(SELECT count(*) FROM ` + t.orders + ` WHERE ` + within("id") + `),
+		(SELECT count(*) FROM ` + t.outbox + ` WHERE ` + within("order_id") + `),
+		(SELECT count(*) FROM ` + t.keys + ` WHERE ` + within("id") + ` AND kind <> '` + orderKind + `'),
 		(SELECT count(*) FROM (
-			SELECT id FROM orders WHERE ` + within("id") + ` GROUP BY id HAVING count(*) > 1
+			SELECT id FROM ` + t.orders + ` WHERE ` + within("id") + ` GROUP BY id HAVING count(*) > 1
 			UNION
-			SELECT order_id FROM order_outbox WHERE ` + within("order_id") + ` GROUP BY order_id HAVING count(*) > 1
+			SELECT order_id FROM ` + t.outbox + ` WHERE ` + within("order_id") + ` GROUP BY order_id HAVING count(*) > 1
 		) AS twice)`
 }
 

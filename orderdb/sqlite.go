@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/ltp-node/ltp/internal/sqlitefile"
 )
 
 // sqliteDB writes over one connection, one transaction at a time, so that while one
@@ -18,13 +22,15 @@ import (
 // does not hold up.
 type sqliteDB struct {
 	path    string
+	build   build
+	shop    shop
 	writes  *groupCommit
 	writer  *sql.DB
 	readers *sql.DB
 }
 
-func openSQLite(path string) *sqliteDB {
-	return &sqliteDB{path: path, writes: newGroupCommit(), writer: sqliteHandle(path, "rw", 1), readers: sqliteHandle(path, "rw", 4)}
+func openSQLite(path string, o options) *sqliteDB {
+	return &sqliteDB{path: path, build: o.build, shop: o.shop, writes: newGroupCommit(), writer: sqliteHandle(path, "rw", 1), readers: sqliteHandle(path, "rw", 4)}
 }
 
 // sqliteHandle opens no file yet. In mode "rw" a file that is not there is an error,
@@ -34,12 +40,11 @@ func openSQLite(path string) *sqliteDB {
 // is off: it would also hang where no context is looked at, when a connection is
 // opened. See awaitLock.
 func sqliteHandle(path, mode string, conns int) *sql.DB {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + url.Values{
+	db, err := sql.Open("sqlite", sqlitefile.DSN(path, url.Values{
 		"mode":    {mode},
 		"_txlock": {"immediate"},
 		"_pragma": {"busy_timeout(0)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
-	}.Encode()
-	db, err := sql.Open("sqlite", dsn)
+	}))
 	if err != nil {
 		panic(err) // only for a driver that is not registered
 	}
@@ -88,11 +93,12 @@ func connect(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 func (s *sqliteDB) Row(ctx context.Context, id string) (Row, error) {
 	var (
 		body, created string
+		erased        sql.NullString
 		receipt       receiptRow[sql.NullString]
 	)
 	err := s.read(ctx, func(conn *sql.Conn) error {
-		return conn.QueryRowContext(ctx, "SELECT body, created_at, "+receiptColumns+" FROM orders WHERE id = ?", id).
-			Scan(append([]any{&body, &created}, receipt.columns()...)...)
+		return conn.QueryRowContext(ctx, "SELECT body, created_at, "+sqliteTables.erasedAt("o.id")+", "+receiptColumns+" FROM orders AS o WHERE o.id = ?", id).
+			Scan(append([]any{&body, &created, &erased}, receipt.columns()...)...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return Row{}, ErrNotFound
@@ -104,19 +110,23 @@ func (s *sqliteDB) Row(ctx context.Context, id string) (Row, error) {
 	if row.CreatedAt, err = time.Parse(time.RFC3339, created); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
+	if row.ErasedAt, err = parseSQLite(erased); err != nil {
+		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
+	}
 	if row.Receipt, err = sqliteReceipt(receipt); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
 	if err := json.Unmarshal([]byte(body), &row.Order); err != nil {
 		return Row{}, fmt.Errorf("reading order %s: %w", id, err)
 	}
+	row.Order.ID = id
 	return row, nil
 }
 
 func (s *sqliteDB) Tally(ctx context.Context, prefix string) (Tally, error) {
 	var t Tally
 	err := s.read(ctx, func(conn *sql.Conn) error {
-		return conn.QueryRowContext(ctx, tallySQL("?1", "?2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Withdrawn, &t.Duplicates)
+		return conn.QueryRowContext(ctx, sqliteTables.tallySQL("?1", "?2"), prefix, prefix+lastByte).Scan(&t.Orders, &t.Outbox, &t.Withdrawn, &t.Duplicates)
 	})
 	if err != nil {
 		return Tally{}, fmt.Errorf("counting orders: %w", err)
@@ -163,9 +173,16 @@ func (s *sqliteDB) read(ctx context.Context, query func(*sql.Conn) error) error 
 }
 
 func (s *sqliteDB) Migrate(ctx context.Context) error {
+	// What is not ours is found before the file is touched, or made.
+	if err := s.Check(ctx); !mayMigrate(err) {
+		return err
+	}
+	if _, err := os.Stat(filepath.Dir(s.path)); errors.Is(err, os.ErrNotExist) {
+		return &SchemaError{SchemaMissing, fmt.Sprintf("the folder of the order database %s is not there: make it", s.path)}
+	}
 	db := sqliteHandle(s.path, "rwc", 1)
 	defer db.Close()
-	if err := awaitLock(ctx, func() error { return migrateSQLite(ctx, db) }); err != nil {
+	if err := awaitLock(ctx, func() error { return migrateSQLite(ctx, db, s.build) }); err != nil {
 		return fmt.Errorf("migrating the order database: %w", err)
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -54,9 +53,9 @@ func (s *sqliteDB) transact(group []*pending) {
 	switch len(group) {
 	case 0:
 	case 1:
-		group[0].end(writeOne(group[0].ctx, conn, group[0]))
+		group[0].end(s.writeOne(group[0].ctx, conn, group[0]))
 	default:
-		ended = writeGroup(ctx, conn, group)
+		ended = s.writeGroup(ctx, conn, group)
 	}
 	_ = conn.Close()
 	if ended {
@@ -74,14 +73,14 @@ func (s *sqliteDB) alone(w *pending) (Stored, error) {
 		return Stored{}, unavailable(err)
 	}
 	defer conn.Close()
-	if err := w.admitted(); err != nil { // what was admitted with the group is getting old
-		return Stored{}, unavailable(err)
+	if err := w.stillAdmitted(); err != nil {
+		return Stored{}, err
 	}
-	return writeOne(w.ctx, conn, w)
+	return s.writeOne(w.ctx, conn, w)
 }
 
 // writeOne makes a write in a transaction of its own.
-func writeOne(ctx context.Context, conn *sql.Conn, w *pending) (stored Stored, err error) {
+func (s *sqliteDB) writeOne(ctx context.Context, conn *sql.Conn, w *pending) (stored Stored, err error) {
 	if err := begin(ctx, conn); err != nil {
 		return Stored{}, unavailable(err)
 	}
@@ -89,7 +88,7 @@ func writeOne(ctx context.Context, conn *sql.Conn, w *pending) (stored Stored, e
 		rollback(ctx, conn)
 		return Stored{}, unavailable(context.Cause(ctx))
 	}
-	stored, err = w.into(ctx, conn)
+	stored, err = w.into(ctx, conn, s.shop)
 	if err == nil && !stored.Repeated {
 		err = commit(ctx, conn)
 	}
@@ -106,7 +105,7 @@ func writeOne(ctx context.Context, conn *sql.Conn, w *pending) (stored Stored, e
 // one that is refused does not take the others with it. It reports whether they have had
 // their outcomes; where nothing was written and no single write is known to be at fault,
 // each is to be made by itself.
-func writeGroup(ctx context.Context, conn *sql.Conn, group []*pending) (ended bool) {
+func (s *sqliteDB) writeGroup(ctx context.Context, conn *sql.Conn, group []*pending) (ended bool) {
 	outcomes := make([]outcome, len(group))
 	err := begin(ctx, conn)
 	if err != nil {
@@ -114,7 +113,7 @@ func writeGroup(ctx context.Context, conn *sql.Conn, group []*pending) (ended bo
 	}
 	for i := 0; i < len(group) && err == nil; i++ {
 		var whole error
-		if outcomes[i], whole = writeAmong(ctx, conn, group[i]); whole != nil {
+		if outcomes[i], whole = s.writeAmong(ctx, conn, group[i]); whole != nil {
 			rollback(ctx, conn)
 			return false
 		}
@@ -123,7 +122,7 @@ func writeGroup(ctx context.Context, conn *sql.Conn, group []*pending) (ended bo
 		if err = commit(ctx, conn); err != nil {
 			rollback(ctx, conn)
 		}
-		if class, _ := ClassOf(err); err != nil && class == Rejected {
+		if sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT { // of one of them
 			return false
 		}
 	}
@@ -137,14 +136,14 @@ func writeGroup(ctx context.Context, conn *sql.Conn, group []*pending) (ended bo
 }
 
 // writeAmong makes one write of several. An error of whole is one of the transaction.
-func writeAmong(ctx context.Context, conn *sql.Conn, w *pending) (o outcome, whole error) {
+func (s *sqliteDB) writeAmong(ctx context.Context, conn *sql.Conn, w *pending) (o outcome, whole error) {
 	if !w.begin() {
 		return outcome{err: unavailable(context.Cause(w.ctx))}, nil
 	}
 	if _, err := conn.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 		return outcome{}, err
 	}
-	if o.stored, o.err = w.into(ctx, conn); o.err != nil {
+	if o.stored, o.err = w.into(ctx, conn, s.shop); o.err != nil {
 		if _, err := conn.ExecContext(ctx, "ROLLBACK TO one"); err != nil {
 			return outcome{}, err
 		}
@@ -158,7 +157,7 @@ func writeAmong(ctx context.Context, conn *sql.Conn, w *pending) (o outcome, who
 //
 // A key that is there is read before anything is inserted: the triggers of the first time
 // might refuse the order now, and it would be called rejected though it has taken effect.
-func (w *write) into(ctx context.Context, conn *sql.Conn) (Stored, error) {
+func (w *write) into(ctx context.Context, conn *sql.Conn, shop shop) (Stored, error) {
 	var k key
 	err := conn.QueryRowContext(ctx, "SELECT kind, content_hash, reason FROM order_keys WHERE id = ?", w.order.ID).
 		Scan(&k.kind, &k.hash, &k.reason)
@@ -172,7 +171,7 @@ func (w *write) into(ctx context.Context, conn *sql.Conn) (Stored, error) {
 	if w.tombstone != nil {
 		k.kind, k.reason = string(w.tombstone.State), w.tombstone.Reason
 	}
-	if err := insert(ctx, conn, "INSERT INTO order_keys (id, kind, content_hash, reason) VALUES (?, ?, ?, ?)",
+	if err := insert(ctx, conn, shop.rules, "INSERT INTO order_keys (id, kind, content_hash, reason) VALUES (?, ?, ?, ?)",
 		w.order.ID, k.kind, k.hash, k.reason); err != nil {
 		return Stored{}, err
 	}
@@ -180,28 +179,42 @@ func (w *write) into(ctx context.Context, conn *sql.Conn) (Stored, error) {
 		return w.written(), nil
 	}
 	r := w.receipt
-	if err := insert(ctx, conn, `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body, `+receiptColumns+`)
+	if err := insert(ctx, conn, shop.rules, `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body, `+receiptColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		w.order.ID, w.order.Customer, w.order.Currency, w.order.AmountMinor(), w.hash, string(w.body),
 		r.Attempt, r.Fence.Epoch, string(r.Fence.State), sqliteMoment(r.BegunAt), sqliteMoment(r.Fence.ReadAt), r.Worker); err != nil {
 		return Stored{}, err
 	}
-	if err := insert(ctx, conn, "INSERT INTO order_outbox (order_id, payload) VALUES (?, ?)", w.order.ID, string(w.body)); err != nil {
+	if err := insert(ctx, conn, shop.rules, "INSERT INTO order_outbox (order_id, payload) VALUES (?, ?)", w.order.ID, string(w.body)); err != nil {
 		return Stored{}, err
+	}
+	for _, own := range shop.statements {
+		if _, err := conn.ExecContext(ctx, own.sql, own.sqliteArgs(w)...); err != nil {
+			return Stored{}, sqliteError(&ownError{err}, shop.rules)
+		}
 	}
 	return w.written(), nil
 }
 
 // insert inserts one row, and has an error where a trigger drops it.
-func insert(ctx context.Context, conn *sql.Conn, statement string, args ...any) error {
+func insert(ctx context.Context, conn *sql.Conn, rules Rules, statement string, args ...any) error {
 	result, err := conn.ExecContext(ctx, statement, args...)
 	if err != nil {
-		return sqliteRefusal(err)
+		return sqliteError(err, rules)
 	}
 	if n, err := result.RowsAffected(); err == nil && n == 0 {
-		return rejected(errSilent, errSilent.Error())
+		return unavailable(errSilent)
 	}
 	return nil
+}
+
+// sqliteError classes an error of a statement before the commit.
+func sqliteError(err error, rules Rules) error {
+	if rules.sqlite(err) {
+		message, _ := words(err)
+		return rejected(err, message)
+	}
+	return unavailable(err)
 }
 
 // begin begins a transaction. The driver may answer with the error of a context that ends
@@ -218,16 +231,14 @@ func begin(ctx context.Context, conn *sql.Conn) error {
 	return err
 }
 
-// commit classes its error: a rule that is checked at the end refuses for good;
-// anything else may have come after the rows were safe.
+// commit classes its error: where a foreign key is checked at the end, or a lock is held,
+// nothing is written; anything else may have come after the rows were safe.
 func commit(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, "COMMIT")
 	switch {
 	case err == nil:
 		return nil
-	case sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT:
-		return sqliteRefusal(err)
-	case busy(err):
+	case sqliteCode(err) == sqlite3.SQLITE_CONSTRAINT, busy(err):
 		return unavailable(err)
 	}
 	return unknown(err)
@@ -239,17 +250,6 @@ func rollback(ctx context.Context, conn *sql.Conn) {
 	if _, err := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
-}
-
-// dressing is what the driver puts around the message of SQLite or of a trigger.
-var dressing = regexp.MustCompile(`^constraint failed: | \(\d+\)$`)
-
-func sqliteRefusal(err error) error {
-	switch sqliteCode(err) {
-	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
-		return rejected(err, dressing.ReplaceAllString(err.Error(), ""))
-	}
-	return unavailable(err)
 }
 
 func readSQLiteReceipt(ctx context.Context, conn *sql.Conn, id string) (ltp.Receipt, error) {
@@ -270,19 +270,21 @@ func sqliteMoment(t time.Time) sql.NullString {
 }
 
 func sqliteReceipt(row receiptRow[sql.NullString]) (ltp.Receipt, error) {
-	at := func(s sql.NullString) (time.Time, error) {
-		if !s.Valid {
-			return time.Time{}, nil
-		}
-		return time.Parse(time.RFC3339, s.String)
-	}
-	begunAt, err := at(row.begunAt)
+	begunAt, err := parseSQLite(row.begunAt)
 	if err != nil {
 		return ltp.Receipt{}, fmt.Errorf("begun_at: %w", err)
 	}
-	readAt, err := at(row.readAt)
+	readAt, err := parseSQLite(row.readAt)
 	if err != nil {
 		return ltp.Receipt{}, fmt.Errorf("read_at: %w", err)
 	}
 	return row.receipt(begunAt, readAt), nil
+}
+
+// parseSQLite reads a time that may be missing.
+func parseSQLite(s sql.NullString) (time.Time, error) {
+	if !s.Valid {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339, s.String)
 }

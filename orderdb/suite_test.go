@@ -83,7 +83,7 @@ var backends = []backend{
 		refuseLate: `CREATE TABLE stock (sku text PRIMARY KEY);
 			CREATE TABLE picks (sku text REFERENCES stock DEFERRABLE INITIALLY DEFERRED);
 			CREATE FUNCTION pick() RETURNS trigger LANGUAGE plpgsql AS
-			$$ BEGIN INSERT INTO picks VALUES ('none'); RETURN NULL; END $$;
+			$$ BEGIN INSERT INTO ltp.picks VALUES ('none'); RETURN NULL; END $$;
 			CREATE TRIGGER pick AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION pick()`,
 	},
 }
@@ -153,9 +153,9 @@ func conform(t *testing.T, test func(t *testing.T, b backend, url string)) {
 	}
 }
 
-func open(t *testing.T, url string) orderdb.DB {
+func open(t *testing.T, url string, opts ...orderdb.Option) orderdb.DB {
 	t.Helper()
-	db, err := orderdb.Open(t.Context(), url)
+	db, err := orderdb.Open(t.Context(), url, opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, db.Close()) })
 	return db

@@ -1,6 +1,8 @@
 package orderdb_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -22,6 +24,7 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 		"mysql://u:hunter2@h/db":                                  "mysql://u:xxxxx@h/db",
 		"host=h user=u password=hunter2":                          "(not shown)",
 		"u:hunter2@h/db":                                          "(not shown)",
+		"/var/a@b:c=d?e/orders.db":                                "/var/a@b:c=d?e/orders.db",
 	} {
 		assert.Equal(t, want, orderdb.Redact(url))
 	}
@@ -48,4 +51,35 @@ func TestAURLThatCannotBeUsedSaysWhatToGive(t *testing.T) {
 		_, err = orderdb.OpenProbe(url, "orders-db")
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+// TestAPathMayHaveAnyCharacters: one that is absolute, that begins with a dot, that is there
+// already, or that a scheme marks as a path.
+func TestAPathMayHaveAnyCharacters(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	const odd = "a@b:c=d?e#f%41 g://h"
+	require.NoError(t, os.MkdirAll(odd, 0o700))
+	file := filepath.Join(here, odd, "orders.db")
+	for _, url := range []string{
+		file, "sqlite://" + file, "sqlite:///" + file, "./" + odd + "/orders.db", "../" + filepath.Base(here) + "/" + odd + "/orders.db",
+		"sqlite://" + odd + "/orders.db",
+	} {
+		db := open(t, url)
+		require.NoError(t, db.Migrate(t.Context()), url)
+		require.NoError(t, db.Check(t.Context()), url)
+		mustPut(t, db, order("A1"))
+		require.NoError(t, db.Close())
+		require.FileExists(t, file, url)
+		p := openProbe(t, odd+"/orders.db") // which is there
+		_, err := probe(t, p)
+		require.NoError(t, err)
+		assert.Equal(t, url, orderdb.Redact(url))
+		require.NoError(t, p.Close())
+		require.NoError(t, os.Remove(file))
+	}
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "nothing was made elsewhere")
 }

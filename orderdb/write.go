@@ -17,15 +17,16 @@ type write struct {
 	body  []byte
 	// tombstone is nil where the order is to be written.
 	tombstone *ltp.Ending
-	// admit is asked once, by admitted, which keeps the receipt.
-	admit   func() (ltp.Receipt, error)
-	receipt ltp.Receipt
+	// admit is asked by admitted, which keeps the receipt and when it was given.
+	admit      func() (ltp.Receipt, error)
+	admittedAt time.Time
+	receipt    ltp.Receipt
 }
 
 func newPut(o ltp.Order, admit func() (ltp.Receipt, error)) (*write, error) {
 	body, err := json.Marshal(o)
 	if err != nil {
-		return nil, rejected(err, "the order cannot be written as JSON")
+		return nil, unavailable(fmt.Errorf("the order cannot be written as JSON: %w", err))
 	}
 	return &write{order: o, hash: o.ContentHash(), body: body, admit: admit}, nil
 }
@@ -54,8 +55,19 @@ func (w *write) admitted() error {
 			return unavailable(err)
 		}
 	}
-	w.receipt = asHeld(receipt)
+	w.receipt, w.admittedAt = asHeld(receipt), time.Now()
 	return nil
+}
+
+// aMoment is for how long an answer to admit holds where nothing was written on it.
+const aMoment = 100 * time.Millisecond
+
+// stillAdmitted asks unless the write was admitted a moment ago.
+func (w *write) stillAdmitted() error {
+	if !w.admittedAt.IsZero() && time.Since(w.admittedAt) < aMoment {
+		return nil
+	}
+	return w.admitted()
 }
 
 // written is the answer about a key that is new.

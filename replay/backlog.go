@@ -7,10 +7,11 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/marks"
 	"github.com/ltp-node/ltp/internal/visibility"
+	"github.com/ltp-node/ltp/payload"
 )
 
 // slicePage is how many orders are listed, sorted and released together.
@@ -23,6 +24,13 @@ type backlog struct {
 	client    client.Client
 	component string
 	before    int64
+	whose     string // the part of the query that names a tenant; empty is all of them
+}
+
+// of is the part of the backlog that is a tenant's.
+func (b backlog) of(tenant string) backlog {
+	b.whose = marks.OfTenant(tenant)
+	return b
 }
 
 // waiting is one order of a backlog.
@@ -31,6 +39,13 @@ type waiting struct {
 	started  time.Time
 	priority int
 	late     bool // a release of it gave no answer in time
+}
+
+// tenant is whose order it is.
+func (w waiting) tenant() string {
+	id, _ := ltp.OrderID(w.id)
+	tenant, _ := ltp.SplitID(id)
+	return tenant
 }
 
 // class is a part of a backlog that is released before the next: its query, and that
@@ -85,8 +100,8 @@ func (b backlog) classes(ctx context.Context) ([]class, error) {
 }
 
 func (b backlog) query() string {
-	return fmt.Sprintf("WorkflowType='%s' AND ExecutionStatus='Running' AND %s='%s' AND %s='%s' AND %s<%d",
-		ltp.OrderWorkflow, ltp.StateAttribute, ltp.Deferred, ltp.ComponentAttribute, b.component, ltp.EpochAttribute, b.before)
+	return fmt.Sprintf("WorkflowType='%s' AND ExecutionStatus='Running' AND %s='%s' AND %s='%s' AND %s<%d%s",
+		ltp.OrderWorkflow, ltp.StateAttribute, ltp.Deferred, ltp.ComponentAttribute, b.component, ltp.EpochAttribute, b.before, b.whose)
 }
 
 // count is how many orders are left. It costs more than a page of a long backlog.
@@ -126,7 +141,7 @@ func asWaiting(found []visibility.Execution) []waiting {
 		o := waiting{id: w.GetExecution().GetWorkflowId(), started: visibility.Started(w), priority: ltp.DefaultPriority}
 		if p, ok := w.GetSearchAttributes().GetIndexedFields()[ltp.PriorityAttribute]; ok {
 			var priority int
-			if converter.GetDefaultDataConverter().FromPayload(p, &priority) == nil {
+			if payload.Converter().FromPayload(p, &priority) == nil {
 				o.priority = priority
 			}
 		}

@@ -38,8 +38,7 @@ func TestCanariesGoFirstAndTheRestFollowsWhenTheyHaveEnded(t *testing.T) {
 // as long as the component counts as fit.
 func TestTheReleaseStaysAtCanariesUntilTheyCommit(t *testing.T) {
 	for name, bad := range map[string]func(*waiting){
-		"they hang":               func(w *waiting) { w.stuck = true },
-		"they are deferred again": func(w *waiting) { w.fails = true },
+		"they hang": func(w *waiting) { w.stuck = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -63,6 +62,77 @@ func TestTheReleaseStaysAtCanariesUntilTheyCommit(t *testing.T) {
 				assert.Equal(t, at(2*p.Canary), at(3*p.Canary-1), "canaries once more")
 				assert.Less(t, at(3*p.Canary), at(3*p.Canary-1)+100*time.Millisecond, "which commit")
 			})
+		})
+	}
+}
+
+// TestCanariesThatFailAreASetback: as many as there are canaries are tried, and the
+// Orientation learns it in the words of the database, whatever the observer sees.
+func TestCanariesThatFailAreASetback(t *testing.T) {
+	for name, c := range map[string]struct {
+		waiting int
+		blame   ltp.Blame
+	}{
+		"for a reason that nobody knows":     {waiting: 40},
+		"for no fault of their own":          {waiting: 40, blame: ltp.BlameComponent},
+		"one alone, for no fault of its own": {waiting: 1, blame: ltp.BlameComponent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+				n.add(c.waiting, func(_ int, w *waiting) { w.fails, w.blame = true, c.blame })
+				n.onFailing = func() { s.sees(ltp.Unstable, 6) }
+				p := pace.Default()
+				report, err := release(t, engine(n, s, p), drain)
+				require.NoError(t, err)
+				assert.True(t, report.MovedOn)
+				tried := min(c.waiting, p.Canary)
+				assert.Len(t, n.taken, tried)
+				require.Len(t, n.failing, 1)
+				signalled := n.failing[0]
+				assert.True(t, signalled.Setback)
+				assert.EqualValues(t, 5, signalled.Epoch)
+				assert.Len(t, signalled.Orders, tried)
+				assert.Equal(t, "42501", signalled.Orders[0].Code)
+			})
+		})
+	}
+}
+
+// TestBadOrdersAreNotTheCanariesOfEveryRecovery: the oldest orders fail, for a reason that
+// nobody knows, and the next recovery tries others first.
+func TestBadOrdersAreNotTheCanariesOfEveryRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+		p := pace.Default()
+		n.add(50, func(i int, w *waiting) { w.fails = i < p.Canary })
+		n.onFailing = func() { s.sees(ltp.Unstable, 6) }
+		e := engine(n, s, p)
+		report, err := release(t, e, drain)
+		require.NoError(t, err)
+		require.True(t, report.MovedOn)
+		require.Len(t, n.taken, p.Canary)
+
+		s.sees(ltp.Recovering, 7)
+		_, err = release(t, e, ltp.ReleaseInput{Component: drain.Component, Epoch: 7})
+		require.NoError(t, err)
+		require.Len(t, n.failing, 1, "the recovery stands")
+		oldest := n.oldestFirst()
+		assert.ElementsMatch(t, oldest[p.Canary:2*p.Canary], n.released()[p.Canary:2*p.Canary])
+	})
+}
+
+// TestOneCanaryThatFailsForAReasonThatNobodyKnowsIsNoSetback, nor are many that fail by
+// themselves.
+func TestOneCanaryThatFailsForAReasonThatNobodyKnowsIsNoSetback(t *testing.T) {
+	for waits, b := range map[int]ltp.Blame{1: "", 20: ltp.BlameOrder} {
+		synctest.Test(t, func(t *testing.T) {
+			n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
+			n.add(waits, func(_ int, w *waiting) { w.fails, w.blame = true, b })
+			_, err := release(t, engine(n, s, pace.Default()), drain)
+			require.NoError(t, err)
+			assert.Empty(t, n.failing)
+			assert.Len(t, n.released(), waits)
 		})
 	}
 }

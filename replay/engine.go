@@ -36,11 +36,14 @@ type Engine struct {
 	Client client.Client
 	Board  *board.Board
 	Pace   pace.Settings
+	// Worker names this process in what it reports of canaries.
+	Worker string
 	// Meter measures the releases; nil measures none.
 	Meter Meter
 	Log   *slog.Logger
 
-	failureRates failureRates
+	failureRates   recent[float64]  // by component, at which it failed during a release
+	failedCanaries recent[struct{}] // by workflow ID
 }
 
 var (
@@ -111,38 +114,4 @@ func (e *Engine) Release(ctx context.Context, in ltp.ReleaseInput) (ltp.ReleaseR
 		})
 	}
 	return report.Done(), err
-}
-
-// failureRates remembers at which rate components failed while this process released
-// their orders, for the release that follows. One that runs elsewhere begins as any.
-type failureRates struct {
-	mu     sync.Mutex
-	latest map[string]failureRate
-}
-
-type failureRate struct {
-	rate float64
-	at   time.Time
-}
-
-// rememberedFor is for how long such a rate counts: what caused the failure may be mended.
-const rememberedFor = 10 * time.Minute
-
-func (f *failureRates) add(component string, rate float64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.latest == nil {
-		f.latest = map[string]failureRate{}
-	}
-	f.latest[component] = failureRate{rate, time.Now()}
-}
-
-// of is the rate of the latest failure, 0 if there was none of late.
-func (f *failureRates) of(component string) float64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if last := f.latest[component]; time.Since(last.at) < rememberedFor {
-		return last.rate
-	}
-	return 0
 }

@@ -24,6 +24,7 @@ type waiting struct {
 	started  time.Time
 	under    int64 // the epoch that it was deferred under
 	of       string
+	tenant   string
 	priority *int
 
 	shown    time.Time     // from when it is listed
@@ -32,6 +33,7 @@ type waiting struct {
 	write    time.Duration // how long its write takes, where it differs
 	stuck    bool          // it never ends, nor answers
 	fails    bool          // its execution finds the component unavailable: it is deferred again
+	blame    ltp.Blame     // whose fault that is found to be
 	inLine   bool          // it waits for another order
 	answer   *ltp.Answer   // what it answers, where that is none of these
 	refuse   int           // how many releases of it Temporal fails
@@ -79,6 +81,23 @@ type namespace struct {
 	reports   []ltp.ReleaseReport
 	answers   func() error // what a heartbeat is answered, if set; it may take a while
 	away      func() bool  // if set, whether Temporal cannot be reached
+	failing   []ltp.FailedWrites
+	onFailing func() // what the Orientation does when failed writes are reported
+}
+
+// SignalWorkflow reports failed writes to an Orientation.
+func (n *namespace) SignalWorkflow(_ context.Context, id, _, name string, arg any) error {
+	report, ok := arg.(ltp.FailedWrites)
+	if !ok || name != ltp.FailingSignal || id != ltp.OrientationWorkflowID(db) {
+		return fmt.Errorf("signal %s to %s", name, id)
+	}
+	n.mu.Lock()
+	n.failing = append(n.failing, report)
+	n.mu.Unlock()
+	if n.onFailing != nil {
+		n.onFailing()
+	}
+	return nil
 }
 
 func newNamespace() *namespace { return &namespace{orders: map[string]*waiting{}} }
@@ -96,7 +115,7 @@ func (n *namespace) add(count int, change ...func(i int, w *waiting)) {
 			c(i, w)
 		}
 		if w.id == "" {
-			w.id = fmt.Sprintf("order/%05d", len(n.orders))
+			w.id = ltp.OrderWorkflowID(ltp.FullID(w.tenant, fmt.Sprintf("%05d", len(n.orders))))
 		}
 		n.orders[w.id] = w
 	}
@@ -225,6 +244,7 @@ func (n *namespace) answer(w *waiting) ltp.Answer {
 	case w.fails:
 		w.under = 5
 		again(ltp.ReasonExecuteUnavailable, ltp.ResultUnavailable)
+		a.Blame, a.Error, a.Code = w.blame, "permission denied for table orders", "42501"
 	case w.inLine:
 		again(ltp.ReasonAwaitsTurn, ltp.ResultNotBegun)
 	case w.state == ltp.Rejected:

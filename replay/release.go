@@ -33,8 +33,9 @@ type release struct {
 	unsent              atomic.Int64 // releases that failed with Temporal
 
 	// Of the goroutine that releases in turn.
-	swept bool      // a sweep has seen all
-	next  time.Time // where a sweep that was cut short goes on; zero is the beginning
+	swept     bool      // a sweep has seen all
+	classedAt time.Time // when the classes of this sweep were asked for
+	next      time.Time // where a sweep that was cut short goes on; zero is the beginning
 
 	mu           sync.Mutex
 	sent         *sent
@@ -43,11 +44,12 @@ type release struct {
 
 func newRelease(e *Engine, in ltp.ReleaseInput, info activity.Info) *release {
 	now := time.Now()
+	rate, _ := e.failureRates.of(in.Component)
 	r := &release{
 		Engine: e, in: in, token: info.TaskToken,
 		backlog: backlog{client: e.Client, component: in.Component, before: in.Epoch},
 		lease:   newLease(info),
-		pacer:   newPacer(e.Pace, e.failureRates.of(in.Component)),
+		pacer:   newPacer(e.Pace, rate),
 		turns:   make(chan claimed),
 		sent:    newSent(generation), lastProgress: now,
 	}

@@ -30,7 +30,7 @@ func TestAPauseReleasesNothingAndKeepsCounting(t *testing.T) {
 						return
 					}
 					paused = time.Now()
-					s.steered(ltp.Steering{Paused: true, By: "ann", Why: "a look at the database"})
+					s.steered(ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "a look at the database"}})
 					time.AfterFunc(time.Minute, func() {
 						now := n.heartbeat()
 						assert.Equal(t, replay.PhasePaused, now.Phase)

@@ -19,6 +19,7 @@ func (r *release) sweep(ctx context.Context) error {
 	defer r.onWay.Wait()
 	r.resume()
 	all := r.next.IsZero()
+	r.classedAt = time.Now()
 	classes, err := r.backlog.classes(ctx)
 	if err != nil {
 		return err
@@ -93,10 +94,12 @@ func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := r.preempt(ctx, c); err != nil {
-		return err
+	if !first || c != everything || time.Since(r.classedAt) > time.Second { // else nothing goes before it: that was just asked
+		if err := r.preempt(ctx, c); err != nil {
+			return err
+		}
+		fresh = r.fresh(fresh)
 	}
-	fresh = r.fresh(fresh)
 	r.progress.update(func(report *ltp.ReleaseReport) { report.Found += len(fresh) })
 	for len(fresh) > 0 {
 		pauses, n := r.resumes.Load(), 1

@@ -20,6 +20,7 @@ const (
 	neutral   outcome = iota // nothing: the order ended otherwise, or waits for something else
 	committed                // the order was executed
 	setback                  // its attempt failed under this component, or it gave no answer in time
+	ownFault                 // its attempt failed, and another write went through the same door after it
 	unsent                   // Temporal failed: nobody knows whether the release arrived
 )
 
@@ -27,12 +28,12 @@ const (
 // gets it.
 type claimed struct {
 	waiting
-	then func(outcome)
+	then func(outcome, ltp.Answer)
 }
 
 // releaseOrder releases an order that was claimed, as soon as fewer than InFlight are on
 // their way, and returns when the release is on its way.
-func (r *release) releaseOrder(ctx context.Context, o waiting, then func(outcome)) error {
+func (r *release) releaseOrder(ctx context.Context, o waiting, then func(outcome, ltp.Answer)) error {
 	r.onWay.Add(1)
 	select {
 	case r.turns <- claimed{o, then}:
@@ -53,7 +54,7 @@ func (r *release) send(ctx context.Context) {
 			begun := time.Now()
 			answer, err := r.awaitOutcome(ctx, o.waiting, ltp.Stability{Component: r.in.Component, State: now.State, Epoch: now.Epoch})
 			if ctx.Err() == nil {
-				o.then(r.recordOutcome(o.waiting, begun, answer, err))
+				o.then(r.recordOutcome(o.waiting, begun, answer, err), answer)
 			}
 		}
 		r.onWay.Done()
@@ -126,20 +127,22 @@ func (r *release) recordOutcome(o waiting, begun time.Time, answer ltp.Answer, e
 	return unsent
 }
 
-// outcomeOf is what an answer says of the component. An order that the order database
-// refuses, that a customer takes back, that awaits its turn or another component, or that
-// an operator's pause deferred, says nothing of it.
+// outcomeOf is what an answer says of the component. An order that ended otherwise or is
+// parked, that awaits its turn or another component, or that an operator's pause deferred,
+// says nothing of it.
 func outcomeOf(a ltp.Answer, component string) outcome {
 	switch {
 	case a.State == ltp.Executed:
 		return committed
 	case a.State != ltp.Deferred || a.Wait.Component != component:
 		return neutral
+	case a.Blame == ltp.BlameOrder:
+		return ownFault
 	case a.Wait.Reason == ltp.ReasonAwaitsTurn || a.Wait.Reason == ltp.ReasonAwaitsProof || a.Wait.Reason.DefersToReplay():
 		return neutral
 	}
 	switch a.Result {
-	case ltp.ResultUnavailable, ltp.ResultUnknown, ltp.ResultNotBegun:
+	case ltp.ResultRefused, ltp.ResultUnavailable, ltp.ResultUnknown, ltp.ResultNotBegun:
 		return setback
 	}
 	return neutral

@@ -52,7 +52,8 @@ func (n *namespace) change(how func()) {
 
 var (
 	backlogQuery  = regexp.MustCompile(`^WorkflowType='Order' AND ExecutionStatus='Running' AND LtpState='DEFERRED' AND LtpComponent='([^']*)' AND LtpEpoch<(\d+)(.*)$`)
-	sliceQuery    = regexp.MustCompile(`^(.*) AND StartTime>='([^']*)' AND StartTime<'([^']*)'$`)
+	tenantQuery   = regexp.MustCompile(`^ AND LtpTenant(?: IS (NOT )?NULL|='([^']*)')(.*)$`)
+	sliceQuery    = regexp.MustCompile(`^(.*) AND ExecutionTime>='([^']*)' AND ExecutionTime<'([^']*)'$`)
 	priorityQuery = regexp.MustCompile(`^ AND (?:LtpPriority (IS NOT NULL)|\(LtpPriority (IS NULL) OR LtpPriority([<=])(\d)\)|LtpPriority(<|=|>=)(\d))$`)
 )
 
@@ -70,6 +71,10 @@ func asks(query string) (func(*waiting) bool, error) {
 		from, err1 = time.Parse(time.RFC3339Nano, slice[2])
 		to, err2 = time.Parse(time.RFC3339Nano, slice[3])
 		err, where = errors.Join(err, err1, err2), slice[1]
+	}
+	whose := func(*waiting) bool { return true }
+	if tenant := tenantQuery.FindStringSubmatch(where); tenant != nil {
+		whose, where = func(w *waiting) bool { return (w.tenant == tenant[2]) == (tenant[1] == "") }, tenant[3]
 	}
 	class := func(*waiting) bool { return true }
 	if where != "" {
@@ -89,7 +94,7 @@ func asks(query string) (func(*waiting) bool, error) {
 		}
 	}
 	return func(w *waiting) bool {
-		return w.of == q[1] && w.under < before && !w.started.Before(from) && w.started.Before(to) && class(w)
+		return w.of == q[1] && w.under < before && !w.started.Before(from) && w.started.Before(to) && class(w) && whose(w)
 	}, err
 }
 
@@ -173,7 +178,7 @@ func described(page []*waiting) []*workflowpb.WorkflowExecutionInfo {
 	infos := make([]*workflowpb.WorkflowExecutionInfo, len(page))
 	for i, w := range page {
 		infos[i] = &workflowpb.WorkflowExecutionInfo{
-			Execution: &commonpb.WorkflowExecution{WorkflowId: w.id}, StartTime: timestamppb.New(w.started),
+			Execution: &commonpb.WorkflowExecution{WorkflowId: w.id}, ExecutionTime: timestamppb.New(w.started),
 			SearchAttributes: w.attributes(),
 		}
 	}

@@ -152,6 +152,9 @@ func (r Report) summary() section {
 		s.say("It went unnoticed for %s: %s began at %s UTC.", trace.Lasted(u.For), u.What, r.moment(u.From))
 	}
 	s.say("%s", r.became())
+	if t.Parked > 0 {
+		s.say("%s parked: each fails by itself while another order, or that of the probe, goes through the same door, and waits for an operator. ltp orders list --state PARKED says why.", are(t.Parked))
+	}
 	if a.EndedAt.IsZero() {
 		s.say("The incident is open: this report is as of %s UTC.", r.moment(r.AsOf))
 	} else if t.Waiting > 0 {
@@ -310,7 +313,8 @@ func (r Report) users() section {
 	row(t.ExecutedLater+r.Late, ltp.MessagePending, "then "+ltp.MessageConfirmed)
 	row(t.Waiting, ltp.MessagePending, "and still does")
 	row(t.Accepted, ltp.MessagePending, "accepted and not yet done")
-	row(t.Rejected, ltp.MessageRejected, "refused by the order database, or set aside after attempts that failed")
+	row(t.Parked, ltp.MessagePending, "parked: it fails by itself, and waits for an operator")
+	row(t.Rejected, ltp.MessageRejected, "refused by a rule of the business, or by an operator")
 	row(t.Cancelled, ltp.MessageCancelled, "by the customer")
 	row(t.Expired, ltp.MessageExpired, "its deadline passed")
 	row(t.Terminated, ltp.MessageTerminated, "ended by force in Temporal")
@@ -386,7 +390,7 @@ func (r Report) business() section {
 		for _, row := range []struct {
 			what string
 			Sum
-		}{{"confirmed at once", m.AtOnce}, {"executed at the first try, and confirmed late", m.Late}, {"kept: deferred, then confirmed", m.Kept}, {"still pending", m.Pending}, {"rejected, cancelled, expired or ended", m.Ended}} {
+		}{{"confirmed at once", m.AtOnce}, {"executed at the first try, and confirmed late", m.Late}, {"kept: deferred, then confirmed", m.Kept}, {"still pending", m.Pending}, {"parked until an operator decides", m.Parked}, {"rejected, cancelled, expired or ended", m.Ended}} {
 			if row.Orders > 0 {
 				t.Rows = append(t.Rows, []string{m.Currency + " " + row.what, trace.Count(row.Orders), amount(row.Minor, m.Currency)})
 			}

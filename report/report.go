@@ -66,7 +66,8 @@ type Money struct {
 	AtOnce   Sum // confirmed without waiting
 	Late     Sum // executed at the first routing, and later than that
 	Kept     Sum // deferred, and confirmed after waiting
-	Pending  Sum
+	Pending  Sum // but for those that are parked
+	Parked   Sum
 	Ended    Sum // rejected, cancelled, expired or ended by force
 }
 
@@ -150,7 +151,7 @@ const (
 	isReplay
 	isAdmitted
 	hasWaited
-	isEnd // not a routing
+	isEnd // or a parking: not a routing
 )
 
 type ending uint8
@@ -163,6 +164,7 @@ const (
 	endCancelled
 	endExpired
 	endTerminated
+	endParked // until an operator decides
 )
 
 // arrival is an order that was accepted.
@@ -212,11 +214,11 @@ func (g *gathering) see(t trace.OrderTrace) {
 		deferred := len(t.Frames) > 1 && !t.Frames[1].Response.Admissible
 		g.arrived = append(g.arrived, arrival{t.AcceptedAt, deferred})
 	}
-	waited, seen := g.route(t)
+	seen := g.route(t)
 	if !seen && !g.window.Contains(t.AcceptedAt) {
 		return // it was pending, and nothing came of it here
 	}
-	g.count(t, waited)
+	g.count(t, t.Deferred())
 	if n := clarity(t); n > g.clarity || n > 0 && n == g.clarity && t.AcceptedAt.Before(g.example.AcceptedAt) {
 		g.example, g.clarity = t, n
 	}
@@ -238,26 +240,43 @@ func clarity(t trace.OrderTrace) (n int) {
 	return n
 }
 
-// route takes in the routings; seen reports whether anything of the order lies in the
-// window.
-func (g *gathering) route(t trace.OrderTrace) (waited, seen bool) {
-	waits := false
+// route takes in the routings and parkings, and reports whether anything of the order lies
+// in the window.
+func (g *gathering) route(t trace.OrderTrace) (seen bool) {
+	waited, waits := false, false
 	executions := map[string]trace.Execution{}
+	own := ownFaults(t)
 	for _, x := range t.Executions {
 		executions[x.RequestFrameID] = x
-		g.signs.see(x)
+		g.signs.see(x, own[x.RequestFrameID])
 		if took, ok := x.Wrote(); ok && g.window.Contains(committed(x)) {
 			g.written = append(g.written, write{committed(x), took})
 		}
 	}
+	parked := t.ParkedBefore()
+	park := func(i int) {
+		p, ok := parked[i]
+		if !ok {
+			return
+		}
+		g.saw(p.Since)
+		if g.window.Contains(p.Since) {
+			seen = true
+			g.steps = append(g.steps, step{at: p.Since, what: isEnd, end: endParked})
+		}
+		if waits { // it waits for no component any more
+			waits, g.backlog = false, append(g.backlog, change{p.Since, -1})
+		}
+	}
 	for i := 0; i+1 < len(t.Frames); i += 2 {
+		park(i)
 		q, a, at := *t.Frames[i].Request, *t.Frames[i+1].Response, t.Frames[i].At
 		g.saw(at)
 		s := step{at: at}
 		if a.Admissible {
 			s.end = endOf(executions[t.Frames[i].ID])
 		}
-		replay := q.Woken == ltp.WokenBySignal || q.Woken == ltp.WokenByTimer || q.Woken == ltp.WokenByTurn
+		replay := q.Woken == ltp.WokenBySignal || q.Woken == ltp.WokenByTimer || q.Woken == ltp.WokenByTurn || q.Woken == ltp.WokenByRetry || q.Woken == ltp.WokenByPass
 		s.set(isFirst, q.Attempt == 1)
 		s.set(isReplay, replay)
 		s.set(isAdmitted, a.Admissible)
@@ -275,24 +294,36 @@ func (g *gathering) route(t trace.OrderTrace) (waited, seen bool) {
 		case !a.Admissible && !waits:
 			g.backlog = append(g.backlog, change{at, +1})
 		}
-		if a.Admissible && replay {
+		if a.Admissible && replay && q.Woken != ltp.WokenByPass { // one let through a hold opens no recovery
 			g.opens(at, t)
 		}
 		waits = !a.Admissible
 		waited = waited || waits
 	}
+	park(len(t.Frames))
 	if t.Outcome == nil {
-		return waited, seen
+		return seen
 	}
 	if waits {
 		g.backlog = append(g.backlog, change{t.EndedAt, -1})
 	}
-	ends := map[ltp.OrderState]ending{ltp.Cancelled: endCancelled, ltp.Expired: endExpired, ltp.Terminated: endTerminated}
+	ends := map[ltp.OrderState]ending{ltp.Rejected: endRejected, ltp.Cancelled: endCancelled, ltp.Expired: endExpired, ltp.Terminated: endTerminated}
 	if end, ok := ends[t.Outcome.State]; ok && g.window.Contains(t.EndedAt) {
 		seen = true
 		g.steps = append(g.steps, step{at: t.EndedAt, what: isEnd, end: end})
 	}
-	return waited, seen
+	return seen
+}
+
+// ownFaults are the requests whose attempts failed by the order's own fault.
+func ownFaults(t trace.OrderTrace) map[string]bool {
+	own := map[string]bool{}
+	for i := 2; i+1 < len(t.Frames); i += 2 {
+		if t.Frames[i].Request.Woken == ltp.WokenByFailure && t.Frames[i+1].Response.Blame == ltp.BlameOrder {
+			own[t.Frames[i-2].ID] = true
+		}
+	}
+	return own
 }
 
 func (s *step) set(k stepKind, yes bool) {
@@ -309,8 +340,6 @@ func endOf(x trace.Execution) ending {
 		return noEnd
 	case x.Done():
 		return endDone
-	case x.Result == ltp.ResultRefused:
-		return endRejected
 	}
 	return endFailed
 }
@@ -384,6 +413,10 @@ func (g *gathering) count(t trace.OrderTrace, waited bool) {
 		n.Expired++
 	case ltp.Terminated:
 		n.Terminated++
+	case ltp.Parked:
+		n.Parked++
+		m.Parked.add(worth)
+		return
 	case ltp.Deferred:
 		n.Waiting++
 		m.Pending.add(worth)
@@ -477,6 +510,10 @@ func (g *gathering) add(c *trace.Counts, s step) {
 		c.Expired++
 	case endTerminated:
 		c.Terminated++
+	case endRejected:
+		c.Rejected++
+	case endParked:
+		c.Parked++
 	}
 	if s.is(isEnd) {
 		return
@@ -502,8 +539,6 @@ func (g *gathering) add(c *trace.Counts, s step) {
 		c.Executed++
 	case s.end == endDone:
 		c.ExecutedAtOnce++
-	case s.end == endRejected:
-		c.Rejected++
 	case s.end == endFailed:
 		c.Failed++
 	}

@@ -79,7 +79,7 @@ func (r *recorded) ListWorkflow(_ context.Context, q *workflowservice.ListWorkfl
 var (
 	ofType = regexp.MustCompile(`WorkflowType='(\w+)'`)
 	ofID   = regexp.MustCompile(`WorkflowId='(.+?)'`)
-	bound  = regexp.MustCompile(`(StartTime|CloseTime)(<=|>=|<|>)'(.+?)'`)
+	bound  = regexp.MustCompile(`(StartTime|ExecutionTime|CloseTime)(<=|>=|<|>)'(.+?)'`)
 )
 
 // find understands what a trace.Reader asks.
@@ -115,12 +115,12 @@ func (r *recorded) find(query string) (found []*workflowpb.WorkflowExecutionInfo
 		}
 		if inside {
 			found = append(found, &workflowpb.WorkflowExecutionInfo{
-				Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: started.GetOriginalExecutionRunId()}, StartTime: events[0].GetEventTime(),
+				Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: started.GetOriginalExecutionRunId()}, ExecutionTime: events[0].GetEventTime(),
 			})
 		}
 	}
 	slices.SortFunc(found, func(a, b *workflowpb.WorkflowExecutionInfo) int { // newest first
-		return b.GetStartTime().AsTime().Compare(a.GetStartTime().AsTime())
+		return b.GetExecutionTime().AsTime().Compare(a.GetExecutionTime().AsTime())
 	})
 	return found
 }

@@ -8,7 +8,8 @@ import (
 )
 
 // signs are what showed an outage before UNSTABLE was published: the sample that did, and
-// writes of orders that failed or hung while none succeeded any more.
+// writes of orders that failed or hung, by no fault of their own, while none succeeded any
+// more.
 type signs struct {
 	published time.Time // zero where nothing was: not UNSTABLE, or an operator held it
 	sample    time.Time // when it began
@@ -29,8 +30,8 @@ func newSigns(in trace.Incident) (s signs) {
 	return s
 }
 
-// see takes in an attempt.
-func (s *signs) see(x trace.Execution) {
+// see takes in an attempt; own says that it failed by the order's own fault.
+func (s *signs) see(x trace.Execution, own bool) {
 	begun := within(x, x.BegunAt)
 	if x.BegunAt.IsZero() || !begun.Before(s.published) {
 		return
@@ -40,7 +41,7 @@ func (s *signs) see(x trace.Execution) {
 		if begun.After(s.lastGood) {
 			s.lastGood = begun
 		}
-	case x.Result != ltp.ResultRefused && x.Result != ltp.ResultWithdrawn:
+	case !own && x.Result != ltp.ResultWithdrawn:
 		s.failed = append(s.failed, begun)
 	}
 }

@@ -96,27 +96,29 @@ func TestHowLongAnOutageWentUnnoticed(t *testing.T) {
 		attempts  []trace.Execution
 		want      int
 		what      string
+		own       bool
 	}{
-		"by the sample alone":    {hung, nil, 5_000, "the sample"},
-		"a write hung before it": {hung, []trace.Execution{attempt(-8_000, -10, ltp.ResultUnknown)}, 8_000, "the first write"},
-		"a write still hangs":    {hung, []trace.Execution{attempt(-6_000, 4_000, ltp.ResultExecuted)}, 6_000, "the first write"},
+		"by the sample alone":    {published: hung, want: 5_000, what: "the sample"},
+		"a write hung before it": {hung, []trace.Execution{attempt(-8_000, -10, ltp.ResultUnknown)}, 8_000, "the first write", false},
+		"a write still hangs":    {hung, []trace.Execution{attempt(-6_000, 4_000, ltp.ResultExecuted)}, 6_000, "the first write", false},
 		"writes failed, and one did not after them": {hung, []trace.Execution{
 			attempt(-20_000, -19_990, ltp.ResultUnavailable), attempt(-10_000, -9_990, ltp.ResultExecuted), attempt(-7_000, -6_990, ltp.ResultUnavailable),
-		}, 7_000, "the first write"},
-		"an order that is refused shows none": {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 5_000, "the sample"},
+		}, 7_000, "the first write", false},
+		"an order that fails by itself shows none":        {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 5_000, "the sample", true},
+		"an order that is refused by no fault of its own": {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 8_000, "the first write", false},
 		"a worker's clock that is off": {hung, []trace.Execution{func() trace.Execution {
 			x := attempt(-8_000, -10, ltp.ResultUnknown)
 			x.BegunAt = at(-78_000)
 			return x
-		}()}, 8_001, "the first write"},
-		"an operator held it":  {held, []trace.Execution{attempt(-8_000, -10, ltp.ResultUnknown)}, 0, ""},
-		"a refused connection": {ltp.Orientation{State: ltp.Unstable}, nil, 0, "the sample"},
-		"never UNSTABLE":       {ltp.Orientation{State: ltp.Unknown}, nil, 0, ""},
+		}()}, 8_001, "the first write", false},
+		"an operator held it":  {held, []trace.Execution{attempt(-8_000, -10, ltp.ResultUnknown)}, 0, "", false},
+		"a refused connection": {ltp.Orientation{State: ltp.Unstable}, nil, 0, "the sample", false},
+		"never UNSTABLE":       {ltp.Orientation{State: ltp.Unknown}, nil, 0, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSigns(fallen(c.published))
 			for _, x := range c.attempts {
-				s.see(x)
+				s.see(x, c.own)
 			}
 			u := s.unnoticed()
 			assert.Equal(t, time.Duration(c.want)*time.Millisecond, u.For)

@@ -107,7 +107,7 @@ func counts(c trace.Counts) string {
 	}
 	words := some(append(parts,
 		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
-		part{c.Rejected, "rejected"}, part{c.Failed, trace.Noun(c.Failed, "execution") + " without a write"}, part{c.Cancelled, "cancelled"},
+		part{c.Rejected, "rejected"}, part{c.Failed, trace.Noun(c.Failed, "execution") + " without a write"}, part{c.Parked, "parked"}, part{c.Cancelled, "cancelled"},
 		part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
 	if len(words) == 0 {
 		return "No orders."

@@ -12,10 +12,10 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/longpoll"
+	"github.com/ltp-node/ltp/internal/memo"
 )
 
 // Temporal is what this package needs of a client.Client.
@@ -55,10 +55,8 @@ func Look(ctx context.Context, c Temporal, key string) (Seen, error) {
 		Running: info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
 		Begun:   info.GetFirstRunId(), Events: info.GetHistoryLength(),
 	}
-	if p, ok := info.GetMemo().GetFields()[ltp.SequenceMemo]; ok {
-		if err := converter.GetDefaultDataConverter().FromPayload(p, &s.Sequence); err != nil {
-			return Seen{}, fmt.Errorf("look at the sequence of %s: its memo is damaged: %w", key, err)
-		}
+	if _, err := memo.Read(info.GetMemo(), ltp.SequenceMemo, &s.Sequence); err != nil {
+		return Seen{}, fmt.Errorf("look at the sequence of %s: %w", key, err)
 	}
 	return s, nil
 }

@@ -48,7 +48,7 @@ func temporalForTheExample(ctx context.Context) (client.Client, func()) {
 	dir := tempDir()
 	n, err := node.Start(ctx, node.Config{
 		Client: server.Client(), Namespace: server.Namespace(), Components: []string{ltp.DefaultComponent},
-		OrdersURL: filepath.Join(dir, "orders.db"), Policy: ltp.DefaultPolicy(),
+		OrdersURL: filepath.Join(dir, "orders.db"), SetUpOrders: true,
 		Worker: true, Pace: pace.Default(), Observe: true, Settings: observer.DefaultSettings(),
 		Log: quiet(),
 	})

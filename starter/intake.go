@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -20,15 +21,15 @@ type intake struct {
 	stamp ltp.Stamp
 }
 
-// admit reads the components of the order's gate. It refuses orders that depend on one
-// which nobody has configured, or which an operator has frozen, and orders of an ordering
-// key that has too many.
+// admit reads the components of the order's gate. It refuses orders that name one which
+// nobody has configured, or depend on one which an operator has frozen, orders of an
+// ordering key that has too many, and all orders before the order node was first started.
 func (s *Starter) admit(ctx context.Context, o ltp.Order) (in intake, err error) {
 	for _, c := range o.Gate(s.execution) {
 		r, err := s.reading(ctx, c)
 		switch {
 		case errors.Is(err, board.ErrNoComponent):
-			return in, fmt.Errorf("%w: %s", ErrComponent, c)
+			return in, s.unknown(ctx, o, c)
 		case err != nil:
 			return in, unreachable("accept orders", err)
 		case r.Hold != nil && r.Hold.Freeze:
@@ -50,6 +51,23 @@ func (s *Starter) admit(ctx context.Context, o ltp.Order) (in intake, err error)
 		return in, fmt.Errorf("%w: %s", ErrFull, o.OrderingKey)
 	}
 	return in, nil
+}
+
+// unknown is the error of a component without an Orientation. Who sent the order is at
+// fault where they named it, and the node has been started: what it writes to is known.
+func (s *Starter) unknown(ctx context.Context, o ltp.Order, component string) error {
+	own := ltp.DefaultComponent
+	if slices.Contains(o.DependsOn, component) && component != own {
+		_, err := s.reading(ctx, own)
+		switch {
+		case err == nil, s.execution.External():
+			return fmt.Errorf("%w: %s", ErrComponent, component)
+		case !errors.Is(err, board.ErrNoComponent):
+			return unreachable("accept orders", err)
+		}
+		component = own
+	}
+	return fmt.Errorf("%w: nobody has watched %s so far: start ltp worker and ltp observe, or ltp dev", ErrNotStarted, component)
 }
 
 // reading is what is held true of a component: by the board of this process, where it has

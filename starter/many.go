@@ -123,6 +123,16 @@ func (s *Starter) ExpediteMany(ctx context.Context, w Which, limit int, report f
 	return s.many(ctx, w, limit, report, s.Expedite)
 }
 
+// InstructMany has all parked orders that are meant do what an operator says: see Instruct
+// and many. One that is not parked any more by then ignores it.
+func (s *Starter) InstructMany(ctx context.Context, w Which, limit int, i ltp.Instruction, report func(Tally)) (Tally, error) {
+	if err := i.Validate(); err != nil {
+		return Tally{}, &ltp.InvalidError{Field: "instruction", Hint: err.Error()}
+	}
+	w.State = ltp.Parked
+	return s.many(ctx, w, limit, report, func(ctx context.Context, id string) error { return s.instruct(ctx, id, i) })
+}
+
 // many does something for every order that is meant, each once, some at a time. It
 // sweeps until sweeps find nothing new, since the visibility store shows late what was
 // accepted and deferred, and stops with ErrMore at the limit. When ctx ends it stops,

@@ -28,6 +28,10 @@ func TestQueryStaysAmongWaitingOrders(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "WorkflowType='Order' AND ExecutionStatus='Running' AND LtpState='DEFERRED' AND LtpComponent='payments' AND StartTime <= '1970-01-01T00:00:00Z' AND (A=1 OR B=2)", q)
 
+	q, err = Which{State: ltp.Parked}.query()
+	require.NoError(t, err)
+	assert.Equal(t, "WorkflowType='Order' AND ExecutionStatus='Running' AND LtpState='PARKED'", q)
+
 	for _, good := range []string{"", "A='it''s )'", "(A=1) OR (B=2 AND (C=3))", "`A`=1"} {
 		assert.NoError(t, checkQuery(good), good)
 	}

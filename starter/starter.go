@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -13,12 +14,14 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/marks"
+	"github.com/ltp-node/ltp/internal/memo"
+	"github.com/ltp-node/ltp/payload"
+	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/sequence"
 )
 
@@ -35,8 +38,13 @@ var (
 	ErrFrozen = errors.New("intake is frozen")
 	// ErrFull: too many orders of its ordering key have not ended.
 	ErrFull = errors.New("too many orders of one ordering key")
-	// ErrEnded: the order has ended already, and cannot be cancelled.
+	// ErrNotStarted: no worker has ever run that keeps the orientation of what orders are
+	// written to. Nothing was promised.
+	ErrNotStarted = errors.New("the order node has not been started yet")
+	// ErrEnded: the order has ended already, and cannot be changed.
 	ErrEnded = errors.New("the order has ended")
+	// ErrNotParked: the order is not parked, and takes no instruction.
+	ErrNotParked = errors.New("the order is not parked")
 	// ErrUnreachable: Temporal did not answer. Nothing was promised; the same order
 	// may be submitted again under the same ID.
 	ErrUnreachable = errors.New("temporal cannot be reached")
@@ -47,6 +55,10 @@ type Starter struct {
 	client    client.Client
 	execution ltp.Execution
 	board     *board.Board // nil where there is none in this process
+	pages     pages
+	keys      *payload.Keys // nil where customers are found by what they are called
+	places    *replay.Places
+	webhooks  func(tenant string) bool // nil where no tenant has any
 
 	mu       sync.Mutex
 	readings map[string]board.Reading // the door's own, by component
@@ -54,7 +66,7 @@ type Starter struct {
 
 // New makes a Starter on a connected client.
 func New(c client.Client, options ...Option) *Starter {
-	s := &Starter{client: c, readings: map[string]board.Reading{}}
+	s := &Starter{client: c, pages: newPages(), places: replay.NewPlaces(c), readings: map[string]board.Reading{}}
 	for _, set := range options {
 		set(s)
 	}
@@ -67,6 +79,10 @@ type Submission struct {
 	RunID   string
 	// Repeated says that this very order had been accepted before.
 	Repeated bool
+	// NotInLine says that an order with an ordering key is durable, and could not be put in
+	// line yet. It gets there by itself; orders of its key that are accepted before it does
+	// may go first.
+	NotInLine bool
 	// Deferred is what the order waits for, by what the door had read when it accepted
 	// it; nil where the order may be executed at once, or where the door could not see.
 	Deferred *ltp.Wait
@@ -82,6 +98,9 @@ type Submission struct {
 // The order carries the epoch that its component was in before it was accepted: no write
 // of it can have begun in an earlier one. Where an orientation does not let it act, its
 // search attributes say from the start what it waits for.
+//
+// Submit bounds nothing. Orders of one ordering key change one workflow: whoever submits
+// many of them at once lets a few go at a time, as the order API does.
 func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 	if err := o.Validate(); err != nil {
 		return Submission{}, err
@@ -91,7 +110,7 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 	}
 	in, err := s.admit(ctx, o)
 	if err != nil {
-		if errors.Is(err, ErrFrozen) || errors.Is(err, ErrComponent) || errors.Is(err, ErrFull) {
+		if errors.Is(err, ErrFrozen) || errors.Is(err, ErrComponent) || errors.Is(err, ErrNotStarted) || errors.Is(err, ErrFull) {
 			// What was accepted before stays accepted.
 			if sub, known := s.repeat(ctx, o); !errors.Is(known, ErrNotFound) {
 				return sub, known
@@ -108,24 +127,46 @@ func (s *Starter) Submit(ctx context.Context, o ltp.Order) (Submission, error) {
 		WorkflowIDConflictPolicy:                 enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		EnableEagerStart:                         true,
-		Memo:                                     map[string]any{ltp.ContentMemo: o.ContentHash()},
+		Memo:                                     s.memos(o),
 		StaticSummary:                            summary(o),
 		Priority:                                 temporal.Priority{PriorityKey: o.Priority}, // 0 is Temporal's default, too
 	}
+	tenant, _ := ltp.SplitID(o.ID)
+	options.TypedSearchAttributes = marks.AtStart(tenant, s.customer(o.Customer)[0], mark)
 	if mark != nil {
-		options.TypedSearchAttributes = marks.AtStart(*mark)
 		sub.Deferred = &mark.Wait
 	}
-	run, err := s.client.ExecuteWorkflow(ctx, options, ltp.OrderWorkflow, ltp.NewProgress(o, s.execution, in.stamp, mark))
+	progress := ltp.NewProgress(o, s.execution, in.stamp, mark)
+	progress.Webhooks = s.webhooks != nil && s.webhooks(tenant)
+	run, err := s.client.ExecuteWorkflow(ctx, options, ltp.OrderWorkflow, progress)
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	switch {
 	case err == nil:
 		sub.RunID = run.GetRunID()
-		return sub, s.join(ctx, o)
+		sub.NotInLine = s.join(ctx, o) != nil
+		return sub, nil
 	case errors.As(err, &started):
 		return s.repeat(ctx, o)
 	}
 	return Submission{}, unreachable("accept order "+o.ID, err)
+}
+
+// Repeat is Submit for an order that was accepted before, and returns ErrNotFound where no
+// order of its ID was, or none that Temporal remembers: it starts nothing.
+func (s *Starter) Repeat(ctx context.Context, o ltp.Order) (Submission, error) {
+	if err := o.Validate(); err != nil {
+		return Submission{}, err
+	}
+	return s.repeat(ctx, o)
+}
+
+// memos are what the order's workflow is started with for whoever looks it up.
+func (s *Starter) memos(o ltp.Order) map[string]any {
+	all := map[string]any{ltp.ContentMemo: o.ContentHash()}
+	if s.execution.External() {
+		all[ltp.ExecutionMemo] = s.execution.Activity
+	}
+	return all
 }
 
 // repeat answers for an order whose ID is taken.
@@ -135,23 +176,22 @@ func (s *Starter) repeat(ctx context.Context, o ltp.Order) (Submission, error) {
 		return Submission{}, err
 	}
 	var content string
-	if err := memo(d, ltp.ContentMemo, &content); err != nil {
+	if _, err := memo.Read(d.GetWorkflowExecutionInfo().GetMemo(), ltp.ContentMemo, &content); err != nil {
 		return Submission{}, err
 	}
 	if content != o.ContentHash() {
 		return Submission{}, fmt.Errorf("%w: %s was accepted before with different content", ErrConflict, o.ID)
 	}
+	sub := Submission{OrderID: o.ID, RunID: d.GetWorkflowExecutionInfo().GetExecution().GetRunId(), Repeated: true}
 	if d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		// Whoever accepted it may have died before it stood in line.
-		if err := s.join(ctx, o); err != nil {
-			return Submission{}, err
-		}
+		sub.NotInLine = s.join(ctx, o) != nil
 	}
-	return Submission{OrderID: o.ID, RunID: d.GetWorkflowExecutionInfo().GetExecution().GetRunId(), Repeated: true}, nil
+	return sub, nil
 }
 
-// join puts an order with an ordering key in line. Only then is it acknowledged, so an
-// order that is submitted after that stands behind it.
+// join puts an order with an ordering key in line. Once it is acknowledged as being there,
+// an order that is submitted after that stands behind it.
 func (s *Starter) join(ctx context.Context, o ltp.Order) error {
 	if o.OrderingKey == "" {
 		return nil
@@ -177,6 +217,22 @@ func (s *Starter) describe(ctx context.Context, orderID string) (*workflowservic
 	return d, nil
 }
 
+// OfCustomer returns ErrNotFound unless there is such an order and it is the customer's.
+func (s *Starter) OfCustomer(ctx context.Context, orderID, customer string) error {
+	d, err := s.describe(ctx, orderID)
+	if err != nil {
+		return err
+	}
+	key, err := marks.Customer(d.GetWorkflowExecutionInfo().GetSearchAttributes())
+	if err != nil {
+		return fmt.Errorf("order %s: %w", orderID, err)
+	}
+	if !slices.Contains(s.customer(customer), key) {
+		return fmt.Errorf("%w: %s", ErrNotFound, orderID)
+	}
+	return nil
+}
+
 // Cancel asks an order to end without acting. It returns when Temporal has the request.
 // An order that nobody can have written ends at once. Any other stays pending, with
 // Status.CancelRequested, until the order database can say whether it was written, and
@@ -197,6 +253,35 @@ func (s *Starter) Cancel(ctx context.Context, orderID string) error {
 		return unreachable("cancel order "+orderID, err)
 	}
 	return nil
+}
+
+// Instruct has a parked order do what an operator says: be tried again, or end REJECTED.
+// It returns when Temporal has the instruction: it needs no worker. It returns ErrEnded
+// for an order that has ended, and ErrNotParked for one in another state. An order that
+// turns out to be written ends EXECUTED, whatever the instruction is.
+func (s *Starter) Instruct(ctx context.Context, orderID string, i ltp.Instruction) error {
+	if err := i.Validate(); err != nil {
+		return &ltp.InvalidError{Field: "instruction", Hint: err.Error()}
+	}
+	d, err := s.describe(ctx, orderID)
+	if err != nil {
+		return err
+	}
+	switch st, err := listed(d.GetWorkflowExecutionInfo()); {
+	case err != nil:
+		return err
+	case st.State.Final():
+		return fmt.Errorf("%w: %s", ErrEnded, orderID)
+	case st.State != ltp.Parked:
+		return fmt.Errorf("%w: %s is %s", ErrNotParked, orderID, st.State)
+	}
+	return s.instruct(ctx, orderID, i)
+}
+
+// instruct sends an instruction, which an order that is not parked ignores.
+func (s *Starter) instruct(ctx context.Context, orderID string, i ltp.Instruction) error {
+	err := s.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(orderID), "", ltp.InstructionSignal, i)
+	return s.asked(ctx, "instruct", orderID, err)
 }
 
 func lookup(orderID string, err error) error {
@@ -222,19 +307,16 @@ func unreachable(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-func memo(d *workflowservice.DescribeWorkflowExecutionResponse, field string, into any) error {
-	p, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[field]
-	if !ok {
-		return nil
+// markdown has Temporal UI, which renders summaries as Markdown, show text as it is.
+var markdown = strings.NewReplacer(func() (pairs []string) {
+	for _, c := range "\\`*_[]()<>|~&:" {
+		pairs = append(pairs, string(c), "\\"+string(c))
 	}
-	if err := converter.GetDefaultDataConverter().FromPayload(p, into); err != nil {
-		return fmt.Errorf("memo %s is damaged: %w", field, err)
-	}
-	return nil
-}
+	return pairs
+}()...)
 
 func summary(o ltp.Order) string {
-	s := fmt.Sprintf("order %s: %s for %s", o.ID, ltp.Amount(o.AmountMinor(), o.Currency), o.Customer)
+	s := fmt.Sprintf("order %s: %s for %s", o.ID, ltp.Amount(o.AmountMinor(), o.Currency), markdown.Replace(o.Customer))
 	if o.Risk == ltp.HighRisk {
 		s += ", high risk"
 	}

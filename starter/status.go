@@ -16,6 +16,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/longpoll"
 	"github.com/ltp-node/ltp/internal/marks"
+	"github.com/ltp-node/ltp/internal/memo"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -37,6 +38,9 @@ type Status struct {
 	// says that it is released before all others.
 	Priority  int  `json:"priority,omitempty"`
 	Expedited bool `json:"expedited,omitempty"`
+	// Parked is why a parked order is parked; nil for all others. Its error is in the
+	// words of the order database: it is for operators.
+	Parked *ltp.Parking `json:"parked,omitempty"`
 	// CancelRequested says that somebody has asked to cancel the order, which has yet to
 	// end: CANCELLED, or EXECUTED if it turns out to have been written. Listings leave it
 	// out.
@@ -46,18 +50,44 @@ type Status struct {
 	Receipt    *ltp.Receipt `json:"receipt,omitempty"`
 	AcceptedAt time.Time    `json:"accepted_at,omitzero"`
 	EndedAt    time.Time    `json:"ended_at,omitzero"`
+	// Backlog is the order's place among those that wait for its component. It is what
+	// [Starter.Place] says, which no other method asks.
+	Backlog *ltp.Place `json:"backlog,omitempty"`
+}
+
+// Shown is a status as users see it. Why an order was ended by force, and what a parked one
+// fails with, is in operators' words.
+func Shown(st Status) Status {
+	st.Parked = nil
+	if st.State == ltp.Terminated {
+		st.Detail = ""
+	}
+	return st
 }
 
 // Get says where an order is, by what Temporal holds: it needs no worker.
 func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
+	st, _, err := s.look(ctx, orderID)
+	return st, err
+}
+
+// place is how far an order's history goes.
+type place struct {
+	run    string
+	length int64
+}
+
+// look says where an order is, and how far its history goes by which it is there.
+func (s *Starter) look(ctx context.Context, orderID string) (Status, place, error) {
 	d, err := s.describe(ctx, orderID)
 	if err != nil {
-		return Status{}, err
+		return Status{}, place{}, err
 	}
 	info := d.GetWorkflowExecutionInfo()
+	at := place{info.GetExecution().GetRunId(), info.GetHistoryLength()}
 	st, err := listed(info)
 	if err != nil {
-		return Status{}, err
+		return Status{}, at, err
 	}
 	if continued(info) {
 		st.AcceptedAt, err = s.accepted(ctx, info)
@@ -72,9 +102,9 @@ func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
 		st.CancelRequested, err = s.cancelled(ctx, info)
 	}
 	if err != nil {
-		return Status{}, lookup(orderID, err)
+		return Status{}, at, lookup(orderID, err)
 	}
-	return st, nil
+	return st, at, nil
 }
 
 // continued reports whether runs of the order's workflow came before this one.
@@ -191,14 +221,23 @@ func (st *Status) read(e *historypb.HistoryEvent) (done bool, err error) {
 	}
 	if routed {
 		st.route(r)
-		// An order that awaits its turn may have it in a moment.
-		return st.State == ltp.Deferred && st.Reason != ltp.ReasonAwaitsTurn, nil
+		// What was refused for itself ends in a moment, unless it sets a timer.
+		return st.settled() && r.Blame != ltp.BlameOrder, nil
+	}
+	if e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
+		return st.settled(), nil
 	}
 	outcome, ended, err := trace.Outcome(e)
 	if ended {
 		st.end(outcome, e.GetEventTime().AsTime())
 	}
 	return ended, err
+}
+
+// settled reports whether the order waits for longer than a moment: one that awaits its
+// turn may have it in a moment.
+func (st *Status) settled() bool {
+	return st.State == ltp.Deferred && st.Reason != ltp.ReasonAwaitsTurn
 }
 
 func (st *Status) route(r ltp.Routing) {
@@ -210,7 +249,7 @@ func (st *Status) route(r ltp.Routing) {
 	st.Commitment = ""
 }
 
-// waits says that the order is deferred.
+// waits says that the order is deferred, or parked.
 func (st *Status) waits(w ltp.Wait) {
 	st.State, st.Decision, st.Reason, st.Commitment = ltp.Deferred, ltp.Defer, w.Reason, w.Reason.Commitment()
 	st.Component, st.Epoch = w.Component, w.Epoch
@@ -221,6 +260,8 @@ func (st *Status) waits(w ltp.Wait) {
 		st.Component, st.Epoch = "", 0 // it waits for no component
 	case ltp.ReasonAwaitsProof:
 		st.Commitment = "" // it will not be executed any more
+	case ltp.ReasonParked:
+		st.State = ltp.Parked
 	}
 }
 
@@ -233,8 +274,13 @@ func (st *Status) end(o ltp.Outcome, at time.Time) {
 		if st.Reason == "" || st.Reason != ltp.ReasonRecoveryConfirmed {
 			st.Reason = ltp.ReasonOK
 		}
-		if o.Receipt != nil && o.Receipt.Fence.State == ltp.Recovering {
-			st.Reason = ltp.ReasonRecoveryConfirmed
+		if o.Receipt != nil {
+			switch fence := o.Receipt.Fence.State; {
+			case fence == ltp.Recovering:
+				st.Reason = ltp.ReasonRecoveryConfirmed
+			case fence != "" && !fence.Fit(): // an operator let it through
+				st.Reason = ltp.ReasonPassed
+			}
 		}
 	case ltp.Rejected:
 		st.Decision, st.Reason = ltp.Reject, ""
@@ -243,7 +289,7 @@ func (st *Status) end(o ltp.Outcome, at time.Time) {
 	}
 }
 
-// listed is what a listing tells of an order. The outcome of an order that has
+// listed is what a listing shows of an order. The outcome of an order that has
 // ended stands in its closing event only.
 func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 	id, ok := ltp.OrderID(info.GetExecution().GetWorkflowId())
@@ -262,8 +308,14 @@ func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED,
 		enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW: // the run has closed, the order goes on
 		st.EndedAt = time.Time{}
-		if state == ltp.Deferred {
+		if state == ltp.Deferred || state == ltp.Parked {
 			st.waits(mark.Wait)
+		}
+		if st.State == ltp.Parked {
+			st.Parked = new(ltp.Parking)
+			if _, err := memo.Read(info.GetMemo(), ltp.ParkedMemo, st.Parked); err != nil {
+				return Status{}, fmt.Errorf("order %s: %w", id, err)
+			}
 		}
 	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 		st.State, st.Decision = ltp.Executed, ltp.Execute

@@ -26,6 +26,7 @@ var (
 	later    = accepted.Add(time.Hour)
 	unstable = ltp.Wait{Component: ltp.DefaultComponent, Epoch: 4, Reason: ltp.ReasonUnstable}
 	unproven = ltp.Wait{Component: ltp.DefaultComponent, Epoch: 5, Reason: ltp.ReasonAwaitsProof}
+	parked   = ltp.Wait{Reason: ltp.ReasonParked}
 )
 
 // runs is a Temporal that has the runs of one order, the latest last.
@@ -49,13 +50,13 @@ func run(id string, start time.Time, status enumspb.WorkflowExecutionStatus, sa 
 func waitsFor(t *testing.T, w ltp.Wait) *commonpb.SearchAttributes {
 	t.Helper()
 	sa := &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{}}
-	for key, value := range marks.AtStart(ltp.Mark{Wait: w, Priority: ltp.DefaultPriority}).GetUntypedValues() {
-		sa.IndexedFields[key.GetName()] = payload(t, value)
+	for key, value := range marks.AtStart("", "c-17", &ltp.Mark{Wait: w, Priority: ltp.DefaultPriority}).GetUntypedValues() {
+		sa.IndexedFields[key.GetName()] = payloadOf(t, value)
 	}
 	return sa
 }
 
-func payload(t *testing.T, v any) *commonpb.Payload {
+func payloadOf(t *testing.T, v any) *commonpb.Payload {
 	t.Helper()
 	p, err := converter.GetDefaultDataConverter().ToPayload(v)
 	require.NoError(t, err)
@@ -63,7 +64,7 @@ func payload(t *testing.T, v any) *commonpb.Payload {
 }
 
 func payloads(t *testing.T, v any) *commonpb.Payloads {
-	return &commonpb.Payloads{Payloads: []*commonpb.Payload{payload(t, v)}}
+	return &commonpb.Payloads{Payloads: []*commonpb.Payload{payloadOf(t, v)}}
 }
 
 func (r *runs) DescribeWorkflowExecution(_ context.Context, _, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
@@ -160,7 +161,10 @@ func TestAwaitEndsWithTheFirstThingWorthKnowing(t *testing.T) {
 	admitted := routed(t, ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK, Component: ltp.DefaultComponent, Epoch: 3})
 	deferred := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonUnstable, Component: ltp.DefaultComponent, Epoch: 4})
 	inLine := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonAwaitsTurn, Component: ltp.DefaultComponent, Epoch: 3})
+	itself := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonExecuteUnavailable, Component: ltp.DefaultComponent, Epoch: 3, Blame: ltp.BlameOrder})
+	timer := &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_TIMER_STARTED}
 	executed := completed(t, ltp.Outcome{State: ltp.Executed, Receipt: &ltp.Receipt{Worker: "w"}})
+	through := completed(t, ltp.Outcome{State: ltp.Executed, Receipt: &ltp.Receipt{Worker: "w", Fence: ltp.Fence{State: ltp.Unstable}}})
 	rejected := completed(t, ltp.Outcome{State: ltp.Rejected, Reason: "credit limit exceeded"})
 	for name, c := range map[string]struct {
 		first, second []*historypb.HistoryEvent
@@ -174,8 +178,14 @@ func TestAwaitEndsWithTheFirstThingWorthKnowing(t *testing.T) {
 			State: ltp.Deferred, Decision: ltp.Defer, Reason: ltp.ReasonUnstable, Commitment: ltp.Commitment, Component: ltp.DefaultComponent, Epoch: 4}},
 		"refused": {first: []*historypb.HistoryEvent{begin, admitted, rejected}, want: Status{
 			State: ltp.Rejected, Decision: ltp.Reject, Detail: "credit limit exceeded", EndedAt: later}},
+		"refused for what it is": {first: []*historypb.HistoryEvent{begin, admitted, itself, rejected}, want: Status{
+			State: ltp.Rejected, Decision: ltp.Reject, Detail: "credit limit exceeded", EndedAt: later}},
+		"failed by itself, and to be tried again": {first: []*historypb.HistoryEvent{begin, admitted, itself, timer}, want: Status{
+			State: ltp.Deferred, Decision: ltp.Defer, Reason: ltp.ReasonExecuteUnavailable, Commitment: ltp.Commitment, Component: ltp.DefaultComponent, Epoch: 3}},
 		"its turn comes in a moment": {first: []*historypb.HistoryEvent{begin, inLine, admitted, executed}, want: Status{
 			State: ltp.Executed, Decision: ltp.Execute, Reason: ltp.ReasonOK, Receipt: &ltp.Receipt{Worker: "w"}, EndedAt: later}},
+		"executed through a hold": {first: []*historypb.HistoryEvent{begin, through}, want: Status{
+			State: ltp.Executed, Decision: ltp.Execute, Reason: ltp.ReasonPassed, Receipt: &ltp.Receipt{Worker: "w", Fence: ltp.Fence{State: ltp.Unstable}}, EndedAt: later}},
 		"it continues as new": {first: []*historypb.HistoryEvent{begin, inLine, continuedAs("run-2")}, second: []*historypb.HistoryEvent{begin, executed}, want: Status{
 			State: ltp.Executed, Decision: ltp.Execute, Reason: ltp.ReasonOK, Receipt: &ltp.Receipt{Worker: "w"}, EndedAt: later}},
 	} {
@@ -257,7 +267,7 @@ func TestOutcomeStandsInTheClosingEvent(t *testing.T) {
 
 func TestListingTellsTheStateOfEveryRun(t *testing.T) {
 	state := func(s ltp.OrderState) *commonpb.SearchAttributes {
-		return &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{ltp.StateAttribute: payload(t, s)}}
+		return &commonpb.SearchAttributes{IndexedFields: map[string]*commonpb.Payload{ltp.StateAttribute: payloadOf(t, s)}}
 	}
 	for name, c := range map[string]struct {
 		status enumspb.WorkflowExecutionStatus
@@ -268,6 +278,10 @@ func TestListingTellsTheStateOfEveryRun(t *testing.T) {
 		"waiting":                   {status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, sa: waitsFor(t, unstable), want: ltp.Deferred},
 		"paused in Temporal":        {status: enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED, sa: waitsFor(t, unstable), want: ltp.Deferred},
 		"continued":                 {status: enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, sa: waitsFor(t, unstable), want: ltp.Deferred},
+		"parked":                    {status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, sa: waitsFor(t, parked), want: ltp.Parked},
+		"parked, and continued":     {status: enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, sa: waitsFor(t, parked), want: ltp.Parked},
+		"parked, retried, executed": {status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, sa: waitsFor(t, parked), want: ltp.Executed},
+		"parked, and cancelled":     {status: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, sa: waitsFor(t, parked), want: ltp.Cancelled},
 		"continued, never deferred": {status: enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, want: ltp.Accepted},
 		"executed":                  {status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, want: ltp.Executed},
 		"executed after a wait":     {status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, sa: waitsFor(t, unstable), want: ltp.Executed},

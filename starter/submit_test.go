@@ -162,13 +162,18 @@ func TestDoorStampsAndMarksOrders(t *testing.T) {
 			sub, err := New(d, WithExecution(c.execution)).Submit(t.Context(), c.order)
 			require.NoError(t, err)
 			assert.Equal(t, []any{ltp.NewProgress(c.order, c.execution, c.stamp, c.mark)}, d.input, "one argument")
+			memo := map[string]any{ltp.ContentMemo: c.order.ContentHash()}
+			if c.execution.External() {
+				memo[ltp.ExecutionMemo] = "Fulfil"
+			}
+			assert.Equal(t, memo, d.options.Memo)
 			if c.mark == nil {
-				assert.Empty(t, d.marked())
+				assert.Equal(t, map[string]any{ltp.CustomerAttribute: book().Customer}, d.marked())
 				assert.Nil(t, sub.Deferred)
 				return
 			}
 			want := map[string]any{
-				ltp.StateAttribute: "DEFERRED", ltp.ComponentAttribute: c.mark.Component,
+				ltp.CustomerAttribute: book().Customer, ltp.StateAttribute: "DEFERRED", ltp.ComponentAttribute: c.mark.Component,
 				ltp.EpochAttribute: c.mark.Epoch, ltp.ReasonAttribute: string(c.mark.Reason),
 			}
 			if c.mark.Priority != ltp.DefaultPriority {
@@ -181,7 +186,7 @@ func TestDoorStampsAndMarksOrders(t *testing.T) {
 	}
 }
 
-// TestDoorThatCannotSeeMarksNothing: the order's first routing decides. The epoch counts
+// TestDoorThatCannotSeeMarksNothing but the customer: the order's first routing decides. The epoch counts
 // all the same.
 func TestDoorThatCannotSeeMarksNothing(t *testing.T) {
 	d := doorOf(at(ltp.DefaultComponent, ltp.Stable, 3))
@@ -189,7 +194,7 @@ func TestDoorThatCannotSeeMarksNothing(t *testing.T) {
 	sub, err := New(d).Submit(t.Context(), book())
 	require.NoError(t, err)
 	assert.Nil(t, sub.Deferred)
-	assert.Empty(t, d.marked())
+	assert.Equal(t, map[string]any{ltp.CustomerAttribute: book().Customer}, d.marked())
 	assert.Equal(t, ltp.Stamp{Epoch: 3, State: ltp.Unknown}, d.input[0].(ltp.Progress).Stamp)
 }
 
@@ -226,18 +231,24 @@ func TestDoorRefusesWhatIsFrozenOrUnknown(t *testing.T) {
 	held := frozen
 	held.Hold = &ltp.Hold{By: "ada"}
 	payments := at("payments", ltp.Stable, 8)
+	fulfil := ltp.Execution{Activity: "Fulfil", TaskQueue: "fulfilment"}
 	for name, c := range map[string]struct {
 		now       []ltp.Orientation
 		order     ltp.Order
 		execution ltp.Execution
 		want      error
 	}{
-		"frozen":                        {now: []ltp.Orientation{frozen}, order: book(), want: ErrFrozen},
-		"frozen, and another is named":  {now: []ltp.Orientation{frozen, payments}, order: book(dependsOn("payments")), want: ErrFrozen},
-		"frozen, and not written to":    {now: []ltp.Orientation{frozen, payments}, order: book(dependsOn("payments")), execution: ltp.Execution{Activity: "Fulfil", TaskQueue: "fulfilment"}},
-		"held":                          {now: []ltp.Orientation{held}, order: book()},
-		"unknown":                       {now: []ltp.Orientation{at(ltp.DefaultComponent, ltp.Stable, 3)}, order: book(dependsOn("fax")), want: ErrComponent},
-		"what is written to is unknown": {now: []ltp.Orientation{payments}, order: book(dependsOn("payments")), want: ErrComponent},
+		"frozen":                          {now: []ltp.Orientation{frozen}, order: book(), want: ErrFrozen},
+		"frozen, and another is named":    {now: []ltp.Orientation{frozen, payments}, order: book(dependsOn("payments")), want: ErrFrozen},
+		"frozen, and not written to":      {now: []ltp.Orientation{frozen, payments}, order: book(dependsOn("payments")), execution: fulfil},
+		"held":                            {now: []ltp.Orientation{held}, order: book()},
+		"unknown":                         {now: []ltp.Orientation{at(ltp.DefaultComponent, ltp.Stable, 3)}, order: book(dependsOn("fax")), want: ErrComponent},
+		"unknown, and not written to":     {now: []ltp.Orientation{payments}, order: book(dependsOn("fax")), execution: fulfil, want: ErrComponent},
+		"not started":                     {order: book(), want: ErrNotStarted},
+		"not started, named":              {order: book(dependsOn(ltp.DefaultComponent)), want: ErrNotStarted},
+		"not started, another is named":   {order: book(dependsOn("payments")), want: ErrNotStarted},
+		"not started, and not written to": {order: book(), execution: fulfil, want: ErrNotStarted},
+		"what is written to is unknown":   {now: []ltp.Orientation{payments}, order: book(dependsOn("payments")), want: ErrNotStarted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := doorOf(c.now...)

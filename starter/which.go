@@ -13,7 +13,7 @@ type Which struct {
 	// Query is a Temporal visibility query, such as
 	// "LtpReason='SYSTEM_UNSTABLE' AND StartTime > '2030-01-31T00:00:00Z'".
 	Query string
-	// State is ltp.Accepted or ltp.Deferred; empty is both.
+	// State is ltp.Accepted, ltp.Deferred or ltp.Parked; empty is all of them.
 	State ltp.OrderState
 	// Component is what deferred orders wait for.
 	Component string
@@ -29,10 +29,10 @@ func (w Which) query() (string, error) {
 	case "":
 	case ltp.Accepted:
 		all = append(all, ltp.StateAttribute+" IS NULL")
-	case ltp.Deferred:
+	case ltp.Deferred, ltp.Parked:
 		all = append(all, fmt.Sprintf("%s='%s'", ltp.StateAttribute, w.State))
 	default:
-		return "", &ltp.InvalidError{Field: "state", Hint: "only orders that are ACCEPTED or DEFERRED wait"}
+		return "", &ltp.InvalidError{Field: "state", Hint: "only orders that are ACCEPTED, DEFERRED or PARKED wait"}
 	}
 	if w.Component != "" {
 		if err := ltp.ValidComponent(w.Component); err != nil {

@@ -26,10 +26,10 @@ func (r *rig) command(args ...string) (status int, printed string) {
 	return status, p.Stdout.String() + p.Stderr.String()
 }
 
-// audited runs ltp audit --json, which must end with a status, and returns the audit.
+// audited runs ltp audit --format json, which must end with a status, and returns the audit.
 func (r *rig) audited(status int, args ...string) (a audit.Audit) {
 	r.t.Helper()
-	got, printed := r.command(append([]string{"audit", "--json"}, args...)...)
+	got, printed := r.command(append([]string{"audit", "--format", "json"}, args...)...)
 	require.Equal(r.t, status, got, printed)
 	require.NoError(r.t, json.Unmarshal([]byte(printed), &a))
 	return a
@@ -39,7 +39,7 @@ func (r *rig) audited(status int, args ...string) (a audit.Audit) {
 // execution as it went, and then nobody can tell whether that one began to write.
 func (r *rig) auditedButLost(args ...string) (a audit.Audit) {
 	r.t.Helper()
-	_, printed := r.command(append([]string{"audit", "--json"}, args...)...)
+	_, printed := r.command(append([]string{"audit", "--format", "json"}, args...)...)
 	require.NoError(r.t, json.Unmarshal([]byte(printed), &a), printed)
 	for _, c := range a.Claims {
 		if c.Name == audit.Fenced && c.Verdict == audit.NotChecked {

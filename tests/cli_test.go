@@ -43,6 +43,14 @@ func (c *terminal) run(args ...string) string {
 	return p.Stdout.String()
 }
 
+// completes is what the shell is given for a line whose last word is begun.
+func (c *terminal) completes(line ...string) string {
+	c.t.Helper()
+	p := launch(c.t, c.env, ltpBinary(c.t), append([]string{"__complete", "--state-dir", c.stateDir}, line...)...)
+	require.Zero(c.t, p.Wait(), p)
+	return p.Stdout.String()
+}
+
 // refused runs a command that must fail, and returns what it says to a person.
 func (c *terminal) refused(args ...string) string {
 	c.t.Helper()
@@ -94,8 +102,9 @@ func TestCommandLine(t *testing.T) {
 	c := newTerminal(t)
 	assert.Contains(t, c.refused("orders", "get", "A1"), "ltp dev", "there is nothing yet, and it says what to do")
 
-	dev := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0", "--dwell", "300ms")
+	dev := c.start("dev", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ui-port", "0", "--dwell", "300ms")
 	api := dev.Says(&dev.Stdout, `Order API\s+(http://\S+)`)[1]
+	admin := dev.Says(&dev.Stdout, `Operators\s+(http://\S+)`)[1]
 	ui := dev.Says(&dev.Stdout, `Temporal UI\s+(http://\S+)`)[1]
 	dev.Says(&dev.Stdout, `release --why`)
 	page, err := http.Get(ui)
@@ -120,7 +129,7 @@ func TestCommandLine(t *testing.T) {
 	require.NotNil(t, held.Hold)
 	assert.Equal(t, "ann", held.Hold.By)
 	require.Eventually(t, func() bool {
-		_, body := do(t, "GET", api+"/orientation/"+ltp.DefaultComponent, "", nil)
+		_, body := look(t, admin+"/orientation/"+ltp.DefaultComponent)
 		return body["state"] == "UNSTABLE" // the worker's board has read it
 	}, patience, 20*time.Millisecond)
 	st := c.status("orders", "submit", "-f", c.file("A2"), "--wait", "1m")
@@ -128,6 +137,14 @@ func TestCommandLine(t *testing.T) {
 	assert.Equal(t, ltp.Commitment, st.Commitment)
 	assert.Equal(t, ltp.Deferred, c.status("orders", "submit", "-f", c.file("A3"), "--wait", "1m").State)
 	assert.Equal(t, ltp.Deferred, c.status("orders", "get", "A3").State)
+
+	// The shell completes what there is.
+	require.Eventually(t, func() bool { return strings.Contains(c.completes("orders", "release", "A"), "A3\tDEFERRED") }, patience, 100*time.Millisecond)
+	assert.NotContains(t, c.completes("orders", "release", "A"), "A1", "it has ended")
+	assert.Contains(t, c.completes("orders", "get", ""), "A1\tEXECUTED")
+	assert.NotContains(t, c.completes("orders", "cancel", "A3", ""), "A3", "it was named")
+	assert.Contains(t, c.completes("orientation", "hold", "--component", ""), ltp.DefaultComponent)
+	assert.Regexp(t, `(?m)^\d+\t.* UNSTABLE$`, c.completes("inspect", "--incident", ""))
 
 	// One is cancelled; who asks for what is not there reads so.
 	assert.Contains(t, c.run("orders", "cancel", "A3"), "A3")
@@ -167,7 +184,7 @@ func TestCommandLine(t *testing.T) {
 // listed are the IDs that a listing shows.
 func (c *terminal) listed(state string) (ids []string) {
 	c.t.Helper()
-	for line := range strings.Lines(c.run("orders", "list", "--json", "--state", state)) {
+	for line := range strings.Lines(c.run("orders", "list", "--format", "json", "--state", state)) {
 		var st starter.Status
 		require.NoError(c.t, json.Unmarshal([]byte(line), &st))
 		ids = append(ids, st.OrderID)
@@ -201,22 +218,22 @@ func (c *terminal) looksBack() (frames string) {
 // no process of the one that was killed.
 func TestKilledDevLeavesItsDataInOrder(t *testing.T) {
 	c := newTerminal(t)
-	dev := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0")
+	dev := c.start("dev", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ui-port", "0")
 	dev.Says(&dev.Stdout, `release --why`)
 	c.status("orders", "submit", "-f", c.file("K1"))
 	dev.Kill()
 	assert.Equal(t, "K1", c.status("orders", "get", "K1").OrderID)
 	c.deserted()
-	again := c.start("dev", "--api", "127.0.0.1:0", "--ui-port", "0")
+	again := c.start("dev", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ui-port", "0")
 	again.Says(&again.Stdout, `release --why`)
 	require.Eventually(t, func() bool { return c.status("orders", "get", "K1").State == ltp.Executed }, patience, 100*time.Millisecond)
 }
 
-// TestDemoReport: ltp demo --json prints the contract and nothing else, and ends well
+// TestDemoReport: ltp demo --format json prints the contract and nothing else, and ends well
 // only if every guarantee held.
 func TestDemoReport(t *testing.T) {
 	c := newTerminal(t)
-	demo := c.start("demo", "--json", "--exit", "--orders", "60", "--outage", "9s", "--ui-port", "0")
+	demo := c.start("demo", "--format", "json", "--exit", "--orders", "60", "--outage", "9s", "--ui-port", "0")
 	assert.Zero(t, demo.Wait(), demo.Stderr.String())
 
 	out := json.NewDecoder(strings.NewReader(demo.Stdout.String()))

@@ -145,9 +145,11 @@ func (r *rig) degraded(n *node.Node, high, normal string) {
 	r.observe(n, ltp.Slow, ltp.Degraded)
 	o := order(high)
 	o.DependsOn, o.Risk = []string{payments}, ltp.HighRisk
-	st := r.decided(r.submit(o))
-	assert.Equal(r.t, ltp.Deferred, st.State)
-	assert.Equal(r.t, ltp.ReasonDegraded, st.Reason)
+	r.submit(o)
+	require.Eventually(r.t, func() bool { // the door may go by what it had read a moment before
+		st, err := r.start.Get(r.ctx, high)
+		return err == nil && st.State == ltp.Deferred && st.Reason == ltp.ReasonDegraded
+	}, patience, 20*time.Millisecond)
 	o = order(normal)
 	o.DependsOn = []string{payments}
 	r.submit(o)
@@ -196,4 +198,27 @@ func (r *rig) blinded(n *node.Node, id string) {
 	st := r.decided(r.submit(order(id)))
 	assert.Equal(r.t, ltp.Deferred, st.State)
 	assert.Equal(r.t, ltp.ReasonUnknown, st.Reason)
+}
+
+// TestTheStatusOfReplaysIsOfEveryComponent, also of those that nobody names.
+func TestTheStatusOfReplaysIsOfEveryComponent(t *testing.T) {
+	r := newRig(t)
+	n := r.upWithPayments()
+	r.until(n, ltp.Stable)
+	o := order("status-1")
+	o.DependsOn = []string{payments}
+	r.submit(o)
+	r.awaitRouting(o.ID, ltp.ReasonUnknown, 0)
+	cli := r.commands()
+	var status string
+	require.Eventually(t, func() bool {
+		status = cli.run("replay", "status")
+		return strings.Contains(status, "Waiting: 1 order (1 ORIENTATION_UNKNOWN)")
+	}, patience, 50*time.Millisecond, "the visibility store shows it late")
+	orders, others, found := strings.Cut(status, payments+"  UNKNOWN")
+	require.True(t, found, status)
+	assert.Contains(t, orders, "orders-db  STABLE")
+	assert.NotContains(t, orders, "Waiting")
+	assert.Contains(t, others, "First in turn: status-1")
+	assert.NotContains(t, cli.run("replay", "status", "--component", payments), ltp.DefaultComponent)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/node"
+	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/tests/child"
 )
@@ -121,6 +123,8 @@ func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
 	dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
 	r.observer()
 	r.untilOn(seen, ltp.Stable)
+	r.submit(order("first-1"))
+	require.Equal(t, ltp.Executed, r.ended("first-1").State, "the worker has seen the state, too")
 	r.submit(order("lost-1"))
 	dying.Wait()
 	row, err := r.openDB().Row(r.ctx, "lost-1")
@@ -157,21 +161,23 @@ func (r *rig) awaitHanging(id string) {
 }
 
 // dyingWorker is where the environment names the Temporal of a worker that dies
-// after its first write.
+// after its first write of an order that is to be lost.
 const dyingWorker = "LTP_TEST_DYING_WORKER"
 
-// playDyingWorker is a worker process that is killed at the worst moment: its first
-// write has been committed, and has not been reported.
+// playDyingWorker is a worker process that is killed at the worst moment: the write of
+// a lost order has been committed, and has not been reported.
 func playDyingWorker() error {
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	c, err := client.Dial(client.Options{HostPort: os.Getenv(dyingWorker), Identity: "dying worker", Logger: log})
+	options := client.Options{HostPort: os.Getenv(dyingWorker), Identity: "dying worker", Logger: log}
+	payload.Connect(&options, nil)
+	c, err := client.Dial(options)
 	if err != nil {
 		return err
 	}
 	n, err := node.Start(ctx, node.Config{
 		Client: c, Namespace: client.DefaultNamespace, Components: []string{ltp.DefaultComponent},
-		OrdersURL: os.Getenv("ORDERS"), Policy: quickPolicy(), Worker: true, Pace: quickPace(), Meter: killer{}, Log: log,
+		OrdersURL: os.Getenv("ORDERS"), DoorEvery: node.DoorEvery, Policy: quickPolicy().Change(), Worker: true, Pace: quickPace(), Meter: killer{}, Log: log,
 	})
 	if err != nil {
 		return err
@@ -179,7 +185,7 @@ func playDyingWorker() error {
 	return <-n.Failed()
 }
 
-// killer is a Meter that dies of the first write.
+// killer is a Meter that dies of the first write of an order named lost-…
 type killer struct{}
 
 var _ activities.Meter = killer{}
@@ -187,7 +193,7 @@ var _ activities.Meter = killer{}
 func (killer) Routed(ltp.Routing, time.Duration) {}
 
 func (killer) Attempted(a ltp.Attempt, _ time.Duration) {
-	if a.Result == ltp.ResultExecuted {
+	if a.Result == ltp.ResultExecuted && strings.HasPrefix(a.Receipt.Attempt, "lost-") {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // the end comes before the report
 	}

@@ -91,7 +91,7 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 	r := newRig(t)
 	c := r.deciding()
-	c.Policy.Grace = ltp.DefaultPolicy().Grace
+	c.Policy.Grace = new(ltp.DefaultPolicy().Grace)
 	n := r.up(c)
 	network := newLink(t, r.server.Address())
 	observer := r.observerOver(network.Address())
@@ -198,7 +198,7 @@ func TestObserverThatNobodyReplacedReturnsWithARecovery(t *testing.T) {
 func TestAllClearThatWasReadAfterItsObserverEndedIsNotBelieved(t *testing.T) {
 	r := newRig(t)
 	c := r.deciding()
-	c.Policy.Grace = ltp.DefaultPolicy().Grace // much longer than the dwell
+	c.Policy.Grace = new(ltp.DefaultPolicy().Grace) // much longer than the dwell
 	n := r.up(c)
 	last := r.observer()
 	r.until(n, ltp.Stable)
@@ -265,7 +265,7 @@ func (r *rig) ignores(term int64, v ltp.Verdict) {
 func (r *rig) deciding() (c node.Config) {
 	c = r.config()
 	c.Observe = false
-	c.Policy.Grace = 3 * time.Second
+	c.Policy.Grace = new(3 * time.Second)
 	return c
 }
 

@@ -23,12 +23,15 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/api"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/internal/contract"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/replay/pace"
 	"github.com/ltp-node/ltp/starter"
 )
@@ -67,6 +70,7 @@ func newRigOn(t *testing.T, orders string, set ...func(*embedded.Options)) *rig 
 		Progress: func(s embedded.Step) { r.t.Log(s) },
 		Client:   client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))},
 	}
+	payload.Connect(&r.options.Client, nil)
 	for _, f := range set {
 		f(&r.options)
 	}
@@ -115,7 +119,7 @@ func quickPace() pace.Settings {
 func (r *rig) config() node.Config {
 	return node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
-		OrdersURL: r.orders, Policy: quickPolicy(), Worker: true, Pace: quickPace(),
+		OrdersURL: r.orders, DoorEvery: 250 * time.Millisecond, Policy: quickPolicy().Change(), Worker: true, Pace: quickPace(),
 		Observe: true, Settings: quick(), Meter: r.door, Heartbeat: r.door.Heartbeat, Log: r.log,
 	}
 }
@@ -128,11 +132,16 @@ func (r *rig) up(c node.Config) *node.Node {
 	return n
 }
 
-// api serves the order API and returns its URL.
-func (r *rig) listen(c *node.Config) (url string) {
+// listen has a node serve the order API, and returns its URL.
+func (r *rig) listen(c *node.Config) (url string) { return r.listenAt(&c.Listen) }
+
+// admin has a node serve operators, and returns the URL.
+func (r *rig) admin(c *node.Config) (url string) { return r.listenAt(&c.Admin) }
+
+func (r *rig) listenAt(at *net.Listener) (url string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(r.t, err)
-	c.Listen = l
+	*at = l
 	return "http://" + l.Addr().String()
 }
 
@@ -223,8 +232,40 @@ func (r *rig) ended(id string) starter.Status {
 	return st
 }
 
-// do sends a request and decodes the JSON of its answer.
+// agreed is the contract of the order API, agreedAdmin that of operators.
+var agreed, agreedAdmin = signed(api.OpenAPI()), signed(api.AdminOpenAPI())
+
+func signed(document []byte) func() *contract.Contract {
+	return sync.OnceValue(func() *contract.Contract {
+		c, err := contract.New(document)
+		if err != nil {
+			panic(err)
+		}
+		return c
+	})
+}
+
+// heldTo is an HTTP client whose exchanges are held against a contract.
+func heldTo(t *testing.T, to *contract.Contract) *http.Client {
+	return &http.Client{Transport: to.Transport(http.DefaultTransport, func(err error) { t.Error(err) })}
+}
+
+// customer is the HTTP client of a customer.
+func customer(t *testing.T) *http.Client { return heldTo(t, agreed()) }
+
+// do sends a customer's request and decodes the JSON of its answer.
 func do(t *testing.T, method, url, body string, header map[string]string) (*http.Response, map[string]any) {
+	t.Helper()
+	return exchange(t, customer(t), method, url, body, header)
+}
+
+// look sends an operator's request and decodes the JSON of its answer.
+func look(t *testing.T, url string) (*http.Response, map[string]any) {
+	t.Helper()
+	return exchange(t, heldTo(t, agreedAdmin()), "GET", url, "", nil)
+}
+
+func exchange(t *testing.T, as *http.Client, method, url, body string, header map[string]string) (*http.Response, map[string]any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))
 	require.NoError(t, err)
@@ -234,7 +275,7 @@ func do(t *testing.T, method, url, body string, header map[string]string) (*http
 	for k, v := range header {
 		request.Header.Set(k, v)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := as.Do(request)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)

@@ -51,7 +51,7 @@ func TestObserveOnceAnswersScripts(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database(t)
 	migrated(t, url)
-	status, stdout, stderr = alone(t, "observe", "--once", "--json", "--url", url)
+	status, stdout, stderr = alone(t, "observe", "--once", "--format", "json", "--url", url)
 	assert.Equal(t, 0, status, stderr)
 	var seen ltp.Observation
 	require.NoError(t, json.Unmarshal([]byte(stdout), &seen))

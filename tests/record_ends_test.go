@@ -39,8 +39,8 @@ func recordSignal(t *testing.T) {
 	r.decided(r.submit(order("R1")))
 	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
 	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	r.until(n, ltp.Recovering)
-	r.signalByHand("R1")
+	epoch := r.until(n, ltp.Recovering).Epoch
+	r.signalByHand("R1", epoch)
 	r.ended("R1")
 	r.save("order-released-by-hand", ltp.OrderWorkflowID("R1"), "")
 }

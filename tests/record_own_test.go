@@ -57,8 +57,9 @@ func recordOwnActivity(t *testing.T) {
 	r.save("order-own-activity-not-taken", ltp.OrderWorkflowID("R3"), "")
 }
 
-// recordSetAside lets an order fail until it is set aside.
-func recordSetAside(t *testing.T) {
+// recordParked lets an order fail by itself until it is parked. An operator brings it back,
+// to be parked again, and then ends it.
+func recordParked(t *testing.T) {
 	r := newRig(t, anonymous)
 	r.exec(`CREATE TRIGGER poison BEFORE INSERT ON orders WHEN NEW.id = 'R1' BEGIN SELECT json_extract('{', '$.a'); END`)
 	c := r.config()
@@ -66,6 +67,11 @@ func recordSetAside(t *testing.T) {
 	n := r.up(c)
 	r.until(n, ltp.Stable)
 	r.submit(order("R1"))
-	r.setAside("R1")
-	r.save("order-set-aside", ltp.OrderWorkflowID("R1"), "")
+	r.becomes("R1", ltp.Parked)
+	require.NoError(t, r.start.Instruct(r.ctx, "R1", ltp.Instruction{Do: ltp.DoRetry, By: "ann"}))
+	r.becomes("R1", ltp.Deferred)
+	r.becomes("R1", ltp.Parked)
+	require.NoError(t, r.start.Instruct(r.ctx, "R1", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
+	r.becomes("R1", ltp.Rejected)
+	r.save("order-parked", ltp.OrderWorkflowID("R1"), "")
 }

@@ -48,7 +48,8 @@ func TestRecordHistories(t *testing.T) {
 	t.Run("a long life", recordLongLife)
 	t.Run("a long hold", recordBackstop)
 	t.Run("an activity of the user's", recordOwnActivity)
-	t.Run("a bad order", recordSetAside)
+	t.Run("a bad order", recordParked)
+	t.Run("a pass through a hold", recordPass)
 	t.Run("a steered replay", recordSteering)
 	t.Run("a slow replay", recordLeft)
 	t.Run("a long life, steered", recordSteeredLongLife)
@@ -58,6 +59,7 @@ func TestRecordHistories(t *testing.T) {
 	t.Run("an order's long life", recordOrderContinues)
 	t.Run("orders in line", recordLine)
 	t.Run("a long line", recordLongLine)
+	t.Run("webhooks", recordWebhooks)
 }
 
 func recordIncident(t *testing.T) {
@@ -154,7 +156,7 @@ func recordLostObserver(t *testing.T) {
 	r := newRig(t, anonymous)
 	working, observing := r.config(), r.config()
 	working.Observe, observing.Worker = false, false
-	working.Policy.Grace = 3 * time.Second
+	working.Policy.Grace = new(3 * time.Second)
 	n, o := r.up(working), r.up(observing)
 	r.until(n, ltp.Stable)
 	o.Stop()

@@ -43,7 +43,7 @@ func (r *rig) relapse(prefix string, orders int) (ids []string) {
 	c := r.config()
 	// The observer takes longer to see the second outage than the first recovery
 	// takes to be declared, so that orders are released into it.
-	c.Policy.Dwell = time.Second
+	c.Policy.Dwell = new(time.Second)
 	c.Settings.UnfitLatency = 4 * time.Second
 	n := r.up(c)
 	r.until(n, ltp.Stable)

@@ -3,7 +3,6 @@ package tests
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/starter"
@@ -65,7 +63,7 @@ func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
 	c.Client = r.dial()
-	api := r.listen(&c)
+	api, admin := r.listen(&c), r.admin(&c)
 	n := r.up(c)
 	orders := starter.New(c.Client)
 	r.until(n, ltp.Stable)
@@ -95,6 +93,9 @@ func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	response, _ = do(t, "GET", api+"/healthz", "", nil)
 	assert.Equal(t, http.StatusOK, response.StatusCode, "a restart of the node would help nobody")
+	response, body := look(t, admin+"/readyz")
+	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	assert.Len(t, body["missing"], 1, "operators are told what is missing")
 
 	r.returns()
 	for _, id := range []string{"down-2", "down-3"} {
@@ -106,10 +107,9 @@ func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 // dial is a connection that outlives the server's restart, as that of an order node
 // of its own does.
 func (r *rig) dial() client.Client {
-	c, err := client.Dial(client.Options{
-		HostPort: r.server.Address(), Namespace: r.server.Namespace(),
-		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
+	o := r.options.Client
+	o.HostPort, o.Namespace = r.server.Address(), r.server.Namespace()
+	c, err := client.Dial(o)
 	require.NoError(r.t, err)
 	r.t.Cleanup(c.Close)
 	return c

@@ -23,7 +23,7 @@ import (
 func TestDemoOfALeaderElection(t *testing.T) {
 	pgtest.Needed(t)
 	c := newTerminal(t)
-	p := c.start("demo", "--orders-db", "postgres", "--fault", "readonly", "--compare", "--json", "--exit", "--orders", "100", "--outage", "10s", "--ui-port", "0")
+	p := c.start("demo", "--orders-db", "postgres", "--fault", "readonly", "--compare", "--format", "json", "--exit", "--orders", "100", "--outage", "10s", "--ui-port", "0")
 	require.Zero(t, p.Wait(), p.Stderr.String())
 	var report demo.Report
 	require.NoError(t, json.Unmarshal([]byte(p.Stdout.String()), &report))

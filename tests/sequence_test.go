@@ -213,9 +213,9 @@ func TestOrderThatWaitsForItsTurnSaysSo(t *testing.T) {
 	assert.Equal(t, ltp.WokenByTurn, last.Request.Woken)
 }
 
-// TestOrderWhoseAcceptanceWasCutOff: whoever accepts it dies before it stands in line. It
-// is sent again, as nobody has promised anything, and goes behind what was acknowledged
-// meanwhile; one that is not sent again finds its place by itself.
+// TestOrderWhoseAcceptanceWasCutOff: the order is durable, and does not get in line. Sent
+// again it goes behind what was acknowledged meanwhile; one that is not sent again finds
+// its place by itself.
 func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
@@ -226,8 +226,9 @@ func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
 	r.until(n, ltp.Unstable)
 	cut := starter.New(cutOff{r.client})
 	for _, id := range []string{"A1", "A2"} {
-		_, err := cut.Submit(r.ctx, of("c-17", id))
-		require.Error(t, err)
+		sub, err := cut.Submit(r.ctx, of("c-17", id))
+		require.NoError(t, err)
+		assert.True(t, sub.NotInLine)
 	}
 	r.submit(of("c-17", "B1"))
 	sub := r.submit(of("c-17", "A1"))

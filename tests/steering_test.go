@@ -135,7 +135,7 @@ func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
 // planned are the orders of a plan, in turn.
 func planned(cli *terminal) (ids []string) {
 	cli.t.Helper()
-	lines := bufio.NewScanner(strings.NewReader(cli.run("replay", "plan", "--all", "--json")))
+	lines := bufio.NewScanner(strings.NewReader(cli.run("replay", "plan", "--all", "--format", "json")))
 	for n := 1; lines.Scan(); n++ {
 		var o struct {
 			No      int    `json:"no"`

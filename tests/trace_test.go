@@ -67,7 +67,7 @@ func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	elsewhere := newTerminal(t) // a regulator, who has the public key only
 	key := string(bytes.TrimSpace(public))
 	var v ledger.Verdict
-	require.NoError(t, json.Unmarshal([]byte(elsewhere.run("trace", "verify", in("incident.jsonl"), "--key", key, "--json")), &v))
+	require.NoError(t, json.Unmarshal([]byte(elsewhere.run("trace", "verify", in("incident.jsonl"), "--key", key, "--format", "json")), &v))
 	assert.True(t, v.OK)
 	assert.Len(t, v.Checks, 15)
 	assert.Equal(t, map[ltp.OrderState]int{ltp.Executed: 25}, v.Counts.Ends)

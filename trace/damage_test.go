@@ -97,7 +97,7 @@ func TestDamageIsAnErrorThatNamesTheEvent(t *testing.T) {
 		"an event of others": {func(o *order) {
 			o.Events[6] = newComponent(o.Now).events[4]
 			o.Events[6].EventId = 7
-		}, 7, "no place in the history of an order"},
+		}, 7, "nothing asks for an upsert of the memo"},
 		"another workflow": {func(o *order) {
 			o.Events[0].GetWorkflowExecutionStartedEventAttributes().WorkflowType.Name = "Orientation"
 		}, 1, "not Order"},

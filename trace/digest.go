@@ -240,6 +240,9 @@ func (e Entry) kind() string {
 		blunt.Error = ""
 		e.Execution = &blunt
 	}
+	if e.Parked != nil {
+		e.Parked = &ltp.Parking{}
+	}
 	if e.Ended != nil {
 		e.Ended = &ltp.Outcome{State: e.Ended.State}
 	}

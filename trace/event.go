@@ -16,9 +16,9 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/payload"
 )
 
 // Decode reads a payload of the order node. A payload that cannot be read, or is
@@ -27,7 +27,7 @@ func Decode(p *commonpb.Payloads, into ...any) error {
 	if n := len(into) - len(p.GetPayloads()); n > 0 {
 		return fmt.Errorf("%d of %d values are missing", n, len(into))
 	}
-	return converter.GetDefaultDataConverter().FromPayloads(p, into...)
+	return payload.Converter().FromPayloads(p, into...)
 }
 
 // Routing is the routing that an event holds, that of CheckOrientation or of the fence in
@@ -64,8 +64,26 @@ const (
 	withdraw         = "Withdraw"
 	join             = "Join"
 	releaseTurn      = "ReleaseTurn"
+	announce         = "Announce"
 	observe          = "Observe"
 )
+
+// Announcement is what an event says that the webhooks of the order are sent, and false where
+// the event is no announcement. One that failed is zero: what it was to tell is not recorded.
+func Announcement(e *historypb.HistoryEvent) (made ltp.Announcement, ok bool, err error) {
+	a, ok, err := readLocalActivity(e)
+	if err == nil && ok && a.ActivityType == announce {
+		if !a.failed {
+			err = Decode(a.result, &made)
+		}
+	} else {
+		ok = false
+	}
+	if err != nil {
+		return ltp.Announcement{}, false, fmt.Errorf("event %d: announcement: %w", e.GetEventId(), err)
+	}
+	return made, ok, nil
+}
 
 // Outcome is how an order ended, by its closing event; false when the event closes
 // nothing. An order that somebody ended by force is Terminated.

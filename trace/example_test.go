@@ -7,13 +7,16 @@ import (
 
 	"go.temporal.io/sdk/client"
 
+	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/trace"
 )
 
 // The latest incident of a component, as ltp inspect shows it.
 func Example() {
 	ctx := context.Background()
-	c, err := client.Dial(client.Options{})
+	var options client.Options
+	payload.Connect(&options, nil) // or with the keys that payloads are encrypted with
+	c, err := client.Dial(options)
 	if err != nil {
 		panic(err)
 	}

@@ -63,6 +63,8 @@ func (p Phase) Folded() (all []Folded) {
 // it took; empty for what is shown by itself.
 func (e Entry) groupKey() string {
 	switch {
+	case e.Parked != nil:
+		return fmt.Sprintf("%s %d %s", ltp.Parked, e.Parked.Failures, strings.Map(noDigit, e.Parked.Error))
 	case e.Ended != nil:
 		return fmt.Sprintf("%s %s", e.Ended.State, e.Ended.Reason)
 	case len(e.Frames) != 2:
@@ -75,6 +77,9 @@ func (e Entry) groupKey() string {
 		if x.Result == ltp.ResultRefused || x.Result == ltp.ResultUnknown {
 			written += strings.Map(noDigit, x.Error) // ports and the like differ
 		}
+	}
+	if p := q.Asked.Pass; p != nil {
+		written += fmt.Sprint(" ", p.By, ": ", p.Why)
 	}
 	return fmt.Sprintln(q.Woken, q.DeferredReason, r.Decision, r.Reason, r.Component, r.State, r.Epoch, written, e.waited)
 }

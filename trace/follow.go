@@ -285,7 +285,7 @@ func (o *followed) news(t OrderTrace, since, now time.Time) (news []newEntry) {
 		}
 		news = append(news, newEntry{e, o})
 	}
-	o.waits = t.State() == ltp.Deferred
+	o.waits = t.State() == ltp.Deferred || t.State() == ltp.Parked
 	if o.ended = t.Outcome != nil; o.ended {
 		o.endedAt = t.EndedAt
 		if n := len(entries); o.open && (n == 0 || entries[n-1].Ended == nil) {

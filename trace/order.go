@@ -32,11 +32,33 @@ type OrderTrace struct {
 	Withdrawals []Withdrawal `json:"withdrawals,omitempty"`
 	Lost        []LostTask   `json:"lost,omitempty"`
 	Notes       []Note       `json:"notes,omitempty"`
+	// Parked are the times that it was parked, and why.
+	Parked []ltp.Parking `json:"parked,omitempty"`
+	// Passes are those with which operators let the order through a hold, whatever came of
+	// them.
+	Passes []Pass `json:"passes,omitempty"`
 	// Wait is what a pending order waits for; zero while it does not wait.
 	Wait ltp.Wait `json:"wait,omitzero"`
 	// Outcome is nil, and EndedAt zero, while the order is pending.
 	Outcome *ltp.Outcome `json:"outcome,omitempty"`
 	EndedAt time.Time    `json:"ended_at,omitzero"`
+}
+
+// Pass is an operator's, and when it reached the order's history.
+type Pass struct {
+	ltp.Pass
+	At time.Time `json:"at"`
+}
+
+// Passed is the pass that an order had by a time for an epoch of a component, and nil where
+// it had none.
+func (t OrderTrace) Passed(component string, epoch int64, by time.Time) *ltp.Pass {
+	for _, p := range t.Passes {
+		if p.Component == component && p.Epoch == epoch && !p.At.After(by) {
+			return &p.Pass
+		}
+	}
+	return nil
 }
 
 // DependsOn reports whether a component must be fit before the order is executed.
@@ -49,6 +71,9 @@ func (t OrderTrace) State() ltp.OrderState {
 	if t.Outcome != nil {
 		return t.Outcome.State
 	}
+	if t.Wait.Reason == ltp.ReasonParked {
+		return ltp.Parked
+	}
 	if n := len(t.Frames); t.Wait.Reason != "" || n > 0 && !t.Frames[n-1].Response.Admissible {
 		return ltp.Deferred
 	}
@@ -58,13 +83,6 @@ func (t OrderTrace) State() ltp.OrderState {
 // executed reports whether an attempt is known to have executed the order. Where none is,
 // it was found in the order database.
 func (t OrderTrace) executed() bool { return slices.ContainsFunc(t.Executions, Execution.Done) }
-
-// SetAside reports whether the order was rejected for failing again and again, and not
-// because an execution was refused.
-func (t OrderTrace) SetAside() bool {
-	n := len(t.Executions)
-	return t.Outcome != nil && t.Outcome.State == ltp.Rejected && n > 0 && t.Executions[n-1].Result != ltp.ResultRefused
-}
 
 // OrderFrames reads the history of an order: the events of all its runs, one run after
 // the other, oldest first. It folds the order's own machine, [ltp.Progress.Next], over
@@ -95,7 +113,7 @@ func OrderFrames(events []*historypb.HistoryEvent) (OrderTrace, error) {
 		return OrderTrace{}, &DamageError{Err: errors.New("it has no events")}
 	case o.continued != "":
 		return OrderTrace{}, o.damaged(o.last(), fmt.Errorf("run %s is missing, which continues this one", o.continued))
-	case o.p.Phase == ltp.PhaseWaiting && o.Outcome == nil:
+	case (o.p.Phase == ltp.PhaseWaiting || o.p.Phase == ltp.PhaseParked) && o.Outcome == nil:
 		o.Wait = o.p.Wait
 	}
 	return o.OrderTrace, nil

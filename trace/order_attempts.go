@@ -77,7 +77,7 @@ func (o *orderReader) plausible(x ltp.Attempt, routed bool) error {
 		return errors.New("the receipt does not say when the order was written, or under which state")
 	case x.Result == ltp.ResultWithdrawn && (x.Withdrawn == nil || !x.Withdrawn.State.Final()):
 		return errors.New("it does not say how the order was withdrawn")
-	case x.Result == ltp.ResultAdmitted && !x.Fence.State.Fit():
+	case x.Result == ltp.ResultAdmitted && !x.Fence.State.Fit() && (x.Routing == nil || x.Routing.Request.Pass == nil):
 		return fmt.Errorf("the fence admits under %q", x.Fence.State)
 	}
 	return nil
@@ -122,6 +122,7 @@ func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing, in ltp.Rou
 		OrderID: o.Order.ID, RequestFrameID: ltp.RequestFrameID(o.Order.ID, r.Attempt),
 		Admissible: r.Decision.Admissible(), Decision: r.Decision, Reason: r.Reason,
 		Component: r.Component, State: r.State, Epoch: r.Epoch, ReadAt: r.ReadAt, Blind: r.Blind,
+		Blame: r.Blame,
 	}
 	if !response.Admissible {
 		response.Commitment = r.Reason.Commitment()
@@ -138,6 +139,7 @@ func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing, in ltp.Rou
 func follows(r ltp.Routing, in ltp.RouteInput) error {
 	asked := r.Request
 	asked.Paused = nil // the router says it
+	asked.Backlog = asked.Backlog && r.Attempt > 1
 	switch {
 	case r.Attempt != in.Attempt:
 		return fmt.Errorf("attempt %d was asked for, and attempt %d is answered", in.Attempt, r.Attempt)

@@ -3,6 +3,7 @@ package trace
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -71,6 +72,9 @@ func (o *orderReader) read(i int, e *historypb.HistoryEvent) error {
 			return errors.New("an Update is answered, and the order has no answer")
 		}
 		o.answer = false
+	case enumspb.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED:
+		_, err := o.take(parking)
+		return err
 	case enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
 		_, err := o.take(upsert)
 		return err
@@ -124,6 +128,8 @@ func (o *orderReader) signalled(e *historypb.HistoryEvent) {
 	var (
 		s   ltp.Stability
 		t   ltp.Turn
+		i   ltp.Instruction
+		p   ltp.Pass
 		err error
 	)
 	switch name {
@@ -139,12 +145,43 @@ func (o *orderReader) signalled(e *historypb.HistoryEvent) {
 	case ltp.ExpediteSignal:
 		o.inbox.Expedited = true
 		o.note(e, NoteOperator, a.GetIdentity(), "asked to release the order before all others")
+	case ltp.InstructionSignal:
+		if err = Decode(a.GetInput(), &i); err == nil {
+			o.inbox.Instruction = &i
+			kind, what := instructed(i.Do)
+			o.note(e, kind, i.By, because(what, i.Why))
+		}
+	case ltp.PassSignal:
+		if err = Decode(a.GetInput(), &p); err == nil {
+			o.inbox.Pass = &p
+			o.Passes = append(o.Passes, Pass{Pass: p, At: at(e)})
+			o.note(e, NotePass, p.By, PassText(p))
+		}
 	default:
 		o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent the signal %q, which orders do not listen for", name))
 	}
 	if err != nil {
 		o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent a %s signal that cannot be read: %v", name, err))
 	}
+}
+
+// PassText is what the note of a pass says, without who gave it.
+func PassText(p ltp.Pass) string { return because(p.String(), p.Why) }
+
+// IsPassOf reports whether a note's text is of a pass through the hold of a component.
+func IsPassOf(text, component string) bool {
+	return strings.HasPrefix(text, strings.TrimSuffix(ltp.Pass{Component: component}.String(), "0"))
+}
+
+// instructed is what an operator asked for with an Instruction.
+func instructed(do ltp.Do) (NoteKind, string) {
+	switch do {
+	case ltp.DoRetry:
+		return NoteRetry, "asked to retry the order"
+	case ltp.DoReject:
+		return NoteReject, "asked to reject the order"
+	}
+	return NoteOperator, fmt.Sprintf("asked for %q, which orders do not know", do)
 }
 
 // release reads an Update that the order has accepted.
@@ -203,7 +240,7 @@ func (o *orderReader) continues(e *historypb.HistoryEvent) error {
 		return fmt.Errorf("what is carried on: %w", err)
 	case a.GetNewExecutionRunId() == "":
 		return errors.New("it does not say which run continues this one")
-	case o.p.Phase != ltp.PhaseWaiting || len(o.wanted) > 0:
+	case !o.p.Continues() || len(o.wanted) > 0:
 		return fmt.Errorf("it continues as new while it is %s", o.p.Phase)
 	case !carries(p, o.p):
 		return errors.New("what is carried on is not what came of this run")

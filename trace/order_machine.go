@@ -65,6 +65,10 @@ type alarm struct {
 func (a *alarm) set(at time.Time) {
 	switch {
 	case a.at.Equal(at): // it serves
+	case at.IsZero() && (a.wanted || a.fired):
+		*a = alarm{replaces: a.replaces}
+	case at.IsZero():
+		*a = alarm{replaces: a.id}
 	case a.at.IsZero() || a.fired:
 		*a = alarm{at: at, wanted: true}
 	case a.wanted:
@@ -94,6 +98,7 @@ type want struct {
 // The kinds of what is wanted, beside the names of local activities.
 const (
 	upsert  = "an upsert of search attributes"
+	parking = "an upsert of the memo"
 	handing = "the activity that executes the order"
 	closing = "the end of the order"
 )
@@ -102,7 +107,7 @@ const (
 // one task.
 func (w want) local() bool {
 	switch w.kind {
-	case checkOrientation, execute, withdraw, join, releaseTurn:
+	case checkOrientation, execute, withdraw, join, releaseTurn, announce:
 		return true
 	}
 	return false
@@ -189,6 +194,9 @@ func (o *orderReader) want(c ltp.Command) {
 		return
 	case c.Mark != nil:
 		w.kind = upsert
+	case c.Park != nil:
+		o.Parked = append(o.Parked, *c.Park)
+		w.kind = parking
 	case c.Route != nil:
 		w.kind = checkOrientation
 	case c.Execute != nil:
@@ -199,9 +207,14 @@ func (o *orderReader) want(c ltp.Command) {
 		w.kind = join
 	case c.Hand != nil:
 		w.kind = handing
+	case c.Announce != nil:
+		w.kind = announce
 	case c.End != nil:
 		if c.End.Leave {
 			o.wanted = append(o.wanted, want{kind: releaseTurn})
+		}
+		if a := c.End.Announce; a != nil {
+			o.wanted = append(o.wanted, want{kind: announce, command: ltp.Command{Announce: a}})
 		}
 		if s := c.End.Outcome.State; s == ltp.Rejected || s == ltp.Expired {
 			o.wanted = append(o.wanted, want{kind: upsert})
@@ -290,10 +303,25 @@ func (o *orderReader) marker(i int, e *historypb.HistoryEvent) error {
 		}
 		o.note(e, NoteTurn, "", "made sure that it stands in line")
 		next.Joined = &sequence
+	case announce:
+		return announced(e, *w.command.Announce)
 	default: // what comes of releaseTurn changes nothing
 		return nil
 	}
 	return o.next(i, next)
+}
+
+// announced checks that an announcement says what it was to say. What comes of it changes
+// nothing.
+func announced(e *historypb.HistoryEvent, want ltp.Announcement) error {
+	made, _, err := Announcement(e)
+	if err != nil || made == (ltp.Announcement{}) { // it failed
+		return err
+	}
+	if made.Missed = false; made != want {
+		return fmt.Errorf("it announces %s of %s, and %s was due", made.Event, made.OrderID, want.Event)
+	}
+	return nil
 }
 
 // sameJSON reports whether two values are the same in history.

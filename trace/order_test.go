@@ -127,7 +127,9 @@ func paths() map[string]struct {
 
 	o = a2()
 	o.Writes = []tracetest.Write{{Result: ltp.ResultRefused, Error: "no such article"}}
-	is("rejected", o.Work(), "A2/1 EXECUTE OK STABLE@3", "REFUSED (begun: true): no such article", "withdrawn: TOMBSTONE", "REJECTED no such article")
+	is("rejected", o.Work(), "A2/1 EXECUTE OK STABLE@3", "REFUSED (begun: true): no such article",
+		`A2/2 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "", by FAILURE`,
+		"withdrawn: TOMBSTONE", "REJECTED no such article")
 
 	o = a2()
 	o.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: "connection refused"}}
@@ -258,14 +260,20 @@ func paths() map[string]struct {
 		`A2/5 EXECUTE OK STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by SIGNAL`,
 		"executed under STABLE@3", "EXECUTED")
 
+	is("parked", parkedByItself(), parkedStory("now PARKED")...)
+
+	o = parkedByItself().After(time.Hour).Signal(ltp.InstructionSignal, ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}).Work()
+	is("parked, and rejected by an operator", o, parkedStory("withdrawn: TOMBSTONE", "REJECTED rejected by ann: no such article")...)
+
+	o = parkedByItself().After(time.Hour).Signal(ltp.InstructionSignal, ltp.Instruction{Do: ltp.DoRetry, By: "ann"}).Work()
+	is("parked, and retried", o, parkedStory(
+		fmt.Sprintf(`A2/%d EXECUTE OK STABLE@3, replays A2/1 deferred for "EXECUTE_UNAVAILABLE", by RETRY`, 2*ltp.ParkAfter+1),
+		"executed under STABLE@3", "EXECUTED")...)
+
 	o = a2()
-	for range ltp.MaxAttempts + 5 {
-		o.Writes = append(o.Writes, tracetest.Write{Result: ltp.ResultUnavailable, Error: "disk full"})
-	}
-	for o.Work(); o.Phase != ltp.PhaseEnded; o.Work() {
-		o.Fires()
-	}
-	is("set aside", o, setAside()...)
+	o.Blame, o.Writes = ltp.BlameComponent, []tracetest.Write{{Result: ltp.ResultRefused, Error: "closed"}}
+	is("refused, as all are", o.Work(), "A2/1 EXECUTE OK STABLE@3", "REFUSED (begun: true): closed",
+		`A2/2 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "", by FAILURE`, "now DEFERRED")
 
 	o = down().Fires().Work()
 	is("in several runs", released(o.After(time.Second).Continue("run-2").After(time.Second), ltp.Recovering, 5),
@@ -282,20 +290,32 @@ func paths() map[string]struct {
 	return all
 }
 
-// setAside is the story of an order that fails until it is set aside.
-func setAside() []string {
+// parkedByItself is an order that fails by itself until it is parked.
+func parkedByItself() *tracetest.Order {
+	o := newOrder("A2", day("14:30:10"))
+	o.Blame = ltp.BlameOrder
+	for range ltp.ParkAfter {
+		o.Writes = append(o.Writes, tracetest.Write{Result: ltp.ResultUnavailable, Error: "disk full"})
+	}
+	for o.Work(); o.Phase != ltp.PhaseParked; o.Work() {
+		o.Fires()
+	}
+	return o
+}
+
+// parkedStory is the story of such an order, and what follows.
+func parkedStory(then ...string) []string {
 	said := []string{"A2/1 EXECUTE OK STABLE@3"}
 	reason := ""
-	for n := 1; n < 2*ltp.MaxAttempts; n += 2 {
+	for n := 1; n < 2*ltp.ParkAfter; n += 2 {
 		said = append(said, "UNAVAILABLE (begun: true): disk full",
 			fmt.Sprintf(`A2/%d DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for %q, by FAILURE`, n+1, reason))
 		reason = "EXECUTE_UNAVAILABLE"
-		if n < 2*ltp.MaxAttempts-1 {
+		if n < 2*ltp.ParkAfter-1 {
 			said = append(said, fmt.Sprintf(`A2/%d EXECUTE OK STABLE@3, replays A2/1 deferred for %q, by TIMER`, n+2, reason))
 		}
 	}
-	return append(said, "withdrawn: TOMBSTONE",
-		"REJECTED set aside after 10 attempts in a row failed while orders-db was fit (epoch 3); the last error: disk full")
+	return append(said, then...)
 }
 
 func TestOrderFramesOfEveryPath(t *testing.T) {

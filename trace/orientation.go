@@ -9,9 +9,9 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/payload"
 )
 
 // OrientationTrace is everything that Temporal holds of a component's orientation.
@@ -96,6 +96,10 @@ type orientationReader struct {
 	gone     bool          // and is no longer there
 	watchers map[int64]string
 	applied  []string // the Updates that runs before have carried out
+	// anew says that the run remembers no epoch, and has not published its first; earlier
+	// is the last one of the runs before it.
+	anew    bool
+	earlier int64
 	// due is the memo that an operator's Update, which was accepted, must set at once.
 	due string
 }
@@ -134,6 +138,7 @@ func (o *orientationReader) begin(r run) error {
 		if in.Epoch > o.now.Epoch {
 			o.gap(in.Component, o.now.Epoch, in.Epoch)
 		}
+		o.anew, o.earlier = in.Epoch == 0, o.now.Epoch
 		o.now, o.observer = ltp.Orientation{Component: in.Component, Epoch: in.Epoch}, ""
 	case first:
 		if err := plausible(c.Orientation, in.Component); err != nil {
@@ -223,23 +228,27 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 // in the trace already.
 func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 	memo := e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields()
-	if payload, ok := memo[ltp.SteeringMemo]; ok {
-		return o.steered(payload)
+	if p, ok := memo[ltp.SteeringMemo]; ok {
+		return o.steered(p)
 	}
-	payload, ok := memo[ltp.OrientationMemo]
+	published, ok := memo[ltp.OrientationMemo]
+	if policy, set := memo[ltp.PolicyMemo]; set && !ok {
+		return o.policySet(policy)
+	}
 	if !ok {
 		return errors.New("the memo holds no orientation")
 	}
-	if o.due == ltp.SteeringMemo {
+	if o.due != "" && o.due != ltp.OrientationMemo {
 		return o.settled()
 	}
 	var next ltp.Orientation
-	if err := converter.GetDefaultDataConverter().FromPayload(payload, &next); err != nil {
+	if err := payload.Converter().FromPayload(published, &next); err != nil {
 		return fmt.Errorf("the orientation: %w", err)
 	}
 	if err := plausible(next, o.Component); err != nil {
 		return err
 	}
+	o.anchor(next)
 	want := o.now.Epoch
 	if next.State != o.now.State {
 		want++
@@ -248,7 +257,7 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 		return fmt.Errorf("%s, epoch %d, cannot follow %s, epoch %d: an orientation is missing",
 			next.State, next.Epoch, cmp.Or(o.now.State, "no state"), o.now.Epoch)
 	}
-	if next.State == o.now.State && o.due != ltp.OrientationMemo {
+	if next.State == o.now.State && o.due != ltp.OrientationMemo && !o.expired(e) && (next.Hold == nil || next.Observed == o.now.Observed) {
 		return errors.New("the orientation is published again, and no operator asked for it")
 	}
 	o.now, o.due = next, ""
@@ -261,6 +270,26 @@ func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 		Type: ltp.FrameOrientation, At: at(e), Orientation: &next, Source: o.source(e),
 	})
 	return nil
+}
+
+// anchor lets the first orientation of a workflow that remembers no other say where its
+// epochs begin: at the time, which is after those of any other.
+func (o *orientationReader) anchor(first ltp.Orientation) {
+	anew := o.anew
+	o.anew = false
+	if before := first.Epoch - 1; anew && first.State == ltp.Unknown && before > o.now.Epoch {
+		if o.earlier > 0 && before > o.earlier {
+			o.gap(o.Component, o.earlier, before)
+		}
+		o.now.Epoch = before
+	}
+}
+
+// expired reports whether a hold in force has ended by itself by the time of an event.
+func (o *orientationReader) expired(e *historypb.HistoryEvent) bool {
+	return slices.ContainsFunc(o.now.Hold.Holds(), func(h ltp.Hold) bool {
+		return !h.Until.IsZero() && !h.Until.After(at(e))
+	})
 }
 
 // OrientationID is the id of the nth frame of an epoch, from 1.
@@ -293,7 +322,15 @@ func (o *orientationReader) signalled(e *historypb.HistoryEvent) error {
 		}
 		o.observed(e, seen)
 		return nil
-	case ltp.DrainedSignal:
+	case ltp.FailingSignal:
+		var w ltp.FailedWrites
+		if err := Decode(a.GetInput(), &w); err != nil {
+			o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent a report of failed writes that cannot be read: %v", err))
+			return nil
+		}
+		o.failing(e, a.GetIdentity(), w)
+		return nil
+	case ltp.DrainedSignal, ltp.BacklogSignal:
 		return nil // the frame that follows is of it
 	}
 	o.note(e, NoteSignal, a.GetIdentity(), fmt.Sprintf("sent the signal %q, which nobody listens for", a.GetSignalName()))

@@ -1,16 +1,18 @@
 package trace
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/payload"
 )
 
 // observed notes an observation that has no frame of its own: that of a
@@ -54,6 +56,9 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 		if h.Freeze {
 			what = "held the component and froze intake"
 		}
+		if !h.Until.IsZero() {
+			what += " until " + h.Until.UTC().Format(time.DateTime) + " UTC"
+		}
 		o.due = ltp.OrientationMemo
 		o.note(e, NoteHold, h.By, because(what, h.Why))
 	case ltp.ReleaseUpdate:
@@ -62,7 +67,11 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 			return fmt.Errorf("the release: %w", err)
 		}
 		o.due = ltp.OrientationMemo
-		o.note(e, NoteRelease, r.By, because("released the component", r.Why))
+		what := "released the component"
+		if r.All {
+			what = "released the component from all holds"
+		}
+		o.note(e, NoteRelease, r.By, because(what, r.Why))
 	case ltp.SteerUpdate:
 		var w ltp.Steer
 		if err := Decode(in.GetArgs(), &w); err != nil {
@@ -70,6 +79,13 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 		}
 		o.due = ltp.SteeringMemo
 		o.note(e, NoteSteer, w.By, because(w.String(), w.Why))
+	case ltp.PolicyUpdate:
+		var w ltp.PolicyChange
+		if err := Decode(in.GetArgs(), &w); err != nil {
+			return fmt.Errorf("the policy: %w", err)
+		}
+		o.due = ltp.PolicyMemo
+		o.note(e, NotePolicy, w.By, because(w.String(), w.Why))
 	default:
 		return fmt.Errorf("update %q is none that an orientation accepts", in.GetName())
 	}
@@ -80,7 +96,7 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 // note of the Update says it.
 func (o *orientationReader) steered(p *commonpb.Payload) error {
 	var s ltp.Steering
-	if err := converter.GetDefaultDataConverter().FromPayload(p, &s); err != nil {
+	if err := payload.Converter().FromPayload(p, &s); err != nil {
 		return fmt.Errorf("the steering: %w", err)
 	}
 	if o.due != ltp.SteeringMemo {
@@ -88,6 +104,31 @@ func (o *orientationReader) steered(p *commonpb.Payload) error {
 	}
 	o.due = ""
 	return nil
+}
+
+// policySet reads what an operator's change of the policy led to. It is no frame either.
+func (o *orientationReader) policySet(p *commonpb.Payload) error {
+	var policy ltp.Policy
+	if err := payload.Converter().FromPayload(p, &policy); err != nil {
+		return err
+	}
+	if o.due != ltp.PolicyMemo {
+		return errors.New("the policy is changed, and no operator asked for it")
+	}
+	o.due = ""
+	return nil
+}
+
+// failing notes the failed writes of orders that count against the component.
+func (o *orientationReader) failing(e *historypb.HistoryEvent, by string, w ltp.FailedWrites) {
+	if !o.now.State.Fit() || w.Epoch != o.now.Epoch || len(w.Orders) == 0 {
+		return
+	}
+	what := Plural(len(w.Orders), "order") + " failed"
+	if w.Setback {
+		what = "canaries failed"
+	}
+	o.note(e, NoteFailing, cmp.Or(w.Worker, by), because(what, w.Orders[len(w.Orders)-1].String()))
 }
 
 // watched reads how Observe goes on.

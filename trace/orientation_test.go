@@ -217,6 +217,86 @@ func TestSteeringThatNobodySaidIsDamage(t *testing.T) {
 	}
 }
 
+// TestEpochsBeginWhereTheFirstOrientationSays, where nothing is remembered, and only by one
+// that says nothing is known.
+func TestEpochsBeginWhereTheFirstOrientationSays(t *testing.T) {
+	begins := func(s ltp.State) (trace.OrientationTrace, error) {
+		c := &component{history: history{id: "orientation/orders-db", run: "run-1", now: day("14:00:00")}}
+		c.started(ltp.OrientationWorkflow, "", map[string]any{"component": "orders-db", "policy": ltp.DefaultPolicy()})
+		c.work()
+		c.Orientation = ltp.Orientation{Component: "orders-db", Epoch: 1_700_000_000}
+		c.enters(s, "as the test says")
+		c.watches()
+		return trace.OrientationFrames(c.all())
+	}
+	got := must(begins(ltp.Unknown))(t)
+	same(t, "frames", ids(got), []string{"orders-db@1700000001 UNKNOWN"})
+	if len(got.Gaps) > 0 {
+		t.Errorf("gaps: %v", got.Gaps)
+	}
+	if _, err := begins(ltp.Stable); !errors.As(err, new(*trace.DamageError)) {
+		t.Errorf("it began as STABLE: %v", err)
+	}
+}
+
+// TestAPolicyIsTheOperatorsNoteAndNoOrientation, and one that nobody asked for is damage.
+func TestAPolicyIsTheOperatorsNoteAndNoOrientation(t *testing.T) {
+	p, err := converter.GetDefaultDataConverter().ToPayload(ltp.DefaultPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stable(day("14:00:00"))
+	before := must(trace.OrientationFrames(c.all()))(t)
+	c.after(time.Minute).update(ltp.PolicyUpdate, ltp.PolicyChange{Dwell: new(30 * time.Second), By: "ada", Why: "it flaps"})
+	c.memo(ltp.PolicyMemo, p).updated()
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "frames", ids(got), ids(before))
+	same(t, "notes", said(got)[len(said(before)):], []string{"POLICY ada set dwell 30s: it flaps"})
+
+	c.memo(ltp.PolicyMemo, p)
+	if _, err := trace.OrientationFrames(c.all()); !errors.As(err, new(*trace.DamageError)) {
+		t.Errorf("a policy that nobody asked for: %v", err)
+	}
+}
+
+// TestAHoldThatEndsByItselfIsPublishedWithoutAnOperator, and none that lasts is.
+func TestAHoldThatEndsByItselfIsPublishedWithoutAnOperator(t *testing.T) {
+	for until, ok := range map[string]bool{"14:30:00": true, "15:30:00": false} {
+		c := stable(day("14:00:00"))
+		c.falls("observer-1", "DB Write Latency > 5000ms", slow)
+		c.update(ltp.HoldUpdate, ltp.Hold{By: "ada", Why: "migration", Until: day(until)})
+		c.Hold, c.Reason = &ltp.Hold{By: "ada", Why: "migration", Until: day(until)}, "Held by ada: migration"
+		c.publishes().updated()
+		if notes := said(must(trace.OrientationFrames(c.all()))(t)); !strings.HasPrefix(notes[len(notes)-1], "HOLD ada held the component until 2024-05-20 "+until+" UTC: migration") {
+			t.Errorf("the notes: %q", notes)
+		}
+		c.at(day("14:30:00")).fires().work()
+		c.Hold, c.Reason = nil, "DB Write Latency > 5000ms"
+		c.publishes()
+		got, err := trace.OrientationFrames(c.all())
+		if ok && (err != nil || got.Frames[len(got.Frames)-1].ID != "orders-db@4.3") || !ok && !errors.As(err, new(*trace.DamageError)) {
+			t.Errorf("until %s: %v, %v", until, ids(got), err)
+		}
+	}
+}
+
+// TestFailedWritesThatCountAreNoted, with what the database said.
+func TestFailedWritesThatCountAreNoted(t *testing.T) {
+	report := func(epoch int64) ltp.FailedWrites {
+		return ltp.FailedWrites{Component: "orders-db", Worker: "worker-1", Epoch: epoch, Orders: []ltp.FailedWrite{
+			{Order: "A1", Code: "42501", Error: "permission denied for table orders"},
+		}}
+	}
+	c := stable(day("14:00:00"))
+	n := len(said(must(trace.OrientationFrames(c.all()))(t)))
+	c.signal(ltp.FailingSignal, report(c.Epoch))
+	c.work()
+	c.signal(ltp.FailingSignal, report(c.Epoch-1))
+	c.work()
+	got := must(trace.OrientationFrames(c.all()))(t)
+	same(t, "notes", said(got)[n:], []string{"FAILING worker-1 1 order failed: permission denied for table orders (42501)"})
+}
+
 // renumbered are events as if nothing had been taken out.
 func renumbered(parts ...[]*historypb.HistoryEvent) (all []*historypb.HistoryEvent) {
 	for i, e := range slices.Concat(parts...) {

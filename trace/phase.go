@@ -48,8 +48,10 @@ type Counts struct {
 	// never waited, and those that did.
 	ExecutedAtOnce int `json:"executed_at_once"`
 	Executed       int `json:"executed"`
-	// Failed are executions that found the component unavailable, or were lost.
+	// Failed are executions that were refused, found the component unavailable, or were
+	// lost, and Parked the orders that began to wait for an operator.
 	Failed     int `json:"failed"`
+	Parked     int `json:"parked"`
 	Rejected   int `json:"rejected"`
 	Cancelled  int `json:"cancelled"`
 	Expired    int `json:"expired"`
@@ -161,7 +163,7 @@ func (c *cutter) turn(e *Entry) {
 
 func (e Entry) replay() bool {
 	switch e.Frames[0].Request.Woken {
-	case ltp.WokenBySignal, ltp.WokenByTimer, ltp.WokenByTurn:
+	case ltp.WokenBySignal, ltp.WokenByTimer, ltp.WokenByTurn, ltp.WokenByRetry, ltp.WokenByPass:
 		return true
 	}
 	return false
@@ -169,6 +171,9 @@ func (e Entry) replay() bool {
 
 // add counts n entries with the key of e.
 func (c *Counts) add(e Entry, n int) {
+	if e.Parked != nil {
+		c.Parked += n
+	}
 	if e.Ended != nil {
 		switch e.Ended.State {
 		case ltp.Cancelled:
@@ -208,8 +213,6 @@ func (c *Counts) add(e Entry, n int) {
 		c.Executed += n
 	case x.Done():
 		c.ExecutedAtOnce += n
-	case x.Result == ltp.ResultRefused:
-		c.Rejected += n
 	default:
 		c.Failed += n
 	}

@@ -22,6 +22,9 @@ type Options struct {
 	// All shows every entry, also those that only repeat. It takes the Timeline of
 	// NewTimeline.
 	All bool
+	// Place is where a deferred order stands in the backlog, which no history has: for
+	// WriteOrder. Nil says nothing of it.
+	Place *ltp.Place
 }
 
 // WriteJSON writes v, such as a Timeline or an OrderTrace, as one indented JSON
@@ -143,6 +146,7 @@ type printer struct {
 	component string    // that everything is about, unless it says otherwise
 	number    int       // columns of the frame numbers; 0: there are none
 	day       time.Time // of what was written last
+	place     *ltp.Place
 }
 
 func newPrinter(o Options) *printer {
@@ -150,7 +154,7 @@ func newPrinter(o Options) *printer {
 	if width == 0 {
 		width = 80
 	}
-	return &printer{color: o.Color, all: o.All, width: min(max(width, 60), 100)}
+	return &printer{color: o.Color, all: o.All, place: o.Place, width: min(max(width, 60), 100)}
 }
 
 // put writes l as it is, without a break.
@@ -335,7 +339,7 @@ func orderStyle(s ltp.OrderState) style {
 	switch s {
 	case ltp.Executed:
 		return green
-	case ltp.Accepted, ltp.Deferred:
+	case ltp.Accepted, ltp.Deferred, ltp.Parked:
 		return yellow
 	}
 	return red

@@ -71,7 +71,7 @@ func (f *temporal) CountWorkflowExecutions(_ context.Context, r *workflowservice
 	return &workflowservice.CountWorkflowExecutionsResponse{Count: int64(len(f.find(r.GetQuery())))}, nil
 }
 
-var slice = regexp.MustCompile(`StartTime>='(.+?)' AND StartTime<'(.+?)'`)
+var slice = regexp.MustCompile(`ExecutionTime>='(.+?)' AND ExecutionTime<'(.+?)'`)
 
 // find keeps to the slice of a query, and not to the rest of it.
 func (f *temporal) find(query string) []*workflowpb.WorkflowExecutionInfo {
@@ -82,7 +82,7 @@ func (f *temporal) find(query string) []*workflowpb.WorkflowExecutionInfo {
 	from, _ := time.Parse(time.RFC3339Nano, bounds[1])
 	to, _ := time.Parse(time.RFC3339Nano, bounds[2])
 	return slices.DeleteFunc(slices.Clone(f.listed), func(w *workflowpb.WorkflowExecutionInfo) bool {
-		at := w.GetStartTime().AsTime()
+		at := w.GetExecutionTime().AsTime()
 		return at.Before(from) || !at.Before(to)
 	})
 }
@@ -129,8 +129,8 @@ func (f *temporal) keep(id, run string, listed bool, events []*historypb.History
 	f.histories[id+" "+run] = events
 	if listed {
 		f.listed = append(f.listed, &workflowpb.WorkflowExecutionInfo{
-			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run},
-			StartTime: timestamppb.New(events[0].GetEventTime().AsTime()),
+			Execution:     &commonpb.WorkflowExecution{WorkflowId: id, RunId: run},
+			ExecutionTime: timestamppb.New(events[0].GetEventTime().AsTime()),
 		})
 	}
 }
@@ -229,7 +229,7 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 	delete(f.histories, "order/A08 run-of-A08")  // retention passed it
 	o := deferred("A09", day("14:30:09"), ltp.Unstable, 4)
 	f.keep("order/A09", "later", true, o.At(day("14:40:00")).Reset("later").Events)
-	f.listed[len(f.listed)-1].StartTime = timestamppb.New(day("14:40:00"))
+	f.listed[len(f.listed)-1].ExecutionTime = timestamppb.New(day("14:40:00"))
 
 	r := trace.NewReader(f, "default")
 	var told []int
@@ -256,7 +256,7 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 	}
 	want := "WorkflowType='Order' AND (ExecutionStatus='Running' OR CloseTime>='2024-05-20T14:29:00Z') AND StartTime<='2024-05-20T14:45:00Z'"
 	for _, asked := range f.queries {
-		if !strings.HasPrefix(asked, want+" AND StartTime>=") {
+		if !strings.HasPrefix(asked, want+" AND ExecutionTime>=") {
 			t.Errorf("asked for %s", asked)
 		}
 	}
@@ -270,7 +270,7 @@ func TestResetAfterTheWindowIsNotToldInIt(t *testing.T) {
 	base := deferred("A1", day("14:30:00"), ltp.Unstable, 4)
 	later := base.At(day("14:40:00")).Reset("later")
 	f.keep("order/A1", "later", true, later.Events)
-	f.listed[1].StartTime = timestamppb.New(day("14:40:00"))
+	f.listed[1].ExecutionTime = timestamppb.New(day("14:40:00"))
 	f.histories["order/A1 "] = later.Events
 	both := f.listed
 	for _, c := range []struct {

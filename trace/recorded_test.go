@@ -42,6 +42,7 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 		"order-rejected":                       {"/1 EXECUTE", "REFUSED (begun: true): we sell no anvils", "REJECTED"},
 		"order-execute-unavailable":            {"UNAVAILABLE", "by FAILURE", "EXECUTED"},
 		"order-still-deferred":                 {"now DEFERRED"},
+		"order-that-tells-webhooks":            {"/1 DEFER SYSTEM_UNSTABLE", "by SIGNAL", "EXECUTED"},
 		"order-woken-by-its-backstop":          {"by TIMER", "EXECUTED"},
 		"order-frozen-and-released":            {"/1 FREEZE INTAKE_FROZEN", "EXECUTED"},
 		"order-of-high-risk-while-degraded":    {"/1 DEFER SYSTEM_DEGRADED", "EXECUTED"},
@@ -61,10 +62,14 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 		"order-own-activity":                   {"/1 EXECUTE OK STABLE", "executed under STABLE", "EXECUTED"},
 		"order-own-activity-replayed":          {"/1 DEFER SYSTEM_UNSTABLE", "by SIGNAL", "EXECUTED"},
 		"order-own-activity-not-taken":         {"NOT_BEGUN (begun: false): no worker on shop", "UNAVAILABLE (begun: true): the till is closed", "EXECUTED"},
-		"order-set-aside":                      {"UNAVAILABLE (begun: true)", "DEFER EXECUTE_UNAVAILABLE", "REJECTED set aside after"},
+		"order-parked":                         {"UNAVAILABLE (begun: true)", "DEFER EXECUTE_UNAVAILABLE", "by RETRY", "REJECTED rejected by ann: no such article"},
+		"order-let-through-a-hold":             {"/1 DEFER SYSTEM_UNSTABLE", "/2 EXECUTE HOLD_PASSED UNSTABLE", "by PASS", "executed under UNSTABLE", "EXECUTED"},
+		"order-let-through-at-once":            {"/1 EXECUTE HOLD_PASSED UNSTABLE", "EXECUTED"},
+		"order-let-through-in-vain":            {"/2 EXECUTE HOLD_PASSED", "REFUSED (begun: true): not yet", "/3 DEFER SYSTEM_UNSTABLE", "withdrawn: NOTHING", "withdrawn: TOMBSTONE", "CANCELLED"},
 		"order-deferred-by-a-pause":            {"/2 DEFER REPLAY_PAUSED RECOVERING", "/3 EXECUTE RECOVERY_CONFIRMED", "by SIGNAL", "EXECUTED"},
 		"order-left-to-the-replay":             {"/2 DEFER AWAITS_REPLAY RECOVERING", "EXECUTE RECOVERY_CONFIRMED", "by SIGNAL", "EXECUTED"},
 		"orientation-through-an-incident":      {"UNSTABLE", "HOLD: ann", "RELEASE: bob", "STABLE"},
+		"orientation-observed-under-a-hold":    {"HOLD: ann", "UNSTABLE", "RELEASE: ann", "STABLE"},
 		"orientation-steered":                  {"STEER: ann paused the replay: the cache is cold", "STEER: bob resumed the replay, at most 50 orders/s: it is warm"},
 		"orientation-steered-continues-as-new": {"STEER: ann paused the replay"},
 		"orientation-steered-continued":        {"STEER: ann resumed the replay: it is warm"},
@@ -84,7 +89,7 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if strings.HasPrefix(name, "replay-") || strings.HasPrefix(name, "sequence-") {
+		if strings.HasPrefix(name, "replay-") || strings.HasPrefix(name, "sequence-") || strings.HasPrefix(name, "delivery-") {
 			var damage *trace.DamageError
 			if _, err := trace.OrderFrames(histories[name]); !errors.As(err, &damage) {
 				t.Errorf("%s: read as an order: %v", name, err)
@@ -133,7 +138,7 @@ func storyOf(t *testing.T, name string, events []*historypb.HistoryEvent) (said 
 // One event less, and a recorded history is damaged: the error names where.
 func TestRecordedHistoryWithoutOneEventIsDamage(t *testing.T) {
 	for name, events := range recorded(t) {
-		if strings.HasPrefix(name, "replay-") || strings.HasPrefix(name, "sequence-") {
+		if strings.HasPrefix(name, "replay-") || strings.HasPrefix(name, "sequence-") || strings.HasPrefix(name, "delivery-") {
 			continue
 		}
 		for i := range events[:len(events)-1] {

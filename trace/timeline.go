@@ -33,21 +33,23 @@ type Tally struct {
 	Cancelled      int `json:"cancelled"`
 	Expired        int `json:"expired"`
 	Terminated     int `json:"terminated"`
-	// Waiting are deferred, and Accepted promised without being deferred or done.
+	// Waiting are deferred, Parked wait for an operator, and Accepted are promised without
+	// being deferred or done.
 	Waiting  int `json:"waiting"`
+	Parked   int `json:"parked"`
 	Accepted int `json:"accepted"`
 }
 
 // Entry is one thing of a timeline: the orientation frame of a component; the two
-// frames of a routing, with the execution that followed; the end of an order that is
-// not the end of an execution; or a note.
+// frames of a routing, with the execution that followed; the parking of an order; the end
+// of an order that is not the end of an execution; or a note.
 type Entry struct {
 	At     time.Time  `json:"at"`
 	Frames []Numbered `json:"frames,omitempty"`
 	// From is the state that an orientation frame left.
 	From      ltp.State  `json:"from,omitempty"`
 	Execution *Execution `json:"execution,omitempty"`
-	// OrderID and Amount are of the order of a routing or an end.
+	// OrderID and Amount are of the order of a routing, a parking or an end.
 	OrderID string `json:"order_id,omitempty"`
 	Amount  string `json:"amount,omitempty"`
 	// Replays is the number of the frame that a replay replays; 0 when that frame is
@@ -56,6 +58,7 @@ type Entry struct {
 	// WaitedMs is how long the order had been waiting when a replay asked, in
 	// milliseconds.
 	WaitedMs int64        `json:"waited_ms,omitempty"`
+	Parked   *ltp.Parking `json:"parked,omitempty"`
 	Ended    *ltp.Outcome `json:"ended,omitempty"`
 	Note     *Note        `json:"note,omitempty"`
 
@@ -144,7 +147,8 @@ func (e Entry) source() ltp.Source {
 	return e.Frames[0].Source
 }
 
-// orderEntries are an order's routings, and its end where no execution says it.
+// orderEntries are an order's routings and parkings, and its end where no execution says
+// it.
 func orderEntries(t OrderTrace, w Window) (all []Entry) {
 	executions := map[string]*Execution{}
 	for i := range t.Executions {
@@ -152,7 +156,16 @@ func orderEntries(t OrderTrace, w Window) (all []Entry) {
 	}
 	waited := false
 	var since time.Time // since when it waits
+	parked := t.ParkedBefore()
+	park := func(i int) {
+		if p, ok := parked[i]; ok {
+			if since = p.Since; w.Contains(p.Since) {
+				all = append(all, Entry{At: p.Since, OrderID: t.Order.ID, Amount: amount(t.Order), Parked: &p, waited: waited})
+			}
+		}
+	}
 	for i := 0; i+1 < len(t.Frames); i += 2 {
+		park(i)
 		request, response := t.Frames[i], t.Frames[i+1]
 		e := Entry{
 			At: request.At, Frames: []Numbered{{Frame: request}, {Frame: response}},
@@ -160,6 +173,9 @@ func orderEntries(t OrderTrace, w Window) (all []Entry) {
 		}
 		if !since.IsZero() {
 			e.WaitedMs = max(request.At.Sub(since).Milliseconds(), 0)
+		}
+		if request.Request.Woken == ltp.WokenByRetry {
+			since = time.Time{}
 		}
 		switch {
 		case response.Response.Admissible:
@@ -171,9 +187,9 @@ func orderEntries(t OrderTrace, w Window) (all []Entry) {
 			all = append(all, e)
 		}
 	}
+	park(len(t.Frames))
 	if t.Outcome != nil && w.Contains(t.EndedAt) {
-		switch state := t.Outcome.State; {
-		case state == ltp.Cancelled, state == ltp.Expired, state == ltp.Terminated, t.SetAside(), state == ltp.Executed && !t.executed():
+		if t.Outcome.State != ltp.Executed || !t.executed() {
 			all = append(all, Entry{At: t.EndedAt, OrderID: t.Order.ID, Amount: amount(t.Order), Ended: t.Outcome, waited: waited})
 		}
 	}
@@ -197,7 +213,7 @@ func number(entries []Entry) {
 
 func (t *Tally) add(o OrderTrace) {
 	t.Total++
-	deferred := slices.ContainsFunc(o.Frames, func(f ltp.Frame) bool { return f.Response != nil && !f.Response.Admissible })
+	deferred := o.Deferred()
 	if deferred {
 		t.Deferred++
 	}
@@ -218,6 +234,8 @@ func (t *Tally) add(o OrderTrace) {
 		t.Terminated++
 	case ltp.Deferred:
 		t.Waiting++
+	case ltp.Parked:
+		t.Parked++
 	default:
 		t.Accepted++
 	}

@@ -29,6 +29,9 @@ func (p *printer) orientation(e Entry) {
 	if o.Hold != nil && o.Hold.Freeze {
 		lines = append(lines, say("intake is frozen"))
 	}
+	if o.Observed != "" {
+		lines = append(lines, whisper("observers see %s", o.Observed))
+	}
 	p.row(row{mark: "●", at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameOrientation), style: stateStyle(o.State), lines: lines})
 }
 
@@ -82,6 +85,12 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	if q.DeferredReason != "" {
 		lines = append(lines, whisper("deferred for %s", Clean(string(q.DeferredReason))))
 	}
+	if q.Woken == ltp.WokenByRetry {
+		return []line{whisper("was parked for %s, until an operator asked to retry it", Lasted(waited))}
+	}
+	if p := q.Asked.Pass; q.Woken == ltp.WokenByPass && p != nil {
+		return append(lines, whisper("waited %s, until %s %s", Lasted(waited), Clean(p.By), Clean(PassText(*p))))
+	}
 	by := "its own timer"
 	switch q.Woken {
 	case ltp.WokenByFence:
@@ -105,6 +114,13 @@ func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 		return lines
 	}
 	lines = append(lines, p.held(say("admissible: %t · ", r.Admissible), r.Component, r.State, r.Epoch))
+	switch {
+	case r.Reason != ltp.ReasonExecuteUnavailable: // the state says it
+	case r.Blame == ltp.BlameOrder:
+		lines = append(lines, whisper("the fault is the order's own: another order, or the probe's, went through the same door"))
+	case r.Blame == ltp.BlameComponent:
+		lines = append(lines, whisper("the fault is the component's: the probe's own order failed as well"))
+	}
 	if r.Commitment != "" {
 		lines = append(lines, say("“%s”", Clean(r.Commitment)))
 	}

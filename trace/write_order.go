@@ -25,7 +25,9 @@ func WriteOrder(w io.Writer, t OrderTrace, o Options) error {
 	}
 	switch t.State() {
 	case ltp.Deferred:
-		p.row(row{kind: "pending", style: yellow, lines: []line{p.waiting(t)}})
+		p.row(row{kind: "pending", style: yellow, lines: append([]line{p.waiting(t)}, p.placed(t.Order.ID)...)})
+	case ltp.Parked:
+		p.row(row{kind: "pending", style: yellow, lines: []line{say("waits for an operator: ltp orders retry %s, or ltp orders reject %s", t.Order.ID, t.Order.ID)}})
 	case ltp.Accepted:
 		p.row(row{kind: "pending", style: yellow, lines: []line{say("%s", t.State().Message())}})
 	}
@@ -85,6 +87,9 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 		}
 		rows = append(rows, []row{{at: executionAt(t, x), kind: "execute", lines: lines}})
 	}
+	for _, one := range t.Parked {
+		rows = append(rows, []row{{at: one.Since, kind: "parked", style: yellow, lines: []line{say("%s", afterFailures(one))}}})
+	}
 	for _, w := range t.Withdrawals {
 		rows = append(rows, []row{{at: w.RecordedAt, kind: "withdraw", lines: []line{p.found(w)}}})
 	}
@@ -116,6 +121,26 @@ func (p *printer) waiting(t OrderTrace) line {
 	}
 	last := t.Frames[len(t.Frames)-1]
 	return say("waits for %s, asked last at %s", Clean(last.Response.Component), p.when(t.Frames[len(t.Frames)-2].At))
+}
+
+// placed is where an order stands in the backlog, where that is known. A place counts orders of
+// its tenant alone.
+func (p *printer) placed(orderID string) []line {
+	place := p.place
+	if place == nil {
+		return nil
+	}
+	text := say("about %s before it", Plural(int(place.Ahead), "order"))
+	if tenant, _ := ltp.SplitID(orderID); tenant != "" {
+		text = say("about %s of %s before it", Plural(int(place.Ahead), "order"), Clean(tenant))
+	}
+	switch {
+	case !place.ExpectedAt.IsZero():
+		text = text.then(plain, ", expected in its turn at %s", p.when(place.ExpectedAt))
+	case !place.NotBefore.IsZero():
+		text = text.then(plain, ", held until %s at least", p.when(place.NotBefore))
+	}
+	return []line{text}
 }
 
 // executionAt is where an execution stands: not before the routing that it followed.

@@ -98,7 +98,7 @@ func tally(t Tally) []line {
 	became := some(
 		part{t.ExecutedAtOnce, "executed at once"}, part{t.ExecutedLater, "executed after waiting"},
 		part{t.Rejected, "rejected"}, part{t.Cancelled, "cancelled"}, part{t.Expired, "expired"},
-		part{t.Terminated, "ended by force"}, part{t.Waiting, "still waiting"}, part{t.Accepted, "accepted and not yet done"},
+		part{t.Terminated, "ended by force"}, part{t.Waiting, "still waiting"}, part{t.Parked, "parked until an operator decides"}, part{t.Accepted, "accepted and not yet done"},
 	)
 	lines := []line{say("%s: %s.", Plural(t.Total, "order"), strings.Join(became, ", "))}
 	if t.Deferred > 0 {
@@ -213,7 +213,7 @@ func (c Counts) parts() []string {
 	return some(append(parts,
 		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
 		part{c.Rejected, "rejected"}, part{c.Failed, Noun(c.Failed, "execution") + " failed"},
-		part{c.Cancelled, "cancelled"}, part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
+		part{c.Parked, "parked"}, part{c.Cancelled, "cancelled"}, part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
 }
 
 // entry shows an entry; brief leaves out what the entry before it said as well.
@@ -221,6 +221,12 @@ func (p *printer) entry(e Entry, brief bool) {
 	switch {
 	case e.Note != nil:
 		p.note(*e.Note)
+	case e.Parked != nil:
+		l := say("order %s ", e.OrderID).then(orderStyle(ltp.Parked), "%s", ltp.Parked)
+		if !brief {
+			l = l.then(plain, " %s", afterFailures(*e.Parked))
+		}
+		p.row(row{at: e.At, kind: "parked", lines: []line{l}})
 	case e.Ended != nil:
 		l := say("order %s ", e.OrderID).then(orderStyle(e.Ended.State), "%s", e.Ended.State)
 		if !brief && e.Ended.Reason != "" {

@@ -19,11 +19,11 @@ const (
 	heartbeatEvery = 3 * time.Second
 )
 
-// WatchProbe observes with a probe under the settings. Listeners are told of every
+// WatchProbe observes with a probe under the settings. Listeners receive every
 // sample before it is heartbeaten, and must return soon.
 func WatchProbe(p observer.Probe, s observer.Settings, listeners ...func(observer.Status)) activities.Watch {
-	return func(ctx context.Context, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
-		return observer.Watch(ctx, p, s, emit, func(now observer.Status) {
+	return func(ctx context.Context, last ltp.Verdict, emit func(ltp.Observation), heartbeat func(ltp.Heartbeat)) error {
+		return observer.Watch(ctx, p, s, last, emit, func(now observer.Status) {
 			for _, listen := range listeners {
 				listen(now)
 			}

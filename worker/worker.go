@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -28,17 +30,34 @@ type Deps struct {
 	Board *board.Board
 	DB    activities.OrderWriter
 	Pace  pace.Settings
+	// Door tries the way that orders take into the database after one of them has failed.
+	Door activities.Door
+	// Namespace is Temporal's, of the client.
+	Namespace string
 	// Backstop is what deferred orders wait by; zero is the default.
 	Backstop ltp.Backstop
-	// Meter measures orders, Replays what is released; both may be nil.
+	// LateAfter is how long an order waited that is late; zero is ltp.LateAfter.
+	LateAfter time.Duration
+	// Meter measures orders, Replays what is released, and Ejected is called as the worker
+	// stops to run orders because it fails alone, and as it begins again; each may be nil.
 	Meter   activities.Meter
 	Replays replay.Meter
-	Log     *slog.Logger
+	Ejected func(bool)
+	// Webhooks counts what becomes of webhooks; it may be nil.
+	Webhooks activities.WebhookMeter
+	Log      *slog.Logger
 }
 
 // Worker runs orders and their sequences on one task queue, and Orientation and Replay on
-// another, so that news of a component never queues behind orders.
-type Worker struct{ orders, control worker.Worker }
+// another, so that news of a component never queues behind orders. While its own way into
+// the order database fails and other workers' does not, it runs no orders.
+type Worker struct {
+	orders     *outlier
+	control    worker.Worker
+	client     client.Client
+	components []string
+	log        *slog.Logger
+}
 
 // OrderOptions are those of the worker that runs orders, for who wants to compare.
 func OrderOptions() worker.Options {
@@ -52,16 +71,45 @@ func OrderOptions() worker.Options {
 
 // New makes a worker. It polls nothing before Start.
 func New(c client.Client, d Deps) *Worker {
+	name := activities.ProcessName()
 	w := &Worker{
-		orders: worker.New(c, ltp.OrderQueue, OrderOptions()),
+		client: c, components: d.Board.Components(), log: d.Log,
 		control: worker.New(c, ltp.ControlQueue, worker.Options{
 			WorkerStopTimeout:            workerStopTimeout,
 			MaxHeartbeatThrottleInterval: heartbeatEvery,
 		}),
 	}
-	RegisterOrders(w.orders, &activities.Orders{Board: d.Board, DB: d.DB, Meter: d.Meter, Backstop: d.Backstop})
-	RegisterSequences(w.orders, &activities.Sequences{Client: c})
-	RegisterControl(w.control, &replay.Engine{Client: c, Board: d.Board, Pace: d.Pace, Meter: d.Replays, Log: d.Log})
+	witness := Witness(c)
+	w.orders = &outlier{
+		fit:      func(component string) bool { return d.Board.Orientation(component).State.Fit() },
+		executed: func(ctx context.Context, since time.Time) (time.Time, error) { return witness(ctx, "", since) },
+		unstick: func(ctx context.Context, orderID string) error {
+			_, err := c.WorkflowService().ResetStickyTaskQueue(ctx, &workflowservice.ResetStickyTaskQueueRequest{
+				Namespace: d.Namespace, Execution: &commonpb.WorkflowExecution{WorkflowId: ltp.OrderWorkflowID(orderID)},
+			})
+			return err
+		},
+		ejected: d.Ejected, log: d.Log,
+	}
+	if d.Door != nil {
+		w.orders.try = d.Door.TryDoor
+	}
+	orders := &activities.Orders{
+		Board: d.Board, DB: d.DB, Meter: d.Meter, Backstop: d.Backstop, LateAfter: d.LateAfter, Worker: name, Door: d.Door, Witness: witness,
+		Evidence: &activities.Evidence{Client: c, Worker: name, Log: d.Log}, Suspect: w.orders.suspect, Commit: w.orders.commit,
+	}
+	announcer := &activities.Announcer{Client: c, Log: d.Log}
+	if d.Webhooks != nil {
+		announcer.Missed = func() { d.Webhooks.Sent(activities.Missed) }
+	}
+	w.orders.make = func() worker.Worker {
+		made := worker.New(c, ltp.OrderQueue, OrderOptions())
+		RegisterOrders(made, orders)
+		made.RegisterActivity(announcer)
+		RegisterSequences(made, &activities.Sequences{Client: c})
+		return made
+	}
+	RegisterControl(w.control, &replay.Engine{Client: c, Worker: name, Board: d.Board, Pace: d.Pace, Meter: d.Replays, Log: d.Log})
 	return w
 }
 
@@ -85,23 +133,76 @@ func RegisterControl(r worker.Registry, e *replay.Engine) {
 	r.RegisterActivity(e)
 }
 
-// Start begins to work and returns; an error says that nothing runs.
+// Start begins to work and returns; an error says that nothing runs. It takes no order
+// before the Orientations have taken in what was said while no worker ran.
 func (w *Worker) Start() error {
 	if err := w.control.Start(); err != nil {
 		return fmt.Errorf("start the control worker: %w", err)
 	}
-	if err := w.orders.Start(); err != nil {
+	w.catchUp()
+	if err := w.orders.start(); err != nil {
 		w.control.Stop()
 		return fmt.Errorf("start the order worker: %w", err)
 	}
 	return nil
 }
 
+// catchUpWithin bounds how long orders wait for the Orientations at the start of a worker.
+const catchUpWithin = 10 * time.Second
+
+// catchUp returns when each Orientation has taken in all that was sent to it before: a
+// query is answered after that. Orders would be written into a component that observers
+// have found unfit meanwhile.
+func (w *Worker) catchUp() {
+	ctx, cancel := context.WithTimeout(context.Background(), catchUpWithin)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, component := range w.components {
+		all.Go(func() {
+			_, err := w.client.QueryWorkflow(ctx, ltp.OrientationWorkflowID(component), "", client.QueryTypeStackTrace)
+			if err != nil && !errors.As(err, new(*serviceerror.NotFound)) {
+				w.log.Warn("the Orientation may not have taken in what was said while no worker ran", "component", component, "error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
 // Stop lets what runs finish, for some seconds at most, and returns.
 func (w *Worker) Stop() {
-	w.orders.Stop()
+	w.orders.stop()
 	w.control.Stop()
 }
+
+// deliveriesAtOnce is how many webhooks a process sends at the same time.
+const deliveriesAtOnce = 200
+
+// Deliverer sends the webhooks of orders. It has a task queue of its own, so that endpoints
+// that are slow take nothing from orders.
+type Deliverer struct{ worker worker.Worker }
+
+// NewDeliverer makes a Deliverer.
+func NewDeliverer(c client.Client, d *activities.Deliveries) *Deliverer {
+	w := worker.New(c, ltp.WebhookQueue, worker.Options{
+		MaxConcurrentActivityExecutionSize: deliveriesAtOnce,
+		MaxConcurrentActivityTaskPollers:   4,
+		WorkerStopTimeout:                  workerStopTimeout,
+	})
+	w.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: ltp.DeliveryWorkflow})
+	w.RegisterActivity(d)
+	return &Deliverer{w}
+}
+
+// Start begins to send.
+func (d *Deliverer) Start() error {
+	if err := d.worker.Start(); err != nil {
+		return fmt.Errorf("start to deliver webhooks: %w", err)
+	}
+	return nil
+}
+
+// Stop lets what is being sent finish, for some seconds at most. What is cut off is sent again.
+func (d *Deliverer) Stop() { d.worker.Stop() }
 
 // Observer is a process's observer of one component.
 type Observer struct{ worker worker.Worker }
@@ -130,51 +231,3 @@ func (o *Observer) Start() error {
 
 // Stop hands over and returns.
 func (o *Observer) Stop() { o.worker.Stop() }
-
-// EnsureOrientation starts the Orientation workflow of a component unless it runs already, so
-// that orders may depend on the component. The state begins as UNKNOWN; epochs go
-// on from those of an earlier workflow that was ended, as far as Temporal still
-// remembers it.
-func EnsureOrientation(ctx context.Context, c client.Client, component string, policy ltp.Policy) error {
-	if err := ltp.ValidComponent(component); err != nil {
-		return err
-	}
-	if err := policy.Validate(); err != nil {
-		return err
-	}
-	id := ltp.OrientationWorkflowID(component)
-	epoch, running, err := lastEpoch(ctx, c, id)
-	if err != nil || running {
-		return err
-	}
-	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       id,
-		TaskQueue:                ltp.ControlQueue,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            "orientation of " + component,
-		// Also one that ends before its first task has its epoch remembered.
-		Memo:          map[string]any{ltp.OrientationMemo: ltp.NewCondition(component, epoch, time.Now().UTC()).Orientation},
-		StaticDetails: "Owns the state of " + component + ". The memo holds the orientation in force; each WorkflowPropertiesModified event is an orientation frame.",
-	}, ltp.OrientationWorkflow, ltp.OrientationInput{Component: component, Policy: policy, Epoch: epoch})
-	if err != nil {
-		return fmt.Errorf("start the orientation of %s: %w", component, err)
-	}
-	return nil
-}
-
-func lastEpoch(ctx context.Context, c client.Client, id string) (epoch int64, running bool, err error) {
-	d, err := c.DescribeWorkflowExecution(ctx, id, "")
-	if errors.As(err, new(*serviceerror.NotFound)) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("look for %s: %w", id, err)
-	}
-	var o ltp.Orientation
-	if p, ok := d.GetWorkflowExecutionInfo().GetMemo().GetFields()[ltp.OrientationMemo]; ok {
-		if err := converter.GetDefaultDataConverter().FromPayload(p, &o); err != nil {
-			return 0, false, fmt.Errorf("read the memo of %s: %w", id, err)
-		}
-	}
-	return o.Epoch, d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
-}

@@ -4,8 +4,6 @@ import (
 	"slices"
 
 	"go.temporal.io/sdk/workflow"
-
-	"github.com/ltp-node/ltp"
 )
 
 // continueAsNew begins a new run with everything that this one knows. What came
@@ -32,26 +30,16 @@ func (o *orientation) continueAsNew(ctx workflow.Context) error {
 
 // catchUp applies the signals that have arrived, and reports whether there were any.
 func (o *orientation) catchUp(ctx workflow.Context) (some bool, err error) {
-	for {
-		var seen ltp.Observation
-		if !o.observations.ReceiveAsync(&seen) {
-			break
-		}
-		some = true
-		if err := o.observed(ctx, seen); err != nil {
+	for i := 0; i < len(o.signals); i++ {
+		took, err := o.signals[i].take(ctx)
+		if err != nil {
 			return some, err
 		}
-	}
-	for {
-		var epoch int64
-		if !o.drained.ReceiveAsync(&epoch) {
-			return some, nil
-		}
-		some = true
-		if _, err := o.apply(ctx, ltp.Input{Drained: epoch}); err != nil {
-			return some, err
+		if took {
+			some, i = true, -1 // those before it go first again
 		}
 	}
+	return some, nil
 }
 
 // maxApplied is how many Updates are remembered: more than Temporal has under way at once

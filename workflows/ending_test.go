@@ -166,7 +166,7 @@ func TestDeadlineDoesNotCutOffAnOrderThatIsExecuted(t *testing.T) {
 // TestRefusedOrderIsRejectedInTheWordsOfTheOrderDatabase, by a tombstone under its key.
 func TestRefusedOrderIsRejectedInTheWordsOfTheOrderDatabase(t *testing.T) {
 	e := newOrderTest(t, ltp.Stable)
-	e.results = failing(1, ltp.ResultRefused)
+	e.results, e.blame = failing(1, ltp.ResultRefused), ltp.BlameOrder
 	outcome, err := e.run(order)
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Outcome{State: ltp.Rejected, Reason: "as the test says"}, outcome)

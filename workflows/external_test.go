@@ -128,7 +128,7 @@ func TestErrorsOfTheActivity(t *testing.T) {
 		result ltp.Result // that a release is answered with
 		cancel bool       // whether a cancellation while it waits ends it
 	}{
-		{"rejected", failure(ltp.RejectedError), ltp.Rejected, 1, ltp.ResultRefused, false},
+		{"rejected", failure(ltp.RejectedError), ltp.Rejected, 1, ltp.ResultRefused, true},
 		{"unavailable", failure(ltp.UnavailableError), ltp.Executed, 2, ltp.ResultUnavailable, true},
 		{"unavailable, and not begun", failure(ltp.UnavailableError, ltp.Attempted{EndedAt: time.Unix(2, 0)}), ltp.Executed, 2, ltp.ResultNotBegun, true},
 		{"nobody took it", late, ltp.Executed, 2, ltp.ResultNotBegun, true},
@@ -140,6 +140,7 @@ func TestErrorsOfTheActivity(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := newExternalTest(t, ltp.Unstable, nil, c.err)
+			e.blame = ltp.BlameOrder
 			var r *released
 			e.at(time.Minute, func() { e.set(db, ltp.Recovering); r = e.release(e.stability()) })
 			outcome, err := e.run(order)
@@ -168,14 +169,17 @@ func TestWhatMayHaveHappenedDoesNotExpire(t *testing.T) {
 	assert.Len(t, e.jobs, 2)
 }
 
-func TestSetAsideByAnActivityOfTheUsersSaysThatNobodyKnows(t *testing.T) {
+// TestParkedOrderOfWhichNobodyKnowsIsEndedByAnOperatorAlone: a cancellation waits.
+func TestParkedOrderOfWhichNobodyKnowsIsEndedByAnOperatorAlone(t *testing.T) {
 	e := newExternalTest(t, ltp.Stable, nil, repeated(errors.New("no luck"), 50)...)
+	e.blame = ltp.BlameOrder
+	e.instruct(ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "looked it up"})
 	outcome, err := e.run(order)
 	require.NoError(t, err)
-	assert.Equal(t, ltp.Rejected, outcome.State)
-	assert.Contains(t, outcome.Reason, "unknown")
-	assert.Contains(t, outcome.Reason, "no luck")
-	assert.Len(t, e.jobs, ltp.MaxAttempts)
+	assert.Equal(t, ltp.Outcome{State: ltp.Rejected, Reason: "rejected by ann: looked it up"}, outcome)
+	assert.Len(t, e.jobs, ltp.ParkUncertainAfter)
+	require.Len(t, e.parked, 1)
+	assert.Contains(t, e.parked[0].Error, "no luck")
 }
 
 // TestWorkersThatAreDownSetNothingAside: what no worker took was not tried.

@@ -84,7 +84,7 @@ func TestEveryWorkflowIsRecorded(t *testing.T) {
 	for _, file := range recorded(t) {
 		types[load(t, file).Events[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowType().GetName()]++
 	}
-	for _, workflowType := range []string{ltp.OrderWorkflow, ltp.OrientationWorkflow, ltp.ReplayWorkflow, ltp.SequenceWorkflow} {
+	for _, workflowType := range []string{ltp.OrderWorkflow, ltp.OrientationWorkflow, ltp.ReplayWorkflow, ltp.SequenceWorkflow, ltp.DeliveryWorkflow} {
 		assert.Positive(t, types[workflowType], workflowType)
 	}
 }

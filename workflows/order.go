@@ -1,4 +1,5 @@
-// Package workflows holds the deterministic code: Order, Orientation, Replay and Sequence.
+// Package workflows holds the deterministic code: Order, Orientation, Replay, Sequence and
+// Delivery.
 //
 // Orders wait for days across deployments: every recorded history under testdata must
 // replay.
@@ -17,10 +18,6 @@ import (
 	"github.com/ltp-node/ltp/internal/marks"
 )
 
-// attemptTimeout is longer than any attempt at a write is allowed to take, and shorter
-// than the 8 s after which Temporal has a workflow task send heartbeats, each three events.
-const attemptTimeout = 7 * time.Second
-
 // Order takes one order from its acceptance to its end. [ltp.Progress.Next] decides; this
 // workflow awaits what happens, asks it, and does what it says.
 //
@@ -36,6 +33,8 @@ func Order(ctx workflow.Context, p ltp.Progress) (ltp.Outcome, error) {
 		stability: workflow.GetSignalChannel(ctx, ltp.StabilitySignal),
 		turns:     workflow.GetSignalChannel(ctx, ltp.TurnSignal),
 		expedites: workflow.GetSignalChannel(ctx, ltp.ExpediteSignal),
+		instructs: workflow.GetSignalChannel(ctx, ltp.InstructionSignal),
+		passes:    workflow.GetSignalChannel(ctx, ltp.PassSignal),
 		log:       workflow.GetLogger(ctx),
 	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // what is under way is finished, and the timer fires, also once it is cancelled
@@ -52,9 +51,10 @@ func Order(ctx workflow.Context, p ltp.Progress) (ltp.Outcome, error) {
 // order is one run of the Order workflow.
 type order struct {
 	ltp.Progress
-	cancelled                   workflow.Context // the workflow's own, for whether it was cancelled
-	stability, turns, expedites workflow.ReceiveChannel
-	log                         log.Logger
+	cancelled                              workflow.Context // the workflow's own, for whether it was cancelled
+	stability, turns, expedites, instructs workflow.ReceiveChannel
+	passes                                 workflow.ReceiveChannel
+	log                                    log.Logger
 
 	cancelSeen bool
 	released   *ltp.Stability // an Update that was accepted and not looked at
@@ -72,7 +72,7 @@ type alarm struct {
 func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
 	var event ltp.Event
 	var err error
-	if o.Phase == ltp.PhaseWaiting { // continued
+	if o.Phase != ltp.PhaseNew { // continued
 		event, err = o.wait(ctx, o.WakeAt)
 	} else {
 		event.Inbox = o.gather()
@@ -94,7 +94,8 @@ func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
 }
 
 func (o *order) moment(ctx workflow.Context) ltp.Moment {
-	return ltp.Moment{At: workflow.Now(ctx), Task: int64(workflow.GetInfo(ctx).GetCurrentHistoryLength())}
+	info := workflow.GetInfo(ctx)
+	return ltp.Moment{At: workflow.Now(ctx), Task: int64(info.GetCurrentHistoryLength()), Begun: info.WorkflowStartTime}
 }
 
 // carryOut does what the machine says. What it asks for is answered by the event.
@@ -103,8 +104,12 @@ func (o *order) carryOut(ctx workflow.Context, c ltp.Command, before ltp.Mark) (
 	switch {
 	case c.Mark != nil:
 		return event, workflow.UpsertTypedSearchAttributes(ctx, marks.Attributes(*c.Mark, before)...)
+	case c.Park != nil:
+		return event, workflow.UpsertMemo(ctx, map[string]any{ltp.ParkedMemo: *c.Park})
 	case c.Answer != nil:
 		o.answer = c.Answer
+	case c.Announce != nil:
+		o.announce(ctx, *c.Announce)
 	case c.Wait != nil:
 		return o.wait(ctx, c.Wait.At)
 	case c.Route != nil:
@@ -142,7 +147,7 @@ func (o *order) carryOut(ctx workflow.Context, c ltp.Command, before ltp.Mark) (
 // ask runs a local activity: one event, in the workflow task that is under way.
 func (o *order) ask(ctx workflow.Context, summary string, what any, in, answer any) error {
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		ScheduleToCloseTimeout: attemptTimeout, StartToCloseTimeout: attemptTimeout, Summary: summary,
+		ScheduleToCloseTimeout: ltp.AttemptTimeout, StartToCloseTimeout: ltp.AttemptTimeout, Summary: summary,
 		RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
 	err := workflow.ExecuteLocalActivity(ctx, what, in).Get(ctx, answer)
@@ -161,7 +166,7 @@ func (o *order) wait(ctx workflow.Context, at time.Time) (ltp.Event, error) {
 		if in := o.gather(); !in.Empty() {
 			return ltp.Event{Inbox: in}, nil
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && o.Phase == ltp.PhaseWaiting && !o.Releasing {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && o.Continues() {
 			if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 				return ltp.Event{}, err
 			}
@@ -177,8 +182,8 @@ func (o *order) wait(ctx workflow.Context, at time.Time) (ltp.Event, error) {
 }
 
 func (o *order) hasNews() bool {
-	return o.cancelled.Err() != nil && !o.cancelSeen || o.released != nil || o.alarm.fires.IsReady() ||
-		o.turns.Len()+o.expedites.Len()+o.stability.Len() > 0
+	return o.cancelled.Err() != nil && !o.cancelSeen || o.released != nil || o.alarm.fires != nil && o.alarm.fires.IsReady() ||
+		o.turns.Len()+o.expedites.Len()+o.stability.Len()+o.instructs.Len()+o.passes.Len() > 0
 }
 
 // gather is all that has come since the order last looked.
@@ -203,6 +208,20 @@ func (o *order) gather() (in ltp.Inbox) {
 		}
 		in.Signals = append(in.Signals, s)
 	}
+	for {
+		var i ltp.Instruction
+		if !o.instructs.ReceiveAsync(&i) {
+			break
+		}
+		in.Instruction = &i
+	}
+	for {
+		var p ltp.Pass
+		if !o.passes.ReceiveAsync(&p) {
+			break
+		}
+		in.Pass = &p
+	}
 	in.Release, o.released = o.released, nil
 	if o.alarm.fires != nil && o.alarm.fires.IsReady() {
 		in.Alarm, o.alarm = true, alarm{}
@@ -210,14 +229,18 @@ func (o *order) gather() (in ltp.Inbox) {
 	return in
 }
 
-// setAlarm makes sure that the timer fires at a time. None is ever cancelled for an order
-// that ends: it would be an event.
+// setAlarm makes sure that the timer fires at a time; at zero there is to be none. None is
+// ever cancelled for an order that ends: it would be an event.
 func (o *order) setAlarm(ctx workflow.Context, at time.Time) {
 	if o.alarm.fires != nil {
 		if o.alarm.at.Equal(at) {
 			return
 		}
 		o.alarm.cancel()
+		o.alarm = alarm{}
+	}
+	if at.IsZero() {
+		return
 	}
 	timing, cancel := workflow.WithCancel(ctx)
 	d := max(at.Sub(workflow.Now(ctx)), time.Millisecond)
@@ -245,12 +268,22 @@ func (o *order) release(ctx workflow.Context, s ltp.Stability) (ltp.Answer, erro
 	return *o.answer, nil
 }
 
+// announce records what the order's webhooks are to receive, and hands it to the Delivery.
+// Whatever comes of that, the order goes on.
+func (o *order) announce(ctx workflow.Context, a ltp.Announcement) {
+	var w *activities.Announcer
+	_ = o.ask(ctx, "tells webhooks: "+string(a.Event), w.Announce, a, nil)
+}
+
 // end closes the order. Only ends that Temporal does not tell apart by itself are marked.
 func (o *order) end(ctx workflow.Context, e ltp.End) (ltp.Outcome, error) {
 	if e.Leave {
 		var q *activities.Sequences
 		in := ltp.JoinInput{Key: o.Order.OrderingKey, OrderID: o.Order.ID, Sequence: o.Sequence}
 		_ = o.ask(ctx, "gives its turn back", q.ReleaseTurn, in, nil) // a hint: the sequence finds out by itself
+	}
+	if e.Announce != nil {
+		o.announce(ctx, *e.Announce)
 	}
 	switch e.Outcome.State {
 	case ltp.Rejected, ltp.Expired:

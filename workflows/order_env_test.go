@@ -46,6 +46,9 @@ type orderTest struct {
 	blind    bool     // the worker cannot see
 	paused   []string // components whose replay is paused
 	backstop ltp.Backstop
+	parked   []ltp.Parking
+	onPark   func()        // called when the order is parked
+	blame    ltp.Blame     // whose fault failures are found to be
 	results  []ltp.Attempt // how the writes that begin end, in turn; executed from then on
 	before   func()        // what happens before the fence asks
 	during   func()        // what happens while a write is under way
@@ -96,6 +99,13 @@ func newOrderTest(t *testing.T, state ltp.State) *orderTest {
 		e.turnsBack++
 		return e.joining
 	}).Maybe()
+	e.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
+		parked := args.Get(0).(map[string]any)[ltp.ParkedMemo].(ltp.Parking)
+		e.parked = append(e.parked, parked)
+		if e.onPark != nil {
+			e.onPark()
+		}
+	}).Return(nil).Maybe()
 	e.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
 		upsert := map[string]any{}
 		for key, value := range args.Get(0).(temporal.SearchAttributes).GetUntypedValues() {
@@ -275,6 +285,9 @@ func (e *orderTest) checkOrientation(_ context.Context, in ltp.RouteInput) (ltp.
 	in.Request.Paused = e.paused
 	r := e.route(in)
 	r.Backstop = e.backstop
+	if in.Failure != nil {
+		r.Blame = e.blame
+	}
 	return r, nil
 }
 

@@ -131,29 +131,61 @@ func TestUndetectedOutageIsNotHammered(t *testing.T) {
 	assert.Greater(t, e.Now().Sub(began), 2*time.Minute)
 }
 
-// TestOrderThatKeepsFailingIsSetAside while its component is fit, and the order database
-// decides whether it was written.
-func TestOrderThatKeepsFailingIsSetAside(t *testing.T) {
-	e := newOrderTest(t, ltp.Stable)
-	e.results = failing(50, ltp.ResultUnavailable)
-	began := e.Now()
-	outcome, err := e.run(order)
-	require.NoError(t, err)
-	assert.Equal(t, ltp.Rejected, outcome.State)
-	assert.Contains(t, outcome.Reason, "10 attempts in a row")
-	assert.Contains(t, outcome.Reason, "as the test says")
-	assert.Len(t, e.writes, ltp.MaxAttempts)
-	require.Len(t, e.withdrawals, 1)
-	assert.Greater(t, e.Now().Sub(began), 4*time.Minute, "an outage that nobody sees for a minute rejects nothing")
-
-	e = newOrderTest(t, ltp.Stable)
-	e.results = failing(50, ltp.ResultUnknown)
-	e.during = func() { e.row = &ltp.Receipt{Attempt: "A2/1"} } // the first was written, and nobody knew
-	assert.Equal(t, "A2/1", e.executed(order).Attempt)
+// instruct has an operator instruct the order a minute after it was parked.
+func (e *orderTest) instruct(i ltp.Instruction) {
+	e.onPark = func() {
+		e.onPark = nil
+		e.RegisterDelayedCallback(func() { e.task(); e.SignalWorkflow(ltp.InstructionSignal, i) }, time.Minute)
+	}
 }
 
-func TestOrderThatFailsLessOftenIsExecuted(t *testing.T) {
+// TestOrderThatFailsByItselfIsParked, and an operator brings it back.
+func TestOrderThatFailsByItselfIsParked(t *testing.T) {
 	e := newOrderTest(t, ltp.Stable)
-	e.results = failing(ltp.MaxAttempts-1, ltp.ResultUnavailable)
+	e.results, e.blame = failing(ltp.ParkAfter, ltp.ResultUnavailable), ltp.BlameOrder
+	e.instruct(ltp.Instruction{Do: ltp.DoRetry, By: "ann"})
 	e.executed(order)
+	assert.Len(t, e.writes, ltp.ParkAfter+1)
+	require.Len(t, e.parked, 1)
+	assert.Equal(t, "as the test says", e.parked[0].Error)
+	assert.Contains(t, e.upserts, map[string]any{ltp.StateAttribute: string(ltp.Parked), ltp.ReasonAttribute: string(ltp.ReasonParked)})
+	assert.Equal(t, ltp.WokenByRetry, e.routes[len(e.routes)-1].Woken)
+}
+
+// TestParkedOrderIsRejectedByAnOperator, and the order database decides whether it was
+// written.
+func TestParkedOrderIsRejectedByAnOperator(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		e := newOrderTest(t, ltp.Stable)
+		e.results, e.blame = failing(50, ltp.ResultUnavailable), ltp.BlameOrder
+		e.instruct(ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"})
+		if written {
+			e.during = func() {
+				if len(e.writes) == ltp.ParkAfter {
+					e.row = &ltp.Receipt{Attempt: "A2/1"}
+				}
+			}
+		}
+		outcome, err := e.run(order)
+		require.NoError(t, err)
+		require.Len(t, e.withdrawals, 1)
+		if written {
+			assert.Equal(t, ltp.Executed, outcome.State)
+			continue
+		}
+		assert.Equal(t, ltp.Outcome{State: ltp.Rejected, Reason: "rejected by ann: no such article"}, outcome)
+	}
+}
+
+// TestSharedFaultParksNothing, however often an order fails.
+func TestSharedFaultParksNothing(t *testing.T) {
+	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
+		for _, result := range []ltp.Result{ltp.ResultUnavailable, ltp.ResultRefused} {
+			e := newOrderTest(t, ltp.Stable)
+			e.results, e.blame = failing(30, result), b
+			e.executed(order)
+			assert.Len(t, e.writes, 31)
+			assert.Empty(t, e.parked)
+		}
+	}
 }

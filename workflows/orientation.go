@@ -33,12 +33,23 @@ const (
 // It ends only when it is cancelled or terminated.
 func Orientation(ctx workflow.Context, in ltp.OrientationInput) error {
 	run := &orientation{
-		in:           in,
-		steering:     in.Steering,
-		applied:      in.Applied,
-		log:          workflow.GetLogger(ctx),
-		observations: workflow.GetSignalChannel(ctx, ltp.ObservationSignal),
-		drained:      workflow.GetSignalChannel(ctx, ltp.DrainedSignal),
+		in:       in,
+		steering: in.Steering,
+		applied:  in.Applied,
+		log:      workflow.GetLogger(ctx),
+	}
+	run.signals = []signal{
+		signals(ctx, ltp.ObservationSignal, run.observed),
+		signals(ctx, ltp.DrainedSignal, func(ctx workflow.Context, epoch int64) error {
+			_, err := run.apply(ctx, ltp.Input{Drained: epoch})
+			return err
+		}),
+		signals(ctx, ltp.FailingSignal, func(ctx workflow.Context, w ltp.FailedWrites) error {
+			return run.reported(ctx, w.Component, w.Worker, ltp.Input{Failing: &w})
+		}),
+		signals(ctx, ltp.BacklogSignal, func(ctx workflow.Context, b ltp.Backlog) error {
+			return run.reported(ctx, b.Component, b.Worker, ltp.Input{Backlog: &b})
+		}),
 	}
 	if err := run.setUp(ctx); err != nil {
 		return err
@@ -54,7 +65,8 @@ type orientation struct {
 	applied   []string // see ltp.OrientationInput
 	log       log.Logger
 
-	observations, drained workflow.ReceiveChannel
+	// signals are what others say, in the order in which it is taken in.
+	signals []signal
 	// poked wakes the main loop after an operator's update.
 	poked workflow.Channel
 
@@ -66,9 +78,32 @@ type orientation struct {
 	failures     int // how often in a row observing failed at once
 	again        workflow.Future
 
-	dwell    workflow.Future
-	dwellEnd time.Time
-	stopWait func()
+	dwell, held due // the ends of the dwell and of the next hold
+}
+
+// signal is one kind of signal.
+type signal struct {
+	from workflow.ReceiveChannel
+	// take takes in the next one, and reports whether there was any.
+	take func(workflow.Context) (some bool, err error)
+}
+
+func signals[T any](ctx workflow.Context, name string, apply func(workflow.Context, T) error) signal {
+	from := workflow.GetSignalChannel(ctx, name)
+	return signal{from, func(ctx workflow.Context) (bool, error) {
+		var said T
+		if !from.ReceiveAsync(&said) {
+			return false, nil
+		}
+		return true, apply(ctx, said)
+	}}
+}
+
+// due is a moment at which time alone may change the orientation, and its timer.
+type due struct {
+	timer workflow.Future
+	at    time.Time
+	stop  func()
 }
 
 func (o *orientation) setUp(ctx workflow.Context) error {
@@ -79,17 +114,43 @@ func (o *orientation) setUp(ctx workflow.Context) error {
 	}
 	if o.in.Continued != nil {
 		o.condition = *o.in.Continued
-	} else {
-		o.condition = ltp.NewCondition(o.in.Component, o.in.Epoch, workflow.Now(ctx))
-		if err := o.publish(ctx); err != nil {
-			return err
-		}
+	} else if err := o.begin(ctx); err != nil {
+		return err
 	}
 	o.poked = workflow.NewBufferedChannel(ctx, 1)
+	return o.listen(ctx)
+}
+
+// begin publishes what is known of a component at first: nothing, unless the workflow
+// before this one ended while the component was held.
+func (o *orientation) begin(ctx workflow.Context) error {
+	if o.in.Epoch == 0 {
+		o.in.Epoch = workflow.Now(ctx).Unix()
+	}
+	now := workflow.Now(ctx)
+	o.condition = ltp.NewCondition(o.in.Component, o.in.Epoch, now)
+	if err := workflow.UpsertMemo(ctx, map[string]any{
+		ltp.OrientationMemo: o.condition.Orientation, ltp.PolicyMemo: o.in.Policy,
+	}); err != nil {
+		return err
+	}
+	for _, h := range o.in.Held.Holds() {
+		if h.Validate(nil, now) == nil {
+			o.condition, _ = o.condition.Next(ltp.Input{Held: &h}, o.in.Policy, now)
+		}
+	}
+	if o.in.Held = nil; o.condition.Orientation.Hold == nil {
+		return nil
+	}
+	return o.publish(ctx)
+}
+
+// listen takes the Updates of operators.
+func (o *orientation) listen(ctx workflow.Context) error {
 	now := func() ltp.Orientation { return o.condition.Orientation }
 	if err := handle(ctx, o, ltp.HoldUpdate, func(ctx workflow.Context, h ltp.Hold) (ltp.Orientation, error) {
 		return o.apply(ctx, ltp.Input{Held: &h})
-	}, o.mayHold, now); err != nil {
+	}, func(h ltp.Hold) error { return h.Validate(o.condition.Orientation.Hold, workflow.Now(ctx)) }, now); err != nil {
 		return err
 	}
 	if err := handle(ctx, o, ltp.ReleaseUpdate, func(ctx workflow.Context, r ltp.Release) (ltp.Orientation, error) {
@@ -97,8 +158,21 @@ func (o *orientation) setUp(ctx workflow.Context) error {
 	}, o.mayRelease, now); err != nil {
 		return err
 	}
+	if err := handle(ctx, o, ltp.PolicyUpdate, o.setPolicy, func(w ltp.PolicyChange) error { return w.Validate(o.in.Policy) },
+		func() ltp.Policy { return o.in.Policy }); err != nil {
+		return err
+	}
 	return handle(ctx, o, ltp.SteerUpdate, o.steer, func(w ltp.Steer) error { return w.Validate(o.steering) },
 		func() ltp.Steering { return o.steering })
+}
+
+// setPolicy changes the policy from now on: a dwell under way lasts as the new one says.
+func (o *orientation) setPolicy(ctx workflow.Context, w ltp.PolicyChange) (ltp.Policy, error) {
+	before := o.in.Policy
+	o.in.Policy = before.Next(w)
+	o.poked.SendAsync(true) // the main loop may have a timer to set anew
+	o.log.Info("policy changed", "component", o.in.Component, "by", w.By, "why", w.Why, "what", before.Difference(o.in.Policy))
+	return o.in.Policy, workflow.UpsertMemo(ctx, map[string]any{ltp.PolicyMemo: o.in.Policy})
 }
 
 // steer keeps an operator's word on the replays in the memo, where boards and the
@@ -110,19 +184,9 @@ func (o *orientation) steer(ctx workflow.Context, w ltp.Steer) (ltp.Steering, er
 	return o.steering, workflow.UpsertMemo(ctx, map[string]any{ltp.SteeringMemo: o.steering})
 }
 
-func (o *orientation) mayHold(h ltp.Hold) error {
-	if h.By == "" || h.Why == "" {
-		return errors.New("say who holds the component and why")
-	}
-	return nil
-}
-
 func (o *orientation) mayRelease(r ltp.Release) error {
-	switch {
-	case r.By == "" || r.Why == "":
-		return errors.New("say who releases the component and why")
-	case o.condition.Orientation.Hold == nil:
-		return fmt.Errorf("%s is not held", o.in.Component)
+	if err := r.Validate(o.condition.Orientation.Hold); err != nil {
+		return fmt.Errorf("%s: %v", o.in.Component, err) // flat, as the operator reads it
 	}
 	return nil
 }
@@ -132,7 +196,7 @@ func (o *orientation) run(ctx workflow.Context) error {
 		if o.observing == nil && o.again == nil {
 			o.observe(ctx)
 		}
-		o.setDwell(ctx)
+		o.setTimers(ctx)
 		if err := o.next(ctx); err != nil {
 			return err
 		}
@@ -149,16 +213,9 @@ func (o *orientation) run(ctx workflow.Context) error {
 func (o *orientation) next(ctx workflow.Context) error {
 	var failed error
 	selector := workflow.NewSelector(ctx)
-	selector.AddReceive(o.observations, func(c workflow.ReceiveChannel, _ bool) {
-		var seen ltp.Observation
-		c.Receive(ctx, &seen)
-		failed = o.observed(ctx, seen)
-	})
-	selector.AddReceive(o.drained, func(c workflow.ReceiveChannel, _ bool) {
-		var epoch int64
-		c.Receive(ctx, &epoch)
-		_, failed = o.apply(ctx, ltp.Input{Drained: epoch})
-	})
+	for _, one := range o.signals {
+		selector.AddReceive(one.from, func(workflow.ReceiveChannel, bool) { _, failed = one.take(ctx) })
+	}
 	selector.AddReceive(o.poked, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
 	selector.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) {})
 	if o.observing != nil {
@@ -167,11 +224,13 @@ func (o *orientation) next(ctx workflow.Context) error {
 	if o.again != nil {
 		selector.AddFuture(o.again, func(workflow.Future) { o.again = nil })
 	}
-	if o.dwell != nil {
-		selector.AddFuture(o.dwell, func(workflow.Future) {
-			o.dwell = nil
-			_, failed = o.apply(ctx, ltp.Input{})
-		})
+	for _, d := range []*due{&o.dwell, &o.held} {
+		if d.timer != nil {
+			selector.AddFuture(d.timer, func(workflow.Future) {
+				d.timer = nil
+				_, failed = o.apply(ctx, ltp.Input{})
+			})
+		}
 	}
 	selector.Select(ctx)
 	return failed
@@ -193,7 +252,17 @@ func (o *orientation) observed(ctx workflow.Context, seen ltp.Observation) error
 	return err
 }
 
-// believes tells the word of the active observer, and of one outside, from that of an
+// reported applies what a worker reports, if it is of this component.
+func (o *orientation) reported(ctx workflow.Context, component, worker string, in ltp.Input) error {
+	if component != o.in.Component {
+		o.log.Warn("report ignored: it is of another component", "component", component, "worker", worker)
+		return nil
+	}
+	_, err := o.apply(ctx, in)
+	return err
+}
+
+// believes distinguishes the word of the active observer, and of one outside, from that of an
 // observer which was replaced while it was frozen or cut off. Of one that has ended and
 // has no successor yet, only bad news is believed: nobody would notice if good news of
 // it stopped being true.
@@ -283,7 +352,9 @@ func (o *orientation) observe(ctx workflow.Context) {
 	var a *activities.Observer
 	o.scheduledAt = workflow.Now(ctx)
 	o.term++
-	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, ltp.ObserveInput{Component: o.in.Component, Term: o.term})
+	o.observing = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Observe, ltp.ObserveInput{
+		Component: o.in.Component, Term: o.term, LastVerdict: o.condition.Last.Verdict,
+	})
 }
 
 // observerEnded makes room for the next observer. The state stands, unless nobody has
@@ -336,18 +407,25 @@ func (o *orientation) lose(ctx workflow.Context, why string) error {
 	return err
 }
 
-// setDwell keeps a timer for the moment at which the dwell ends, and none otherwise.
-func (o *orientation) setDwell(ctx workflow.Context) {
-	end, due := o.condition.DwellEnds(o.in.Policy)
-	if o.dwell != nil && (!due || !end.Equal(o.dwellEnd)) {
-		o.stopWait()
-		o.dwell = nil
+// setTimers keeps a timer for the end of the dwell, and one for that of the next hold.
+func (o *orientation) setTimers(ctx workflow.Context) {
+	end, dwells := o.condition.DwellEnds(o.in.Policy)
+	o.dwell.set(ctx, end, dwells, "%s must stay fit until %s", o.in.Component)
+	end, ends := o.condition.HoldEnds()
+	o.held.set(ctx, end, ends, "%s is held until %s", o.in.Component)
+}
+
+// set keeps a timer for a moment, and none where none is due.
+func (d *due) set(ctx workflow.Context, at time.Time, is bool, summary, component string) {
+	if d.timer != nil && (!is || !at.Equal(d.at)) {
+		d.stop()
+		d.timer = nil
 	}
-	if due && o.dwell == nil {
-		ctx, o.stopWait = workflow.WithCancel(ctx)
-		wait := max(end.Sub(workflow.Now(ctx)), time.Millisecond)
-		o.dwell, o.dwellEnd = workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{
-			Summary: fmt.Sprintf("%s must stay fit until %s", o.in.Component, end.UTC().Format(time.TimeOnly)),
-		}), end
+	if is && d.timer == nil {
+		ctx, d.stop = workflow.WithCancel(ctx)
+		wait := max(at.Sub(workflow.Now(ctx)), time.Millisecond)
+		d.timer, d.at = workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{
+			Summary: fmt.Sprintf(summary, component, at.UTC().Format(time.TimeOnly)),
+		}), at
 	}
 }

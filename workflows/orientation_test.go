@@ -24,9 +24,13 @@ type orientationTest struct {
 	t         *testing.T
 	published []ltp.Orientation
 	steered   []ltp.Steering
+	policies  []ltp.Policy
 	replays   []ltp.ReplayInput
 	input     ltp.OrientationInput
 }
+
+// before is the last epoch of an earlier workflow of the component.
+const before = 100
 
 func newOrientationTest(t *testing.T) *orientationTest {
 	return orientationTestOf(t, new(testsuite.WorkflowTestSuite))
@@ -34,7 +38,7 @@ func newOrientationTest(t *testing.T) *orientationTest {
 
 func orientationTestOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *orientationTest {
 	e := &orientationTest{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t}
-	e.input = ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: ltp.DefaultPolicy()}
+	e.input = ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: ltp.DefaultPolicy(), Epoch: before}
 	e.SetTestTimeout(time.Minute)
 	e.RegisterActivity(&activities.Observer{})
 	e.RegisterWorkflowWithOptions(func(_ workflow.Context, in ltp.ReplayInput) (ltp.ReleaseReport, error) {
@@ -47,7 +51,12 @@ func orientationTestOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *orient
 			e.steered = append(e.steered, s.(ltp.Steering))
 			return
 		}
-		e.published = append(e.published, memo[ltp.OrientationMemo].(ltp.Orientation))
+		if p, ok := memo[ltp.PolicyMemo]; ok {
+			e.policies = append(e.policies, p.(ltp.Policy))
+		}
+		if o, ok := memo[ltp.OrientationMemo]; ok {
+			e.published = append(e.published, o.(ltp.Orientation))
+		}
 	}).Return(nil)
 	return e
 }
@@ -69,8 +78,22 @@ func (e *orientationTest) sees(after time.Duration, v ltp.Verdict, reason string
 	}, after)
 }
 
-func (e *orientationTest) drained(after time.Duration, epoch int64) {
-	e.RegisterDelayedCallback(func() { e.SignalWorkflow(ltp.DrainedSignal, epoch) }, after)
+// drained says that the backlog of the nth epoch of this workflow is drained.
+func (e *orientationTest) drained(after time.Duration, nth int64) {
+	e.RegisterDelayedCallback(func() { e.SignalWorkflow(ltp.DrainedSignal, before+nth) }, after)
+}
+
+// fails has a worker report orders that failed in the nth epoch of this workflow.
+func (e *orientationTest) fails(after time.Duration, nth int64, orders ...string) {
+	e.RegisterDelayedCallback(func() { e.SignalWorkflow(ltp.FailingSignal, failedWrites(nth, orders...)) }, after)
+}
+
+func failedWrites(nth int64, orders ...string) ltp.FailedWrites {
+	w := ltp.FailedWrites{Component: ltp.DefaultComponent, Worker: "worker-1", Epoch: before + nth}
+	for _, id := range orders {
+		w.Orders = append(w.Orders, ltp.FailedWrite{Order: id, Code: "42501", Error: "permission denied for table orders"})
+	}
+	return w
 }
 
 // play runs for a while and returns the states that were published.
@@ -100,7 +123,7 @@ func TestTheFlickerAsOrientationSeesIt(t *testing.T) {
 	assert.Equal(t, "DB Write Latency > 5000ms", e.published[3].Reason)
 	assert.Equal(t, 52*time.Second, e.published[4].Since.Sub(e.published[3].Since), "unfit until the dwell has passed")
 	assert.Equal(t, []ltp.ReplayInput{
-		{Component: ltp.DefaultComponent, Epoch: 2, Drain: true}, {Component: ltp.DefaultComponent, Epoch: 5, Drain: true},
+		{Component: ltp.DefaultComponent, Epoch: before + 2, Drain: true}, {Component: ltp.DefaultComponent, Epoch: before + 5, Drain: true},
 	}, e.replays)
 }
 
@@ -193,7 +216,7 @@ func TestOperatorHoldsAndReleases(t *testing.T) {
 	released := update(30*time.Second, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
 	e.drained(40*time.Second, 5)
 
-	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, e.play(time.Hour))
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Unstable, ltp.Unstable, ltp.Recovering, ltp.Stable}, e.play(time.Hour))
 	assert.Error(t, *nameless)
 	assert.Error(t, *notHeld)
 	assert.NoError(t, *held)
@@ -202,7 +225,13 @@ func TestOperatorHoldsAndReleases(t *testing.T) {
 	require.NotNil(t, hold)
 	assert.Equal(t, "ann", hold.By)
 	assert.True(t, hold.Freeze)
-	assert.Nil(t, e.published[4].Hold)
+	for i, seen := range []ltp.Verdict{ltp.Healthy, ltp.Unhealthy, ltp.Healthy} { // whoever lets an order through needs to know
+		assert.Equal(t, seen, e.published[3+i].Observed)
+		assert.Equal(t, hold, e.published[3+i].Hold)
+		assert.Equal(t, e.published[3].Epoch, e.published[3+i].Epoch)
+	}
+	assert.Nil(t, e.published[6].Hold)
+	assert.Empty(t, e.published[6].Observed)
 }
 
 func TestDegradedAndBackReleasesWhatWaited(t *testing.T) {
@@ -214,7 +243,7 @@ func TestDegradedAndBackReleasesWhatWaited(t *testing.T) {
 	e.sees(20*time.Second, ltp.Healthy, "normal")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Degraded, ltp.Stable}, e.play(time.Minute))
 	require.Len(t, e.replays, 3)
-	assert.Equal(t, ltp.ReplayInput{Component: ltp.DefaultComponent, Epoch: 5}, e.replays[2], "high-risk orders waited")
+	assert.Equal(t, ltp.ReplayInput{Component: ltp.DefaultComponent, Epoch: before + 5}, e.replays[2], "high-risk orders waited")
 }
 
 func TestNonsenseIsIgnored(t *testing.T) {
@@ -248,4 +277,111 @@ func TestOrientationFailsLoudlyWhenObservingCannotWork(t *testing.T) {
 	states := e.play(time.Minute)
 	assert.Equal(t, ltp.Unknown, states[len(states)-1])
 	assert.Contains(t, e.published[len(e.published)-1].Reason, "no such table")
+}
+
+// TestEpochsBeginAtTheTimeWhereNothingIsRemembered: those of a workflow that Temporal has
+// forgotten are all smaller.
+func TestEpochsBeginAtTheTimeWhereNothingIsRemembered(t *testing.T) {
+	e := newOrientationTest(t)
+	began := time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
+	e.SetStartTime(began)
+	e.observedBy()
+	e.input.Epoch = 0
+	e.sees(time.Second, ltp.Healthy, "normal")
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering}, e.play(time.Minute))
+	assert.Equal(t, began.Unix()+1, e.published[0].Epoch)
+	assert.Equal(t, began.Unix(), e.published[0].LastFit)
+}
+
+// TestWhatOperatorsSaidOutlivesAWorkflowThatWasEnded: a component that was held is held.
+func TestWhatOperatorsSaidOutlivesAWorkflowThatWasEnded(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.input.Steering = ltp.Steering{Rate: 5, Limit: ltp.Said{By: "bob", Why: "gently"}}
+	e.input.Held = &ltp.Hold{By: "ann and eve", Freeze: true, Joined: []ltp.Hold{
+		{By: "ann", Why: "migration", Freeze: true}, {By: "eve", Why: "long over", Until: e.Now().Add(-time.Hour)},
+	}}
+	e.sees(time.Second, ltp.Healthy, "normal")
+	paused := e.operator(time.Minute, ltp.SteerUpdate, pause("ann"))
+	released := e.operator(2*time.Minute, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Unstable, ltp.Unstable, ltp.Recovering}, e.play(time.Hour))
+	assert.Equal(t, "Held by ann: migration", e.published[1].Reason)
+	assert.True(t, e.published[1].Hold.Freeze)
+	assert.Empty(t, e.published[1].Observed)
+	assert.Equal(t, ltp.Healthy, e.published[2].Observed)
+	assert.True(t, paused.taken)
+	assert.EqualValues(t, 5, e.steered[0].Rate)
+	assert.True(t, released.taken)
+}
+
+// TestOrdersThatFailAreAnOutage, though the observer sees nothing wrong; and canaries are
+// tried after the dwell.
+func TestOrdersThatFailAreAnOutage(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	e.drained(2*time.Second, 2)
+	e.fails(10*time.Second, 2, "A1", "A2", "A3") // of another epoch
+	e.RegisterDelayedCallback(func() {
+		w := failedWrites(3, "A1", "A2", "A3")
+		w.Component = "payments"
+		e.SignalWorkflow(ltp.FailingSignal, w)
+	}, 11*time.Second)
+	e.fails(20*time.Second, 3, "A1", "A2")
+	e.fails(30*time.Second, 3, "A2", "A3")
+	e.drained(40*time.Second, 5)
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, e.play(time.Hour))
+	fall, after := e.published[3], e.published[4]
+	assert.Equal(t, "Orders fail: permission denied for table orders (42501), 3 of 3 orders", fall.Reason)
+	assert.Equal(t, "worker-1", fall.Observer)
+	assert.Equal(t, e.input.Policy.Dwell, after.Since.Sub(fall.Since))
+}
+
+// TestAHoldEndsByTheTimerOfItsOrientation, and what was held is fit again.
+func TestAHoldEndsByTheTimerOfItsOrientation(t *testing.T) {
+	e := newOrientationTest(t)
+	e.SetStartTime(time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC))
+	at := func(clock string) (until time.Time) {
+		until, err := time.Parse(time.DateTime, "2026-11-05 "+clock)
+		require.NoError(t, err)
+		return until
+	}
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	ann := e.operator(time.Minute, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration", Until: at("15:00:00")})
+	bob := e.operator(2*time.Minute, ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "a leak", Freeze: true})
+	past := e.operator(3*time.Minute, ltp.HoldUpdate, ltp.Hold{By: "eve", Why: "x", Until: at("14:00:00")})
+	eve := e.operator(4*time.Minute, ltp.ReleaseUpdate, ltp.Release{By: "eve", Why: "done"})
+	again := e.operator(5*time.Minute, ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "a leak", Until: at("16:00:00")})
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Unstable, ltp.Unstable, ltp.Unstable, ltp.Unstable, ltp.Recovering}, e.play(3*time.Hour))
+	for _, a := range []*answer{ann, bob, again} {
+		assert.True(t, a.taken, "%+v", a)
+	}
+	assert.ErrorContains(t, past.refused, "past")
+	assert.ErrorContains(t, eve.refused, "ann: migration; bob: a leak")
+	assert.True(t, e.published[3].Hold.Freeze)
+	assert.Equal(t, "Held by bob: a leak", e.published[5].Reason, "ann's has ended")
+	last := e.published[6]
+	assert.Equal(t, "The hold of bob ended at 16:00 UTC", last.Reason)
+	assert.Equal(t, at("16:00:00"), last.Since)
+}
+
+// TestThePolicyIsAnUpdateThatHoldsAtOnce, also for the dwell that is under way, and stands
+// in the memo.
+func TestThePolicyIsAnUpdateThatHoldsAtOnce(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Unhealthy, "sick")
+	e.sees(10*time.Second, ltp.Healthy, "normal")
+	changed := e.operator(11*time.Second, ltp.PolicyUpdate, ltp.PolicyChange{Dwell: new(30 * time.Second), By: "ann", Why: "it flaps"})
+	nobody := e.operator(12*time.Second, ltp.PolicyUpdate, ltp.PolicyChange{Dwell: new(time.Second)})
+	wrong := e.operator(12*time.Second, ltp.PolicyUpdate, ltp.PolicyChange{Grace: new(time.Hour), By: "ann", Why: "x"})
+	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Unstable, ltp.Recovering}, e.play(time.Hour))
+	assert.Equal(t, 39*time.Second, e.published[2].Since.Sub(e.published[1].Since))
+	assert.True(t, changed.taken)
+	assert.ErrorContains(t, nobody.refused, "who")
+	assert.ErrorContains(t, wrong.refused, "grace")
+	want := ltp.DefaultPolicy()
+	want.Dwell = 30 * time.Second
+	assert.Equal(t, []ltp.Policy{ltp.DefaultPolicy(), want}, e.policies)
 }

@@ -36,6 +36,7 @@ func TestReleaseThatDoesNotExecuteTheOrderIsAnsweredAllTheSame(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*orderTest) // when it is released
 		results []ltp.Attempt
+		blame   ltp.Blame
 		want    ltp.Answer // of the first release
 		end     ltp.OrderState
 	}{
@@ -51,18 +52,26 @@ func TestReleaseThatDoesNotExecuteTheOrderIsAnsweredAllTheSame(t *testing.T) {
 		},
 		"the write failed": {
 			results: failing(1, ltp.ResultUnavailable),
-			want:    ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: db, Epoch: 4, Reason: ltp.ReasonExecuteUnavailable}, Result: ltp.ResultUnavailable},
+			want:    ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: db, Epoch: 4, Reason: ltp.ReasonExecuteUnavailable}, Result: ltp.ResultUnavailable, Error: "as the test says"},
 			end:     ltp.Executed,
 		},
 		"nobody knows of the write": {
 			results: failing(1, ltp.ResultUnknown),
-			want:    ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: db, Epoch: 4, Reason: ltp.ReasonExecuteUnavailable}, Result: ltp.ResultUnknown},
+			want:    ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: db, Epoch: 4, Reason: ltp.ReasonExecuteUnavailable}, Result: ltp.ResultUnknown, Error: "as the test says"},
 			end:     ltp.Executed,
 		},
 		"the order was refused": {
 			results: failing(1, ltp.ResultRefused),
-			want:    ltp.Answer{State: ltp.Rejected, Result: ltp.ResultRefused},
+			blame:   ltp.BlameOrder,
+			want:    ltp.Answer{State: ltp.Rejected, Result: ltp.ResultRefused, Blame: ltp.BlameOrder, Error: "as the test says"},
 			end:     ltp.Rejected,
+		},
+		"the order was refused, as all are": {
+			results: failing(1, ltp.ResultRefused),
+			blame:   ltp.BlameComponent,
+			want: ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: db, Epoch: 4, Reason: ltp.ReasonExecuteUnavailable},
+				Result: ltp.ResultRefused, Blame: ltp.BlameComponent, Error: "as the test says"},
+			end: ltp.Executed,
 		},
 		"a tombstone was met": {
 			results: []ltp.Attempt{{Result: ltp.ResultWithdrawn, Withdrawn: &ltp.Ending{State: ltp.Expired}}},
@@ -72,7 +81,7 @@ func TestReleaseThatDoesNotExecuteTheOrderIsAnsweredAllTheSame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newOrderTest(t, ltp.Unstable)
-			e.results = c.results
+			e.results, e.blame = c.results, c.blame
 			var r *released
 			e.at(time.Minute, func() {
 				e.set(db, ltp.Recovering)

@@ -64,13 +64,12 @@ func TestSteeringChangesNeitherStateNorEpoch(t *testing.T) {
 		assert.True(t, w.taken, "%+v", w)
 	}
 	require.Len(t, e.steered, 4)
-	for i, want := range []ltp.Steering{
-		{Paused: true, By: "ann"}, {Paused: true, Rate: 50, By: "bob"}, {Rate: 50, By: "ann"}, {By: "bob"},
-	} {
-		want.Why, want.Since = "as the test says", e.steered[i].Since
-		assert.Equal(t, want, e.steered[i])
-	}
-	assert.Equal(t, 10*time.Second, e.steered[1].Since.Sub(e.steered[0].Since))
+	began := e.published[0].Since
+	ann := ltp.Said{By: "ann", Why: "as the test says", Since: began.Add(10 * time.Second)}
+	bob := ltp.Said{By: "bob", Why: "as the test says", Since: began.Add(20 * time.Second)}
+	assert.Equal(t, []ltp.Steering{
+		{Paused: true, Pause: ann}, {Paused: true, Pause: ann, Rate: 50, Limit: bob}, {Rate: 50, Limit: bob}, {},
+	}, e.steered)
 }
 
 // TestOnlyASensibleUpdateSteers: what is refused changes nothing.
@@ -113,7 +112,10 @@ func TestContinuingAsNewKeepsTheSteering(t *testing.T) {
 	in := e.continued()
 	assert.Less(t, e.Now().Sub(began), time.Hour, "the Update woke it")
 	assert.True(t, last.taken)
-	assert.Equal(t, ltp.Steering{Paused: true, Rate: 60, By: "bob", Why: "as the test says", Since: in.Steering.Since}, in.Steering)
+	assert.Equal(t, ltp.Steering{
+		Paused: true, Pause: ltp.Said{By: "ann", Why: "as the test says", Since: in.Steering.Pause.Since},
+		Rate: 60, Limit: ltp.Said{By: "bob", Why: "as the test says", Since: in.Steering.Limit.Since},
+	}, in.Steering)
 
 	e = newOrientationTest(t)
 	e.input = in
@@ -145,7 +147,7 @@ func TestContinuingAsNewFinishesEveryUpdate(t *testing.T) {
 		assert.True(t, w.taken, "%+v", w)
 	}
 	assert.True(t, in.Steering.Paused)
-	assert.EqualValues(t, 6, in.Continued.Orientation.Epoch)
+	assert.EqualValues(t, before+6, in.Continued.Orientation.Epoch)
 	require.NotNil(t, in.Continued.Orientation.Hold)
 	assert.Equal(t, "bob", in.Continued.Orientation.Hold.By)
 	assert.Len(t, e.replays, 2)
@@ -166,7 +168,7 @@ func TestContinuingAsNewTakesWhatComesWhileItCatchesUp(t *testing.T) {
 	}, time.Minute)
 	held, released := new(answer), new(answer)
 	e.SetOnChildWorkflowStartedListener(func(*workflow.Info, workflow.Context, converter.EncodedValues) {
-		if len(e.published) > 0 && e.published[len(e.published)-1].Epoch == 5 && !held.taken {
+		if len(e.published) > 0 && e.published[len(e.published)-1].Epoch == before+5 && !held.taken {
 			e.send(held, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "x"})
 			e.send(released, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"})
 		}
@@ -175,7 +177,7 @@ func TestContinuingAsNewTakesWhatComesWhileItCatchesUp(t *testing.T) {
 	assert.True(t, held.taken)
 	assert.True(t, released.taken, "%+v", released)
 	assert.Equal(t, ltp.Recovering, in.Continued.Orientation.State)
-	assert.EqualValues(t, 7, in.Continued.Orientation.Epoch)
+	assert.EqualValues(t, before+7, in.Continued.Orientation.Epoch)
 }
 
 // TestAnUpdateThatTemporalDeliversToTheNextRunAgainIsCarriedOutOnce: as it does with one that
@@ -228,4 +230,50 @@ func (e *orientationTest) continued() (in ltp.OrientationInput) {
 	require.ErrorAs(e.t, e.GetWorkflowError(), &next)
 	require.NoError(e.t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	return in
+}
+
+// TestContinuingAsNewKeepsThePolicy, and what was said of failing orders.
+func TestContinuingAsNewKeepsThePolicy(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	e.drained(2*time.Second, 2)
+	e.operator(3*time.Second, ltp.PolicyUpdate, ltp.PolicyChange{Dwell: new(30 * time.Second), By: "ann", Why: "it flaps"})
+	e.RegisterDelayedCallback(func() {
+		e.SetContinueAsNewSuggested(true)
+		// The first starts a Replay, and the others are caught up with.
+		e.SignalWorkflow(ltp.ObservationSignal, ltp.Observation{Component: ltp.DefaultComponent, Verdict: ltp.Slow, Reason: "slow", Observer: "test"})
+		e.SignalWorkflow(ltp.FailingSignal, failedWrites(4, "A1", "A2"))
+		e.SignalWorkflow(ltp.FailingSignal, failedWrites(4, "A3"))
+	}, time.Minute)
+	in := e.continued()
+	assert.Equal(t, 30*time.Second, in.Policy.Dwell)
+	assert.Equal(t, ltp.Unstable, in.Continued.Orientation.State)
+
+	e = newOrientationTest(t)
+	e.input = in
+	e.observedBy()
+	assert.Equal(t, []ltp.State{ltp.Recovering}, e.play(time.Hour))
+}
+
+// TestFailedOrdersAreRememberedOverARun: two failed in the run before, the third in this.
+func TestFailedOrdersAreRememberedOverARun(t *testing.T) {
+	e := newOrientationTest(t)
+	e.observedBy()
+	e.sees(time.Second, ltp.Healthy, "normal")
+	e.drained(2*time.Second, 2)
+	e.RegisterDelayedCallback(func() {
+		e.SetContinueAsNewSuggested(true)
+		e.SignalWorkflow(ltp.FailingSignal, failedWrites(3, "A1", "A2"))
+	}, time.Minute)
+	in := e.continued()
+	require.Equal(t, ltp.Stable, in.Continued.Orientation.State)
+	at := in.Continued.Failed[0].At
+
+	e = newOrientationTest(t)
+	e.SetStartTime(at)
+	e.input = in
+	e.observedBy()
+	e.fails(time.Second, 3, "A3")
+	assert.Equal(t, []ltp.State{ltp.Unstable, ltp.Recovering}, e.play(time.Minute))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -27,7 +28,9 @@ func (e *orientationTest) appoint(term int64, after time.Duration, end func() (l
 		after, end = 1000*time.Hour, func() (ltp.Handover, error) { return ltp.Handover{}, nil }
 	}
 	var a *activities.Observer
-	e.OnActivity(a.Observe, mock.Anything, ltp.ObserveInput{Component: ltp.DefaultComponent, Term: term}).After(after).Return(
+	e.OnActivity(a.Observe, mock.Anything, mock.MatchedBy(func(in ltp.ObserveInput) bool {
+		return in.Component == ltp.DefaultComponent && in.Term == term
+	})).After(after).Return(
 		func(context.Context, ltp.ObserveInput) (ltp.Handover, error) { return end() }).Once()
 }
 
@@ -167,4 +170,24 @@ func TestContinuingAsNewLosesNothingThatWasSaid(t *testing.T) {
 			assert.Empty(t, e.published)
 		})
 	}
+}
+
+// TestAnObserverIsToldTheVerdictInForce: none at first, that of the observer before it when
+// it takes over, and none when the component has been lost sight of.
+func TestAnObserverIsToldTheVerdictInForce(t *testing.T) {
+	e := newOrientationTest(t)
+	var told []ltp.Verdict
+	var a *activities.Observer
+	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Minute).Return(
+		func(_ context.Context, in ltp.ObserveInput) (ltp.Handover, error) {
+			told = append(told, in.LastVerdict)
+			if len(told) == 3 {
+				return ltp.Handover{}, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+			}
+			return ltp.Handover{At: e.Now()}, nil
+		})
+	e.sees(time.Second, ltp.Unhealthy, "sick")
+	e.sees(90*time.Second, ltp.Slow, "slow")
+	e.play(4*time.Minute + 30*time.Second)
+	assert.Equal(t, []ltp.Verdict{"", ltp.Unhealthy, ltp.Slow, ""}, told)
 }

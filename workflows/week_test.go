@@ -121,9 +121,9 @@ func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 	at := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
 	policy := ltp.DefaultPolicy()
 	policy.MaxDwell = policy.Dwell // every flap counts, however often
-	in := ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: policy, Term: 1}
+	in := ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: policy, Term: 1, Epoch: before}
 	flaps := int(week / (4 * stepLasts))
-	var epoch int64
+	epoch := int64(before)
 	var runs, events, replays, fallen, steered, next int
 	for ; next < 4*flaps; runs++ {
 		f := newFlapping(t, in, at)
@@ -148,7 +148,7 @@ func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 	assert.Equal(t, flaps, fallen)
 	assert.Equal(t, flaps, steered)
 	assert.Equal(t, flaps, replays)
-	assert.EqualValues(t, 1+3*flaps, epoch, "UNSTABLE, RECOVERING and STABLE, every minute")
+	assert.EqualValues(t, before+1+3*flaps, epoch, "UNSTABLE, RECOVERING and STABLE, every minute")
 	assert.LessOrEqual(t, events/flaps, aFlap)
 	t.Logf("%d flaps: %d runs, %d events, %.1f a flap, %d replays, epoch %d", flaps, runs, events, float64(events)/float64(flaps), replays, epoch)
 }

@@ -29,14 +29,14 @@ func (a *app) auditCommand() *cobra.Command {
 lost and none executed twice, was no write begun while unfit, did every order wait
 that had to, and does every history decide the same when it is replayed. With
 --orders-db, every row of the order database is held against the order that Temporal
-has.
+has. The one in the state directory is found by itself.
 
 A claim is HELD, BROKEN, or NOT CHECKED with the reason; what is not checked never
 counts as held. No worker needs to run, and nothing is changed.
 
 The exit status is 0 if all claims are held, 1 if any is broken, and 2 if none is
 broken and not all could be checked, or the audit could not be made at all.`,
-		Example: "  ltp audit --orders-db .ltp/orders.db\n  ltp audit --incident 2 --orders-db postgres://auditor@db1/orders --json",
+		Example: "  ltp audit\n  ltp audit --incident 2 --orders-db postgres://auditor@db1/orders --format json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, err := a.audit(cmd, s)
@@ -62,11 +62,11 @@ broken and not all could be checked, or the audit could not be made at all.`,
 	}
 	cmd.SetFlagErrorFunc(noAudit)
 	s.flags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	formatFlag(cmd.Flags(), &asJSON, "one object")
 	return cmd
 }
 
-// noAudit tells of an audit that could not be made.
+// noAudit explains an audit that could not be made.
 func noAudit(cmd *cobra.Command, err error) error {
 	fmt.Fprintln(cmd.ErrOrStderr(), "ltp:", err)
 	return auditNotChecked
@@ -76,13 +76,13 @@ func noAudit(cmd *cobra.Command, err error) error {
 type auditScope struct {
 	component string
 	incident  int
-	ordersURL string
+	orders    ordersDB
 }
 
 func (s *auditScope) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.component, "component", ltp.DefaultComponent, "the component whose incident it is")
 	cmd.Flags().IntVar(&s.incident, "incident", 0, "the number of the incident, from 1, oldest first; 0 is the latest")
-	cmd.Flags().StringVar(&s.ordersURL, "orders-db", "", "the order database to compare with: postgres://… or an SQLite file")
+	s.orders.flags(cmd, "the order database to compare with: postgres://… or an SQLite file (default orders.db in the state directory, where all orders were written to it)")
 }
 
 func (a *app) audit(cmd *cobra.Command, s auditScope) (audit.Audit, error) {
@@ -98,23 +98,36 @@ func (a *app) audit(cmd *cobra.Command, s auditScope) (audit.Audit, error) {
 // evidence connects to Temporal and opens the order database. An order database that
 // is not named is why a claim is not checked; one that cannot be named is an error.
 func (a *app) evidence(cmd *cobra.Command, s auditScope) (*trace.Reader, audit.Scope, func(), error) {
-	scope := audit.Scope{Component: s.component, Incident: s.incident, NoRows: "give --orders-db to have the order database compared"}
+	scope := audit.Scope{Component: s.component, Incident: s.incident, NoRows: giveOrders}
 	if err := ltp.ValidComponent(s.component); err != nil {
 		return nil, scope, nil, err
 	}
 	closeRows := func() {}
-	if s.ordersURL != "" {
-		ledger, err := orderdb.OpenLedger(context.WithoutCancel(cmd.Context()), s.ordersURL)
-		if err != nil {
+	openRows := func(url string) error {
+		ledger, err := orderdb.OpenLedger(context.WithoutCancel(cmd.Context()), url, orderdb.WithSchema(s.orders.schema))
+		if err == nil {
+			scope.Rows, closeRows = ledger, func() { _ = ledger.Close() }
+		}
+		return err
+	}
+	if s.orders.url != "" {
+		if err := openRows(s.orders.url); err != nil {
 			return nil, scope, nil, err
 		}
-		scope.Rows = ledger
-		closeRows = func() { _ = ledger.Close() }
 	}
 	t, err := a.connect(cmd.Context())
 	if err != nil {
 		closeRows()
 		return nil, scope, nil, err
+	}
+	if s.orders.url == "" && t.address != "" { // the state directory's Temporal
+		var own string
+		if own, scope.NoRows = a.compared(); own != "" {
+			if err := openRows(own); err != nil {
+				t.stop()
+				return nil, scope, nil, err
+			}
+		}
 	}
 	reader := trace.NewReader(t.Client, t.namespace)
 	reader.Progress = reading(cmd.ErrOrStderr())

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,20 +25,20 @@ import (
 
 // demoFlags are the flags of the demo.
 type demoFlags struct {
-	orders   int
-	outage   time.Duration
-	ordersDB string
-	bin      string
-	fault    string
-	yes      bool
-	compare  bool
-	json     bool
-	exit     bool
-	uiPort   int
+	orders  int
+	outage  time.Duration
+	db      ordersDB
+	bin     string
+	fault   string
+	yes     bool
+	compare bool
+	json    bool
+	exit    bool
+	uiPort  int
 }
 
 // onPair reports whether the demo makes the order database itself: a pair of servers.
-func (f demoFlags) onPair() bool { return f.ordersDB == "postgres" }
+func (f demoFlags) onPair() bool { return f.db.url == "postgres" }
 
 func (f demoFlags) validate() error {
 	switch least := observer.DefaultSettings().UnfitLatency + 3*time.Second; {
@@ -94,12 +93,12 @@ The trace is kept in the state directory: look at it with ltp inspect and ltp de
 	flags := cmd.Flags()
 	flags.IntVar(&f.orders, "orders", 1500, "how many orders arrive during the outage")
 	flags.DurationVar(&f.outage, "outage", 45*time.Second, "how long the order database takes no writes")
-	flags.StringVar(&f.ordersDB, "orders-db", "", "the order database: postgres for servers of its own, postgres://… or an SQLite file (default orders.db in the state directory)")
+	f.db.flags(cmd, "the order database: postgres for servers of its own, postgres://… or an SQLite file"+ownOrders)
 	flags.StringVar(&f.fault, "fault", "", "how the demo's own Postgres fails: "+strings.Join(demo.FaultNames(), ", ")+" (default kill)")
 	flags.StringVar(&f.bin, "postgres-bin", "", "the directory of initdb and postgres, where they are not found without")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before a database of yours is locked")
 	flags.BoolVar(&f.compare, "compare", false, "run as many orders besides with plain Temporal retries, and compare")
-	flags.BoolVar(&f.json, "json", false, "print the report as JSON, and nothing else on standard output")
+	formatFlag(flags, &f.json, "the report as one object, and nothing else on standard output")
 	flags.BoolVar(&f.exit, "exit", false, "end when the report is printed, also on a terminal")
 	flags.IntVar(&f.uiPort, "ui-port", 0, "where Temporal UI listens on 127.0.0.1; 0 is 8233 if that is free, or any")
 	return cmd
@@ -107,7 +106,7 @@ The trace is kept in the state directory: look at it with ltp inspect and ltp de
 
 func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	ctx := cmd.Context()
-	fault, remove, err := a.stage(cmd, &f)
+	fault, own, remove, err := a.stage(cmd, &f)
 	if err != nil {
 		return err
 	}
@@ -128,6 +127,9 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 		return err
 	}
 	defer t.stop()
+	if err := a.noteOrders(f.db.url); err != nil {
+		return err
+	}
 	listen, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -135,7 +137,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	door := &demo.Door{}
 	n, err := node.Start(ctx, node.Config{
 		Client: t.Client, Namespace: t.namespace, Components: []string{ltp.DefaultComponent},
-		OrdersURL: f.ordersDB, Policy: ltp.DefaultPolicy(),
+		OrdersURL: f.db.url, OrdersSchema: f.db.schema, SetUpOrders: own, DoorEvery: node.DoorEvery, Policy: ltp.DefaultPolicy().Change(),
 		Worker: true, Pace: pace.Default(), Meter: door,
 		Observe: true, Settings: observer.DefaultSettings(), Heartbeat: door.Heartbeat,
 		Listen: listen, Log: a.log,
@@ -147,7 +149,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 
 	var plain *demo.Plain
 	if f.compare {
-		if plain, err = demo.NewPlain(ctx, t.Client, f.ordersDB); err != nil {
+		if plain, err = demo.NewPlain(ctx, t.Client, f.db.url, orderdb.WithSchema(f.db.schema)); err != nil {
 			return err
 		}
 		defer plain.Close()
@@ -189,29 +191,32 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	return nil
 }
 
-// stage makes the order database ready, names it in f, and returns how it will fail.
-func (a *app) stage(cmd *cobra.Command, f *demoFlags) (fault demo.Fault, remove func(), err error) {
+// stage makes the order database ready, names it in f, and returns how it will fail, and
+// whether the demo makes its tables.
+func (a *app) stage(cmd *cobra.Command, f *demoFlags) (fault demo.Fault, own bool, remove func(), err error) {
 	remove = func() {}
 	switch {
 	case f.onPair():
 		fmt.Fprintln(cmd.ErrOrStderr(), "Starting a Postgres leader and its synchronous standby.")
 		pair, err := pglocal.StartPair(cmd.Context(), pglocal.Options{Bin: f.bin, Links: f.fault == "partition"})
 		if err != nil {
-			return fault, remove, err
+			return fault, false, remove, err
 		}
-		f.ordersDB, remove = pair.URL("postgres"), pair.Remove
+		f.db.url, remove = pair.URL("postgres"), pair.Remove
 		if fault, err = demo.PairFault(pair, f.fault); err != nil {
 			remove()
 		}
-		return fault, remove, err
-	case f.ordersDB == "":
-		f.ordersDB = filepath.Join(a.stateDir, "orders.db")
-	case strings.HasPrefix(f.ordersDB, "postgres://"), strings.HasPrefix(f.ordersDB, "postgresql://"):
+		return fault, true, remove, err
+	case f.db.url == "":
+		f.db.url, own = a.ownOrders(), true
+	case strings.HasPrefix(f.db.url, "postgres://"), strings.HasPrefix(f.db.url, "postgresql://"):
 		if err := f.mayLock(cmd); err != nil {
-			return fault, remove, err
+			return fault, false, remove, err
 		}
+	default:
+		own = absentFile(f.db.url)
 	}
-	return demo.Lock(f.ordersDB), remove, nil
+	return demo.Lock(f.db.url, f.db.schema), own, remove, nil
 }
 
 // mayLock asks whether a database that is not the demo's own may be made to fail.
@@ -220,10 +225,10 @@ func (f demoFlags) mayLock(cmd *cobra.Command) error {
 		return nil
 	}
 	if !isTerminal(cmd.InOrStdin()) {
-		return fmt.Errorf("the demo would lock the tables %s of %s for %s: say --yes if it may", demo.LockedTables, orderdb.Redact(f.ordersDB), f.outage)
+		return fmt.Errorf("the demo would lock the tables %s of %s for %s: say --yes if it may", demo.LockedTables, orderdb.Redact(f.db.url), f.outage)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "The demo writes orders into %s and locks the tables %s there for %s.\nGo on? [y/N] ",
-		orderdb.Redact(f.ordersDB), demo.LockedTables, f.outage)
+		orderdb.Redact(f.db.url), demo.LockedTables, f.outage)
 	var answer string
 	_, _ = fmt.Fscanln(cmd.InOrStdin(), &answer)
 	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
@@ -233,17 +238,17 @@ func (f demoFlags) mayLock(cmd *cobra.Command) error {
 }
 
 func (a *app) whatNext(w io.Writer, r demo.Report, ui string) {
-	flag := ""
+	me, flag := called(), ""
 	if a.stateDir != ".ltp" {
 		flag = " --state-dir " + a.stateDir
 	}
 	fmt.Fprintf(w, `
 Look at it
   Temporal UI         %s
-  the incident        ltp inspect%s
-  one deferred order  ltp inspect%s %s
-  everything, again   ltp dev%s
-`, ui, flag, flag, r.Example, flag)
+  the incident        %s inspect%s
+  one deferred order  %s inspect%s %s
+  everything, again   %s dev%s
+`, ui, me, flag, me, flag, r.Example, me, flag)
 }
 
 func free(addr string) bool {

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/api"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
@@ -17,9 +16,9 @@ import (
 func (a *app) devCommand() *cobra.Command {
 	c := node.Config{
 		Worker: true, Pace: pace.Default(),
-		Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings(),
+		Observe: true, Settings: observer.DefaultSettings(),
 	}
-	var addr string
+	var l listeners
 	var uiPort int
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -32,40 +31,55 @@ func (a *app) devCommand() *cobra.Command {
 			if !slices.Contains(c.Components, ltp.DefaultComponent) {
 				c.Components = append(c.Components, ltp.DefaultComponent) // which it observes
 			}
-			if c.Listen, err = api.Listen(addr); err != nil {
+			if err := l.open(cmd.Context(), &c, a.log); err != nil {
 				return err
 			}
-			defer c.Listen.Close()
+			defer l.close(c)
 			t, err := a.embedded(cmd.Context(), embedded.Start, embedded.Options{UI: true, UIPort: uiPort})
 			if err != nil {
 				return err
 			}
 			defer t.stop()
-			c.Client, c.Namespace, c.Log = t.Client, t.namespace, a.log
+			if err := a.noteOrders(c.OrdersURL); err != nil {
+				return err
+			}
+			c.Client, c.Namespace, c.Keys, c.Away, c.Log = t.Client, t.namespace, t.keys, t.reach.Away, a.log
 			n, err := node.Start(cmd.Context(), c)
 			if err != nil {
 				return err
 			}
 			defer n.Stop()
+			operators, show := "", ""
+			if l.identity.asked() {
+				show = " -H \"Authorization: Bearer $SECRET\""
+			}
+			if l.admin != "" {
+				operators = fmt.Sprintf("  Operators     %s\n", l.adminURL)
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), `The order node runs. Its data is kept in %s. Ctrl-C ends it.
 
-  Order API     http://%s
-  Temporal UI   %s
+  Order API     %s
+%s  Temporal UI   %s
   Temporal      TEMPORAL_ADDRESS=%s
 
 Try:
-  curl -i http://%s/orders -H 'Content-Type: application/json' \
+  curl -i %s/orders%s -H 'Content-Type: application/json' \
        -d '{"id":"A1","customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":2,"unit_amount_minor":6000}]}'
-  ltp orientation hold --why 'see what happens'    then the same with "id":"A2"
-  ltp inspect A2
-  ltp orientation release --why done
-`, a.stateDir, c.Listen.Addr(), t.ui, t.address, c.Listen.Addr())
+  %[8]s orientation hold --why 'see what happens'    then the same with "id":"A2"
+  %[8]s inspect A2
+  %[8]s orientation release --why done
+`, a.stateDir, l.apiURL, operators, t.ui, t.address, l.apiURL, show, called())
 			return t.waitFor(cmd.Context(), n)
 		},
 	}
 	a.componentsFlag(cmd, &c)
-	a.ordersDBFlag(cmd, &c)
-	apiFlag(cmd, &addr)
+	a.ordersDBFlags(cmd, &c, true)
+	awaitOrdersFlag(cmd, &c)
+	doorFlags(cmd, &c)
+	ordersSQLFlag(cmd, &c.OrdersSQL)
+	apiFlags(cmd, &l)
+	orderSchemaFlag(cmd, &c.CheckOrder)
+	l.webhooks.flags(cmd)
 	cmd.Flags().IntVar(&uiPort, "ui-port", 8233, "where Temporal UI listens on 127.0.0.1")
 	executionFlags(cmd, &c.Execution)
 	backstopFlags(cmd, &c.Backstop)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -48,6 +50,7 @@ type inspection struct {
 	noPager           bool
 	window            trace.Window // of since and until
 	reader            *trace.Reader
+	orders            *starter.Starter
 	out, err          io.Writer
 }
 
@@ -69,7 +72,7 @@ func (a *app) inspectCommand() *cobra.Command {
 			}
 			defer t.stop()
 			in.out, in.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			in.reader = trace.NewReader(t.Client, t.namespace)
+			in.reader, in.orders = trace.NewReader(t.Client, t.namespace), starter.New(t.Client)
 			in.reader.Progress = reading(in.err)
 			return in.run(cmd, args)
 		},
@@ -219,7 +222,26 @@ func (in *inspection) order(cmd *cobra.Command, orderID string) error {
 	case "jsonl":
 		return trace.WriteJSONLines(in.out, order.Frames)
 	}
-	return in.page(func(w io.Writer, o trace.Options) error { return trace.WriteOrder(w, order, o) })
+	place := in.place(cmd.Context(), order)
+	return in.page(func(w io.Writer, o trace.Options) error {
+		o.Place = place
+		return trace.WriteOrder(w, order, o)
+	})
+}
+
+// place is where a deferred order stands in the backlog now, which no history has, and nil
+// where that is not known in time.
+func (in *inspection) place(ctx context.Context, o trace.OrderTrace) *ltp.Place {
+	if o.State() != ltp.Deferred {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	st, err := in.orders.Get(ctx, o.Order.ID)
+	if err != nil {
+		return nil
+	}
+	return in.orders.Place(ctx, st)
 }
 
 func (in *inspection) incidents(incidents []trace.Incident, gaps []trace.Gap) error {
@@ -270,7 +292,7 @@ func (in *inspection) tell(t trace.Timeline) error {
 	})
 }
 
-// stream writes frames as they are read. What is missing is told on standard error:
+// stream writes frames as they are read. What is missing is said on standard error:
 // among the lines there is no place for it.
 func (in *inspection) stream(cmd *cobra.Command, o trace.OrientationTrace, incident trace.Incident, w trace.Window) error {
 	frames := trace.NewFrameStream(in.out, o, incident, w)

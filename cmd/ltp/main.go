@@ -14,6 +14,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ltp-node/ltp/internal/keyservice"
+	"github.com/ltp-node/ltp/payload"
 )
 
 func main() {
@@ -38,11 +41,13 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) 
 
 // app is what every command shares.
 type app struct {
-	stateDir  string
-	logLevel  string
-	logFormat string
-	log       *slog.Logger
-	logTo     logStream
+	stateDir   string
+	payloadKey string
+	payloadKMS string
+	logLevel   string
+	logFormat  string
+	log        *slog.Logger
+	logTo      logStream
 }
 
 // logStream is where the log goes: standard error, unless something is painted
@@ -69,6 +74,7 @@ Start with:  ltp demo
 Commands that talk to your own Temporal read TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE,
 TEMPORAL_API_KEY, TEMPORAL_TLS_* and TEMPORAL_PROFILE, as the Temporal CLI does.
 Without an address they use what ltp demo and ltp dev keep in the state directory.`,
+		Version:       version().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -77,15 +83,36 @@ Without an address they use what ltp demo and ltp dev keep in the state director
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&a.stateDir, "state-dir", ".ltp", "where the embedded Temporal server and the SQLite order database keep their data")
+	flags.StringVar(&a.payloadKey, "payload-key", "", "a file of keys (ltp payload-key makes one): what Temporal stores of orders is encrypted with the first and read with all; without, $"+payload.FileVariable)
+	flags.StringVar(&a.payloadKMS, "payload-key-kms", "", "the key of a key service by which the keys of --payload-key are wrapped, as a URL: awskms://, azurekeyvault://, hashivault://; without, $"+keyservice.Variable)
 	flags.StringVar(&a.logLevel, "log-level", "warn", "debug, info, warn or error")
 	flags.StringVar(&a.logFormat, "log-format", "text", "text or json")
 	cmd.AddCommand(
 		a.demoCommand(), a.devCommand(),
-		a.setupCommand(), a.workerCommand(), a.apiCommand(), a.observeCommand(),
+		a.setupCommand(), a.workerCommand(), a.apiCommand(), a.observeCommand(), a.healthCommand(),
 		a.inspectCommand(), a.traceCommand(), a.orientationCommand(), a.ordersCommand(), a.replayCommand(),
 		a.auditCommand(), a.reportCommand(),
+		a.keysCommand(), a.webhooksCommand(), a.payloadKeyCommand(), a.codecCommand(), versionCommand(), manCommand(),
 	)
+	explainArguments(cmd)
+	a.completeNames(cmd)
 	return cmd
+}
+
+// explainArguments has every command that is called with the wrong arguments say which
+// it takes.
+func explainArguments(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w: it is called as %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		explainArguments(sub)
+	}
 }
 
 func (a *app) setUpLog() error {

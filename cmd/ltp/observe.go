@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,20 +14,25 @@ import (
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/observer/probes"
+	"github.com/ltp-node/ltp/orderdb"
 )
 
 // observeFlags are those flags of ltp observe that are no settings.
 type observeFlags struct {
-	component, url, ordersDB string
-	patroni                  []string
-	record                   string
-	once, explain, json      bool
-	samples                  string
-	drain                    time.Duration
+	component, url      string
+	orders              ordersDB
+	patroni             []string
+	record              string
+	once, explain, json bool
+	samples             string
+	drain               time.Duration
+	door                time.Duration
+	rejectOn            orderdb.Rules
+	sql                 string
 }
 
 func (a *app) observeCommand() *cobra.Command {
-	c := node.Config{Observe: true, Policy: ltp.DefaultPolicy(), Settings: observer.DefaultSettings()}
+	c := node.Config{Observe: true, Settings: observer.DefaultSettings()}
 	f := observeFlags{component: ltp.DefaultComponent, drain: 5 * time.Second}
 	var l listeners
 	cmd := &cobra.Command{
@@ -45,25 +49,31 @@ what it saw: 0 fit, 1 unfit, 2 cannot tell.
 of what --record has recorded.`,
 		Example: `  ltp observe --orders-db postgres://app@db1,db2/orders --patroni http://db1:8008,http://db2:8008
   ltp observe --component payments --url https://payments.example/healthz
-  ltp observe --once --json --orders-db postgres://app@db1,db2/orders
+  ltp observe --once --format json --orders-db postgres://app@db1,db2/orders
   ltp observe --explain --dwell 10s --samples samples.jsonl`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.component, "component", f.component, "the component")
 	flags.StringVar(&f.url, "url", "", "where the component is: postgres://…, an SQLite file, or the http(s):// address of a health endpoint")
-	flags.StringVar(&f.ordersDB, "orders-db", "", "the same for "+ltp.DefaultComponent+" (default orders.db in the state directory)")
+	f.orders.flags(cmd, "the same for "+ltp.DefaultComponent+ownOrders)
+	awaitOrdersFlag(cmd, &c)
 	flags.StringSliceVar(&f.patroni, "patroni", nil, "REST addresses of Patroni, such as http://db1:8008,http://db2:8008: no leader there condemns a write that hangs")
 	flags.StringVar(&f.record, "record", "", "append every sample to this file, as JSON Lines")
 	flags.BoolVar(&f.once, "once", false, "print one observation and end, with status 0 if fit, 1 if unfit, 2 if that cannot be told; needs no Temporal")
 	flags.BoolVar(&f.explain, "explain", false, "say what the thresholds mean, and end; needs no Temporal")
 	flags.StringVar(&f.samples, "samples", "", "with --explain: a recording (- for standard input), and what would have been decided when")
 	flags.DurationVar(&f.drain, "drain", f.drain, "with --samples: how long a backlog is taken to drain")
-	flags.BoolVar(&f.json, "json", false, "with --once or --explain: print JSON Lines")
+	formatFlag(flags, &f.json, "with --once or --explain, one object a line")
 	policyFlags(cmd, &c.Policy)
 	settingsFlags(cmd, &c.Settings)
-	metricsFlag(cmd, &l)
-	before(cmd, func() error { return f.validate() })
+	listenFlags(cmd, &l)
+	doorFlags(cmd, &c)
+	ordersSQLFlag(cmd, &c.OrdersSQL)
+	before(cmd, func() error {
+		f.door, f.rejectOn, f.sql = c.DoorEvery, c.RejectOn, c.OrdersSQL
+		return f.validate()
+	})
 	check := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil && f.once {
@@ -93,9 +103,9 @@ func (f observeFlags) validate() error {
 		return fmt.Errorf("--component: %w", err)
 	}
 	switch {
-	case f.url != "" && f.ordersDB != "":
+	case f.url != "" && f.orders.url != "":
 		return errors.New("--url and --orders-db both say where the component is: give one of them")
-	case f.ordersDB != "" && f.component != ltp.DefaultComponent:
+	case f.orders.url != "" && f.component != ltp.DefaultComponent:
 		return fmt.Errorf("--orders-db is where %s is: say with --url where %s is", ltp.DefaultComponent, f.component)
 	case f.url == "" && f.component != ltp.DefaultComponent && !f.explain:
 		return fmt.Errorf("say with --url where %s is: postgres://…, an SQLite file, or the http(s):// address of a health endpoint", f.component)
@@ -103,32 +113,42 @@ func (f observeFlags) validate() error {
 		return errors.New("--once looks and --explain does not: give one of them")
 	case f.record != "" && (f.once || f.explain):
 		return errors.New("--record is for an observer that runs: leave --once and --explain out")
+	case f.sql != "" && probes.Subject(f.url) != "":
+		return errors.New("--orders-sql is for an order database, and --url is a health endpoint: leave one of them out")
 	case f.samples != "" && !f.explain:
 		return errors.New("--samples is for --explain: add it")
 	case f.json && !f.once && !f.explain:
-		return errors.New("--json is for --once and --explain: add one of them")
+		return errors.New("--format json is for --once and --explain: add one of them")
 	case f.drain < 0:
 		return fmt.Errorf("--drain %s is negative: give a duration of 0 or more", f.drain)
 	}
 	return nil
 }
 
-// open opens the probe of the component.
-func (f observeFlags) open(a *app) (probes.Probe, error) {
-	url := f.url + f.ordersDB // one of them at most
-	if url == "" {
-		url = filepath.Join(a.stateDir, "orders.db")
+// open opens the probe of the component at a URL.
+func (f observeFlags) open(url string) (probes.Probe, error) {
+	return probes.Open(url, f.component, f.patroni, orderdb.WithSchema(f.orders.schema), orderdb.WithDoorEvery(f.door), orderdb.WithRejectOn(f.rejectOn), orderdb.WithSQL(f.sql))
+}
+
+// where is the URL of the component, and whether the file that it names is the product's.
+func (f observeFlags) where(a *app) (url string, own bool) {
+	if f.url == "" && f.orders.url == "" {
+		return a.ownOrders(), true
 	}
-	return probes.Open(url, f.component, f.patroni...)
+	return f.url + f.orders.url, false // one of them at most
 }
 
 // observe runs an observer until it is interrupted.
 func (a *app) observe(cmd *cobra.Command, f observeFlags, c node.Config, l listeners) (err error) {
-	probe, err := f.open(a)
+	at, own := f.where(a)
+	probe, err := f.open(at)
 	if err != nil {
 		return err
 	}
 	defer probe.Close()
+	if probes.Subject(at) == "" { // it is an order database
+		c.OrdersURL, c.OrdersSchema, c.SetUpOrders = at, f.orders.schema, own
+	}
 	view := newObserverView(cmd.ErrOrStderr(), f.component, a.log)
 	if view.terminal {
 		var above io.Writer = view
@@ -178,7 +198,7 @@ func openRecording(path string) (*recording, error) {
 	return &recording{file: file, to: observer.NewRecorder(file)}, nil
 }
 
-// record adds a sample. It tells of the first error alone: with it the recording ends.
+// record adds a sample. It reports the first error alone: with it the recording ends.
 func (r *recording) record(now observer.Status) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

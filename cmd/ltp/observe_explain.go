@@ -17,7 +17,7 @@ import (
 
 // explain says what the thresholds mean, and what they would have made of samples.
 func explain(cmd *cobra.Command, f observeFlags, c node.Config) error {
-	rules := observer.Rules{Settings: c.Settings, Policy: c.Policy, Drain: f.drain, Heartbeat: workflows.HeartbeatTimeout}
+	rules := observer.Rules{Settings: c.Settings, Policy: ltp.DefaultPolicy().Next(c.Policy), Drain: f.drain, Heartbeat: workflows.HeartbeatTimeout}
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	defer out.Flush()
 	var err error

@@ -19,7 +19,8 @@ const (
 
 // observeOnce looks until there is a first verdict and prints it.
 func (a *app) observeOnce(cmd *cobra.Command, f observeFlags, s observer.Settings) error {
-	probe, err := f.open(a)
+	at, _ := f.where(a)
+	probe, err := f.open(at)
 	if err != nil {
 		return cannotTell(cmd, err)
 	}
@@ -29,7 +30,7 @@ func (a *app) observeOnce(cmd *cobra.Command, f observeFlags, s observer.Setting
 	defer cancel()
 	var seen ltp.Observation
 	var newest observer.Sample
-	err = observer.Watch(ctx, probe, s, func(o ltp.Observation) {
+	err = observer.Watch(ctx, probe, s, "", func(o ltp.Observation) {
 		if seen.Verdict == "" {
 			seen = o
 		}

@@ -37,24 +37,28 @@ func run(t *testing.T, stdin string, args ...string) (stdout, stderr string, err
 
 func TestFlagsThatCannotWorkAreNamed(t *testing.T) {
 	for args, want := range map[string]string{
-		"--fit-latency 300ms":                "--fit-latency 300ms must not be shorter than --slow-latency 500ms",
-		"--unfit-latency 1s":                 "--unfit-latency 1s must be longer than --fit-latency 1s",
-		"--timeout 1s":                       "--timeout 1s must not be shorter than --unfit-latency 5s",
-		"--window 2":                         "--window 2 must be at least --fall 3, or 0 to switch it off",
-		"--window 65":                        "--window 65 must be at most 64",
-		"--max-dwell 1s":                     "--max-dwell 1s is shorter than --dwell 2s",
-		"--flap-window 0s":                   "--flap-window 0s must be longer than 0",
-		"--component payments":               "say with --url where payments is",
-		"--component a/b":                    "--component: ",
-		"--url x.db --orders-db y.db":        "give one of them",
-		"--component payments --orders-db x": "say with --url where payments is",
-		"--once --explain":                   "give one of them",
-		"--json":                             "--json is for --once and --explain",
-		"--samples x":                        "--samples is for --explain",
-		"--once --record x":                  "leave --once and --explain out",
-		"--explain --drain -1s":              "--drain -1s is negative",
-		"--url http://127.0.0.1:1 --patroni db1:8008": "http://host:8008 of each member",
-		"--explain --samples /nonexistent.jsonl":      "--samples: open /nonexistent.jsonl",
+		"--fit-latency 300ms":                           "--fit-latency 300ms must not be shorter than --slow-latency 500ms",
+		"--unfit-latency 1s":                            "--unfit-latency 1s must be longer than --fit-latency 1s",
+		"--timeout 1s":                                  "--timeout 1s must not be shorter than --unfit-latency 5s",
+		"--window 2":                                    "--window 2 must be at least --fall 3, or 0 to switch it off",
+		"--window 65":                                   "--window 65 must be at most 64",
+		"--max-dwell 1s":                                "--max-dwell 1s is shorter than --dwell 2s",
+		"--flap-window 0s":                              "--flap-window 0s must be longer than 0",
+		"--component payments":                          "say with --url where payments is",
+		"--component a/b":                               "--component: ",
+		"--url x.db --orders-db y.db":                   "give one of them",
+		"--component payments --orders-db x":            "say with --url where payments is",
+		"--once --explain":                              "give one of them",
+		"--format json":                                 "--format json is for --once and --explain",
+		"--samples x":                                   "--samples is for --explain",
+		"--once --record x":                             "leave --once and --explain out",
+		"--explain --drain -1s":                         "--drain -1s is negative",
+		"--url http://127.0.0.1:1 --patroni db1:8008":   "http://host:8008 of each member",
+		"--explain --samples /nonexistent.jsonl":        "--samples: open /nonexistent.jsonl",
+		"--url http://127.0.0.1:1 --orders-sql main.go": "--orders-sql is for an order database",
+		"--orders-sql main.go":                          "--orders-sql, line ",
+		"--orders-sql /dev/null":                        "--orders-sql /dev/null is empty: ",
+		"--once --orders-sql /nonexistent.sql":          "--orders-sql: open ",
 	} {
 		_, _, err := run(t, "", append([]string{"observe"}, strings.Fields(args)...)...)
 		if args == "--once --explain" || strings.HasPrefix(args, "--once") {
@@ -80,7 +84,7 @@ func TestOnceSaysWhatItSaw(t *testing.T) {
 	assert.Empty(t, stderr)
 
 	answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	stdout, stderr, err = once("--json")
+	stdout, stderr, err = once("--format", "json")
 	assert.Equal(t, exitUnfit, err)
 	assert.Empty(t, stderr)
 	var seen ltp.Observation
@@ -142,7 +146,7 @@ func TestExplainTellsWhatSamplesWouldHaveLedTo(t *testing.T) {
 1 incident, 1 fall into UNSTABLE, 0 of them within the flap window of another
 `, decided)
 
-	stdout, _, err = run(t, outage, "observe", "--explain", "--samples", "-", "--dwell", "1m", "--json")
+	stdout, _, err = run(t, outage, "observe", "--explain", "--samples", "-", "--dwell", "1m", "--format", "json")
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(stdout), "\n")
 	assert.Contains(t, lines[0], `"dwell_ms":60000`)

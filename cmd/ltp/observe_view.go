@@ -18,7 +18,7 @@ import (
 	"github.com/ltp-node/ltp/observer"
 )
 
-// observerView tells what an observer does: a line for every change, which stays, and
+// observerView shows what an observer does: a line for every change, which stays, and
 // on a terminal one below them that shows how it is now. It is safe for concurrent
 // use.
 type observerView struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/ltp-node/ltp/observer"
 )
 
-// stamped is how ltp observe tells times: UTC, to the millisecond.
+// stamped is how ltp observe prints times: UTC, to the millisecond.
 const stamped = "2006-01-02T15:04:05.000Z"
 
 // verdictLine is a change of verdict as one line.
@@ -42,7 +42,7 @@ func evidenceWords(e ltp.Evidence) string {
 	return "(" + words + ")"
 }
 
-// whoFacts are the facts whose change is told even where the verdict stays.
+// whoFacts are the facts whose change is shown even where the verdict stays.
 var whoFacts = []string{"leader", "timeline", "patroni_leader", "patroni_timeline"}
 
 // whoWords are "leader db1:5432, timeline 3".

@@ -8,18 +8,19 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/orderjson"
 	"github.com/ltp-node/ltp/starter"
 )
 
 func (a *app) ordersCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "orders", Short: "Submit, look up, list, cancel and expedite orders"}
-	cmd.AddCommand(a.ordersSubmit(), a.ordersGet(), a.ordersList(), a.ordersCancel(), a.ordersExpedite())
+	cmd := &cobra.Command{Use: "orders", Short: "Submit, look up, list, cancel and expedite orders, let one through a hold, retry or reject those that are parked, and erase one that has ended"}
+	cmd.AddCommand(a.ordersSubmit(), a.ordersGet(), a.ordersList(), a.ordersCancel(), a.ordersExpedite(), a.ordersRelease(), a.ordersRetry(), a.ordersReject(), a.ordersErase())
 	return cmd
 }
 
@@ -27,6 +28,7 @@ func (a *app) ordersSubmit() *cobra.Command {
 	var file string
 	var wait time.Duration
 	var by ltp.Execution
+	var check func([]byte) error
 	cmd := &cobra.Command{
 		Use:   "submit",
 		Short: "Submit one order, as JSON from a file or standard input",
@@ -34,7 +36,7 @@ func (a *app) ordersSubmit() *cobra.Command {
          "lines":[{"sku":"book","quantity":2,"unit_amount_minor":6000}]}' | ltp orders submit`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := readOrder(file, cmd.InOrStdin())
+			o, err := readOrder(file, cmd.InOrStdin(), check)
 			if err != nil {
 				return err
 			}
@@ -59,10 +61,12 @@ func (a *app) ordersSubmit() *cobra.Command {
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "the order as JSON; - is standard input")
 	cmd.Flags().DurationVar(&wait, "wait", time.Second, "how long to wait for a decision")
 	executionFlags(cmd, &by)
+	orderSchemaFlag(cmd, &check)
 	return cmd
 }
 
-func readOrder(file string, stdin io.Reader) (ltp.Order, error) {
+// readOrder reads the order of a file, as the API reads it of a request.
+func readOrder(file string, stdin io.Reader, check func([]byte) error) (ltp.Order, error) {
 	in := stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -72,17 +76,20 @@ func readOrder(file string, stdin io.Reader) (ltp.Order, error) {
 		defer f.Close()
 		in = f
 	}
-	var o ltp.Order
-	d := json.NewDecoder(io.LimitReader(in, 64<<10))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return o, fmt.Errorf("the order is not the JSON of an order: %w", err)
+	data, err := orderjson.ReadAll(in)
+	if err != nil {
+		return ltp.Order{}, err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return o, errors.New("something follows the order: submit one order at a time, of 64 KiB at most")
+	o, err := orderjson.Read(data)
+	if err == nil && check != nil {
+		err = check(data)
 	}
-	return o, nil
+	return o, err
 }
+
+// placeTimeout is for how long a command waits for an order's place in the backlog, without
+// which it answers.
+const placeTimeout = 2 * time.Second
 
 func (a *app) ordersGet() *cobra.Command {
 	return &cobra.Command{
@@ -95,6 +102,9 @@ func (a *app) ordersGet() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				ctx, cancel := context.WithTimeout(cmd.Context(), placeTimeout)
+				defer cancel()
+				st.Backlog = s.Place(ctx, st)
 				return printJSON(cmd.OutOrStdout(), st)
 			})
 		},
@@ -102,46 +112,55 @@ func (a *app) ordersGet() *cobra.Command {
 }
 
 func (a *app) ordersList() *cobra.Command {
-	var state string
+	var filter starter.Filter
+	var state, reason string
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List orders, newest first; needs no worker",
-		Args:  cobra.NoArgs,
+		Long: `List orders, newest first; needs no worker. With --state PARKED it says since when each
+waits for an operator, after how many failures, and what it fails with.`,
+		Example: "  ltp orders list --state PARKED\n  ltp orders list --customer c-17 --since 2026-11-27T00:00:00Z",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return errors.New("--limit: give the most orders to list, 1 at least")
+			}
+			filter.AllTenants = true
+			filter.State, filter.Reason, filter.Size = stateOf(state), ltp.Reason(strings.ToUpper(reason)), min(limit, starter.MaxPage)
 			return a.withStarter(cmd, func(s *starter.Starter) error {
-				filter := starter.Filter{State: ltp.OrderState(state), Size: min(limit, starter.MaxPage)}
-				table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-				if !asJSON {
-					fmt.Fprintln(table, "ORDER\tSTATE\tREASON\tWAITS FOR\tPRIORITY\tACCEPTED\tENDED")
-				}
-				for left := limit; left > 0; {
+				list := newOrderList(cmd.OutOrStdout(), filter.State, asJSON)
+				for left := limit; ; {
 					page, err := s.List(cmd.Context(), filter)
 					if err != nil {
+						return flaggedQuery(err)
+					}
+					shown := page.Orders[:min(left, len(page.Orders))]
+					if err := list.add(shown); err != nil {
 						return err
 					}
-					for _, st := range page.Orders[:min(left, len(page.Orders))] {
-						left--
-						if asJSON {
-							if err := json.NewEncoder(cmd.OutOrStdout()).Encode(st); err != nil {
-								return err
-							}
-							continue
-						}
-						fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", st.OrderID, st.State, st.Reason, waitsFor(st), class(st), clock(st.AcceptedAt), clock(st.EndedAt))
+					left -= len(shown)
+					filter.PageToken = page.NextPageToken
+					more := len(shown) < len(page.Orders) || len(filter.PageToken) > 0
+					if more && left > 0 {
+						continue
 					}
-					if filter.PageToken = page.NextPageToken; len(filter.PageToken) == 0 {
-						break
+					if more {
+						fmt.Fprintf(cmd.ErrOrStderr(), "ltp: there are more than these %s: see --limit\n", orders(limit))
 					}
+					return list.flush()
 				}
-				return table.Flush()
 			})
 		},
 	}
-	cmd.Flags().StringVar(&state, "state", "", "ACCEPTED, DEFERRED, EXECUTED, REJECTED, CANCELLED, EXPIRED or TERMINATED; all without")
+	cmd.Flags().StringVar(&state, "state", "", "ACCEPTED, DEFERRED, PARKED, EXECUTED, REJECTED, CANCELLED, EXPIRED or TERMINATED; all without")
+	cmd.Flags().StringVar(&filter.Customer, "customer", "", "the customer of the orders, in full")
+	cmd.Flags().StringVar(&reason, "reason", "", "what orders wait for: SYSTEM_UNSTABLE, AWAITS_TURN, …")
+	cmd.Flags().TimeVar(&filter.Since, "since", time.Time{}, []string{time.RFC3339Nano}, "accepted at this time or later")
+	cmd.Flags().TimeVar(&filter.Until, "until", time.Time{}, []string{time.RFC3339Nano}, "accepted before this time")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the most orders to list")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
+	formatFlag(cmd.Flags(), &asJSON, "one object a line")
 	return cmd
 }
 
@@ -152,13 +171,16 @@ func (a *app) withStarter(cmd *cobra.Command, f func(*starter.Starter) error, op
 		return err
 	}
 	defer t.stop()
-	return f(starter.New(t.Client, options...))
+	return f(starter.New(t.Client, append(options, starter.WithKeys(t.keys))...))
 }
 
 // waitsFor is what keeps an order, for a table.
 func waitsFor(st starter.Status) string {
-	if st.Reason == ltp.ReasonAwaitsTurn {
+	switch st.Reason {
+	case ltp.ReasonAwaitsTurn:
 		return "its turn"
+	case ltp.ReasonParked:
+		return "an operator"
 	}
 	return st.Component
 }

@@ -22,10 +22,12 @@ type asking struct {
 	// verb is what is asked, and ask begins the sentence that says so: "Cancellation of
 	// 12 orders requested".
 	verb, ask string
-	which     starter.Which
-	yes       int
-	one       func(*starter.Starter, context.Context, string) error
-	many      func(*starter.Starter, context.Context, starter.Which, int, func(starter.Tally)) (starter.Tally, error)
+	// check says what is wrong with the words that go with it; it may be nil.
+	check func() error
+	which starter.Which
+	yes   int
+	one   func(*starter.Starter, context.Context, string) error
+	many  func(*starter.Starter, context.Context, starter.Which, int, func(starter.Tally)) (starter.Tally, error)
 }
 
 func (a *app) ordersCancel() *cobra.Command {
@@ -41,14 +43,15 @@ write may have happened already is finished, and ends EXECUTED.
   ltp orders cancel --query "LtpReason='SYSTEM_UNSTABLE' AND StartTime < '2030-01-31T00:00:00Z'"
   ltp orders cancel --component payments --yes 1500`,
 	}
-	cmd.Flags().StringVar((*string)(&ask.which.State), "state", "", "ACCEPTED or DEFERRED; both without")
+	cmd.Flags().StringVar((*string)(&ask.which.State), "state", "", "ACCEPTED, DEFERRED or PARKED; all of them without")
+	cmd.Flags().StringVar(&ask.which.Component, "component", "", componentFlag)
 	return a.many(cmd, ask)
 }
 
 func (a *app) ordersExpedite() *cobra.Command {
 	ask := &asking{verb: "expedite", ask: "Expediting", one: (*starter.Starter).Expedite, many: (*starter.Starter).ExpediteMany}
 	ask.which.State = ltp.Deferred
-	return a.many(&cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "expedite ORDER... | --query QUERY",
 		Short: "Have deferred orders released before all others",
 		Long: `Have deferred orders released before all others: those named, or all that a query
@@ -57,8 +60,12 @@ finds. It overrides neither the state of the component nor an ordering key.
 ` + manyHelp,
 		Example: `  ltp orders expedite A2 A3
   ltp orders expedite --query "LtpPriority=1"`,
-	}, ask)
+	}
+	cmd.Flags().StringVar(&ask.which.Component, "component", "", componentFlag)
+	return a.many(cmd, ask)
 }
+
+const componentFlag = "all deferred orders that wait for this component"
 
 const manyHelp = `A query is one of Temporal's visibility store. It is asked among waiting orders only,
 which are those of a running Order workflow; LtpState, LtpReason, LtpComponent, LtpEpoch,
@@ -70,9 +77,9 @@ that are left alone. It may be interrupted and run again.`
 func (a *app) many(cmd *cobra.Command, ask *asking) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&ask.which.Query, "query", "", "all waiting orders that this visibility query finds")
-	f.StringVar(&ask.which.Component, "component", "", "all deferred orders that wait for this component")
 	f.IntVar(&ask.yes, "yes", 0, "do it without asking if there are so many, give or take one in a hundred")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ask.which.State = stateOf(string(ask.which.State))
 		chosen := ask.which.Query != "" || ask.which.Component != "" || f.Changed("state")
 		switch {
 		case chosen && len(args) > 0:
@@ -83,6 +90,11 @@ func (a *app) many(cmd *cobra.Command, ask *asking) *cobra.Command {
 			return errors.New("--yes confirms how many a query finds: there is none")
 		case f.Changed("yes") && ask.yes < 1:
 			return errors.New("--yes: give the number of orders that you mean")
+		}
+		if ask.check != nil {
+			if err := ask.check(); err != nil {
+				return err
+			}
 		}
 		return a.withStarter(cmd, func(s *starter.Starter) error {
 			if !chosen {
@@ -114,6 +126,14 @@ func (q *asking) named(cmd *cobra.Command, s *starter.Starter, ids []string) err
 	return nil
 }
 
+// kind is what orders are asked.
+func (q *asking) kind() string {
+	if q.which.State == ltp.Parked {
+		return "parked"
+	}
+	return "waiting"
+}
+
 // shownFew is how many orders are shown before the question.
 const shownFew = 5
 
@@ -126,7 +146,7 @@ func (q *asking) found(cmd *cobra.Command, s *starter.Starter) error {
 		return flaggedQuery(err)
 	}
 	if n == 0 {
-		fmt.Fprintln(out, "No waiting order matches.")
+		fmt.Fprintf(out, "No %s order matches.\n", q.kind())
 		return nil
 	}
 	if err := q.confirmed(cmd, s, n); err != nil {
@@ -169,7 +189,7 @@ func (q *asking) confirmed(cmd *cobra.Command, s *starter.Starter, n int) error 
 	}
 	fmt.Fprintf(out, "%s match, the latest of them:\n", orders(n))
 	for _, st := range some {
-		fmt.Fprintf(out, "  %s  %s  %s  accepted %s\n", st.OrderID, st.State, st.Reason, clock(st.AcceptedAt))
+		fmt.Fprintf(out, "  %s  %s  %s  accepted %s\n", st.OrderID, st.State, whyOf(st), clock(st.AcceptedAt))
 	}
 	fmt.Fprintf(out, "Type their number to %s all of them: ", q.verb)
 	typed, err := line(cmd.Context(), cmd.InOrStdin())
@@ -208,7 +228,7 @@ func line(ctx context.Context, in io.Reader) (string, error) {
 	}
 }
 
-// progressOn tells how far it is, on a terminal only: nil elsewhere.
+// progressOn shows how far it is, on a terminal only: nil elsewhere.
 func progressOn(w io.Writer, n int) func(starter.Tally) {
 	if !isTerminal(w) {
 		return nil
@@ -226,7 +246,7 @@ func (q *asking) report(out io.Writer, t starter.Tally) {
 	}
 }
 
-// flaggedQuery is an error about a query with its flag in it.
+// flaggedQuery is an error about a query or a state with its flag in it.
 func flaggedQuery(err error) error {
 	var invalid *ltp.InvalidError
 	if errors.As(err, &invalid) {

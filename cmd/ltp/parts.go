@@ -3,49 +3,20 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/api"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
+	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/replay/pace"
-	"github.com/ltp-node/ltp/starter"
 )
 
-// setupCommand registers what a namespace must know.
-func (a *app) setupCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "setup",
-		Short: "Register the search attributes of orders in your Temporal namespace",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			t, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer t.stop()
-			added, err := starter.Setup(cmd.Context(), t, t.namespace)
-			if err != nil {
-				return err
-			}
-			slices.Sort(added)
-			if len(added) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "Namespace %s has all search attributes already.\n", t.namespace)
-				return nil
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Registered in namespace %s: %v\n", t.namespace, added)
-			return nil
-		},
-	}
-}
-
 func (a *app) workerCommand() *cobra.Command {
-	c := node.Config{Worker: true, Policy: ltp.DefaultPolicy(), Pace: pace.Default()}
+	c := node.Config{Worker: true, Pace: pace.Default()}
 	var l listeners
 	cmd := &cobra.Command{
 		Use:   "worker",
@@ -54,10 +25,14 @@ func (a *app) workerCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l, nil) },
 	}
 	a.componentsFlag(cmd, &c)
-	a.ordersDBFlag(cmd, &c)
+	a.ordersDBFlags(cmd, &c, false)
+	awaitOrdersFlag(cmd, &c)
+	doorFlags(cmd, &c)
+	ordersSQLFlag(cmd, &c.OrdersSQL)
 	policyFlags(cmd, &c.Policy)
 	backstopFlags(cmd, &c.Backstop)
-	metricsFlag(cmd, &l)
+	listenFlags(cmd, &l)
+	l.webhooks.flags(cmd)
 	return cmd
 }
 
@@ -71,24 +46,11 @@ func (a *app) apiCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runPart(cmd, c, l, nil) },
 	}
 	a.componentsFlag(cmd, &c)
-	apiFlag(cmd, &l.api)
+	apiFlags(cmd, &l)
+	orderSchemaFlag(cmd, &c.CheckOrder)
 	executionFlags(cmd, &c.Execution)
+	l.webhooks.flags(cmd)
 	return cmd
-}
-
-// listeners are where a part listens; an empty address is nowhere.
-type listeners struct{ api, metrics string }
-
-func (l listeners) open(c *node.Config) (err error) {
-	if l.api != "" {
-		if c.Listen, err = api.Listen(l.api); err != nil {
-			return err
-		}
-	}
-	if l.metrics != "" {
-		c.MetricsListen, err = api.Listen(l.metrics)
-	}
-	return err
 }
 
 // runPart runs parts of the node against the Temporal of the environment until it
@@ -99,37 +61,35 @@ func (a *app) runPart(cmd *cobra.Command, c node.Config, l listeners, running fu
 		return err
 	}
 	defer t.stop()
-	if err := l.open(&c); err != nil {
+	if err := l.open(cmd.Context(), &c, a.log); err != nil {
 		return err
 	}
-	c.Client, c.Namespace, c.Log = t.Client, t.namespace, a.log
+	if c.Worker && t.address != "" { // the state directory's Temporal
+		if err := a.noteOrders(c.OrdersURL); err != nil {
+			return err
+		}
+	}
+	c.Client, c.Namespace, c.Keys, c.Away, c.Log = t.Client, t.namespace, t.keys, t.reach.Away, a.log
 	n, err := node.Start(cmd.Context(), c)
 	if err != nil {
 		return err
 	}
 	defer n.Stop()
 	fmt.Fprintf(cmd.ErrOrStderr(), "ltp %s runs on Temporal namespace %s. Ctrl-C ends it.\n", cmd.Name(), t.namespace)
-	if c.Listen != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "Order API: http://%s\n", c.Listen.Addr())
+	if l.api != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "Order API:", l.apiURL)
+	}
+	if l.admin != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "Operators:", l.adminURL)
 	}
 	if running != nil {
 		running(n)
 	}
-	return t.waitFor(cmd.Context(), n)
+	return a.supervised(cmd.Context(), n, func() error { return t.waitFor(cmd.Context(), n) })
 }
 
 func (a *app) componentsFlag(cmd *cobra.Command, c *node.Config) {
 	cmd.Flags().StringSliceVar(&c.Components, "component", []string{ltp.DefaultComponent}, "the components that orders may depend on")
-}
-
-func (a *app) ordersDBFlag(cmd *cobra.Command, c *node.Config) {
-	cmd.Flags().StringVar(&c.OrdersURL, "orders-db", "", "the order database: postgres://… or an SQLite file (default orders.db in the state directory)")
-	before(cmd, func() error {
-		if c.OrdersURL == "" {
-			c.OrdersURL = filepath.Join(a.stateDir, "orders.db")
-		}
-		return nil
-	})
 }
 
 // before has a check or a default done when the flags of a command have been read.
@@ -145,22 +105,63 @@ func before(cmd *cobra.Command, do func() error) {
 	}
 }
 
-func apiFlag(cmd *cobra.Command, addr *string) {
-	cmd.Flags().StringVar(addr, "api", "127.0.0.1:8080", "where the order API listens")
-}
-
-func metricsFlag(cmd *cobra.Command, l *listeners) {
-	cmd.Flags().StringVar(&l.metrics, "metrics", "", "where to serve /metrics and /healthz, such as 127.0.0.1:9090; nowhere without")
-}
-
-func policyFlags(cmd *cobra.Command, p *ltp.Policy) {
+// doorFlags say what is tried of the orders' own way into the order database, and which of
+// its errors refuse an order for good.
+func doorFlags(cmd *cobra.Command, c *node.Config) {
+	var rejectOn string
 	f := cmd.Flags()
-	f.DurationVar(&p.Dwell, "dwell", p.Dwell, "how long a component must be observed fit before it counts as RECOVERING")
-	f.DurationVar(&p.MaxDwell, "max-dwell", p.MaxDwell, "the longest dwell; it doubles with every flap")
-	f.DurationVar(&p.FlapWindow, "flap-window", p.FlapWindow, "how long a fall into UNSTABLE is remembered")
-	f.DurationVar(&p.Grace, "grace", p.Grace, "how long a component may go unobserved before it is UNKNOWN")
-	before(cmd, func() error { return flagged(p.Validate()) })
+	f.DurationVar(&c.DoorEvery, "door-every", node.DoorEvery, "how often an order of the probe's own is written by the orders' own way and rolled back; triggers on the tables of orders run each time; 0 is never. A worker does the same after an order has failed")
+	f.StringVar(&rejectOn, "reject-on", "", "errors of the order database that refuse an order for good, besides those that a trigger raises: constraint:orders_stock_check,sqlstate:LT001")
+	before(cmd, func() (err error) {
+		if c.DoorEvery < 0 {
+			return errors.New("--door-every is negative: give a duration, or 0 for never")
+		}
+		if c.RejectOn, err = orderdb.ParseRejectOn(rejectOn); err != nil {
+			return fmt.Errorf("--reject-on: %w", err)
+		}
+		return nil
+	})
 }
+
+// policyFlags change the policy of components where they are given. A running Orientation
+// keeps what they do not name.
+func policyFlags(cmd *cobra.Command, w *ltp.PolicyChange) {
+	policySettings(cmd, w, " (where nothing is known of the component, %s)")
+	before(cmd, func() error { return flagged(ltp.DefaultPolicy().Next(*w).Validate()) })
+}
+
+// policySettings are the flags of a change of policy. What says the default holds one %s.
+func policySettings(cmd *cobra.Command, w *ltp.PolicyChange, what string) {
+	p := ltp.DefaultPolicy()
+	flag := func(name string, to **time.Duration, usage string, d time.Duration) {
+		if what != "" {
+			usage += fmt.Sprintf(what, short(d))
+		}
+		cmd.Flags().Var(givenDuration{to}, name, usage)
+	}
+	flag("dwell", &w.Dwell, "how long a component must be observed fit before it counts as RECOVERING", p.Dwell)
+	flag("max-dwell", &w.MaxDwell, "the longest dwell; it doubles with every flap", p.MaxDwell)
+	flag("flap-window", &w.FlapWindow, "how long a fall into UNSTABLE is remembered", p.FlapWindow)
+	flag("grace", &w.Grace, "how long a component may go unobserved before it is UNKNOWN", p.Grace)
+}
+
+// givenDuration is a flag's duration, nil until it is given.
+type givenDuration struct{ to **time.Duration }
+
+func (g givenDuration) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	*g.to = &d
+	return err
+}
+
+func (g givenDuration) String() string {
+	if g.to == nil || *g.to == nil {
+		return ""
+	}
+	return (*g.to).String()
+}
+
+func (g givenDuration) Type() string { return "duration" }
 
 // flagged is an error about a setting with the setting's flag in it.
 func flagged(err error) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -120,6 +121,12 @@ commits fail or take long. 0, or --reset, leaves the rate to the pace again.`, l
 		},
 	}
 	s.flags(cmd)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if _, digits, is := strings.Cut(err.Error(), "unknown shorthand flag: "); is && strings.ContainsAny(digits[:min(3, len(digits))], "0123456789.") {
+			return errors.New("a rate is not negative: give the most orders a second, or 0 for no limit")
+		}
+		return err
+	})
 	cmd.Flags().BoolVar(&reset, "reset", false, "leave the rate to the pace again")
 	return cmd
 }

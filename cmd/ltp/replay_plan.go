@@ -27,7 +27,7 @@ type plannedOrder struct {
 	Class      int       `json:"class"`
 	AcceptedAt time.Time `json:"accepted_at"`
 	// AtSeconds is when it is released at the earliest, counted from the beginning of the
-	// release.
+	// release, or from now where that is under way.
 	AtSeconds float64 `json:"at_seconds"`
 }
 
@@ -39,16 +39,19 @@ type plan struct {
 	Steering  ltp.Steering `json:"steering,omitzero"`
 	Orders    int          `json:"orders"`
 	Classes   map[int]int  `json:"classes,omitempty"` // orders by class
-	// Limit is the most orders a second, by the pace and the operator; Took is for how long
-	// an order is supposed to be on its way.
+	// Limit is the most orders a second, by the pace and the operator, or the rate of a
+	// release that is under way; Took is for how long an order is supposed to be on its way.
 	Limit       float64 `json:"limit"`
 	TookSeconds float64 `json:"took_seconds"`
 	// DoneSeconds is when the last order has ended, at the earliest, counted from the
-	// beginning; DoneAt is that moment if the release went on from now.
+	// beginning; DoneAt is that moment, where a release is under way. NotBefore is when an
+	// operator's hold ends, before which none begins.
 	DoneSeconds float64        `json:"done_seconds"`
 	DoneAt      time.Time      `json:"done_at,omitzero"`
+	NotBefore   time.Time      `json:"not_before,omitzero"`
 	First       []plannedOrder `json:"first,omitempty"`
 	Last        []plannedOrder `json:"last,omitempty"`
+	goesOn      bool           // beyond its canaries
 }
 
 // ends is how many orders a plan shows from its beginning and from its end.
@@ -56,7 +59,7 @@ const ends = 5
 
 func (a *app) replayPlan() *cobra.Command {
 	component := ltp.DefaultComponent
-	took := 500 * time.Millisecond
+	took := replay.Took
 	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "plan",
@@ -67,7 +70,8 @@ the plan for when it recovers.
 
 Times are the earliest: every commit succeeds, and an order takes --took from its release
 to its end. A release goes slower when commits fail or take long: ltp replay simulate
-plays that.`,
+plays that. One that is under way goes on at its present rate. GET /orders/{id} tells a
+customer the same of one order.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := ltp.ValidComponent(component); err != nil {
@@ -107,33 +111,43 @@ plays that.`,
 	cmd.Flags().StringVar(&component, "component", component, "the component")
 	cmd.Flags().DurationVar(&took, "took", took, "how long an order takes from its release to its end")
 	cmd.Flags().BoolVar(&all, "all", false, "print every order, in turn")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON; with --all one order a line, and nothing else")
+	formatFlag(cmd.Flags(), &asJSON, "one object; with --all one order a line, and nothing else")
 	return cmd
 }
 
-// readPlan reads the plan of everything that waits for a component, and tells each of its
+// readPlan reads the plan of everything that waits for a component, and gives each of its
 // orders in turn.
 func readPlan(ctx context.Context, c client.Client, component string, took time.Duration, each func(plannedOrder) error) (plan, error) {
 	r, err := board.Read(ctx, c, component)
 	if err != nil {
 		return plan{}, err
 	}
+	run, err := replay.UnderWay(ctx, c, component, r.Epoch)
+	if err != nil {
+		return plan{}, err
+	}
+	now := time.Now().UTC()
+	outlook := replay.NewOutlook(r, run, took, now)
 	p := plan{
 		Component: component, State: r.State, Epoch: r.Epoch, Steering: r.Steering, Classes: map[int]int{},
-		Limit: pace.Default().Ceiling, TookSeconds: took.Seconds(),
+		Limit: pace.Default().Ceiling, TookSeconds: took.Seconds(), NotBefore: outlook.NotBefore,
 	}
 	if rate := r.Steering.Rate; rate > 0 {
 		p.Limit = min(p.Limit, rate)
 	}
-	turns := newSchedule(pace.Default(), r.Steering.Rate, took)
+	if rate := outlook.Pace.Rate(); rate > 0 {
+		p.Limit, p.goesOn = rate, true
+	}
 	err = replay.Plan(ctx, c, component, r.Epoch+1, func(o replay.PlannedOrder) error {
-		next := plannedOrder{No: p.Orders + 1, OrderID: o.OrderID, Class: o.Priority, AcceptedAt: o.StartedAt, AtSeconds: turns.next().Seconds()}
+		at := outlook.Pace.At(int64(p.Orders))
+		next := plannedOrder{No: p.Orders + 1, OrderID: o.OrderID, Class: o.Priority, AcceptedAt: o.StartedAt, AtSeconds: at.Seconds()}
 		p.add(next)
 		return each(next)
 	})
-	p.DoneSeconds = turns.end().Seconds()
-	if r.State.Fit() && !r.Steering.Paused && p.Orders > 0 {
-		p.DoneAt = time.Now().UTC().Add(turns.end())
+	ends := outlook.Pace.Ends(int64(p.Orders))
+	p.DoneSeconds = ends.Seconds()
+	if outlook.GoesOn && p.Orders > 0 {
+		p.DoneAt = now.Add(ends)
 	}
 	return p, err
 }
@@ -189,13 +203,21 @@ func (p plan) write(w io.Writer, now time.Time, shown bool) error {
 	for _, class := range slices.Sorted(maps.Keys(p.Classes)) {
 		say("  %-9s  %9s", className(class), trace.Count(p.Classes[class]))
 	}
-	say("%s canaries, then up to %v orders a second, each %v s on its way: done after %s at the earliest.",
-		trace.Count(min(p.Orders, pace.Default().Canary)), p.Limit, p.TookSeconds, trace.Lasted(time.Duration(p.DoneSeconds*float64(time.Second)).Round(time.Second/10)))
+	rate := fmt.Sprintf("%s canaries, then up to %v", trace.Count(min(p.Orders, pace.Default().Canary)), p.Limit)
+	if p.goesOn {
+		rate = fmt.Sprintf("A release is under way, at %.3g", p.Limit)
+	}
+	say("%s orders a second, each %v s on its way: done after %s at the earliest.",
+		rate, p.TookSeconds, trace.Lasted(time.Duration(p.DoneSeconds*float64(time.Second)).Round(time.Second/10)))
 	switch {
 	case p.Steering.Paused:
-		say("PAUSED by %s: %s. Nothing is released until ltp replay resume.", p.Steering.By, p.Steering.Why)
+		say("PAUSED by %s: %s. Nothing is released until ltp replay resume.", p.Steering.Pause.By, p.Steering.Pause.Why)
 	case !p.DoneAt.IsZero():
 		say("From now on, that is %s UTC.", p.DoneAt.Format(time.DateTime))
+	case !p.NotBefore.IsZero():
+		say("Nothing is released while %s is held, until %s UTC at the earliest: the time counts from RECOVERING on.", p.Component, p.NotBefore.UTC().Format(time.DateTime))
+	case p.State.Fit():
+		say("No release is under way: the time counts from when one begins.")
 	default:
 		say("Nothing is released while the state is %s: the time counts from RECOVERING on.", p.State)
 	}

@@ -36,7 +36,7 @@ component fell before; fixed releases at the ceiling, as a batch job that signal
 	flags.Float64Var(&f.rate, "rate", 0, "the most orders released per second, as an operator says it; 0 is the pace's ceiling")
 	flags.Float64Var(&f.capacity, "capacity", 1500, "how many writes per second the database does at most, once warm")
 	flags.Uint64Var(&f.seed, "seed", 1, "of what is random")
-	flags.BoolVar(&f.json, "json", false, "print a line of JSON for each run, with the load over time")
+	formatFlag(flags, &f.json, "a line for each run, with the load over time")
 	flags.StringVar(&f.svg, "svg", "", "also draw the load over time into this file")
 	return cmd
 }

@@ -4,19 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
-	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/replay"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // replayStatus is how far the release of what waits for a component is, by what Temporal
@@ -38,31 +36,18 @@ type replayStatus struct {
 	// Next is the order that is the first in turn.
 	Next *plannedOrder `json:"next,omitempty"`
 	// Replay is the release under way; nil when nothing is replayed.
-	Replay *replayRun `json:"replay,omitempty"`
-}
-
-// replayRun is a release under way.
-type replayRun struct {
-	WorkflowID string `json:"workflow_id"`
-	Settling   bool   `json:"settling,omitempty"` // the backlog is drained, and what showed up late is looked for
-	// Attempt counts from 1; LastError is why the one before ended.
-	Attempt   int32  `json:"attempt"`
-	LastError string `json:"last_error,omitempty"`
-	// Report is its latest heartbeat; nil before the first.
-	Report *ltp.ReleaseReport `json:"report,omitempty"`
-	// LeftSeconds is about how long the rest takes at the present rate; 0 is not known.
-	LeftSeconds float64 `json:"left_seconds,omitempty"`
+	Replay *replay.Run `json:"replay,omitempty"`
 }
 
 func (a *app) replayStatus() *cobra.Command {
-	component := ltp.DefaultComponent
+	var component string
 	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Tell how far a replay is, or what waits and why; needs no worker",
+		Short: "Show how far replays are, or what waits and why; needs no worker",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := ltp.ValidComponent(component); err != nil {
+			if err := ltp.ValidComponent(component); component != "" && err != nil {
 				return err
 			}
 			t, err := a.connect(cmd.Context())
@@ -72,7 +57,7 @@ func (a *app) replayStatus() *cobra.Command {
 			defer t.stop()
 			view := &replayView{w: cmd.OutOrStdout(), terminal: isTerminal(cmd.OutOrStdout()), json: asJSON}
 			for {
-				now, err := readReplay(cmd.Context(), t, component)
+				now, err := readReplays(cmd.Context(), t, component)
 				if cmd.Context().Err() != nil && watch {
 					return nil
 				}
@@ -90,13 +75,36 @@ func (a *app) replayStatus() *cobra.Command {
 			}
 		},
 	}
-	cmd.Flags().StringVar(&component, "component", component, "the component")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON; with --watch one object a line")
-	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "tell again every second, until interrupted")
+	cmd.Flags().StringVar(&component, "component", "", "one component (default: all that have an orientation)")
+	formatFlag(cmd.Flags(), &asJSON, "one object for each component; with --watch one object a line")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second, until interrupted")
 	return cmd
 }
 
-// readReplay asks Temporal for the status.
+// readReplays asks Temporal for the status of one component, or of all where none is named,
+// the order database first.
+func readReplays(ctx context.Context, t *temporal, component string) ([]replayStatus, error) {
+	components := []string{component}
+	if component == "" {
+		known, err := trace.NewReader(t.Client, t.namespace).Components(ctx)
+		if err != nil {
+			return nil, err
+		}
+		others := slices.DeleteFunc(known, func(c string) bool { return c == ltp.DefaultComponent })
+		components = append([]string{ltp.DefaultComponent}, others...)
+	}
+	var all []replayStatus
+	for _, c := range components {
+		one, err := readReplay(ctx, t, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// readReplay asks Temporal for the status of a component.
 func readReplay(ctx context.Context, c client.Client, component string) (replayStatus, error) {
 	r, err := board.Read(ctx, c, component)
 	if err != nil {
@@ -106,7 +114,7 @@ func readReplay(ctx context.Context, c client.Client, component string) (replayS
 		At: time.Now().UTC(), Component: component, State: r.State, Epoch: r.Epoch, Reason: r.Reason, Since: r.Since,
 		Blind: r.Blind, Steering: r.Steering, Reasons: map[ltp.Reason]int64{},
 	}
-	if s.Replay, err = releaseOf(ctx, c, component, r.Epoch); err != nil {
+	if s.Replay, err = replay.UnderWay(ctx, c, component, r.Epoch); err != nil {
 		return s, err
 	}
 	query := fmt.Sprintf("WorkflowType='%s' AND ExecutionStatus='Running' AND %s='%s' AND %s='%s'",
@@ -114,7 +122,7 @@ func readReplay(ctx context.Context, c client.Client, component string) (replayS
 	if s.Waiting, err = countOrders(ctx, c, query); err != nil || s.Waiting == 0 || s.Replay != nil {
 		return s, err
 	}
-	for _, why := range waits {
+	for _, why := range ltp.WaitingReasons() {
 		n, err := countOrders(ctx, c, fmt.Sprintf("%s AND %s='%s'", query, ltp.ReasonAttribute, why))
 		if err != nil {
 			return s, err
@@ -136,58 +144,10 @@ func readReplay(ctx context.Context, c client.Client, component string) (replayS
 // errEnough ends a plan of which enough was heard.
 var errEnough = errors.New("enough")
 
-// waits are the reasons for which orders wait.
-var waits = []ltp.Reason{
-	ltp.ReasonUnstable, ltp.ReasonRecovering, ltp.ReasonReplayPaused, ltp.ReasonDegraded, ltp.ReasonUnknown,
-	ltp.ReasonExecuteUnavailable, ltp.ReasonFrozen, ltp.ReasonAwaitsReplay,
-}
-
 func countOrders(ctx context.Context, c client.Client, query string) (int64, error) {
 	r, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
 	if err != nil {
 		return 0, fmt.Errorf("count %s: %w", query, err)
 	}
 	return r.GetCount(), nil
-}
-
-// releaseOf is the release of a component under an epoch: that of a replay which began
-// with the epoch, or of one which drained the epoch before and sweeps on.
-func releaseOf(ctx context.Context, c client.Client, component string, epoch int64) (*replayRun, error) {
-	for _, e := range []int64{epoch, epoch - 1} {
-		id := ltp.ReplayWorkflowID(component, e)
-		d, err := c.DescribeWorkflowExecution(ctx, id, "")
-		if errors.As(err, new(*serviceerror.NotFound)) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look for %s: %w", id, err)
-		}
-		if d.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			continue
-		}
-		run := &replayRun{WorkflowID: id, Settling: e < epoch}
-		for _, p := range d.GetPendingActivities() {
-			if err := run.read(p); err != nil {
-				return nil, fmt.Errorf("the heartbeat of %s: %w", id, err)
-			}
-		}
-		return run, nil
-	}
-	return nil, nil
-}
-
-func (r *replayRun) read(p *workflowpb.PendingActivityInfo) error {
-	r.Attempt, r.LastError = p.GetAttempt(), p.GetLastFailure().GetMessage()
-	if p.GetHeartbeatDetails() == nil {
-		return nil
-	}
-	report := new(ltp.ReleaseReport)
-	if err := converter.GetDefaultDataConverter().FromPayloads(p.GetHeartbeatDetails(), report); err != nil {
-		return err
-	}
-	r.Report = report
-	if report.Rate >= 1 && report.Phase == replay.PhaseRamp {
-		r.LeftSeconds = float64(report.Remaining) / report.Rate
-	}
-	return nil
 }

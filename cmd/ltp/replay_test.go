@@ -12,45 +12,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/replay"
-	"github.com/ltp-node/ltp/replay/pace"
 )
-
-// TestAScheduleKeepsToTheLimits: of the operator, of the pace, and of what may be on its
-// way at once.
-func TestAScheduleKeepsToTheLimits(t *testing.T) {
-	s := pace.Default()
-	for name, c := range map[string]struct {
-		limit  float64
-		took   time.Duration
-		perSec float64
-	}{
-		"the operator's":             {50, 100 * time.Millisecond, 50},
-		"the pace's":                 {0, 10 * time.Millisecond, s.Ceiling},
-		"what is on its way at once": {0, time.Second, float64(s.InFlight)},
-		"an operator's crawl":        {ltp.MinRate, time.Second, ltp.MinRate},
-	} {
-		t.Run(name, func(t *testing.T) {
-			x := newSchedule(s, c.limit, c.took)
-			orders := int(20*c.perSec) + s.Canary + s.InFlight
-			var turns []time.Duration
-			for range orders {
-				at := x.next()
-				if n := len(turns); n > 0 {
-					require.GreaterOrEqual(t, at, turns[n-1], "in turn")
-				}
-				turns = append(turns, at)
-			}
-			if orders > s.Canary {
-				assert.GreaterOrEqual(t, turns[s.Canary], c.took, "the canaries go first")
-			}
-			half := turns[orders/2:]
-			rate := float64(len(half)-1) / (half[len(half)-1] - half[0]).Seconds()
-			assert.InDelta(t, c.perSec, rate, 0.1*c.perSec)
-			assert.Equal(t, turns[orders-1]+c.took, x.end())
-		})
-	}
-	assert.Zero(t, newSchedule(s, 0, time.Second).end())
-}
 
 // TestAPlanShowsItsEnds and counts the rest.
 func TestAPlanShowsItsEnds(t *testing.T) {
@@ -68,7 +30,7 @@ func TestAPlanShowsItsEnds(t *testing.T) {
 		assert.Contains(t, b.String(), s)
 	}
 	assert.NotContains(t, b.String(), "#6  ")
-	p.Steering = ltp.Steering{Paused: true, By: "ann", Why: "cold cache"}
+	p.Steering = ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache"}}
 	b.Reset()
 	require.NoError(t, p.write(&b, begin, true))
 	assert.Contains(t, b.String(), "PAUSED by ann: cold cache")
@@ -79,7 +41,7 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 	at := time.Date(2026, 11, 5, 14, 31, 0, 0, time.UTC)
 	ramp := func() replayStatus {
 		return replayStatus{At: at, Component: "orders-db", State: ltp.Recovering, Epoch: 5, Since: at.Add(-5 * time.Second), Waiting: 396,
-			Replay: &replayRun{WorkflowID: "replay/orders-db/5", Attempt: 1, LeftSeconds: 2, Report: &ltp.ReleaseReport{
+			Replay: &replay.Run{WorkflowID: "replay/orders-db/5", Attempt: 1, LeftSeconds: 2, Report: &ltp.ReleaseReport{
 				Phase: replay.PhaseRamp, Released: 1104, Remaining: 396, Rate: 240, Ceiling: 500, Passes: 2, Oldest: at.Add(-48 * time.Second), BegunAt: at.Add(-5 * time.Second), At: at,
 			}}}
 	}
@@ -91,9 +53,12 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 		"paused": {func() replayStatus {
 			s := ramp()
 			s.Replay.Report.Phase, s.Replay.Report.Ceiling = replay.PhasePaused, 0
-			s.Steering = ltp.Steering{Paused: true, Rate: 50, By: "ann", Why: "cold cache", Since: at.Add(-time.Second)}
+			s.Steering = ltp.Steering{
+				Paused: true, Pause: ltp.Said{By: "ann", Why: "disk is full", Since: at.Add(-time.Minute)},
+				Rate: 50, Limit: ltp.Said{By: "bob", Why: "cold cache", Since: at.Add(-time.Second)},
+			}
 			return s
-		}, []string{"PAUSED", "the rest waits", "PAUSED, at most 50 orders/s, by ann, 14:30:59 UTC (1.0 s ago): cold cache"}},
+		}, []string{"PAUSED", "the rest waits", "PAUSED, by ann, 14:30:00 UTC (1 min 0 s ago): disk is full", "at most 50 orders/s, by bob, 14:30:59 UTC (1.0 s ago): cold cache"}},
 		"its worker is gone": {func() replayStatus {
 			s := ramp()
 			s.At = at.Add(time.Minute)

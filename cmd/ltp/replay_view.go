@@ -23,23 +23,20 @@ type replayView struct {
 	lines    int // that the last picture took
 }
 
-func (v *replayView) show(s replayStatus, again bool) error {
-	switch {
-	case v.json && again:
-		return json.NewEncoder(v.w).Encode(s)
-	case v.json:
-		return printJSON(v.w, s)
-	}
-	picture := s.lines()
-	if v.terminal {
-		if again { // a line that wraps could not be painted over
-			for i, line := range picture {
-				picture[i] = cut(line, look(v.w).Width)
+func (v *replayView) show(all []replayStatus, again bool) error {
+	if v.json {
+		for _, s := range all {
+			if err := v.encode(s, again); err != nil {
+				return err
 			}
 		}
-		if look(v.w).Color {
-			picture[0] = strings.Replace(picture[0], string(s.State), colourOf(s.State)+" "+string(s.State)+" \x1b[0m", 1)
-		}
+		return nil
+	}
+	var picture []string
+	for _, s := range all {
+		picture = append(picture, v.picture(s, again)...)
+	}
+	if v.terminal {
 		if v.lines > 0 {
 			fmt.Fprintf(v.w, "\x1b[%dA\x1b[J", v.lines)
 		}
@@ -49,7 +46,31 @@ func (v *replayView) show(s replayStatus, again bool) error {
 	return err
 }
 
-// lines tell the status to people.
+func (v *replayView) encode(s replayStatus, again bool) error {
+	if again {
+		return json.NewEncoder(v.w).Encode(s)
+	}
+	return printJSON(v.w, s)
+}
+
+// picture is the status of a component as it is shown.
+func (v *replayView) picture(s replayStatus, again bool) []string {
+	lines := s.lines()
+	if !v.terminal {
+		return lines
+	}
+	if again { // a line that wraps could not be painted over
+		for i, line := range lines {
+			lines[i] = cut(line, look(v.w).Width)
+		}
+	}
+	if look(v.w).Color {
+		lines[0] = strings.Replace(lines[0], string(s.State), colourOf(s.State)+" "+string(s.State)+" \x1b[0m", 1)
+	}
+	return lines
+}
+
+// lines are the status for people.
 func (s replayStatus) lines() []string {
 	head := fmt.Sprintf("%s  %s  epoch %d", s.Component, s.State, s.Epoch)
 	if !s.Since.IsZero() && !s.Blind {
@@ -67,7 +88,7 @@ func (s replayStatus) lines() []string {
 	return append(all, s.steered()...)
 }
 
-// replaying tells of a release under way.
+// replaying shows a release under way.
 func (s replayStatus) replaying() (all []string) {
 	say := func(format string, args ...any) { all = append(all, "  "+fmt.Sprintf(format, args...)) }
 	r := s.Replay.Report
@@ -111,7 +132,7 @@ func (s replayStatus) left() string {
 	return "no estimate yet"
 }
 
-// waiting tells what waits when nothing is replayed, and what for.
+// waiting shows what waits when nothing is replayed, and what for.
 func (s replayStatus) waiting() (all []string) {
 	if s.Waiting == 0 {
 		return []string{"  Nothing is replayed, and no order waits."}
@@ -137,20 +158,18 @@ func (s replayStatus) waiting() (all []string) {
 	return all
 }
 
-// steered tells what an operator said last.
+// steered shows what operators say, each with their own word.
 func (s replayStatus) steered() (all []string) {
-	w := s.Steering
-	if !w.Paused && w.Rate == 0 {
-		return nil
+	tell := func(what string, w ltp.Said) {
+		all = append(all, fmt.Sprintf("  %s, by %s, %s: %s", what, w.By, s.ago(w.Since), w.Why))
 	}
-	var what []string
-	if w.Paused {
-		what = append(what, "PAUSED")
+	if s.Steering.Paused {
+		tell("PAUSED", s.Steering.Pause)
 	}
-	if w.Rate > 0 {
-		what = append(what, fmt.Sprintf("at most %v orders/s", w.Rate))
+	if s.Steering.Rate > 0 {
+		tell(fmt.Sprintf("at most %v orders/s", s.Steering.Rate), s.Steering.Limit)
 	}
-	return []string{fmt.Sprintf("  %s, by %s, %s: %s", strings.Join(what, ", "), w.By, s.ago(w.Since), w.Why)}
+	return all
 }
 
 // ago is a moment, and how long before this status that was.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -62,20 +60,4 @@ func reportForm(path string) (func(io.Writer, report.Report) error, error) {
 		return report.WriteMarkdown, nil
 	}
 	return nil, fmt.Errorf("-o %s: use a name that ends in .html or .md", path)
-}
-
-// writeFile writes a file anew, whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(file), file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	return nil
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // expected demotes what the Temporal SDK logs loudly and what is everyday life
-// here: an Execute that finds its database unfit fails by design and is told in the
+// here: an Execute that finds its database unfit fails by design and is reported in the
 // order's history, and an order may end with a second signal unread.
 type expected struct{ slog.Handler }
 

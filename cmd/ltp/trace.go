@@ -73,15 +73,21 @@ The same history exports to the same bytes. No worker needs to run.`,
 	return cmd
 }
 
-// exportTrace writes the file and its checkpoint. Neither is there before it is whole.
+// exportTrace writes the file and its checkpoint. Neither takes the place of an older one
+// before both are whole and on disk, and where the file cannot, the checkpoint does not.
 func exportTrace(cmd *cobra.Command, src ledger.Source, scope ledger.Scope, key note.Signer, out string) error {
-	partial, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
+	beside := checkpointOf(out)
+	file, err := newFile(out)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(partial.Name())
-	x, err := ledger.Write(cmd.Context(), partial, src, scope)
-	err = errors.Join(err, partial.Close())
+	defer file.Cleanup()
+	signed, err := newFile(beside)
+	if err != nil {
+		return err
+	}
+	defer signed.Cleanup()
+	x, err := ledger.Write(cmd.Context(), file, src, scope)
 	switch {
 	case errors.Is(err, trace.ErrNotFound):
 		return fmt.Errorf("no component %s: start a worker or an observer of it, such as ltp dev", scope.Component)
@@ -94,9 +100,14 @@ func exportTrace(cmd *cobra.Command, src ledger.Source, scope ledger.Scope, key 
 	if err != nil {
 		return err
 	}
-	beside := checkpointOf(out)
-	if err := errors.Join(os.Chmod(partial.Name(), 0o644), os.Rename(partial.Name(), out), os.WriteFile(beside, checkpoint, 0o644)); err != nil {
+	if _, err := signed.Write(checkpoint); err != nil {
 		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	if err := signed.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("%s is written and its checkpoint is not: export again: %w", out, err)
 	}
 	w := cmd.OutOrStdout()
 	fmt.Fprintf(w, "%s: %s, %d entries\n", out, covered(x.Coverage), x.Tree.N)
@@ -243,7 +254,7 @@ the same key shows only against a checkpoint that was kept elsewhere: --checkpoi
 		},
 	}
 	p.add(cmd, true)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the verdict as JSON")
+	formatFlag(cmd.Flags(), &asJSON, "the verdict as one object")
 	return cmd
 }
 
@@ -283,7 +294,7 @@ check it with the public key alone, and reads nothing of other orders in it.`,
 				return err
 			}
 			if out == "" {
-				out = orderID + ".tlog-proof"
+				out = strings.ReplaceAll(orderID, "/", "+") + ".tlog-proof" // of a tenant's, acme+A2: no ID has a +
 			}
 			against, err := p.against(a, args[0])
 			if err != nil {
@@ -302,7 +313,7 @@ check it with the public key alone, and reads nothing of other orders in it.`,
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(out, []byte(proof.String()), 0o644); err != nil {
+			if err := writeFile(out, writeBytes([]byte(proof.String()))); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of order %s proved, %d bytes\n", out, n-1, orderID, proof.Len())
@@ -344,11 +355,11 @@ func (a *app) traceVerifyProofCommand() *cobra.Command {
 		},
 	}
 	p.add(cmd, false)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was proved as JSON")
+	formatFlag(cmd.Flags(), &asJSON, "what was proved as one object")
 	return cmd
 }
 
-// writeProof tells what a proof proves.
+// writeProof says what a proof proves.
 func writeProof(w io.Writer, p ledger.Proof) {
 	o := p.Order
 	fmt.Fprintf(w, "Order %s, %s, is %s.\n", o.ID, ltp.Amount(o.AmountMinor, o.Currency), p.End.State)

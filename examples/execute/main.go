@@ -4,7 +4,7 @@
 //	ltp dev --execute-activity Fulfil --execute-task-queue shop
 //	TEMPORAL_ADDRESS=127.0.0.1:… go run ./examples/execute
 //
-// ltp dev tells the address. Orders that the node accepts then wait for this program,
+// ltp dev prints the address. Orders that the node accepts then wait for this program,
 // are executed by it while the component is fit, and by nothing else.
 package main
 
@@ -31,6 +31,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/payload"
 )
 
 func main() {
@@ -52,6 +53,13 @@ func run(ctx context.Context, queue, file string) error {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	options.Logger = log.NewStructuredLogger(logger)
+	var keys *payload.Keys // those of the order node, where it has any
+	if file := os.Getenv(payload.FileVariable); file != "" {
+		if keys, err = payload.ReadKeys(file); err != nil {
+			return err
+		}
+	}
+	payload.Connect(&options, keys)
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
 		return err

@@ -17,10 +17,11 @@ const BinaryEnv = "LTP_TEMPORAL_SERVER"
 // Binary returns the path of a Temporal server binary. It is the first of:
 //
 //  1. $LTP_TEMPORAL_SERVER;
-//  2. a build of the devserver module of the checkout that the working directory
-//     lies in, or that this program was compiled from. A build is cached under
-//     os.UserCacheDir until the module changes. The first one takes minutes and
-//     may download modules, which progress (may be nil) is told;
+//  2. a build of the devserver module of the checkout that this program was compiled
+//     from, unless with -trimpath. A build is cached under os.UserCacheDir until the
+//     module changes. The first one takes minutes and may download modules, which
+//     progress (may be nil) is called. Nothing else is built: what lies in the working
+//     directory may be a stranger's;
 //  3. ltp-devserver beside this program or on PATH;
 //  4. temporal, the Temporal CLI, on PATH.
 //
@@ -37,7 +38,7 @@ func Binary(ctx context.Context, progress Progress) (string, error) {
 		return path, nil
 	}
 
-	why := "there is no checkout of " + modulePath + " here to build one from"
+	why := "there is no ltp-devserver beside this program, and nobody knows the checkout that it was built from"
 	if source := findSource(); source != "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
@@ -52,7 +53,7 @@ func Binary(ctx context.Context, progress Progress) (string, error) {
 	if path := findInstalled(); path != "" {
 		return path, nil
 	}
-	return "", fmt.Errorf("%w: %s. Run from a checkout with Go on PATH, or put ltp-devserver (or the Temporal CLI) "+
+	return "", fmt.Errorf("%w: %s. Run make build in a checkout, or put ltp-devserver (or the Temporal CLI) "+
 		"on PATH, or name a binary in $%s", ErrNoServer, why, BinaryEnv)
 }
 
@@ -60,29 +61,18 @@ const modulePath = "github.com/ltp-node/ltp/devserver"
 
 var moduleLine = regexp.MustCompile(`(?m)^module ` + regexp.QuoteMeta(modulePath) + `$`)
 
-// findSource returns the folder of the devserver module, or "".
+// findSource returns the folder of the devserver module that lies in the checkout of this
+// very file, or "".
 func findSource() string {
-	var starts []string
-	if wd, err := os.Getwd(); err == nil {
-		starts = append(starts, wd)
+	_, file, _, ok := runtime.Caller(0)
+	if !ok || !filepath.IsAbs(file) { // compiled with -trimpath
+		return ""
 	}
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) { // not so with -trimpath
-		starts = append(starts, filepath.Dir(file))
+	source := filepath.Join(filepath.Dir(file), "..", "..", "devserver")
+	if mod, err := os.ReadFile(filepath.Join(source, "go.mod")); err != nil || !moduleLine.Match(mod) {
+		return ""
 	}
-	for _, dir := range starts {
-		for {
-			source := filepath.Join(dir, "devserver")
-			if mod, err := os.ReadFile(filepath.Join(source, "go.mod")); err == nil && moduleLine.Match(mod) {
-				return source
-			}
-			parent := filepath.Dir(dir)
-			if parent == dir {
-				break
-			}
-			dir = parent
-		}
-	}
-	return ""
+	return source
 }
 
 // findInstalled returns a binary that somebody put where programs are, or "".
@@ -99,7 +89,7 @@ func findInstalled() string {
 	return ""
 }
 
-// isCLI tells the Temporal CLI, which lacks our own flags, from a devserver.
+// isCLI distinguishes the Temporal CLI, which lacks our own flags, from a devserver.
 func isCLI(binary string) bool {
 	return strings.HasPrefix(filepath.Base(binary), "temporal")
 }

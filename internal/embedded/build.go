@@ -59,7 +59,7 @@ func cachedBuild(ctx context.Context, cache, source string, progress Progress) (
 	return binary, nil
 }
 
-// used tells whether the binary is there, and if so marks it as in use.
+// used reports whether the binary is there, and if so marks it as in use.
 func used(binary string) bool {
 	now := time.Now()
 	return os.Chtimes(binary, now, now) == nil
@@ -130,7 +130,7 @@ func build(ctx context.Context, source, binary string, progress Progress) error 
 }
 
 // goCommand runs the go command in dir and returns its output. From what it says
-// on standard error, progress is told of downloads and compiled (may be nil) of
+// on standard error, progress is called for downloads and compiled (may be nil) of
 // packages; the rest is the error's text.
 func goCommand(ctx context.Context, dir string, progress Progress, compiled func(pkg string), args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)

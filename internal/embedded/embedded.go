@@ -24,7 +24,7 @@ var (
 	ErrInUse = errors.New("the state directory is in use")
 
 	// ErrNoData says that Options.MustExist was set and the state directory holds
-	// no data.
+	// no data, or that Options.MustRun was and no server runs on it.
 	ErrNoData = errors.New("the state directory holds no data")
 
 	// ErrNoServer says that there is no server binary, nor the means to build one.
@@ -41,6 +41,9 @@ type Options struct {
 
 	// MustExist makes Open return ErrNoData rather than start on no data.
 	MustExist bool
+
+	// MustRun makes Open return ErrNoData rather than start a server.
+	MustRun bool
 
 	// Namespace is created when missing. Empty: "default", or that of the server
 	// that Open attaches to.
@@ -64,7 +67,7 @@ type Options struct {
 	// Log gets what the server writes. Nil: StateDir/temporal.log, or nothing.
 	Log io.Writer
 
-	// Progress is told of a build, which takes minutes. May be nil.
+	// Progress is called during a build, which takes minutes. May be nil.
 	Progress Progress
 
 	// ExtraArgs follow our own on the server's command line, for example

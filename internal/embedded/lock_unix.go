@@ -11,7 +11,7 @@ import (
 )
 
 // lock is a flock on a file. It ends with the last process that holds the open
-// file, so it tells the living from the dead where a pid in a file does not.
+// file, so it distinguishes the living from the dead where a pid in a file does not.
 type lock struct{ file *os.File }
 
 // tryLock returns nil when another holds the lock.

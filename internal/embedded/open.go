@@ -23,13 +23,25 @@ const attachTimeout = 10 * time.Second
 // Open attaches to the server that another process owns on the state directory, or
 // starts one as Start does. While that process is still starting or stopping its
 // server, Open waits, until the context ends. It returns ErrNoData, and creates
-// nothing, if Options.MustExist is set and there is no data.
+// nothing, if Options.MustExist is set and there is no data, or Options.MustRun is and no
+// server answers.
 //
 // Of the Options of a server that runs already, only Namespace, SearchAttributes
 // and Client have an effect.
 func Open(ctx context.Context, o Options) (*Server, error) {
 	if o.StateDir == "" {
 		return nil, errors.New("open a Temporal server: no state directory given")
+	}
+	if o.MustRun {
+		info, err := readInfo(o.StateDir)
+		if err != nil {
+			return nil, fmt.Errorf("%w, and no server runs there: %s", ErrNoData, o.StateDir)
+		}
+		c, err := dialBriefly(ctx, o, &info)
+		if err != nil {
+			return nil, fmt.Errorf("%w, and no server runs there: %w", ErrNoData, err)
+		}
+		return attach(ctx, c, o, info)
 	}
 	var silent time.Time // since when the server that is said to run has not answered
 	for tick := time.Tick(100 * time.Millisecond); ; {
@@ -41,9 +53,8 @@ func Open(ctx context.Context, o Options) (*Server, error) {
 			return s, err
 		}
 		if info, infoErr := readInfo(o.StateDir); infoErr == nil {
-			info.Namespace = cmp.Or(o.Namespace, info.Namespace)
 			var c client.Client
-			if c, err = dialBriefly(ctx, clientOptions(o, info)); err == nil {
+			if c, err = dialBriefly(ctx, o, &info); err == nil {
 				return attach(ctx, c, o, info)
 			}
 			if silent.IsZero() {
@@ -65,10 +76,12 @@ func exists(dir, name string) bool {
 	return err == nil
 }
 
-func dialBriefly(ctx context.Context, o client.Options) (client.Client, error) {
+// dialBriefly connects to the server that is said to run, in the namespace that is asked for.
+func dialBriefly(ctx context.Context, o Options, info *serverInfo) (client.Client, error) {
+	info.Namespace = cmp.Or(o.Namespace, info.Namespace)
 	ctx, cancel := context.WithTimeout(ctx, attachTimeout)
 	defer cancel()
-	return client.DialContext(ctx, o)
+	return client.DialContext(ctx, clientOptions(o, *info))
 }
 
 func attach(ctx context.Context, c client.Client, o Options, info serverInfo) (*Server, error) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Progress is told how far a long preparation has come, from one goroutine at a
+// Progress is called with how far a long preparation has come, from one goroutine at a
 // time. The zero Step comes last and says that it is over, well or not.
 type Progress func(Step)
 

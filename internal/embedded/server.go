@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp/internal/loopback"
+	"github.com/ltp-node/ltp/internal/sqlitefile"
 )
 
 // startTimeout bounds a start by a context without a deadline. It does not count
@@ -55,14 +56,15 @@ func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Stop closes the client and, if the server is owned, ends the server and waits
 // until it is gone and the state directory is free. It can be called repeatedly.
-// The error tells of a server that had ended by itself or did not end well; it is
+// The error reports a server that had ended by itself or did not end well; it is
 // gone all the same.
 func (s *Server) Stop() error { return s.stop() }
 
 // Start starts a server and owns it until Stop. The context bounds the start, not
 // the server's life. The error is an ErrInUse when another process owns the server
-// of the state directory, an ErrNoServer when there is no binary, and else says
-// why the server would not start.
+// of the state directory, an ErrNoServer when there is no binary, a
+// *sqlitefile.DamagedError when the data is damaged, and else says why the server
+// would not start.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.StateDir == "" {
 		return start(ctx, o, nil)
@@ -70,6 +72,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	dir, err := lockStateDir(ctx, o.StateDir)
 	if err != nil {
 		return nil, err
+	}
+	// A server does not look at what it does not need just now, and would start.
+	if err := sqlitefile.Check(ctx, dir.file(dataFile)); err != nil {
+		dir.release()
+		return nil, fmt.Errorf("the data of the Temporal server cannot be used: %w", err)
 	}
 	s, err := start(ctx, o, dir)
 	if err != nil {

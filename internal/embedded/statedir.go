@@ -96,7 +96,7 @@ func (d *stateDir) handOver(pid int) {
 	d.server = nil
 }
 
-// publish tells those who attach, all at once.
+// publish informs those who attach, all at once.
 func (d *stateDir) publish(info serverInfo) error {
 	content, err := json.MarshalIndent(info, "", "  ")
 	if err != nil {

@@ -4,6 +4,7 @@ package link
 
 import (
 	"errors"
+	"math"
 	"net"
 	"sync"
 )
@@ -21,6 +22,7 @@ type Link struct {
 	change *sync.Cond // of state
 	conns  map[net.Conn]struct{}
 	opened int64
+	silent int64 // the connections up to this number hang
 }
 
 type state int
@@ -70,6 +72,14 @@ func (l *Link) Cut() { l.set(cut) }
 // either direction: what a network does that loses every packet.
 func (l *Link) Hang() { l.set(hung) }
 
+// HangOpen has the connections hang that are open, while new ones work: what a firewall
+// does that has forgotten them.
+func (l *Link) HangOpen() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silent = l.opened
+}
+
 // Mend lets everything through again, what was held back by Hang included.
 func (l *Link) Mend() { l.set(whole) }
 
@@ -90,7 +100,7 @@ func (l *Link) set(s state) {
 	if l.state == closed {
 		return
 	}
-	l.state = s
+	l.state, l.silent = s, 0
 	if s >= cut {
 		for c := range l.conns {
 			_ = c.Close()
@@ -113,7 +123,7 @@ func (l *Link) serve() {
 // join connects what came in with the target, and returns when both have ended.
 func (l *Link) join(in net.Conn) {
 	defer l.drop(in)
-	if !l.keep(in) || !l.passable() {
+	if !l.keep(in) || !l.passable(math.MaxInt64) {
 		return
 	}
 	out, err := net.Dial("tcp", l.to)
@@ -142,7 +152,7 @@ func (l *Link) pass(number int64, from, to net.Conn, toTarget bool) {
 	for {
 		n, err := from.Read(piece)
 		if n > 0 {
-			if !l.passable() {
+			if !l.passable(number) {
 				return
 			}
 			if l.watch != nil && l.watch(number, toTarget, piece[:n]) == CutBefore {
@@ -153,17 +163,18 @@ func (l *Link) pass(number int64, from, to net.Conn, toTarget bool) {
 			}
 		}
 		if err != nil {
-			_ = l.passable() // the end of a connection is news that gets lost, too
+			_ = l.passable(number) // the end of a connection is news that gets lost, too
 			return
 		}
 	}
 }
 
-// passable waits while the link hangs, and reports whether it is whole then.
-func (l *Link) passable() bool {
+// passable waits while the link hangs for a connection, and reports whether it is whole
+// then.
+func (l *Link) passable(number int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.state == hung {
+	for l.state == hung || l.state == whole && number <= l.silent {
 		l.change.Wait()
 	}
 	return l.state == whole

@@ -1,5 +1,5 @@
 // Package loopback finds ports on this machine's own interface, for servers that are
-// told which port to listen on.
+// given the port to listen on.
 package loopback
 
 import (

@@ -33,6 +33,23 @@ func values(updates ...temporal.SearchAttributeUpdate) map[string]any {
 	return all
 }
 
+func TestOrderIsFoundByItsCustomer(t *testing.T) {
+	for _, m := range []*ltp.Mark{nil, {Wait: ltp.Wait{Reason: ltp.ReasonAwaitsTurn}}} {
+		p := indexed(t, marks.AtStart("", "c-17", m)).GetIndexedFields()[ltp.CustomerAttribute]
+		assert.Equal(t, `"c-17"`, string(p.GetData()))
+	}
+	state, m, err := marks.Read(indexed(t, marks.AtStart("", "c-17", nil)))
+	require.NoError(t, err)
+	assert.Empty(t, state)
+	assert.Equal(t, ltp.Mark{Priority: ltp.DefaultPriority}, m)
+}
+
+// TestOrderIsFoundByItsTenant, and one of the default tenant by having none.
+func TestOrderIsFoundByItsTenant(t *testing.T) {
+	assert.Equal(t, `"acme"`, string(indexed(t, marks.AtStart("acme", "c-17", nil)).GetIndexedFields()[ltp.TenantAttribute].GetData()))
+	assert.NotContains(t, indexed(t, marks.AtStart("", "c-17", nil)).GetIndexedFields(), ltp.TenantAttribute)
+}
+
 func TestMarkIsReadAsItWasWritten(t *testing.T) {
 	unstable := ltp.Wait{Component: "payments", Epoch: 4, Reason: ltp.ReasonUnstable}
 	for _, m := range []ltp.Mark{
@@ -41,11 +58,31 @@ func TestMarkIsReadAsItWasWritten(t *testing.T) {
 		{Wait: unstable, Priority: 0},
 		{Wait: ltp.Wait{Reason: ltp.ReasonAwaitsTurn}, Priority: ltp.LastPriority},
 	} {
-		state, got, err := marks.Read(indexed(t, marks.AtStart(m)))
+		state, got, err := marks.Read(indexed(t, marks.AtStart("", "c-17", &m)))
 		require.NoError(t, err)
 		assert.Equal(t, ltp.Deferred, state)
 		assert.Equal(t, m, got)
 	}
+}
+
+// TestParkedOrderIsFoundByItsState, and under no component: no replay is to release it.
+func TestParkedOrderIsFoundByItsState(t *testing.T) {
+	before := ltp.Mark{Wait: ltp.Wait{Component: "orders-db", Epoch: 3, Reason: ltp.ReasonExecuteUnavailable}, Priority: 1}
+	parked := ltp.Mark{Wait: ltp.Wait{Reason: ltp.ReasonParked}, Priority: 1}
+	upsert := func(sa *temporal.SearchAttributes, now, before ltp.Mark) {
+		for _, update := range marks.Attributes(now, before) {
+			update(sa)
+		}
+	}
+	sa := marks.AtStart("", "c-17", &before)
+	park := func(sa *temporal.SearchAttributes) { upsert(sa, parked, before) }
+	assert.Equal(t, map[string]any{ltp.CustomerAttribute: "c-17", ltp.StateAttribute: "PARKED", ltp.ReasonAttribute: "PARKED", ltp.PriorityAttribute: int64(1)}, values(sa.Copy(), park))
+	state, got, err := marks.Read(indexed(t, temporal.NewSearchAttributes(sa.Copy(), park)))
+	require.NoError(t, err)
+	assert.Equal(t, ltp.Parked, state)
+	assert.Equal(t, parked, got)
+	retried := func(sa *temporal.SearchAttributes) { upsert(sa, before, parked) }
+	assert.Equal(t, values(sa.Copy()), values(sa.Copy(), park, retried), "it waits again")
 }
 
 func TestOrderWithoutSearchAttributesHasNoState(t *testing.T) {
@@ -60,7 +97,7 @@ func TestPriorityIsWrittenOnlyWhereItChanges(t *testing.T) {
 	assert.NotContains(t, values(marks.Attributes(m, m)...), ltp.PriorityAttribute)
 	assert.Equal(t, int64(1), values(marks.Attributes(m, ltp.Mark{Priority: ltp.DefaultPriority})...)[ltp.PriorityAttribute])
 	m.Priority = ltp.DefaultPriority
-	assert.NotContains(t, marks.AtStart(m).GetUntypedValues(), temporal.NewSearchAttributeKeyInt64(ltp.PriorityAttribute))
+	assert.NotContains(t, marks.AtStart("", "c-17", &m).GetUntypedValues(), temporal.NewSearchAttributeKeyInt64(ltp.PriorityAttribute))
 	assert.Equal(t, int64(0), values(marks.Attributes(ltp.Mark{Wait: m.Wait}, m)...)[ltp.PriorityAttribute], "expedited")
 }
 
@@ -68,12 +105,12 @@ func TestPriorityIsWrittenOnlyWhereItChanges(t *testing.T) {
 func TestOrderThatAwaitsItsTurnIsFoundUnderNoComponent(t *testing.T) {
 	before := ltp.Mark{Wait: ltp.Wait{Component: "orders-db", Epoch: 4, Reason: ltp.ReasonUnstable}, Priority: ltp.DefaultPriority}
 	after := ltp.Mark{Wait: ltp.Wait{Reason: ltp.ReasonAwaitsTurn}, Priority: ltp.DefaultPriority}
-	got := values(marks.AtStart(before).Copy(), func(sa *temporal.SearchAttributes) {
+	got := values(marks.AtStart("", "c-17", &before).Copy(), func(sa *temporal.SearchAttributes) {
 		for _, update := range marks.Attributes(after, before) {
 			update(sa)
 		}
 	})
-	assert.Equal(t, map[string]any{ltp.StateAttribute: "DEFERRED", ltp.ReasonAttribute: "AWAITS_TURN"}, got)
+	assert.Equal(t, map[string]any{ltp.CustomerAttribute: "c-17", ltp.StateAttribute: "DEFERRED", ltp.ReasonAttribute: "AWAITS_TURN"}, got)
 }
 
 func TestEndOverwritesTheStateAlone(t *testing.T) {

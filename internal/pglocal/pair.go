@@ -58,7 +58,7 @@ func (p *Pair) URL(database string) string {
 }
 
 // Promote makes the standby the leader, whatever the present one does, and returns
-// when it takes writes. The former leader is not told. The new one waits for no
+// when it takes writes. The former leader is not informed. The new one waits for no
 // standby until Rejoin gives it one.
 func (p *Pair) Promote(ctx context.Context) error {
 	var promoted bool

@@ -54,7 +54,7 @@ func (p *process) running() bool {
 	}
 }
 
-// signal tells the first process, and all tells those that it started, too.
+// signal signals the first process, and all those that it started, too.
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
 func (p *process) all(s syscall.Signal) {

@@ -34,7 +34,7 @@ func (l Listing) Walk(ctx context.Context, from time.Time, each func(Slice) erro
 	now := time.Now().UTC()
 	if from.IsZero() {
 		var err error
-		if from, err = l.beginning(ctx, now); err != nil {
+		if from, err = l.Beginning(ctx, now); err != nil {
 			return err
 		}
 	}
@@ -42,7 +42,7 @@ func (l Listing) Walk(ctx context.Context, from time.Time, each func(Slice) erro
 	for _, end := range []time.Time{now, now.Add(ahead)} { // the latter for what was started meanwhile
 		for width := end.Sub(from); from.Before(end); {
 			to := from.Add(min(width, end.Sub(from)))
-			slice := l.between(from, to)
+			slice := l.Between(from, to)
 			found, more, err := slice.Page(ctx, nil)
 			if err != nil {
 				return err
@@ -50,6 +50,9 @@ func (l Listing) Walk(ctx context.Context, from time.Time, each func(Slice) erro
 			if len(more) > 0 {
 				if narrower, ok := l.narrow(found, from, to); ok && !repeats {
 					width = narrower
+					if from, err = l.skip(ctx, from, oldest(found), width); err != nil {
+						return err
+					}
 					continue
 				}
 				var again bool
@@ -70,8 +73,8 @@ func (l Listing) Walk(ctx context.Context, from time.Time, each func(Slice) erro
 	return nil
 }
 
-// Started is when an execution was started.
-func Started(w Execution) time.Time { return w.GetStartTime().AsTime() }
+// Started is when an execution was started; where the start was delayed, until when.
+func Started(w Execution) time.Time { return w.GetExecutionTime().AsTime() }
 
 // fill is how full a page is meant to be: the next slice may be denser.
 func (l Listing) fill() time.Duration { return time.Duration(l.PageSize * 2 / 3) }
@@ -103,21 +106,39 @@ func (l Listing) narrow(newest []Execution, from, to time.Time) (time.Duration, 
 	if width <= finest || len(newest) == 0 || within(newest, from, to) < len(newest) {
 		return 0, false
 	}
-	oldest := to
-	for _, w := range newest {
-		if at := Started(w); at.Before(oldest) {
-			oldest = at
-		}
-	}
-	return max(min(width/2, to.Sub(oldest)/time.Duration(l.PageSize)*l.fill()), finest), true
+	return max(min(width/2, to.Sub(oldest(newest))/time.Duration(l.PageSize)*l.fill()), finest), true
 }
 
-// beginning is a time before which nothing that l finds was started, and not much earlier
+// oldest is when the first of some executions was started.
+func oldest(some []Execution) time.Time {
+	return Started(slices.MinFunc(some, func(a, b Execution) int { return Started(a).Compare(Started(b)) }))
+}
+
+// skip passes over a time in which nothing was started: up to something that was started
+// before to, to within width. A question whether there is anything costs far less than a
+// page which holds too much.
+func (l Listing) skip(ctx context.Context, from, to time.Time, width time.Duration) (time.Time, error) {
+	for to.Sub(from) > width {
+		half := from.Add(to.Sub(from) / 2)
+		found, err := l.Between(from, half).Any(ctx)
+		if err != nil {
+			return from, err
+		}
+		if found {
+			to = half
+		} else {
+			from = half
+		}
+	}
+	return from, nil
+}
+
+// Beginning is a time before which nothing that l finds was started, and not much earlier
 // than the oldest was. It looks back twice as far each time, and halves what it has passed
 // over: that there is nothing is found at once, however long the backlog.
-func (l Listing) beginning(ctx context.Context, now time.Time) (time.Time, error) {
+func (l Listing) Beginning(ctx context.Context, now time.Time) (time.Time, error) {
 	epoch := time.Unix(0, 0).UTC()
-	older := func(than time.Time) (bool, error) { return l.between(epoch, than).Any(ctx) }
+	older := func(than time.Time) (bool, error) { return l.Between(epoch, than).Any(ctx) }
 	none, some := now.Add(-2*time.Minute), now // nothing is older than none; unless now, something is older than some
 	for {
 		found, err := older(none)

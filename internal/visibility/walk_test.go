@@ -28,20 +28,21 @@ type store struct {
 	hangs     bool
 	questions int
 	most      int // listed by one question with all its pages
+	full      int // pages of more than one
 }
 
 func newStore(started ...time.Time) *store {
 	s := &store{}
 	for i, at := range started {
 		s.held = append(s.held, &workflowpb.WorkflowExecutionInfo{
-			Execution: &commonpb.WorkflowExecution{WorkflowId: fmt.Sprintf("order/%06d", i)}, StartTime: timestamppb.New(at),
+			Execution: &commonpb.WorkflowExecution{WorkflowId: fmt.Sprintf("order/%06d", i)}, ExecutionTime: timestamppb.New(at),
 		})
 	}
 	slices.SortStableFunc(s.held, func(a, b Execution) int { return Started(b).Compare(Started(a)) })
 	return s
 }
 
-var asked = regexp.MustCompile(`^Waits=true AND StartTime>='(.+?)' AND StartTime<'(.+?)'$`)
+var asked = regexp.MustCompile(`^Waits=true AND ExecutionTime>='(.+?)' AND ExecutionTime<'(.+?)'$`)
 
 func (s *store) ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	s.questions++
@@ -67,6 +68,9 @@ func (s *store) ListWorkflow(ctx context.Context, r *workflowservice.ListWorkflo
 	offset, _ := strconv.Atoi(string(r.GetNextPageToken()))
 	upTo := min(offset+int(r.GetPageSize()), len(found))
 	s.most = max(s.most, upTo)
+	if upTo-offset > 1 {
+		s.full++
+	}
 	answer := &workflowservice.ListWorkflowExecutionsResponse{Executions: found[offset:upTo]}
 	if upTo < len(found) {
 		answer.NextPageToken = []byte(strconv.Itoa(upTo))
@@ -144,6 +148,27 @@ func TestALongBacklogIsListedSliceBySlice(t *testing.T) {
 	assert.Equal(t, s.oldestFirst(time.Time{}), got)
 	assert.LessOrEqual(t, s.most, 1000)
 	assert.Less(t, s.questions, 100)
+}
+
+// TestTheFirstOfABacklogAreFoundWithFewFullPages: a page is dear, the question whether there
+// is anything is not, and until the first page nothing is released.
+func TestTheFirstOfABacklogAreFoundWithFewFullPages(t *testing.T) {
+	begin := time.Now().Add(-50 * time.Second)
+	var started []time.Time
+	for i := range 1500 {
+		started = append(started, begin.Add(time.Duration(i)*30*time.Millisecond))
+	}
+	s := newStore(started...)
+	first := errors.New("the first")
+	err := s.listing(500).Walk(t.Context(), time.Time{}, func(slice Slice) error {
+		if len(slice.Found) == 0 {
+			return nil
+		}
+		assert.Greater(t, len(slice.Found), 100)
+		return first
+	})
+	assert.ErrorIs(t, err, first)
+	assert.Equal(t, 2, s.full, "pages listed: the first, which holds too much, and that of the first slice")
 }
 
 func TestManyOfOneMomentAreListed(t *testing.T) {

@@ -55,7 +55,7 @@ func Open(addresses ...string) (*Probe, error) {
 	return p, nil
 }
 
-// ReadOnly says that Patroni vouches for nothing: it tells who leads, and not whether
+// ReadOnly says that Patroni vouches for nothing: it says who leads, and not whether
 // the leader takes writes.
 func (p *Probe) ReadOnly() bool { return true }
 
@@ -65,7 +65,7 @@ func (p *Probe) ReadOnly() bool { return true }
 //
 // A cluster without a running leader is a definite [*Fault]; in maintenance mode it
 // is none, since a Postgres may then lead without Patroni's knowledge. Any other
-// error says that Patroni has told nothing, which says nothing of the database.
+// error says that Patroni has said nothing, which says nothing of the database.
 func (p *Probe) Probe(ctx context.Context) (map[string]string, error) {
 	p.mu.Lock()
 	first := p.answer

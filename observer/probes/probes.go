@@ -23,10 +23,10 @@ type Probe interface {
 // Open returns the probe of a component at a URL: an order database for postgres://…
 // or an SQLite file, see [orderdb.OpenProbe], and a health endpoint for http:// and
 // https://, see [health.Open]. Where addresses of Patroni are given, what it says is
-// evidence beside it. Nothing is connected to. Errors say what to give instead, and
-// show no password.
-func Open(url, component string, patroniAddresses ...string) (Probe, error) {
-	write, err := open(url, component)
+// evidence beside it. The options are for an order database. Nothing is connected to.
+// Errors say what to give instead, and show no password.
+func Open(url, component string, patroniAddresses []string, opts ...orderdb.Option) (Probe, error) {
+	write, err := open(url, component, opts)
 	if err != nil || len(patroniAddresses) == 0 {
 		return write, err
 	}
@@ -47,7 +47,7 @@ func Subject(url string) string {
 	return ""
 }
 
-func open(url, component string) (Probe, error) {
+func open(url, component string, opts []orderdb.Option) (Probe, error) {
 	scheme, _, found := strings.Cut(url, "://")
 	switch {
 	case url == "":
@@ -57,7 +57,7 @@ func open(url, component string) (Probe, error) {
 	case found && scheme != "postgres" && scheme != "postgresql" && scheme != "sqlite":
 		return nil, fmt.Errorf("the URL %s of %s is not understood: %s", orderdb.Redact(url), component, howTo)
 	}
-	return orderdb.OpenProbe(url, component)
+	return orderdb.OpenProbe(url, component, opts...)
 }
 
 const howTo = "give postgres://user@host:5432/database, an SQLite file, or the http:// or https:// address of a health endpoint"

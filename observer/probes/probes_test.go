@@ -25,7 +25,7 @@ func TestTheURLNamesTheProbe(t *testing.T) {
 		"http://payments:8080/healthz":          &health.Probe{},
 		"https://payments/healthz":              &health.Probe{},
 	} {
-		p, err := probes.Open(url, "payments")
+		p, err := probes.Open(url, "payments", nil)
 		require.NoError(t, err, url)
 		assert.IsType(t, want, p, url)
 		require.NoError(t, p.Close())
@@ -44,7 +44,7 @@ func TestPatroniIsEvidenceBesideTheProbe(t *testing.T) {
 		asked <- struct{}{}
 	}))
 	defer server.Close()
-	p, err := probes.Open(db, "orders-db", server.URL)
+	p, err := probes.Open(db, "orders-db", []string{server.URL})
 	require.NoError(t, err)
 	facts, err := p.Probe(t.Context())
 	require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestPatroniIsEvidenceBesideTheProbe(t *testing.T) {
 	<-asked
 	require.NoError(t, p.Close())
 
-	_, err = probes.Open(db, "orders-db", "pg1:8008")
+	_, err = probes.Open(db, "orders-db", []string{"pg1:8008"})
 	require.ErrorContains(t, err, "http://host:8008")
 }
 
@@ -69,7 +69,7 @@ func TestPatroniEndsTheWaitForAFrozenLeader(t *testing.T) {
 		_, _ = w.Write([]byte(`{"members":[{"name":"pg1","role":"replica","state":"stopped"},{"name":"pg2","role":"replica","state":"running"}]}`))
 	}))
 	defer keeper.Close()
-	p, err := probes.Open(url, "orders-db", keeper.URL)
+	p, err := probes.Open(url, "orders-db", []string{keeper.URL})
 	require.NoError(t, err)
 	defer p.Close()
 	_, err = p.Probe(t.Context())
@@ -91,7 +91,7 @@ func TestPatroniEndsTheWaitForAFrozenLeader(t *testing.T) {
 
 func TestWhatIsNotUnderstoodIsSaidWithoutPasswords(t *testing.T) {
 	for _, url := range []string{"", "ftp://u:s3cret@host/x", "mysql://u:s3cret@host/x", "postgres://u:s3cret@ho st/x", "app:s3cret@db1/orders", "http://u:s3cret@/healthz"} {
-		_, err := probes.Open(url, "payments")
+		_, err := probes.Open(url, "payments", nil)
 		require.ErrorContains(t, err, "give ", url)
 		assert.NotContains(t, err.Error(), "s3cret")
 	}

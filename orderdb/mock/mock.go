@@ -42,6 +42,20 @@ func (m *MockDB) EXPECT() *MockDBMockRecorder {
 	return m.recorder
 }
 
+// Check mocks base method.
+func (m *MockDB) Check(ctx context.Context) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Check", ctx)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// Check indicates an expected call of Check.
+func (mr *MockDBMockRecorder) Check(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Check", reflect.TypeOf((*MockDB)(nil).Check), ctx)
+}
+
 // Close mocks base method.
 func (m *MockDB) Close() error {
 	m.ctrl.T.Helper()
@@ -54,6 +68,36 @@ func (m *MockDB) Close() error {
 func (mr *MockDBMockRecorder) Close() *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Close", reflect.TypeOf((*MockDB)(nil).Close))
+}
+
+// Erase mocks base method.
+func (m *MockDB) Erase(ctx context.Context, e orderdb.Erasure) (orderdb.Erased, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "Erase", ctx, e)
+	ret0, _ := ret[0].(orderdb.Erased)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// Erase indicates an expected call of Erase.
+func (mr *MockDBMockRecorder) Erase(ctx, e any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Erase", reflect.TypeOf((*MockDB)(nil).Erase), ctx, e)
+}
+
+// InFlight mocks base method.
+func (m *MockDB) InFlight(ctx context.Context) (int, error) {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "InFlight", ctx)
+	ret0, _ := ret[0].(int)
+	ret1, _ := ret[1].(error)
+	return ret0, ret1
+}
+
+// InFlight indicates an expected call of InFlight.
+func (mr *MockDBMockRecorder) InFlight(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "InFlight", reflect.TypeOf((*MockDB)(nil).InFlight), ctx)
 }
 
 // Migrate mocks base method.
@@ -142,6 +186,34 @@ func (m *MockDB) Tally(ctx context.Context, prefix string) (orderdb.Tally, error
 func (mr *MockDBMockRecorder) Tally(ctx, prefix any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Tally", reflect.TypeOf((*MockDB)(nil).Tally), ctx, prefix)
+}
+
+// TryDoor mocks base method.
+func (m *MockDB) TryDoor(ctx context.Context) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "TryDoor", ctx)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// TryDoor indicates an expected call of TryDoor.
+func (mr *MockDBMockRecorder) TryDoor(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "TryDoor", reflect.TypeOf((*MockDB)(nil).TryDoor), ctx)
+}
+
+// TryLatest mocks base method.
+func (m *MockDB) TryLatest(ctx context.Context) error {
+	m.ctrl.T.Helper()
+	ret := m.ctrl.Call(m, "TryLatest", ctx)
+	ret0, _ := ret[0].(error)
+	return ret0
+}
+
+// TryLatest indicates an expected call of TryLatest.
+func (mr *MockDBMockRecorder) TryLatest(ctx any) *gomock.Call {
+	mr.mock.ctrl.T.Helper()
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "TryLatest", reflect.TypeOf((*MockDB)(nil).TryLatest), ctx)
 }
 
 // Withdraw mocks base method.

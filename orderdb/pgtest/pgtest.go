@@ -1,7 +1,7 @@
 // Package pgtest gives tests real Postgres servers of package pglocal: on a free port
 // of the loopback interface, in a temporary directory, gone when the test is.
 //
-// Where no Postgres is installed, a test is skipped; on CI, which sets the environment
+// Where no Postgres is installed, or no PgBouncer, a test that needs it is skipped; on CI, which sets the environment
 // variable CI, it fails.
 package pgtest
 
@@ -88,6 +88,16 @@ func StartPair(t testing.TB, set ...func(*pglocal.Options)) *pglocal.Pair {
 	return pair
 }
 
+// StartPooler puts a pooler of the test's own before the server, with a number of sessions
+// in each database.
+func (s *Server) StartPooler(t testing.TB, sessions int) *pglocal.Pooler {
+	t.Helper()
+	pooler, err := pglocal.StartPooler(t.Context(), s.Server, sessions)
+	must(t, err)
+	t.Cleanup(pooler.Remove)
+	return pooler
+}
+
 // Needed returns where the programs of Postgres are, for a test that starts servers in
 // a process of its own.
 func Needed(t testing.TB) (bin string) {
@@ -100,7 +110,8 @@ func Needed(t testing.TB) (bin string) {
 // must ends the test when a server could not be started.
 func must(t testing.TB, err error) {
 	t.Helper()
-	if errors.Is(err, pglocal.ErrNotInstalled) && os.Getenv("CI") == "" {
+	missing := errors.Is(err, pglocal.ErrNotInstalled) || errors.Is(err, pglocal.ErrNoPooler)
+	if missing && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
 	if err != nil {
@@ -138,7 +149,7 @@ func (s *Server) Freeze(t testing.TB) {
 	must(t, s.Server.Freeze())
 }
 
-// Exec runs statements over a connection of their own, one after the other.
+// Exec runs statements over a connection of their own, one after the other. See [Connect].
 func Exec(t testing.TB, url string, statements ...string) {
 	t.Helper()
 	conn := Connect(t, url)
@@ -150,10 +161,18 @@ func Exec(t testing.TB, url string, statements ...string) {
 	}
 }
 
-// Connect returns a connection that is closed with the test.
+// Connect returns a connection that is closed with the test. It finds the tables of an
+// order database by their bare names; connections of the product's have no such help.
 func Connect(t testing.TB, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Database != "pgbouncer" { // its console has no settings
+		config.RuntimeParams["search_path"] = "ltp, public"
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

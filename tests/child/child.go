@@ -98,7 +98,7 @@ func (p *Process) Freeze() {
 	}
 }
 
-// State is that of a process as Linux tells it, such as "T" of one that is frozen, and
+// State is that of a process as Linux shows it, such as "T" of one that is frozen, and
 // "" when there is none.
 func State(pid int) string {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))

@@ -23,7 +23,7 @@ func (r *rig) audited() {
 	require.NoError(r.t, err)
 	for n := range trace.Incidents(o) {
 		var a audit.Audit
-		said := r.command("audit", "--json", "--orders-db", r.orders, "--incident", number(n+1))
+		said := r.command("audit", "--format", "json", "--orders-db", r.orders, "--incident", number(n+1))
 		require.NoError(r.t, json.Unmarshal([]byte(said), &a), said)
 		for _, c := range a.Claims {
 			allowed := c.Verdict == audit.Held || c.Verdict == audit.NotChecked && c.Name == audit.Fenced

@@ -83,7 +83,7 @@ type devNode struct {
 
 func (n *devNode) start() {
 	n.t.Helper()
-	n.process = n.run(n.env, built, "dev", "--state-dir", n.dir, "--api", "127.0.0.1:0", "--ui-port", "0", "--dwell", "300ms")
+	n.process = n.run(n.env, built, "dev", "--state-dir", n.dir, "--api", "127.0.0.1:0", "--admin", "", "--ui-port", "0", "--dwell", "300ms")
 	n.url = n.process.Says(&n.process.Stdout, `Order API\s+(http://\S+)`)[1]
 }
 

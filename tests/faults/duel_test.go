@@ -45,6 +45,7 @@ type duel struct {
 	theirs, ours *tasks // of the victim, and of the heir
 	lock         *pgx.Conn
 	read         atomic.Int64 // readings of the victim that were answered
+	passes       map[string]passes
 
 	polls, readings, statements, answers *barrier // of the victim
 }
@@ -70,7 +71,7 @@ func postgresOf(t *testing.T) *pgtest.Server {
 func (r *rig) newDuel(pg *pgtest.Server, ids ...string) *duel {
 	r.t.Helper()
 	d := &duel{
-		rig: r, ids: ids, theirs: newTasks(ids), ours: newTasks(ids), store: &visibility{},
+		rig: r, ids: ids, passes: map[string]passes{}, theirs: newTasks(ids), ours: newTasks(ids), store: &visibility{},
 		vx: newExchange(r.t, r.address), hx: newExchange(r.t, r.address),
 		polls: newBarrier(), readings: newBarrier(), statements: newBarrier(), answers: newBarrier(),
 	}
@@ -120,7 +121,7 @@ func (d *duel) cabled(pg *pgtest.Server) string {
 // connections are those of the victim that have prepared a write, or that are at work.
 func (d *duel) connections(which string) (n int) {
 	d.t.Helper()
-	where := map[string]string{"prepared": "query LIKE '%INSERT INTO order_keys%'", "working": "state <> 'idle'"}[which]
+	where := map[string]string{"prepared": `query LIKE '%INSERT INTO "ltp".order_keys%'`, "working": "state <> 'idle'"}[which]
 	err := d.pg.QueryRow(d.ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'victim' AND "+where).Scan(&n)
 	require.NoError(d.t, err)
 	return n

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
@@ -26,7 +27,8 @@ import (
 // call up before Temporal gets it, or hold up the answer, or answer itself: so a
 // process can be killed at exactly the moment that the test is about.
 type exchange struct {
-	address string
+	address  string
+	temporal *grpc.ClientConn
 
 	// orders and control let the worker behind the exchange poll for tasks of orders, and
 	// for those of the control queue.
@@ -34,6 +36,19 @@ type exchange struct {
 
 	mu       sync.Mutex
 	handlers []*handler
+}
+
+// reconnect returns when the exchange reaches a Temporal that has come back: until then it
+// tells whoever starts behind it that there is none.
+func (x *exchange) reconnect(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for s := x.temporal.GetState(); s != connectivity.Ready; s = x.temporal.GetState() {
+		x.temporal.Connect()
+		x.temporal.ResetConnectBackoff()
+		require.True(t, x.temporal.WaitForStateChange(ctx, s), "the exchange does not reach Temporal: %s", s)
+	}
 }
 
 // handler does something with a call. pass has Temporal answer it.
@@ -51,7 +66,7 @@ func newExchange(t *testing.T, temporal string) *exchange {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	x := &exchange{address: listener.Addr().String(), orders: newValve(), control: newValve()}
+	x := &exchange{address: listener.Addr().String(), temporal: to, orders: newValve(), control: newValve()}
 	server := grpc.NewServer(grpc.UnaryInterceptor(x.intercept),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	workflows, err := proxy.NewWorkflowServiceProxyServer(proxy.WorkflowServiceProxyOptions{Client: workflowservice.NewWorkflowServiceClient(to)})

@@ -120,17 +120,21 @@ func (d *duel) await(at point, ids ...string) {
 			d.t.Logf("held up are %v", append(d.answers.held(), append(d.statements.held(), d.polls.held()...)...))
 		}
 	}()
-	d.eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool {
-		switch at {
-		case before:
-			return len(d.polls.held()) >= len(ids)
-		case beforeReading: // each holds a connection already
-			return d.readings.holds("reading") > readingsKept && d.connections("prepared") >= len(ids)
-		case beforeWrite:
-			return len(d.statements.held()) >= len(ids)
-		case inWrite:
-			return d.hanging() >= len(ids)
-		}
-		return len(d.answers.held()) >= len(ids)
-	})
+	d.eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool { return d.reached(at, ids...) })
+}
+
+// reached reports whether the victim has stopped at the point with all of the orders.
+func (d *duel) reached(at point, ids ...string) bool {
+	d.t.Helper()
+	switch at {
+	case before:
+		return len(d.polls.held()) >= len(ids)
+	case beforeReading: // each holds a connection already
+		return d.readings.holds("reading") > readingsKept && d.connections("prepared") >= len(ids)
+	case beforeWrite:
+		return len(d.statements.held()) >= len(ids)
+	case inWrite:
+		return d.hanging() >= len(ids)
+	}
+	return len(d.answers.held()) >= len(ids)
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/trace"
@@ -63,13 +64,16 @@ func newRig(t *testing.T, orders string, change ...func(*embedded.Options)) *rig
 		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(),
 		Progress: func(s embedded.Step) { t.Log(s) }, Client: client.Options{Logger: silent},
 	}
+	payload.Connect(&r.options.Client, nil)
 	for _, f := range change {
 		f(&r.options)
 	}
 	r.serve()
 	t.Cleanup(func() { _ = r.server.Stop() })
 	r.address = r.server.Address()
-	c, err := client.Dial(client.Options{HostPort: r.address, Namespace: r.server.Namespace(), Logger: silent})
+	options := client.Options{HostPort: r.address, Namespace: r.server.Namespace(), Logger: silent}
+	payload.Connect(&options, nil)
+	c, err := client.Dial(options)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	r.client, r.start = c, starter.New(c)
@@ -144,7 +148,7 @@ func (r *rig) observer(orders string) *process {
 // api starts an API process that listens at an address, and returns its URL.
 func (r *rig) api(temporal, listen string) (p *process, url string) {
 	r.t.Helper()
-	p = r.ltp(temporal, "api", "--api", listen)
+	p = r.ltp(temporal, "api", "--api", listen, "--admin", "")
 	return p, p.Says(&p.Stderr, `Order API: (http://\S+)`)[1]
 }
 

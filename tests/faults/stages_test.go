@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -146,7 +147,19 @@ func TestWorkerKilledAtEveryStage(t *testing.T) {
 // diesAt starts a worker, has it take an order to a stage, and kills it there.
 func (r *rig) diesAt(s stage, id string) {
 	r.t.Helper()
-	x, m := newExchange(r.t, r.address), newMoment()
+	x, m, halt := newExchange(r.t, r.address), newMoment(), s.stop()
+	end := func() {}
+	var locks sync.Once
+	// Before the worker polls: a handler takes no part in calls that are under way.
+	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
+		return halt(ctx, m, id, call, func() (any, error) {
+			answer, err := pass()
+			if s.locked && gives(answer, id) { // not before, or the order would be deferred
+				locks.Do(func() { end = r.outage() })
+			}
+			return answer, err
+		})
+	})
 	w := r.worker(x.address)
 	r.until(ltp.Stable)
 	if s.waits {
@@ -154,14 +167,6 @@ func (r *rig) diesAt(s stage, id string) {
 		r.until(ltp.Unstable)
 		r.submit(id)
 		r.awaitEvent(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_STARTED)
-	}
-	halt := s.stop()
-	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
-		return halt(ctx, m, id, call, pass)
-	})
-	end := func() {}
-	if s.locked {
-		end = r.outage()
 	}
 	if s.waits {
 		r.release()

@@ -44,14 +44,14 @@ func (w *walk) possible() (faults, repairs []step) {
 	}
 	for range 3 { // what all this is about comes more often
 		if w.unlock == nil {
-			fault("the order database takes no writes", func() { w.unlock = w.outage() })
+			fault("the order database takes no writes", func() { w.unlock = w.noWrites() })
 		} else {
 			repair("the order database takes writes", func() { w.unlock(); w.unlock = nil })
 		}
 	}
 	if w.down {
 		for range 3 {
-			repair("Temporal comes back", func() { w.serve(); w.down = false })
+			repair("Temporal comes back", func() { w.comesBack(); w.down = false })
 		}
 		return faults, repairs
 	}
@@ -61,7 +61,7 @@ func (w *walk) possible() (faults, repairs []step) {
 		repair("the observer that sees nothing leaves", w.leaves)
 	}
 	fault("Temporal is killed", func() { w.killServer(); w.down = true })
-	fault("Temporal is stopped and comes back", func() { _ = w.server.Stop(); w.serve() })
+	fault("Temporal is stopped and comes back", func() { _ = w.server.Stop(); w.comesBack() })
 	fault("old and false signals", w.storm)
 	// The store is not ill for long: what it hides for longer than a release looks for
 	// late orders waits for its backstop.
@@ -70,6 +70,9 @@ func (w *walk) possible() (faults, repairs []step) {
 	}
 	if w.working("worker") > 0 { // somebody carries out what an operator wants
 		w.operators(fault, repair)
+	}
+	if w.pg != nil {
+		w.ofPostgres(fault, repair)
 	}
 	return faults, repairs
 }

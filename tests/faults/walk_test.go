@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,13 +26,17 @@ import (
 // machine.
 func TestRandomWalk(t *testing.T) {
 	t.Parallel()
+	takeWalk(t, newWalk)
+}
+
+func takeWalk(t *testing.T, begin func(t *testing.T, seed int) *walk) {
 	seed, steps, orders := setting("FAULTS_SEED", 20251117), setting("FAULTS_STEPS", 12), setting("FAULTS_ORDERS", 8)
-	w := newWalk(t, seed)
+	w := begin(t, seed)
 	taken := 0
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("It failed at step %d. To see it again:\nFAULTS_SEED=%d FAULTS_STEPS=%d FAULTS_ORDERS=%d go test ./tests/faults -run '^TestRandomWalk$' -count=1 -v",
-				taken, seed, min(taken, steps), orders)
+			t.Logf("It failed at step %d. To see it again:\nFAULTS_SEED=%d FAULTS_STEPS=%d FAULTS_ORDERS=%d go test ./tests/faults -run '^%s$' -count=1 -v",
+				taken, seed, min(taken, steps), orders, t.Name())
 		}
 	})
 	for taken = 1; taken <= steps && !t.Failed(); taken++ {
@@ -39,6 +44,9 @@ func TestRandomWalk(t *testing.T) {
 		t.Logf("step %d: %s", taken, s.name)
 		struck := make(chan struct{})
 		all := wishes(w.random, fmt.Sprintf("w-%03d", taken), orders, struck)
+		if w.pg != nil {
+			all = w.poisoned(all)
+		}
 		w.submit(all)
 		if !w.down && w.working("API") > 0 {
 			w.accepting(all) // so that they are under way
@@ -65,6 +73,7 @@ type walk struct {
 	stray  *process  // an observer of an order database that is not there; nil is none
 	x      *exchange // between the workers and Temporal
 	store  *visibility
+	pg     *sickbed // what is wrong with Postgres; nil where the order database is SQLite
 }
 
 // unit is one process of the node.
@@ -81,11 +90,18 @@ func newWalk(t *testing.T, seed int) *walk {
 	t.Helper()
 	r := newRig(t, "")
 	r.refuses(refusedSKU)
-	w := &walk{random: rand.New(rand.NewPCG(uint64(seed), 1)), x: newExchange(t, r.address), store: &visibility{}}
+	return r.walk(seed, nil, r.orders)
+}
+
+// walk begins a walk. Workers and observers each have their URL of the order database.
+func (r *rig) walk(seed int, pg *sickbed, workers string) *walk {
+	r.t.Helper()
+	t := r.t
+	w := &walk{pg: pg, random: rand.New(rand.NewPCG(uint64(seed), 1)), x: newExchange(t, r.address), store: &visibility{}}
 	w.x.on(w.store.handle)
 	listen := freeAddress(t)
 	w.books = r.books("http://" + listen)
-	worker := func() *process { return r.worker(w.x.address) }
+	worker := func() *process { return r.workerOn(w.x.address, workers) }
 	observer := func() *process { return r.observer(r.orders) }
 	api := func() *process {
 		p, _ := r.api(r.address, listen)
@@ -120,7 +136,7 @@ func freeAddress(t *testing.T) string {
 // freeze freezes a unit.
 func (w *walk) freeze(u *unit) {
 	w.t.Helper()
-	if u.frozen = true; w.unlock != nil {
+	if u.frozen = true; w.unlock != nil || w.pg != nil {
 		u.p.Freeze()
 		return
 	}
@@ -145,9 +161,10 @@ func (w *walk) settle() {
 	if w.down {
 		return // nobody can look
 	}
-	fit := w.unlock == nil && !w.held
+	fit := w.unlock == nil && !w.held && (w.pg == nil || w.pg.fit())
 	switch observed := w.working("observer") > 0; {
 	case w.working("worker") == 0: // the state is nobody's
+	case w.pg != nil && w.pg.doubtful(): // some orders may find room
 	case w.stray != nil: // of observers that disagree, the one that is active is believed
 	case w.held, observed && !fit:
 		w.until(ltp.Unstable)
@@ -164,12 +181,19 @@ func (w *walk) settle() {
 	w.check()
 }
 
+// comesBack starts Temporal again, and waits until workers reach it.
+func (w *walk) comesBack() {
+	w.t.Helper()
+	w.serve()
+	w.x.reconnect(w.t)
+}
+
 // mend repairs everything, and holds what there is in the end against every promise.
 func (w *walk) mend() {
 	w.t.Helper()
 	w.t.Log("everything is mended")
 	if w.down {
-		w.serve()
+		w.comesBack()
 		w.down = false
 	}
 	w.store.set("", 0)
@@ -189,6 +213,9 @@ func (w *walk) mend() {
 		w.unlock()
 		w.unlock = nil
 	}
+	if w.pg != nil {
+		w.pg.mend()
+	}
 	if w.held {
 		w.release()
 		w.held = false
@@ -201,7 +228,7 @@ func (w *walk) mend() {
 	w.settled()
 	w.check()
 	for id, e := range w.entries {
-		require.Truef(w.t, e.promised && e.ended != "", "%s: %+v", id, e)
+		require.Truef(w.t, e.promised && (e.ended != "" || e.parked), "%s: %+v", id, e)
 	}
 	w.until(ltp.Stable)
 	w.audited()
@@ -209,7 +236,21 @@ func (w *walk) mend() {
 }
 
 // strays has an observer join that sees no order database, whatever the others see.
-func (w *walk) strays() { w.stray = w.observer(w.rig.orders + ".elsewhere") }
+func (w *walk) strays() {
+	if w.pg != nil {
+		w.stray = w.observer(strings.Replace(w.rig.orders, "/orders?", "/elsewhere?", 1))
+		return
+	}
+	w.stray = w.observer(w.rig.orders + ".elsewhere")
+}
+
+// noWrites has the order database take no writes, not even a probe's.
+func (w *walk) noWrites() (end func()) {
+	if w.pg != nil {
+		return w.pg.lock("orders, order_keys, order_outbox, ltp_probe")
+	}
+	return w.outage()
+}
 
 // leaves has it go; what it observed, another takes over.
 func (w *walk) leaves() {

@@ -11,12 +11,12 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/payload"
 )
 
 // Order is an order in a world that the test changes between workflow tasks.
@@ -34,6 +34,8 @@ type Order struct {
 	// Stale is what the board still holds true of its component for the next routing; a
 	// fence reads anew.
 	Stale *ltp.Orientation
+	// Blame is whose fault the failures of attempts are found to be.
+	Blame ltp.Blame
 	// Blind workers have no orientation that they trust.
 	Blind bool
 	// Writes are what comes of the next writes. After them, orders are executed.
@@ -86,7 +88,7 @@ type Write struct {
 // New accepts an order.
 func New(p ltp.Progress, at time.Time) *Order {
 	o := &Order{
-		Progress: p, Now: at, Board: map[string]ltp.Orientation{}, Silent: map[string]int{},
+		Progress: p, Now: at, Board: map[string]ltp.Orientation{}, Silent: map[string]int{}, Blame: ltp.BlameOrder,
 		Run: "run-of-" + p.Order.ID, id: ltp.OrderWorkflowID(p.Order.ID),
 	}
 	o.start("")
@@ -256,7 +258,7 @@ func later(a, b time.Time) time.Time {
 
 // Payloads are values as Temporal keeps them.
 func Payloads(values ...any) *commonpb.Payloads {
-	p, err := converter.GetDefaultDataConverter().ToPayloads(values...)
+	p, err := payload.Converter().ToPayloads(values...)
 	if err != nil {
 		panic(fmt.Errorf("a test's payload: %w", err))
 	}

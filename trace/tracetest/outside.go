@@ -24,6 +24,14 @@ func (o *Order) Signal(name string, input ...any) *Order {
 		return o
 	}
 	switch name {
+	case ltp.InstructionSignal:
+		if i, ok := input[0].(ltp.Instruction); ok {
+			o.inbox.Instruction = &i
+		}
+	case ltp.PassSignal:
+		if p, ok := input[0].(ltp.Pass); ok {
+			o.inbox.Pass = &p
+		}
 	case ltp.StabilitySignal:
 		if s, ok := input[0].(ltp.Stability); ok {
 			o.inbox.Signals = append(o.inbox.Signals, s)

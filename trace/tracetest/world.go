@@ -20,6 +20,8 @@ func (o *Order) carryOut(c ltp.Command) {
 	switch {
 	case c.Mark != nil:
 		o.upsert()
+	case c.Park != nil:
+		o.do(&historypb.WorkflowPropertiesModifiedEventAttributes{})
 	case c.Answer != nil:
 		o.answer = c.Answer
 	case c.Wait != nil:
@@ -107,8 +109,11 @@ func (o *Order) route(in ltp.RouteInput) ltp.Routing {
 		all = append(all, now)
 	}
 	r := ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, ReadAt: ltp.Stamped(o.clock), Written: o.written(in).Epoch}
-	if in.Woken != ltp.WokenBySignal && in.Woken != ltp.WokenByFence {
+	if in.Woken != ltp.WokenBySignal && in.Woken != ltp.WokenByFence && in.Woken != ltp.WokenByPass {
 		r.Request.Paused = o.Paused
+	}
+	if in.Failure != nil {
+		r.Blame = o.Blame
 	}
 	by, d, why := ltp.Route(all, r.Request)
 	r.Decision, r.Reason, r.Component, r.State, r.Epoch = d, why, by.Component, by.State, by.Epoch
@@ -188,7 +193,7 @@ func (o *Order) execute(in ltp.ExecuteInput) (x ltp.Attempt, took time.Duration)
 func (o *Order) withdraw(in ltp.WithdrawInput) ltp.Withdrawal {
 	w := ltp.Withdrawal{Found: ltp.FoundNothing, Fence: o.fence(in.Written), EndedAt: ltp.Stamped(o.clock.Add(2 * time.Millisecond)), Worker: Worker}
 	switch {
-	case w.Fence.Unwritten(in.Stamp):
+	case !in.Passed && w.Fence.Unwritten(in.Stamp):
 		w.Found = ltp.FoundUnwritten
 	case !w.Fence.State.Fit():
 	case o.Row != nil:
@@ -206,13 +211,16 @@ func (o *Order) upsert() {
 // setTimer starts a timer, as the SDK does: one that was started in this very task and is
 // replaced leaves no event.
 func (o *Order) setTimer(at time.Time) {
-	if o.timer.id != "" && o.timer.at.Equal(at) {
+	if o.timer.id != "" && o.timer.at.Equal(at) || at.IsZero() && (o.timer.id == "" || o.timer.fired) {
 		return
 	}
 	if o.timer.event != nil {
 		o.batch = slices.DeleteFunc(o.batch, func(e *historypb.HistoryEvent) bool { return e == o.timer.event })
 	} else if o.timer.id != "" && !o.timer.fired {
 		o.do(&historypb.TimerCanceledEventAttributes{TimerId: o.timer.id})
+	}
+	if o.timer = (timer{}); at.IsZero() {
+		return
 	}
 	o.timers++
 	id := fmt.Sprint(o.timers)

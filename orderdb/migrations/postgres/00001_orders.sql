@@ -3,7 +3,7 @@
 -- whose kind is not ORDER is a tombstone. Nothing here is overwritten or deleted, and what
 -- is added to orders, a constraint or a trigger, does not keep an order from being
 -- withdrawn.
-CREATE TABLE order_keys (
+CREATE TABLE {schema}.order_keys (
     id           text COLLATE "C" PRIMARY KEY,
     kind         text        NOT NULL CHECK (kind IN ('ORDER', 'CANCELLED', 'EXPIRED', 'REJECTED')),
     content_hash text        NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE order_keys (
 );
 
 -- attempt, epoch, fence, begun_at, read_at and worker are the receipt of the write.
-CREATE TABLE orders (
+CREATE TABLE {schema}.orders (
     id           text COLLATE "C" PRIMARY KEY,
     customer     text        NOT NULL,
     currency     text        NOT NULL,
@@ -29,22 +29,22 @@ CREATE TABLE orders (
 );
 
 -- order_id is not unique here, so that an order which took effect twice shows.
-CREATE TABLE order_outbox (
+CREATE TABLE {schema}.order_outbox (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     order_id   text COLLATE "C" NOT NULL,
     payload    jsonb            NOT NULL,
     created_at timestamptz      NOT NULL DEFAULT now()
 );
-CREATE INDEX order_outbox_order_id ON order_outbox (order_id);
+CREATE INDEX order_outbox_order_id ON {schema}.order_outbox (order_id);
 
-CREATE TABLE ltp_probe (
+CREATE TABLE {schema}.ltp_probe (
     component text PRIMARY KEY,
     n         bigint      NOT NULL,
     at        timestamptz NOT NULL
 );
 
 -- +goose Down
-DROP TABLE ltp_probe;
-DROP TABLE order_outbox;
-DROP TABLE orders;
-DROP TABLE order_keys;
+DROP TABLE {schema}.ltp_probe;
+DROP TABLE {schema}.order_outbox;
+DROP TABLE {schema}.orders;
+DROP TABLE {schema}.order_keys;

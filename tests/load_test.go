@@ -1,0 +1,167 @@
+package tests
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"github.com/ltp-node/ltp/internal/link"
+	"github.com/ltp-node/ltp/internal/reach"
+	"github.com/ltp-node/ltp/payload"
+)
+
+// overLink is a client whose connections pass a link, and are watched as those of ltp are.
+func (r *rig) overLink() (client.Client, *reach.Reach, *link.Link) {
+	r.t.Helper()
+	l := newLink(r.t, r.server.Address())
+	watched := reach.New()
+	o := client.Options{HostPort: l.Address(), Namespace: r.server.Namespace(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	watched.Watch(&o)
+	payload.Connect(&o, nil)
+	c, err := client.Dial(o)
+	require.NoError(r.t, err)
+	r.t.Cleanup(c.Close)
+	return c, watched, l
+}
+
+// TestTemporalThatIsAwayIsAnsweredForAtOnce, and a connection that went silent is replaced
+// while an order comes.
+func TestTemporalThatIsAwayIsAnsweredForAtOnce(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	var l *link.Link
+	var watched *reach.Reach
+	c.Client, watched, l = r.overLink()
+	c.Away = watched.Away
+	api := r.listen(&c)
+	n := r.up(c)
+	r.until(n, "STABLE")
+	async := map[string]string{"Prefer": "respond-async"}
+
+	l.Cut()
+	require.Eventually(t, watched.Away, patience, time.Millisecond)
+	begun := time.Now()
+	response, _ := do(t, "POST", api+"/orders", orderJSON("away-1"), async)
+	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	assert.NotEmpty(t, response.Header.Get("Retry-After"))
+	t.Logf("503 after %s", time.Since(begun).Round(time.Millisecond))
+	l.Mend()
+	require.Eventually(t, func() bool { return !watched.Away() }, patience, time.Millisecond)
+
+	l.HangOpen()
+	begun = time.Now()
+	ids := []string{}
+	for i := 0; len(ids) < 3; i++ {
+		id := fmt.Sprintf("away-%d", i)
+		if response, _ := do(t, "POST", api+"/orders", orderJSON(id), async); response.StatusCode < 300 {
+			ids = append(ids, id)
+		}
+	}
+	t.Logf("three orders accepted after %s of silence", time.Since(begun).Round(time.Millisecond))
+	for _, id := range ids {
+		assert.EqualValues(t, "EXECUTED", r.ended(id).State, "the worker was not left hanging either")
+	}
+}
+
+// TestClientsThatGoCostNothing: they connect, send an order, and reset the connection, as
+// fast as they can. Others are served all the while.
+func TestClientsThatGoCostNothing(t *testing.T) {
+	r := newRig(t)
+	c := r.config()
+	api := r.listen(&c)
+	n := r.up(c)
+	r.until(n, "STABLE")
+	at, err := url.Parse(api)
+	require.NoError(t, err)
+	before := runtime.NumGoroutine()
+	var sent atomic.Int64
+	rude, stop := context.WithCancel(t.Context())
+	var gone sync.WaitGroup
+	for who := range 3 {
+		gone.Go(func() {
+			for i := 0; rude.Err() == nil; i++ {
+				conn, err := net.Dial("tcp", at.Host)
+				if err != nil {
+					continue
+				}
+				body := orderJSON(fmt.Sprintf("gone-%d-%d", who, i))
+				_, _ = fmt.Fprintf(conn, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+				_ = conn.(*net.TCPConn).SetLinger(0)
+				_ = conn.Close()
+				sent.Add(1)
+			}
+		})
+	}
+	most, served := 0, 0
+	for deadline := time.Now().Add(patience); served < 20 && time.Now().Before(deadline); {
+		response, body := do(t, "POST", api+"/orders", orderJSON(fmt.Sprintf("kind-%d", served)), map[string]string{"Prefer": "respond-async"})
+		most = max(most, runtime.NumGoroutine()-before)
+		switch response.StatusCode {
+		case http.StatusAccepted, http.StatusCreated:
+			served++
+		default:
+			assert.Equal(t, http.StatusTooManyRequests, response.StatusCode, body)
+		}
+	}
+	stop()
+	gone.Wait()
+	t.Logf("%d orders of clients that had gone, %d goroutines at most", sent.Load(), most)
+	assert.Equal(t, 20, served)
+	assert.LessOrEqual(t, most, 500)
+}
+
+// TestHotOrderingKeyIsItsOwnTrouble: many orders of one key at once are accepted or refused,
+// and never lost; those of others are accepted.
+func TestHotOrderingKeyIsItsOwnTrouble(t *testing.T) {
+	const orders = 200
+	r := newRig(t)
+	c := r.config()
+	api := r.listen(&c)
+	n := r.up(c)
+	r.until(n, "STABLE")
+	var all sync.WaitGroup
+	codes := make([]int, orders)
+	for i := range orders {
+		all.Go(func() {
+			body := strings.Replace(orderJSON(fmt.Sprintf("hot-%d", i)), `"customer"`, `"ordering_key":"hot","customer"`, 1)
+			response, _ := do(t, "POST", api+"/orders", body, map[string]string{"Prefer": "respond-async"})
+			codes[i] = response.StatusCode
+		})
+	}
+	for i := range 20 {
+		response, body := do(t, "POST", api+"/orders", orderJSON(fmt.Sprintf("cold-%d", i)), map[string]string{"Prefer": "respond-async"})
+		assert.Less(t, response.StatusCode, 300, body)
+	}
+	all.Wait()
+	var accepted []string
+	for i, code := range codes {
+		id := fmt.Sprintf("hot-%d", i)
+		switch code {
+		case http.StatusTooManyRequests:
+			_, err := r.start.Get(r.ctx, id)
+			assert.Error(t, err, "%s was refused, and nothing was started", id)
+		default:
+			assert.Less(t, code, 300)
+			accepted = append(accepted, id)
+		}
+	}
+	t.Logf("%d of %d accepted", len(accepted), orders)
+	for _, id := range accepted {
+		assert.EqualValues(t, "EXECUTED", r.ended(id).State)
+	}
+	r.executedOnce("hot-", accepted)
+}
