@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -306,7 +307,7 @@ func (c *Claim) withGaps(gaps []trace.Gap) {
 	}
 	why := fmt.Sprintf("%s: %s", gaps[0].What, gaps[0].Why)
 	if n := len(gaps) - 1; n > 0 {
-		why += fmt.Sprintf(", and %s", trace.Plural(n, "more gap"))
+		why += fmt.Sprintf(", and %s", words.Plural(n, "more gap"))
 	}
 	c.unchecked("histories are missing or damaged (%s)", why)
 }
@@ -316,7 +317,7 @@ func some(none string, parts ...part) string {
 	var all []string
 	for _, p := range parts {
 		if p.n > 0 {
-			all = append(all, trace.Count(int(p.n))+" "+p.what)
+			all = append(all, words.Count(int(p.n))+" "+p.what)
 		}
 	}
 	if len(all) == 0 {

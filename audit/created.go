@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // created compares when rows say that they were created, by the order database's clock,
@@ -60,7 +60,7 @@ func (c *created) judge(cl *Claim) {
 	for _, s := range c.unfit {
 		if o := c.offsets[s.outages]; o.least-o.most > ltp.ClockBound {
 			cl.breach(s.order, "its row says that it was created at %s, while the component was unfit, %s from the attempt that wrote it, and other rows agree with theirs",
-				stamp(s.at), trace.Lasted(s.by.Abs()))
+				stamp(s.at), words.Lasted(s.by.Abs()))
 		}
 	}
 	c.clocks.judge(cl, "row")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -234,18 +235,18 @@ func (c clocks) judge(cl *Claim, things string) {
 		return
 	}
 	cl.Figures["clocks_disagree"], cl.Figures["clocks_disagree_ms"] = c.n, c.most.By.Milliseconds()
-	cl.unchecked("the clocks of %s disagree by more than %s: %s", trace.Plural(c.n, things), trace.Lasted(ltp.ClockBound), c.most.What)
+	cl.unchecked("the clocks of %s disagree by more than %s: %s", words.Plural(c.n, things), words.Lasted(ltp.ClockBound), c.most.What)
 }
 
 // claim comes to the verdict; rows says that the receipts of all rows were judged, too.
 func (f *fence) claim(rows bool) Claim {
 	c := f.c
-	c.add("%s: %s after an unfit state was published that their fence could have known of", trace.Plural(f.writes, "write")+" begun",
-		trace.Count(c.Broken))
+	c.add("%s: %s after an unfit state was published that their fence could have known of", words.Plural(f.writes, "write")+" begun",
+		words.Count(c.Broken))
 	if n := f.underWay + f.past; n > 0 {
-		what := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", trace.Count(int(f.underWay)))
+		what := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", words.Count(int(f.underWay)))
 		if f.past > 0 {
-			what += fmt.Sprintf(", %s past the fence that began up to %d ms after it", trace.Count(int(f.past)), f.latest.Milliseconds())
+			what += fmt.Sprintf(", %s past the fence that began up to %d ms after it", words.Count(int(f.past)), f.latest.Milliseconds())
 		}
 		o := f.outcomes
 		c.add("%s: %s", what, some("", part{o["committed"], "committed"}, part{o["repeated"], "there already"},
@@ -260,22 +261,22 @@ func (f *fence) claim(rows bool) Claim {
 	}
 	if f.passed > 0 {
 		c.Figures["let_through_a_hold"] = f.passed
-		c.add("%s of orders that an operator let through a hold, while observers saw the component fit", trace.Plural(f.passed, "write"))
+		c.add("%s of orders that an operator let through a hold, while observers saw the component fit", words.Plural(f.passed, "write"))
 	}
 	if f.byReceipt > 0 {
 		c.Figures["by_receipt"] = f.byReceipt
-		c.add("%s of tasks that were lost, judged by the receipts in their rows", trace.Plural(f.byReceipt, "write"))
+		c.add("%s of tasks that were lost, judged by the receipts in their rows", words.Plural(f.byReceipt, "write"))
 	}
 	f.clocks.judge(&c, "write")
 	if f.missing > 0 {
-		c.unchecked("%s under epochs that Temporal no longer has", trace.Plural(f.missing, "write"))
+		c.unchecked("%s under epochs that Temporal no longer has", words.Plural(f.missing, "write"))
 	}
 	if f.silent > 0 {
-		c.unchecked("%s executed of which no write is known", trace.Plural(f.silent, "order"))
+		c.unchecked("%s executed of which no write is known", words.Plural(f.silent, "order"))
 	}
 	if f.lost > 0 {
 		c.Figures["lost"] = f.lost
-		what := trace.Plural(f.lost, "task") + " gave no answer about the time of an unfit state"
+		what := words.Plural(f.lost, "task") + " gave no answer about the time of an unfit state"
 		if rows {
 			c.add("%s: what they wrote has its receipt in the order database", what)
 		} else {
@@ -283,7 +284,7 @@ func (f *fence) claim(rows bool) Claim {
 		}
 	}
 	if f.running > 0 {
-		c.unchecked("nobody knows when, or whether, %s began to write: lost with a worker, or still under way", trace.Plural(f.running, "execution"))
+		c.unchecked("nobody knows when, or whether, %s began to write: lost with a worker, or still under way", words.Plural(f.running, "execution"))
 	}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -34,7 +35,7 @@ func (l *lost) see(t trace.OrderTrace) {
 
 func (l *lost) claim() Claim {
 	c := l.c
-	c.add("%s = %s", trace.Plural(l.total, "order"), some("none",
+	c.add("%s = %s", words.Plural(l.total, "order"), some("none",
 		part{l.are[ltp.Executed], "executed"}, part{l.are[ltp.Rejected], "rejected"}, part{l.are[ltp.Cancelled], "cancelled"},
 		part{l.are[ltp.Expired], "expired"}, part{l.are[ltp.Deferred], "deferred"},
 		part{l.are[ltp.Parked], "parked until an operator decides"},
@@ -129,12 +130,12 @@ func (o *once) unwritten(t trace.OrderTrace, w trace.Withdrawal) {
 func (o *once) claim() Claim {
 	c := o.c
 	c.add("%s by %s, of which %s ended without a write and %s without an answer",
-		trace.Plural(o.executed, "order")+" executed", trace.Plural(o.executions, "execution"), trace.Count(int(o.failed)), trace.Count(int(o.unknown)))
+		words.Plural(o.executed, "order")+" executed", words.Plural(o.executions, "execution"), words.Count(int(o.failed)), words.Count(int(o.unknown)))
 	if o.repeated > 0 {
-		c.add("%s put again after an unknown outcome and found there already: one effect each", trace.Plural(o.repeated, "order"))
+		c.add("%s put again after an unknown outcome and found there already: one effect each", words.Plural(o.repeated, "order"))
 	}
 	if o.unexplained > 0 {
-		c.add("%s of them found there at the first attempt: written in a task of which Temporal has nothing", trace.Count(int(o.unexplained)))
+		c.add("%s of them found there at the first attempt: written in a task of which Temporal has nothing", words.Count(int(o.unexplained)))
 	}
 	c.Figures["executed"], c.Figures["executions"], c.Figures["repeated"] = o.executed, o.executions, o.repeated
 	c.Figures["not_written"], c.Figures["outcome_unknown"] = o.failed, o.unknown

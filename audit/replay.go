@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/workflows"
 )
@@ -152,7 +153,7 @@ func (r *replays) work() {
 
 // firstLine is the first line of an error, which may quote whole commands.
 func firstLine(err error) string {
-	line := trace.Clean(err.Error())
+	line := words.Clean(err.Error())
 	const longest = 300
 	if runes := []rune(line); len(runes) > longest {
 		line = string(runes[:longest]) + "…"
@@ -172,17 +173,17 @@ func (r *replays) claim() Claim {
 			c.breach(h.what, "replayed, it decides otherwise: %s", r.messages[no])
 		}
 	}
-	c.add("%s replayed through the workflow code, event by event: %s", trace.Plural(r.next, "history"),
+	c.add("%s replayed through the workflow code, event by event: %s", words.Plural(r.next, "history"),
 		some("none", part{r.counts["order"], "of orders"}, part{r.counts["orientation"], "of the orientation"}, part{r.counts["replay"], "of the replay engine"}))
 	c.Evidence[0] = strings.Replace(c.Evidence[0], "historys", "histories", 1)
 	switch {
 	case c.Broken > 0:
-		c.add("%s differently; the first is %s", trace.Count(c.Broken)+" decided", c.Breaches[0].What)
+		c.add("%s differently; the first is %s", words.Count(c.Broken)+" decided", c.Breaches[0].What)
 	case r.next > 0:
 		c.add("every one decided the same")
 	}
 	if r.pending > 0 {
-		c.add("%s has not been worked on yet, and decides nothing", trace.Count(int(r.pending))+" of them")
+		c.add("%s has not been worked on yet, and decides nothing", words.Count(int(r.pending))+" of them")
 	}
 	c.Figures["histories"], c.Figures["orders"], c.Figures["differ"] = int64(r.next), r.counts["order"], int64(c.Broken)
 	c.Figures["orientation"], c.Figures["replay"] = r.counts["orientation"], r.counts["replay"]

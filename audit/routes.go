@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -153,38 +154,38 @@ func (r *routes) steered(one routing, a ltp.RouteResponse) string {
 
 func (r *routes) claim() Claim {
 	c := r.c
-	c.add("the decision table, asked again for %s, gives the same answers", trace.Plural(r.routings, "routing"))
+	c.add("the decision table, asked again for %s, gives the same answers", words.Plural(r.routings, "routing"))
 	if c.Verdict == Broken {
-		c.Evidence[0] = "the decision table was asked again for " + trace.Plural(r.routings, "routing")
+		c.Evidence[0] = "the decision table was asked again for " + words.Plural(r.routings, "routing")
 	}
-	unfit := trace.Plural(r.unfit, "order") + " asked under an unfit state"
+	unfit := words.Plural(r.unfit, "order") + " asked under an unfit state"
 	if r.passed > 0 {
 		c.Figures["let_through_a_hold"] = r.passed
 	}
 	switch {
 	case r.unfit > 0 && c.Verdict == Held && r.passed > 0:
-		unfit += fmt.Sprintf(": none was admitted but for %s, which an operator let through a hold", trace.Count(int(r.passed)))
+		unfit += fmt.Sprintf(": none was admitted but for %s, which an operator let through a hold", words.Count(int(r.passed)))
 	case r.unfit > 0 && c.Verdict == Held && r.frozen > 0:
-		unfit += ": none was admitted, " + trace.Count(int(r.frozen)) + " by an operator's freeze"
+		unfit += ": none was admitted, " + words.Count(int(r.frozen)) + " by an operator's freeze"
 	case r.unfit > 0 && c.Verdict == Held:
 		unfit += ": none was admitted"
 	}
 	c.add("%s", unfit)
 	if r.deferred > 0 {
-		c.add("%s deferred under a fit state, as the table has it for the backlog, for high risk or after a failure", trace.Plural(r.deferred, "request"))
+		c.add("%s deferred under a fit state, as the table has it for the backlog, for high risk or after a failure", words.Plural(r.deferred, "request"))
 	}
 	if r.inLine > 0 {
 		c.Figures["in_line"] = r.inLine
-		c.add("%s deferred until the turn of the order came", trace.Plural(r.inLine, "request"))
+		c.add("%s deferred until the turn of the order came", words.Plural(r.inLine, "request"))
 	}
 	if r.late > 0 {
-		c.add("%s admitted on a reading from before the state was published, the latest %d ms after it; the fence decides last", trace.Plural(r.late, "request"), r.latest.Milliseconds())
+		c.add("%s admitted on a reading from before the state was published, the latest %d ms after it; the fence decides last", words.Plural(r.late, "request"), r.latest.Milliseconds())
 	}
 	c.Figures["routings"], c.Figures["unfit"], c.Figures["frozen"] = r.routings, r.unfit, r.frozen
 	c.Figures["deferred_while_fit"], c.Figures["admitted_on_an_old_reading"], c.Figures["oldest_reading_ms"] = r.deferred, r.late, r.latest.Milliseconds()
 	r.clocks.judge(&c, "routing")
 	if r.missing > 0 {
-		c.unchecked("%s on epochs that Temporal no longer has", trace.Plural(r.missing, "answer")+" rest")
+		c.unchecked("%s on epochs that Temporal no longer has", words.Plural(r.missing, "answer")+" rest")
 	}
 	return c
 }

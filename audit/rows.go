@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -323,29 +324,29 @@ func receiptDiffers(want, is ltp.Receipt) string {
 func (r *rows) close() Claim {
 	c := &r.c
 	c.add("%s read: %s missing, %s too many, %s differing (content hash, body, customer, amount, outbox, receipt)",
-		trace.Plural(r.found, "row"), none(r.missing), none(r.extra), none(r.differing))
+		words.Plural(r.found, "row"), none(r.missing), none(r.extra), none(r.differing))
 	if r.ghosts > 0 {
-		c.add("%s in the outbox without an order", trace.Plural(r.ghosts, "row"))
+		c.add("%s in the outbox without an order", words.Plural(r.ghosts, "row"))
 	}
 	if r.unconfirmed > 0 {
-		c.add("%s of orders whose write had no answer and that are pending: their workflows find out when they put them again", trace.Plural(r.unconfirmed, "row"))
+		c.add("%s of orders whose write had no answer and that are pending: their workflows find out when they put them again", words.Plural(r.unconfirmed, "row"))
 	}
 	c.Figures["rows"], c.Figures["missing"], c.Figures["extra"], c.Figures["differing"] = r.found, r.missing, r.extra, r.differing
 	c.Figures["unconfirmed"], c.Figures["outbox_without_order"], c.Figures["outbox_missing"] = r.unconfirmed, r.ghosts, r.emptied
 	r.created.judge(c)
 	if r.emptied > 0 {
-		c.unchecked("the outbox has nothing of %s: whether consumers took it out, nobody knows", trace.Plural(r.emptied, "order"))
+		c.unchecked("the outbox has nothing of %s: whether consumers took it out, nobody knows", words.Plural(r.emptied, "order"))
 	}
 	if r.erased > 0 {
 		c.Figures["erased"] = r.erased
-		c.unchecked("the customers' data of %s was erased, by an operator's word, and what was erased cannot be compared", trace.Plural(r.erased, "order"))
+		c.unchecked("the customers' data of %s was erased, by an operator's word, and what was erased cannot be compared", words.Plural(r.erased, "order"))
 	}
 	if r.elsewhere > 0 {
 		c.Figures["elsewhere"] = r.elsewhere
-		c.unchecked("%s by activities of your own, and what they wrote is not read", trace.Plural(r.elsewhere, "order")+" executed")
+		c.unchecked("%s by activities of your own, and what they wrote is not read", words.Plural(r.elsewhere, "order")+" executed")
 	}
 	if r.unexplained > 0 {
-		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", trace.Plural(r.unexplained, "row"))
+		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", words.Plural(r.unexplained, "row"))
 	}
 	return *c
 }
@@ -354,5 +355,5 @@ func none(n int64) string {
 	if n == 0 {
 		return "none"
 	}
-	return trace.Count(int(n))
+	return words.Count(int(n))
 }

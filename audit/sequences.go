@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -46,6 +47,6 @@ func (s *sequences) judge(c *Claim) {
 	}
 	c.Figures["in_sequence"], c.Figures["ordering_keys"] = int64(orders), int64(len(s.keys))
 	if c.Verdict != Broken {
-		c.add("%s of %s acted one after the other", trace.Plural(orders, "order"), trace.Plural(len(s.keys), "ordering key"))
+		c.add("%s of %s acted one after the other", words.Plural(orders, "order"), words.Plural(len(s.keys), "ordering key"))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -189,13 +190,13 @@ func (c *incident) instability() Claim {
 			cl.add("unfit since %s (%s), and still", stamp(s.From), s.Frames[0])
 			continue
 		}
-		cl.add("unfit from %s (%s) to %s, for %s", stamp(s.From), s.Frames[0], stamp(s.To), trace.Lasted(s.To.Sub(s.From)))
+		cl.add("unfit from %s (%s) to %s, for %s", stamp(s.From), s.Frames[0], stamp(s.To), words.Lasted(s.To.Sub(s.From)))
 		cl.Figures["unfit_ms"] += s.To.Sub(s.From).Milliseconds()
 	}
 	if len(c.unfit()) == 0 {
 		cl.add("it was fit throughout")
 	}
-	cl.add("%s, each timed by the Temporal server", trace.Plural(len(in.Frames), "orientation frame"))
+	cl.add("%s, each timed by the Temporal server", words.Plural(len(in.Frames), "orientation frame"))
 	if cl.Verdict == Held {
 		cl.Evidence[len(cl.Evidence)-1] += "; epochs grow by one, and every change is one that the state machine has"
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -65,15 +66,15 @@ func (s *turns) claim() Claim {
 		most = max(most, overtaken(all))
 	}
 	c.Figures["released"], c.Figures["overtaken"] = int64(released), int64(most)
-	what := trace.Plural(released, "order") + " released"
+	what := words.Plural(released, "order") + " released"
 	if len(classes) > 1 {
 		c.Figures["classes"] = int64(len(classes))
-		what += " in " + trace.Plural(len(classes), "class")
+		what += " in " + words.Plural(len(classes), "class")
 		what = strings.Replace(what, "classs", "classes", 1) + ", each by itself"
 	}
 	if s.expedited > 0 {
 		c.Figures["expedited"] = s.expedited
-		c.add("%s that an operator expedited went before all others", trace.Plural(s.expedited, "order"))
+		c.add("%s that an operator expedited went before all others", words.Plural(s.expedited, "order"))
 	}
 	switch {
 	case released == 0:
@@ -81,7 +82,7 @@ func (s *turns) claim() Claim {
 	case most == 0:
 		c.add("%s: every one in its turn", what)
 	default:
-		c.add("%s in the order of acceptance: none went more than %s before its turn (a page of the listing is %d)", what, trace.Plural(most, "place"), page)
+		c.add("%s in the order of acceptance: none went more than %s before its turn (a page of the listing is %d)", what, words.Plural(most, "place"), page)
 	}
 	if most > page {
 		c.breach("overtaking", "an order was released %d places before its turn", most)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -55,7 +56,7 @@ func (p *printer) head(a Audit) {
 	if a.EndedAt.IsZero() {
 		fmt.Fprintf(p, "since %s, and going on\n", stamp(a.BeganAt))
 	} else {
-		fmt.Fprintf(p, "%s to %s, %s\n", stamp(a.BeganAt), stamp(a.EndedAt), trace.Lasted(a.EndedAt.Sub(a.BeganAt)))
+		fmt.Fprintf(p, "%s to %s, %s\n", stamp(a.BeganAt), stamp(a.EndedAt), words.Lasted(a.EndedAt.Sub(a.BeganAt)))
 	}
 	p.text(0, "2", "of every order that was pending at some time from "+stamp(a.Window.From)+to(a))
 	p.WriteByte('\n')
@@ -87,7 +88,7 @@ func (p *printer) claim(c Claim) {
 		p.line("31", b.What+": "+b.Why)
 	}
 	if more := c.Broken - len(c.Breaches); more > 0 {
-		p.line("31", fmt.Sprintf("… and %s more", trace.Count(more)))
+		p.line("31", fmt.Sprintf("… and %s more", words.Count(more)))
 	}
 	p.WriteByte('\n')
 }
@@ -97,12 +98,12 @@ func (p *printer) line(style, s string) {
 	p.text(margin, style, s)
 }
 
-// text writes words, broken at the width and indented from the second line on.
+// text writes said, broken at the width and indented from the second line on.
 func (p *printer) text(indent int, style, s string) {
 	room := p.width - indent
 	var lines []string
 	current := ""
-	for _, word := range strings.Fields(trace.Clean(s)) {
+	for _, word := range strings.Fields(words.Clean(s)) {
 		if current != "" && utf8.RuneCountInString(current)+1+utf8.RuneCountInString(word) > room {
 			lines, current = append(lines, current), ""
 		}
@@ -130,28 +131,28 @@ func (p *printer) states(a Audit) {
 
 // words is the evidence of an orientation, in brackets, and "" when it has none.
 func (m Moment) words() string {
-	var words []string
+	var said []string
 	e := m.Evidence
 	if e.LatencyMs > 0 {
 		s := fmt.Sprintf("%d ms", e.LatencyMs)
 		if e.ThresholdMs > 0 {
 			s += fmt.Sprintf(", limit %d ms", e.ThresholdMs)
 		}
-		words = append(words, s)
+		said = append(said, s)
 	}
 	if e.Samples > 0 {
-		words = append(words, fmt.Sprintf("%d in a row", e.Samples))
+		said = append(said, fmt.Sprintf("%d in a row", e.Samples))
 	}
 	if e.Error != "" {
-		words = append(words, e.Error)
+		said = append(said, e.Error)
 	}
 	if m.Observer != "" {
-		words = append(words, "seen by "+m.Observer)
+		said = append(said, "seen by "+m.Observer)
 	}
-	if len(words) == 0 {
+	if len(said) == 0 {
 		return ""
 	}
-	return " (" + strings.Join(words, "; ") + ")"
+	return " (" + strings.Join(said, "; ") + ")"
 }
 
 func (p *printer) foot(a Audit) {

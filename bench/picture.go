@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"html"
 	"slices"
-	"strings"
+
+	"github.com/ltp-node/ltp/internal/svg"
 )
 
 // bar is one ratio of the picture: above 1 is better than what it is held against.
@@ -56,34 +56,33 @@ func picture(results []Result) string {
 		most = max(most, slices.Max(b.rounds)*1.05)
 	}
 	most = min(most, 4) // what is further out has its number
-	x := func(v float64) float64 { return barLeft + (barRight-barLeft)*min(v, most)/most }
+	x := svg.Scale{From: barLeft, To: barRight, Most: most}.At
 	bottom := barTop + barStep*float64(len(all))
-	var w strings.Builder
-	put := func(format string, args ...any) { fmt.Fprintf(&w, format+"\n", args...) }
-	put(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %.0f" role="img" font-family="system-ui, sans-serif" font-size="13">`, pictureWidth, bottom+34)
-	put(`<title>What the product does, as a multiple of bare Temporal</title>`)
-	put(`<style>.ink{fill:#24292f}.soft{fill:#6e7781}.grid{stroke:#d0d7de}.one{stroke:#24292f;stroke-width:1.5}.good{fill:#54aeff}.aim{stroke:#cf222e;stroke-width:2}.dot{fill:#0a3069}
+	var w svg.Canvas
+	w.Put(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %.0f" role="img" font-family="system-ui, sans-serif" font-size="13">`, pictureWidth, bottom+34)
+	w.Put(`<title>What the product does, as a multiple of bare Temporal</title>`)
+	w.Put(`<style>.ink{fill:#24292f}.soft{fill:#6e7781}.grid{stroke:#d0d7de}.one{stroke:#24292f;stroke-width:1.5}.good{fill:#54aeff}.aim{stroke:#cf222e;stroke-width:2}.dot{fill:#0a3069}
 @media (prefers-color-scheme: dark){.ink{fill:#e6edf3}.soft{fill:#8b949e}.grid{stroke:#30363d}.one{stroke:#e6edf3}.good{fill:#1f6feb}.dot{fill:#cae8ff}}</style>`)
-	put(`<text class="ink" x="10" y="22" font-weight="600">Product to bare Temporal: right of 1 is better</text>`)
-	put(`<text class="soft" x="10" y="40">bar: median of the rounds; dots: rounds; stroke: what was aimed at</text>`)
+	w.Put(`<text class="ink" x="10" y="22" font-weight="600">Product to bare Temporal: right of 1 is better</text>`)
+	w.Put(`<text class="soft" x="10" y="40">bar: median of the rounds; dots: rounds; stroke: what was aimed at</text>`)
 	for v := 0.0; v <= most; v += 0.5 {
-		put(`<line class="grid" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x(v), x(v), barTop, bottom)
-		put(`<text class="soft" x="%.1f" y="%.1f" text-anchor="middle">%.1f</text>`, x(v), bottom+18, v)
+		w.Line("grid", x(v), barTop, x(v), bottom)
+		w.Text("soft", "middle", x(v), bottom+18, fmt.Sprintf("%.1f", v))
 	}
 	for i, b := range all {
 		y := barTop + barStep*float64(i) + 8
 		value := median(b.rounds)
-		put(`<text class="ink" x="%.1f" y="%.1f" text-anchor="end">%s</text>`, barLeft-10, y+14, html.EscapeString(b.label))
-		put(`<rect class="good" x="%.1f" y="%.1f" width="%.1f" height="18" rx="2"/>`, barLeft, y, x(value)-barLeft)
+		w.Text("ink", "end", barLeft-10, y+14, b.label)
+		w.Rect("good", barLeft, y, x(value)-barLeft, 18, "")
 		for _, v := range b.rounds {
-			put(`<circle class="dot" cx="%.1f" cy="%.1f" r="2.5"/>`, x(v), y+9)
+			w.Put(`<circle class="dot" cx="%.1f" cy="%.1f" r="2.5"/>`, x(v), y+9)
 		}
 		if b.aim > 0 {
-			put(`<line class="aim" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x(b.aim), x(b.aim), y-3, y+21)
+			w.Line("aim", x(b.aim), y-3, x(b.aim), y+21)
 		}
-		put(`<text class="ink" x="%.1f" y="%.1f">%.2f</text>`, barLeft+6, y+14, value)
+		w.Text("ink", "start", barLeft+6, y+14, fmt.Sprintf("%.2f", value))
 	}
-	put(`<line class="one" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x(1), x(1), barTop-4, bottom)
-	put(`</svg>`)
+	w.Line("one", x(1), barTop-4, x(1), bottom)
+	w.Put(`</svg>`)
 	return w.String()
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/ledger/canonical"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -349,13 +350,13 @@ func (r *rules) said() []Checked {
 	if r.late > 0 {
 		routing += fmt.Sprintf("; %d asked up to %d ms after the next was published", r.late, r.latest)
 	}
-	coverage := fmt.Sprintf("incident %d of %s, %d orders", r.covers.Incident, r.covers.Component, c.Orders)
+	coverage := fmt.Sprintf("incident %d of %s, %s", r.covers.Incident, r.covers.Component, words.Plural(c.Orders, "order"))
 	if c.Gaps > 0 {
 		coverage += fmt.Sprintf("; %d gaps are named: what they name is not here", c.Gaps)
 	}
-	end := fmt.Sprintf("%d orders have ended", c.Orders-c.Pending)
+	end := words.Plural(c.Orders-c.Pending, "order") + " ended"
 	if c.Pending > 0 {
-		end += fmt.Sprintf(", %d are named as pending", c.Pending)
+		end += fmt.Sprintf(", and %d named as pending", c.Pending)
 	}
 	return []Checked{
 		{CheckCoverage, coverage},

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/internal/svg"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // chart is a picture, and the same as a table.
@@ -32,96 +33,70 @@ const (
 	labels = 22.0 // below the plot, for times
 )
 
-// canvas draws into an SVG.
+// canvas is an SVG with an axis of time.
 type canvas struct {
-	strings.Builder
+	svg.Canvas
 	height   float64
 	from, to time.Time
 }
 
-func (c *canvas) put(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
-
 func (c *canvas) x(t time.Time) float64 {
-	span := c.to.Sub(c.from).Seconds()
-	if span <= 0 {
-		return left
-	}
-	return left + (width-left-right)*min(max(t.Sub(c.from).Seconds()/span, 0), 1)
+	return svg.Scale{From: left, To: width - right, Most: c.to.Sub(c.from).Seconds()}.At(t.Sub(c.from).Seconds())
 }
 
-// plot is an area with an axis of its own: y from bottom up to top for 0 to most.
+// plot is an area with an axis of its own: from bottom up to top.
 type plot struct {
 	*canvas
-	top, bottom, most float64
-	steps             int // of the axis
-	log               bool
+	top, bottom float64
+	values      svg.Scale
+	steps       int // of the axis
 }
 
-func (p plot) y(v float64) float64 {
-	part := v / p.most
-	if p.log {
-		part = math.Log10(max(v, 1)) / math.Log10(p.most)
-	}
-	return p.bottom - (p.bottom-p.top)*min(max(part, 0), 1)
-}
-
-// nice is a round number that is at least v, and how it is divided.
-func nice(v float64) (most float64, steps int) {
-	if v <= 4 {
-		return 4, 4
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, n := range []struct {
-		times float64
-		steps int
-	}{{1, 5}, {2, 4}, {2.5, 5}, {4, 4}, {5, 5}, {8, 4}, {10, 5}} {
-		if v <= n.times*unit && (unit > 1 || n.times*unit == math.Trunc(n.times*unit)) {
-			return n.times * unit, n.steps
-		}
-	}
-	return 10 * unit, 5
-}
+func (p plot) y(v float64) float64 { return p.values.At(v) }
 
 // area is a plot for values up to most, without anything in it.
 func (c *canvas) area(top, bottom, most float64) plot {
-	p := plot{canvas: c, top: top, bottom: bottom}
-	p.most, p.steps = nice(most)
+	p := plot{canvas: c, top: top, bottom: bottom, values: svg.Scale{From: bottom, To: top}}
+	p.values.Most, p.steps = svg.Round(most)
 	return p
 }
 
 // logArea has an axis in powers of ten, from 1 ms.
 func (c *canvas) logArea(top, bottom, most float64) plot {
-	p := plot{canvas: c, top: top, bottom: bottom, most: 10, log: true}
-	for p.most < most {
-		p.most *= 10
+	p := plot{canvas: c, top: top, bottom: bottom, values: svg.Scale{From: bottom, To: top, Most: 10, Log: true}}
+	for p.values.Most < most {
+		p.values.Most *= 10
 	}
 	return p
 }
 
 // axis draws the axis of values over what lies behind it.
 func (p plot) axis(title string, y float64) {
-	p.put(`<text class="axis" x="2" y="%.1f">%s</text>`, y, html.EscapeString(title))
-	if p.log {
-		for v := 1.0; v <= p.most; v *= 10 {
-			p.rule(v, trace.Count(int(v)))
+	p.Text("axis", "start", 2, y, title)
+	if p.values.Log {
+		for v := 1.0; v <= p.values.Most; v *= 10 {
+			p.rule(v, words.Count(int(v)))
 		}
 		return
 	}
 	for i := range p.steps + 1 {
-		v := p.most * float64(i) / float64(p.steps)
+		v := p.values.Most * float64(i) / float64(p.steps)
 		p.rule(v, amountOf(v))
 	}
 }
 
 func (p plot) rule(v float64, label string) {
 	y := p.y(v)
-	p.put(`<line class="grid" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), y, y)
-	p.put(`<text class="tick" x="%.1f" y="%.1f" text-anchor="end">%s</text>`, left-6, y+4, label)
+	p.across("grid", y)
+	p.Text("tick", "end", left-6, y+4, label)
 }
+
+// across draws a line from one side to the other.
+func (c *canvas) across(class string, y float64) { c.Line(class, left, y, width-right, y) }
 
 func amountOf(v float64) string {
 	if v == math.Trunc(v) {
-		return trace.Count(int(v))
+		return words.Count(int(v))
 	}
 	return fmt.Sprintf("%.1f", v)
 }
@@ -130,8 +105,8 @@ func amountOf(v float64) string {
 func (p plot) states(bands []Band, y float64) {
 	for _, b := range bands {
 		x, w := p.x(b.From), p.x(b.To)-p.x(b.From)
-		p.put(`<rect class="band %s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s from %s to %s</title></rect>`,
-			strings.ToLower(b.State), x, y, max(w, 1), p.bottom-y, b.State, b.From.UTC().Format(clock), b.To.UTC().Format(clock))
+		p.Rect("band "+strings.ToLower(b.State), x, y, max(w, 1), p.bottom-y,
+			fmt.Sprintf("%s from %s to %s", b.State, b.From.UTC().Format(clock), b.To.UTC().Format(clock)))
 	}
 }
 
@@ -139,14 +114,14 @@ func (p plot) states(bands []Band, y float64) {
 func (p plot) names(bands []Band, y float64) {
 	for _, b := range bands {
 		if x, w := p.x(b.From), p.x(b.To)-p.x(b.From); w > float64(len(b.State))*7.6 {
-			p.put(`<text class="state" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, x+w/2, y, b.State)
+			p.Text("state", "middle", x+w/2, y, b.State)
 		}
 	}
 }
 
 // times draws the axis of time below y.
 func (c *canvas) times(y float64) {
-	step := stepOf(c.to.Sub(c.from), 7)
+	step := svg.Step(c.to.Sub(c.from), 7)
 	format := "15:04:05"
 	switch {
 	case step >= 24*time.Hour:
@@ -154,7 +129,7 @@ func (c *canvas) times(y float64) {
 	case step >= time.Minute:
 		format = "15:04"
 	}
-	c.put(`<line class="base" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), y, y)
+	c.across("base", y)
 	for t := c.from.Truncate(step); !t.After(c.to); t = t.Add(step) {
 		if t.Before(c.from) {
 			continue
@@ -166,12 +141,12 @@ func (c *canvas) times(y float64) {
 		} else if x > width-right-24 {
 			anchor = "end"
 		}
-		c.put(`<line class="base" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x, x, y, y+4)
-		c.put(`<text class="tick" x="%.1f" y="%.1f" text-anchor="%s">%s</text>`, x, y+17, anchor, t.UTC().Format(format))
+		c.Line("base", x, y, x, y+4)
+		c.Text("tick", anchor, x, y+17, t.UTC().Format(format))
 	}
 }
 
-func (c *canvas) svg(id, title, desc string) template.HTML {
+func (c *canvas) picture(id, title, desc string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %d %.0f" role="img" aria-labelledby="%s-t %s-d"><title id="%s-t">%s</title><desc id="%s-d">%s</desc>
 %s</svg>`, width, c.height, id, id, id, html.EscapeString(title), id, html.EscapeString(desc), c.String())) //nolint:gosec // every text in it is escaped
 }
@@ -183,8 +158,7 @@ func (p plot) bar(s Series, b Bucket, class string, base, v float64) {
 	}
 	x, end := p.x(b.At), p.x(b.At.Add(s.Step))
 	gap := min(1, (end-x)/5)
-	p.put(`<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`,
-		class, x, p.y(base+v), max(end-x-gap, 0.6), p.y(base)-p.y(base+v))
+	p.Rect(class, x, p.y(base+v), max(end-x-gap, 0.6), p.y(base)-p.y(base+v), "")
 }
 
 func (r Report) canvas(height float64) *canvas {
@@ -228,11 +202,11 @@ func (r Report) arrivals() chart {
 	}
 	c.times(c.height - labels)
 	desc := fmt.Sprintf("%s accepted over %s, at most %.1f a second. %s of them were deferred when they came.",
-		trace.Plural(total, "order"), trace.Lasted(s.To.Sub(s.From)), most, trace.Count(deferred))
+		words.Plural(total, "order"), words.Lasted(s.To.Sub(s.From)), most, words.Count(deferred))
 	return chart{
-		ID: "arrivals", Title: "Orders kept coming, under every state", Desc: desc, SVG: c.svg("arrivals", "Orders accepted per second, and the state", desc),
+		ID: "arrivals", Title: "Orders kept coming, under every state", Desc: desc, SVG: c.picture("arrivals", "Orders accepted per second, and the state", desc),
 		Legend: append([]legend{{"one", "admitted when they came"}, {"two", "deferred when they came"}}, r.bandLegend()...),
-		Table:  s.table([]string{"accepted", "deferred"}, func(b Bucket) []string { return []string{trace.Count(b.Arrived), trace.Count(b.Deferred)} }),
+		Table:  s.table([]string{"accepted", "deferred"}, func(b Bucket) []string { return []string{words.Count(b.Arrived), words.Count(b.Deferred)} }),
 	}
 }
 
@@ -249,16 +223,16 @@ func (r Report) backlog() chart {
 		fmt.Fprintf(area, "L%.1f %.1fL%.1f %.1f", p.x(b.At), p.y(float64(b.Backlog)), p.x(b.At.Add(s.Step)), p.y(float64(b.Backlog)))
 	}
 	fmt.Fprintf(area, "L%.1f %.1fZ", float64(width)-right, p.bottom)
-	c.put(`<path class="area" d="%s"/>`, area)
+	c.Path("area", area.String())
 	c.times(c.height - labels)
-	desc := fmt.Sprintf("At most %s waited at a time.", trace.Plural(int(most), "order"))
+	desc := fmt.Sprintf("At most %s waited at a time.", words.Plural(int(most), "order"))
 	if r.Waits.Pending > 0 {
 		desc += fmt.Sprintf(" %s still waiting.", are(r.Waits.Pending))
 	}
 	return chart{
-		ID: "backlog", Title: "The deferred backlog, and how it drained", Desc: desc, SVG: c.svg("backlog", "Deferred orders waiting", desc),
+		ID: "backlog", Title: "The deferred backlog, and how it drained", Desc: desc, SVG: c.picture("backlog", "Deferred orders waiting", desc),
 		Legend: append([]legend{{"area", "deferred orders"}}, r.bandLegend()...),
-		Table:  s.table([]string{"waiting, at most"}, func(b Bucket) []string { return []string{trace.Count(b.Backlog)} }),
+		Table:  s.table([]string{"waiting, at most"}, func(b Bucket) []string { return []string{words.Count(b.Backlog)} }),
 	}
 }
 
@@ -272,7 +246,7 @@ func (r Report) executions() chart {
 	for _, b := range s.Buckets {
 		p.bar(s, b, "one", 0, s.rate(b.Executed))
 	}
-	c.put(`<line class="base" x1="%.1f" x2="%d" y1="150" y2="150"/>`, left, width-int(right))
+	c.across("base", p.bottom)
 	slowest := s.most(func(b Bucket) float64 { return float64(b.Slowest) })
 	q := c.logArea(190, c.height-labels, slowest)
 	q.states(r.bands(), q.top)
@@ -284,19 +258,19 @@ func (r Report) executions() chart {
 			continue
 		}
 		x, half := (q.x(b.At)+q.x(b.At.Add(s.Step)))/2, min(q.x(b.At.Add(s.Step))-q.x(b.At), 6)/2
-		c.put(`<line class="range" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/>`, x, x, q.y(float64(b.Median)), q.y(float64(b.Slowest)))
-		c.put(`<rect class="two" x="%.1f" y="%.1f" width="%.1f" height="3"/>`, x-half, q.y(float64(b.Median))-1.5, 2*half)
+		c.Line("range", x, q.y(float64(b.Median)), x, q.y(float64(b.Slowest)))
+		c.Rect("two", x-half, q.y(float64(b.Median))-1.5, 2*half, 3, "")
 	}
 	c.times(c.height - labels)
-	desc := fmt.Sprintf("%s executed, at most %.1f a second. The slowest write that was acknowledged took %s ms.", trace.Plural(total, "order"), most, trace.Count(int(slowest)))
+	desc := fmt.Sprintf("%s executed, at most %.1f a second. The slowest write that was acknowledged took %s ms.", words.Plural(total, "order"), most, words.Count(int(slowest)))
 	return chart{
-		ID: "executions", Title: "Executions, and how long their writes took", Desc: desc, SVG: c.svg("executions", "Orders executed per second, and write latency", desc),
+		ID: "executions", Title: "Executions, and how long their writes took", Desc: desc, SVG: c.picture("executions", "Orders executed per second, and write latency", desc),
 		Legend: append([]legend{{"one", "executed"}, {"two", "median write"}, {"range", "up to the slowest"}}, r.bandLegend()...),
 		Table: s.table([]string{"executed", "median ms", "slowest ms"}, func(b Bucket) []string {
 			if b.Executed == 0 {
 				return []string{"0", "", ""}
 			}
-			return []string{trace.Count(b.Executed), fmt.Sprint(b.Median), fmt.Sprint(b.Slowest)}
+			return []string{words.Count(b.Executed), fmt.Sprint(b.Median), fmt.Sprint(b.Slowest)}
 		}),
 	}
 }
@@ -317,16 +291,16 @@ func (r Report) waitsChart() chart {
 		x := left + span*float64(i)
 		from, to := time.Duration(i)*w.BinWidth, time.Duration(i+1)*w.BinWidth
 		if n > 0 {
-			c.put(`<rect class="one" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s: %d</title></rect>`, x+1, p.y(float64(n)), max(span-2, 0.6), p.bottom-p.y(float64(n)), between(from, to), n)
+			p.Rect("one", x+1, p.y(float64(n)), max(span-2, 0.6), p.bottom-p.y(float64(n)), fmt.Sprintf("%s: %d", between(from, to), n))
 		}
 		if i%every == 0 {
-			c.put(`<text class="tick" x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, x, p.bottom+17, short(from))
+			p.Text("tick", "middle", x, p.bottom+17, short(from))
 		}
-		t.Rows = append(t.Rows, []string{between(from, to), trace.Count(n)})
+		t.Rows = append(t.Rows, []string{between(from, to), words.Count(n)})
 	}
-	c.put(`<line class="base" x1="%.1f" x2="%d" y1="%.1f" y2="%.1f"/>`, left, width-int(right), p.bottom, p.bottom)
-	desc := fmt.Sprintf("Half of %s waited up to %s, 99 percent up to %s, the longest %s.", trace.Plural(w.Orders, "order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max))
-	return chart{ID: "waits", Title: "How long a confirmation took", Desc: desc, SVG: c.svg("waits", "Waiting times of deferred orders", desc),
+	c.across("base", p.bottom)
+	desc := fmt.Sprintf("Half of %s waited up to %s, 99 percent up to %s, the longest %s.", words.Plural(w.Orders, "order"), words.Lasted(w.P50), words.Lasted(w.P99), words.Lasted(w.Max))
+	return chart{ID: "waits", Title: "How long a confirmation took", Desc: desc, SVG: c.picture("waits", "Waiting times of deferred orders", desc),
 		Legend: []legend{{"one", "orders, by the time from deferral to commit"}}, Table: t}
 }
 
@@ -349,7 +323,7 @@ func short(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d h", int(d.Hours()), int(d.Minutes())%60)
 }
 
-// table is a series in words, a row for each step.
+// table is a series in said, a row for each step.
 func (s Series) table(head []string, cells func(Bucket) []string) table {
 	t := table{Head: append([]string{"from (UTC)"}, head...), Right: len(head)}
 	for _, b := range s.Buckets {

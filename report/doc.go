@@ -8,6 +8,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -95,19 +96,19 @@ func verdictText(a audit.Audit) string {
 func (r Report) figures() []figure {
 	lost := r.Audit.Claim(audit.NoneLost)
 	all := []figure{
-		{trace.Count(r.Tally.Total), "orders"},
-		{trace.Count(r.Tally.Deferred), "deferred, not refused"},
-		{trace.Count(r.Tally.ExecutedLater + r.Late), "confirmed after waiting"},
-		{trace.Count(lost.Broken), "lost"},
+		{words.Count(r.Tally.Total), "orders"},
+		{words.Count(r.Tally.Deferred), "deferred, not refused"},
+		{words.Count(r.Tally.ExecutedLater + r.Late), "confirmed after waiting"},
+		{words.Count(lost.Broken), "lost"},
 	}
 	if lost.Verdict == audit.NotChecked {
 		all[3].Value = "?"
 	}
 	if len(r.Audit.Unfit) > 0 {
-		all = append(all, figure{trace.Lasted(r.unfit()), "unfit"})
+		all = append(all, figure{words.Lasted(r.unfit()), "unfit"})
 	}
 	if r.Waits.Orders > 0 {
-		all = append(all, figure{trace.Lasted(r.Waits.P99), "waiting, p99"})
+		all = append(all, figure{words.Lasted(r.Waits.P99), "waiting, p99"})
 	}
 	return all
 }
@@ -144,12 +145,12 @@ func (r Report) summary() section {
 	case n == 0:
 		s.say("At %s UTC, %s became %s: %s. It stayed fit to write throughout.", r.moment(m.At), a.Component, m.State, m.Reason)
 	case n == 1:
-		s.say("At %s UTC, %s became %s: %s. It was unfit for %s.", r.moment(m.At), a.Component, m.State, m.Reason, trace.Lasted(r.unfit()))
+		s.say("At %s UTC, %s became %s: %s. It was unfit for %s.", r.moment(m.At), a.Component, m.State, m.Reason, words.Lasted(r.unfit()))
 	default:
-		s.say("At %s UTC, %s became %s: %s. It was unfit %d times, for %s altogether.", r.moment(m.At), a.Component, m.State, m.Reason, n, trace.Lasted(r.unfit()))
+		s.say("At %s UTC, %s became %s: %s. It was unfit %d times, for %s altogether.", r.moment(m.At), a.Component, m.State, m.Reason, n, words.Lasted(r.unfit()))
 	}
 	if u := r.Unnoticed; u.For > 0 {
-		s.say("It went unnoticed for %s: %s began at %s UTC.", trace.Lasted(u.For), u.What, r.moment(u.From))
+		s.say("It went unnoticed for %s: %s began at %s UTC.", words.Lasted(u.For), u.What, r.moment(u.From))
 	}
 	s.say("%s", r.became())
 	if t.Parked > 0 {
@@ -160,7 +161,7 @@ func (r Report) summary() section {
 	} else if t.Waiting > 0 {
 		s.say("The incident ended at %s UTC; %s still waiting.", r.moment(a.EndedAt), are(t.Waiting))
 	} else {
-		s.say("The incident ended at %s UTC, %s after it began. Audited: %s.", r.moment(a.EndedAt), trace.Lasted(a.EndedAt.Sub(a.BeganAt)), verdictText(a))
+		s.say("The incident ended at %s UTC, %s after it began. Audited: %s.", r.moment(a.EndedAt), words.Lasted(a.EndedAt.Sub(a.BeganAt)), verdictText(a))
 	}
 	return s
 }
@@ -171,11 +172,11 @@ func (r Report) became() string {
 	if t.Total == 0 {
 		return "No order came."
 	}
-	text := fmt.Sprintf("%s came around it", trace.Plural(t.Total, "order"))
+	text := fmt.Sprintf("%s came around it", words.Plural(t.Total, "order"))
 	if t.Deferred == 0 {
 		return text + "; none of them had to wait."
 	}
-	kept := trace.Count(t.ExecutedLater) + " of these were"
+	kept := words.Count(t.ExecutedLater) + " of these were"
 	switch {
 	case t.ExecutedLater == t.Deferred:
 		kept = "all of these were"
@@ -306,7 +307,7 @@ func (r Report) users() section {
 	rows := [][]string{}
 	row := func(n int, read, then string) {
 		if n > 0 {
-			rows = append(rows, []string{read, then, trace.Count(n)})
+			rows = append(rows, []string{read, then, words.Count(n)})
 		}
 	}
 	row(t.ExecutedAtOnce-r.Late, ltp.MessageConfirmed, "without waiting")
@@ -325,7 +326,7 @@ func (r Report) users() section {
 	s.table(table{Head: []string{"the customer read", "", "orders"}, Rows: rows, Right: 1})
 	if w := r.Waits; w.Orders > 0 {
 		s.say("Those who waited did so for %s at the median, %s at the 99th percentile and %s at most, from the acceptance of their order to its commit.",
-			trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max))
+			words.Lasted(w.P50), words.Lasted(w.P99), words.Lasted(w.Max))
 	}
 	s.say("Counted is every order that was accepted. What was refused at the door, with a 4xx or a 503, was never promised and is not in the trace.")
 	return s
@@ -340,7 +341,7 @@ func (r Report) engineer() section {
 	s.table(t)
 	f := r.Audit.Claim(audit.Once).Figures
 	list := []string{fmt.Sprintf("%s, of which %s stopped before or during the write, %s had no answer and %s found the order written already.",
-		trace.Plural(int(f["executions"]), "execution"), trace.Count(int(f["not_written"])), trace.Count(int(f["outcome_unknown"])), trace.Count(int(f["repeated"])))}
+		words.Plural(int(f["executions"]), "execution"), words.Count(int(f["not_written"])), words.Count(int(f["outcome_unknown"])), words.Count(int(f["repeated"])))}
 	for _, e := range r.Audit.Claim(audit.FirstFirst).Evidence {
 		list = append(list, e+".")
 	}
@@ -356,9 +357,9 @@ func (r Report) regulator() section {
 	s := section{ID: "regulator", Title: "What the regulator sees", Level: 3}
 	t := table{Head: []string{"unfit from (UTC)", "to (UTC)", "for", "frames"}}
 	for _, u := range r.Audit.Unfit {
-		to, lasted := "still", trace.Lasted(r.AsOf.Sub(u.From))+" so far"
+		to, lasted := "still", words.Lasted(r.AsOf.Sub(u.From))+" so far"
 		if !u.To.IsZero() {
-			to, lasted = u.To.UTC().Format(day+" "+clock), trace.Lasted(u.To.Sub(u.From))
+			to, lasted = u.To.UTC().Format(day+" "+clock), words.Lasted(u.To.Sub(u.From))
 		}
 		frames := u.Frames[0]
 		if u.Frames[1] != frames {
@@ -383,7 +384,7 @@ func (r Report) business() section {
 	}
 	kept := func(m Money) Sum { return m.Kept }
 	if r.Tally.ExecutedLater > 0 {
-		s.say("%s kept that could not be executed when they came: %s.", trace.Plural(r.Tally.ExecutedLater, "order"), r.money(kept))
+		s.say("%s kept that could not be executed when they came: %s.", words.Plural(r.Tally.ExecutedLater, "order"), r.money(kept))
 	}
 	t := table{Head: []string{"", "orders", "worth"}, Right: 2}
 	for _, m := range r.Money {
@@ -392,7 +393,7 @@ func (r Report) business() section {
 			Sum
 		}{{"confirmed at once", m.AtOnce}, {"executed at the first try, and confirmed late", m.Late}, {"kept: deferred, then confirmed", m.Kept}, {"still pending", m.Pending}, {"parked until an operator decides", m.Parked}, {"rejected, cancelled, expired or ended", m.Ended}} {
 			if row.Orders > 0 {
-				t.Rows = append(t.Rows, []string{m.Currency + " " + row.what, trace.Count(row.Orders), amount(row.Minor, m.Currency)})
+				t.Rows = append(t.Rows, []string{m.Currency + " " + row.what, words.Count(row.Orders), amount(row.Minor, m.Currency)})
 			}
 		}
 	}
@@ -400,10 +401,10 @@ func (r Report) business() section {
 	if w := r.Waits; w.Orders > 0 || w.Pending > 0 {
 		t := table{Head: []string{"from acceptance to commit", "p50", "p99", "longest"}, Right: 3}
 		if w.Orders > 0 {
-			t.Rows = append(t.Rows, []string{trace.Plural(w.Orders, "confirmed order"), trace.Lasted(w.P50), trace.Lasted(w.P99), trace.Lasted(w.Max)})
+			t.Rows = append(t.Rows, []string{words.Plural(w.Orders, "confirmed order"), words.Lasted(w.P50), words.Lasted(w.P99), words.Lasted(w.Max)})
 		}
 		if w.Pending > 0 {
-			t.Rows = append(t.Rows, []string{trace.Plural(w.Pending, "order") + " still waiting", "", "", trace.Lasted(w.Longest)})
+			t.Rows = append(t.Rows, []string{words.Plural(w.Pending, "order") + " still waiting", "", "", words.Lasted(w.Longest)})
 		}
 		s.table(t)
 	}

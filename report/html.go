@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ltp-node/ltp/audit"
-	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 //go:embed report.html.tmpl
@@ -18,7 +18,7 @@ var page string
 var style string
 
 var pages = template.Must(template.New("report").Funcs(template.FuncMap{
-	"clean": trace.Clean,
+	"clean": words.Clean,
 	"style": func() template.CSS { return template.CSS(style) },
 	"mark":  func(v audit.Verdict) string { return v.Mark() },
 	"class": func(v audit.Verdict) string { return strings.ToLower(string(v)) },

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/ltp-node/ltp/audit"
-	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // WriteMarkdown writes the report as Markdown: what the pictures show stands in tables.
@@ -68,7 +68,7 @@ func writeClaim(b *strings.Builder, c audit.Claim) {
 		fmt.Fprintf(b, "- broken by %s: %s\n", md(x.What), md(x.Why))
 	}
 	if more := c.Broken - len(c.Breaches); more > 0 {
-		fmt.Fprintf(b, "- … and %s more\n", trace.Count(more))
+		fmt.Fprintf(b, "- … and %s more\n", words.Count(more))
 	}
 	b.WriteByte('\n')
 }
@@ -145,4 +145,4 @@ func number(s string) (n int) {
 var markdown = strings.NewReplacer(`\`, `\\`, "|", `\|`, "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`)
 
 // md is text in which nothing is markup.
-func md(s string) string { return markdown.Replace(trace.Clean(s)) }
+func md(s string) string { return markdown.Replace(words.Clean(s)) }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ltp-node/ltp/internal/svg"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -26,27 +27,6 @@ type Bucket struct {
 	Median, Slowest int64
 }
 
-// steps are the lengths that a step may have.
-var stepLengths = []time.Duration{
-	time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
-	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
-	time.Hour, 2 * time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour,
-}
-
-// stepOf is the shortest step of which at most `most` cover d.
-func stepOf(d time.Duration, most int) time.Duration {
-	for _, s := range stepLengths {
-		if d <= time.Duration(most)*s {
-			return s
-		}
-	}
-	days := time.Duration(1)
-	for d > time.Duration(most)*days*24*time.Hour {
-		days++
-	}
-	return days * 24 * time.Hour
-}
-
 // binWidth is how wide the bars of waits are.
 func binWidth(longest time.Duration) time.Duration {
 	for _, d := range []time.Duration{10, 20, 50, 100, 200, 500} {
@@ -54,14 +34,14 @@ func binWidth(longest time.Duration) time.Duration {
 			return d * time.Millisecond
 		}
 	}
-	return stepOf(longest, 24)
+	return svg.Step(longest, 24)
 }
 
 // buckets is how many steps there may be: more cannot be discerned in a picture.
 const buckets = 120
 
 func (g *gathering) series(from, to time.Time) Series {
-	s := Series{From: from, To: to, Step: stepOf(to.Sub(from), buckets)}
+	s := Series{From: from, To: to, Step: svg.Step(to.Sub(from), buckets)}
 	for t := from.Truncate(s.Step); !t.After(to); t = t.Add(s.Step) {
 		s.Buckets = append(s.Buckets, Bucket{At: t})
 	}

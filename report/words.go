@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -22,7 +23,7 @@ func are(n int) string {
 	if n == 1 {
 		return "1 order is"
 	}
-	return trace.Count(n) + " orders are"
+	return words.Count(n) + " orders are"
 }
 
 // were is "1 was", "3 were".
@@ -30,7 +31,7 @@ func were(n int) string {
 	if n == 1 {
 		return "1 was"
 	}
-	return trace.Count(n) + " were"
+	return words.Count(n) + " were"
 }
 
 // moment is a moment of the report's day: the clock alone, or with the day where it is
@@ -56,16 +57,16 @@ func (r Report) span(from, to time.Time) string {
 
 // money is the worth of some orders of every currency.
 func (r Report) money(of func(Money) Sum) string {
-	var words []string
+	var said []string
 	for _, m := range r.Money {
 		if s := of(m); s.Orders > 0 {
-			words = append(words, amount(s.Minor, m.Currency))
+			said = append(said, amount(s.Minor, m.Currency))
 		}
 	}
-	if len(words) == 0 {
+	if len(said) == 0 {
 		return "nothing"
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(said, ", ")
 }
 
 // amount is ltp.Amount with commas between the thousands.
@@ -83,13 +84,13 @@ func amount(minor int64, currency string) string {
 
 // some are the counts of which there are any.
 func some(parts ...part) []string {
-	var words []string
+	var said []string
 	for _, p := range parts {
 		if p.n > 0 {
-			words = append(words, trace.Count(p.n)+" "+p.what)
+			said = append(said, words.Count(p.n)+" "+p.what)
 		}
 	}
-	return words
+	return said
 }
 
 type part struct {
@@ -98,43 +99,43 @@ type part struct {
 }
 
 func counts(c trace.Counts) string {
-	parts := []part{{c.Requests, trace.Noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"}}
+	parts := []part{{c.Requests, words.Noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"}}
 	reasons := slices.SortedFunc(maps.Keys(c.Deferred), func(a, b ltp.Reason) int {
 		return cmp.Or(cmp.Compare(c.Deferred[b], c.Deferred[a]), cmp.Compare(a, b))
 	})
 	for _, why := range reasons {
 		parts = append(parts, part{c.Deferred[why], "deferred " + string(why)})
 	}
-	words := some(append(parts,
+	said := some(append(parts,
 		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
-		part{c.Rejected, "rejected"}, part{c.Failed, trace.Noun(c.Failed, "execution") + " without a write"}, part{c.Parked, "parked"}, part{c.Cancelled, "cancelled"},
+		part{c.Rejected, "rejected"}, part{c.Failed, words.Noun(c.Failed, "execution") + " without a write"}, part{c.Parked, "parked"}, part{c.Cancelled, "cancelled"},
 		part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
-	if len(words) == 0 {
+	if len(said) == 0 {
 		return "No orders."
 	}
-	return strings.Join(words, " · ")
+	return strings.Join(said, " · ")
 }
 
 // evidence is what was measured.
 func evidence(o ltp.Orientation) string {
-	var words []string
+	var said []string
 	e := o.Evidence
 	if e.LatencyMs > 0 && e.ThresholdMs > 0 {
-		words = append(words, fmt.Sprintf("%d ms, limit %d ms", e.LatencyMs, e.ThresholdMs))
+		said = append(said, fmt.Sprintf("%d ms, limit %d ms", e.LatencyMs, e.ThresholdMs))
 	} else if e.LatencyMs > 0 {
-		words = append(words, fmt.Sprintf("%d ms", e.LatencyMs))
+		said = append(said, fmt.Sprintf("%d ms", e.LatencyMs))
 	}
 	if e.Samples > 0 {
-		words = append(words, trace.Plural(e.Samples, "sample"))
+		said = append(said, words.Plural(e.Samples, "sample"))
 	}
 	if e.Error != "" {
-		words = append(words, e.Error)
+		said = append(said, e.Error)
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Facts)) {
-		words = append(words, k+" "+e.Facts[k])
+		said = append(said, k+" "+e.Facts[k])
 	}
 	if o.Observer != "" {
-		words = append(words, "seen by "+o.Observer)
+		said = append(said, "seen by "+o.Observer)
 	}
-	return strings.Join(words, "; ")
+	return strings.Join(said, "; ")
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // TestDeferredOrdersAreToldTheirPlaces, with every worker down: who goes before them is as a
@@ -84,7 +84,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	cli := newTerminal(t)
 	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	assert.Contains(t, cli.run("orders", "get", ids[3]), fmt.Sprintf(`"ahead": %d`, places[ids[3]]))
-	assert.Contains(t, cli.run("inspect", ids[3]), fmt.Sprintf("about %s before it, held until", trace.Plural(places[ids[3]], "order")))
+	assert.Contains(t, cli.run("inspect", ids[3]), fmt.Sprintf("about %s before it, held until", words.Plural(places[ids[3]], "order")))
 	assert.Contains(t, cli.run("replay", "plan"), "held, until "+until.Format(time.DateTime))
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(places[a], places[b]) })
 

@@ -12,6 +12,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/payload"
 )
 
@@ -124,7 +125,7 @@ func (o *orientationReader) failing(e *historypb.HistoryEvent, by string, w ltp.
 	if !o.now.State.Fit() || w.Epoch != o.now.Epoch || len(w.Orders) == 0 {
 		return
 	}
-	what := Plural(len(w.Orders), "order") + " failed"
+	what := words.Plural(len(w.Orders), "order") + " failed"
 	if w.Setback {
 		what = "canaries failed"
 	}
@@ -217,7 +218,7 @@ func (o *orientationReader) replayed(e *historypb.HistoryEvent) (known bool, err
 		if err := Decode(e.GetChildWorkflowExecutionCompletedEventAttributes().GetResult(), &report); err != nil {
 			return true, fmt.Errorf("the report of the replay: %w", err)
 		}
-		text = fmt.Sprintf("released %s in %s", Plural(report.Released, "order"), Plural(report.Passes, "sweep"))
+		text = fmt.Sprintf("released %s in %s", words.Plural(report.Released, "order"), words.Plural(report.Passes, "sweep"))
 		if report.MovedOn {
 			text += ", and stopped because the orientation moved on"
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // ParkedBefore are the times that the order was parked, by the index in Frames of the
@@ -26,7 +27,7 @@ func (t OrderTrace) ParkedBefore() map[int]ltp.Parking {
 // afterFailures is why an order is parked: "after 5 failures: value too long, waits for an
 // operator".
 func afterFailures(p ltp.Parking) string {
-	return fmt.Sprintf("after %s, waits for an operator", because(Plural(p.Failures, "failure"), Clean(p.Error)))
+	return fmt.Sprintf("after %s, waits for an operator", because(words.Plural(p.Failures, "failure"), words.Clean(p.Error)))
 }
 
 // Deferred reports whether the order had to wait. One that was refused by its own fault is

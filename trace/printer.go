@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // Options say how to show a trace to people.
@@ -316,7 +317,7 @@ func (p *printer) writeTo(w io.Writer) error {
 // held adds what was held true of a component.
 func (p *printer) held(l line, component string, s ltp.State, epoch int64) line {
 	if component != p.component {
-		l = l.then(plain, "%s ", Clean(component))
+		l = l.then(plain, "%s ", words.Clean(component))
 	}
 	return l.then(stateStyle(s), "%s", s).then(plain, ", epoch%s%d", glue, epoch)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/visibility"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // ErrNotFound: Temporal has no history of it. It never was, or Temporal's retention
@@ -261,7 +262,7 @@ func (r *Reader) forgotten(ctx context.Context, w Window) ([]Gap, error) {
 	if since := time.Now().Add(-keeps); keeps > 0 && w.From.Before(since) {
 		return []Gap{{
 			What: "orders that ended before " + since.UTC().Format(time.DateTime) + " UTC",
-			Why:  fmt.Sprintf("Temporal keeps what has ended for %s", Lasted(keeps)),
+			Why:  fmt.Sprintf("Temporal keeps what has ended for %s", words.Lasted(keeps)),
 		}}, nil
 	}
 	return nil, nil

@@ -1,70 +1,8 @@
 package trace
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-	"time"
-	"unicode"
-
-	"github.com/ltp-node/ltp"
-)
-
-// Plural is "1 order", "1,500 orders".
-func Plural[N int | int64](n N, thing string) string {
-	return Count(int(n)) + " " + Noun(int(n), thing)
-}
-
-// Noun is the thing alone: "order", "orders".
-func Noun(n int, thing string) string {
-	if n == 1 {
-		return thing
-	}
-	return thing + "s"
-}
-
-// Count is n for people, with commas between the thousands: "1,500".
-func Count(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// Lasted is a duration for people: "12 ms", "50.9 s", "1 min 5 s", "2 h 3 min".
-func Lasted(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return "under 1 ms"
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Truncate(100*time.Millisecond).Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	case d >= 48*time.Hour && d%(24*time.Hour) == 0:
-		return fmt.Sprintf("%d days", int(d.Hours())/24)
-	}
-	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
-}
+import "github.com/ltp-node/ltp"
 
 // amount is what the order is worth.
 func amount(o ltp.Order) string { return ltp.Amount(o.AmountMinor(), o.Currency) }
-
-// Clean makes text that came from outside safe to show on a terminal: one line, and
-// nothing in it that moves the cursor or turns the direction of writing.
-func Clean(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return unicode.ReplacementChar
-		}
-		return r
-	}, s)
-	return strings.Join(strings.Fields(s), " ")
-}
 
 const clock = "15:04:05.000"

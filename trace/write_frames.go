@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 func (p *printer) orientation(e Entry) {
@@ -18,13 +19,13 @@ func (p *printer) orientation(e Entry) {
 	}
 	lines := []line{p.held(change, o.Component, o.State, o.Epoch)}
 	if o.Reason != "" {
-		lines = append(lines, line{{Clean(o.Reason), bold}})
+		lines = append(lines, line{{words.Clean(o.Reason), bold}})
 	}
 	if said := evidence(o.Evidence); said != "" {
 		lines = append(lines, say("%s", said))
 	}
 	if o.Observer != "" {
-		lines = append(lines, whisper("seen by %s", Clean(o.Observer)))
+		lines = append(lines, whisper("seen by %s", words.Clean(o.Observer)))
 	}
 	if o.Hold != nil && o.Hold.Freeze {
 		lines = append(lines, say("intake is frozen"))
@@ -40,21 +41,21 @@ func evidence(e ltp.Evidence) string {
 	var said []string
 	switch {
 	case e.LatencyMs > 0 && e.ThresholdMs > 0:
-		said = append(said, fmt.Sprintf("latency %s ms, limit %s ms", Count(int(e.LatencyMs)), Count(int(e.ThresholdMs))))
+		said = append(said, fmt.Sprintf("latency %s ms, limit %s ms", words.Count(int(e.LatencyMs)), words.Count(int(e.ThresholdMs))))
 	case e.LatencyMs > 0:
-		said = append(said, fmt.Sprintf("latency %s ms", Count(int(e.LatencyMs))))
+		said = append(said, fmt.Sprintf("latency %s ms", words.Count(int(e.LatencyMs))))
 	}
 	if e.Samples > 0 {
-		said = append(said, Plural(e.Samples, "sample"))
+		said = append(said, words.Plural(e.Samples, "sample"))
 	}
 	if e.Definite {
 		said = append(said, "definite")
 	}
 	for _, k := range slices.Sorted(maps.Keys(e.Facts)) {
-		said = append(said, Clean(k)+" "+Clean(e.Facts[k]))
+		said = append(said, words.Clean(k)+" "+words.Clean(e.Facts[k]))
 	}
 	if e.Error != "" {
-		said = append(said, "error: "+Clean(e.Error))
+		said = append(said, "error: "+words.Clean(e.Error))
 	}
 	return strings.Join(said, ", ")
 }
@@ -62,7 +63,7 @@ func evidence(e ltp.Evidence) string {
 // asked shows a route request.
 func (p *printer) asked(e Entry, brief bool) []line {
 	q := e.Frames[0].Request
-	lines := []line{say("order %s", e.OrderID).then(faint, " ·%s%s", glue, strings.ReplaceAll(Clean(e.Amount), " ", glue))}
+	lines := []line{say("order %s", e.OrderID).then(faint, " ·%s%s", glue, strings.ReplaceAll(words.Clean(e.Amount), " ", glue))}
 	switch {
 	case !q.Replay:
 		return lines
@@ -83,13 +84,13 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 		return append(lines, whisper("was admitted, its execution failed, and it asks again"))
 	}
 	if q.DeferredReason != "" {
-		lines = append(lines, whisper("deferred for %s", Clean(string(q.DeferredReason))))
+		lines = append(lines, whisper("deferred for %s", words.Clean(string(q.DeferredReason))))
 	}
 	if q.Woken == ltp.WokenByRetry {
-		return []line{whisper("was parked for %s, until an operator asked to retry it", Lasted(waited))}
+		return []line{whisper("was parked for %s, until an operator asked to retry it", words.Lasted(waited))}
 	}
 	if p := q.Asked.Pass; q.Woken == ltp.WokenByPass && p != nil {
-		return append(lines, whisper("waited %s, until %s %s", Lasted(waited), Clean(p.By), Clean(PassText(*p))))
+		return append(lines, whisper("waited %s, until %s %s", words.Lasted(waited), words.Clean(p.By), words.Clean(PassText(*p))))
 	}
 	by := "its own timer"
 	switch q.Woken {
@@ -100,7 +101,7 @@ func whys(q ltp.RouteRequest, waited time.Duration) (lines []line) {
 	case ltp.WokenByTurn:
 		by = "its turn"
 	}
-	return append(lines, whisper("waited %s, woken by %s", Lasted(waited), by))
+	return append(lines, whisper("waited %s, woken by %s", words.Lasted(waited), by))
 }
 
 // answered shows a route response.
@@ -109,7 +110,7 @@ func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 	if r.Admissible {
 		decided[0].style = green
 	}
-	lines := []line{decided.then(plain, " %s", Clean(string(r.Reason)))}
+	lines := []line{decided.then(plain, " %s", words.Clean(string(r.Reason)))}
 	if brief {
 		return lines
 	}
@@ -122,14 +123,14 @@ func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 		lines = append(lines, whisper("the fault is the component's: the probe's own order failed as well"))
 	}
 	if r.Commitment != "" {
-		lines = append(lines, say("“%s”", Clean(r.Commitment)))
+		lines = append(lines, say("“%s”", words.Clean(r.Commitment)))
 	}
 	return lines
 }
 
 // wrote says how an execution ended, that followed the answer r.
 func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
-	message := Clean(x.Error)
+	message := words.Clean(x.Error)
 	for _, said := range []string{"not begun: ", "unavailable: ", "outcome unknown: "} {
 		message = strings.TrimPrefix(message, said) // we say that ourselves
 	}
@@ -142,7 +143,7 @@ func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 		if !ok {
 			return l.then(plain, ": an earlier attempt had written it")
 		}
-		l = l.then(plain, " in %s", strings.ReplaceAll(Lasted(took), " ", glue))
+		l = l.then(plain, " in %s", strings.ReplaceAll(words.Lasted(took), " ", glue))
 		if x.slow() {
 			l = l.then(plain, ", at %s,", p.when(x.CommittedAt()))
 		}
@@ -179,7 +180,7 @@ func (p *printer) found(w Withdrawal) line {
 		return l.then(plain, ": it was written already")
 	}
 	if w.Error != "" {
-		return l.then(plain, ": nobody can tell yet whether it was written: %s", Clean(w.Error))
+		return l.then(plain, ": nobody can tell yet whether it was written: %s", words.Clean(w.Error))
 	}
 	return l.then(plain, ": nobody can tell yet whether it was written")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // IncidentSummary is a line of a list of incidents.
@@ -64,7 +65,7 @@ func WriteIncidents(w io.Writer, component string, incidents []Incident, gaps []
 		p.title(line{{number, bold}}.then(plain, "%s", p.lasts(in)[0].text), status)
 		p.paragraph(len(number), path(in))
 		if worst, ok := in.Worst(); ok && worst.Reason != "" && worst.State != ltp.Stable {
-			p.paragraph(len(number), line{{Clean(worst.Reason), plain}})
+			p.paragraph(len(number), line{{words.Clean(worst.Reason), plain}})
 		}
 	}
 	p.gaps(gaps)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // WriteOrder shows one order's frames to people. Times are UTC.
@@ -37,9 +38,9 @@ func WriteOrder(w io.Writer, t OrderTrace, o Options) error {
 func (p *printer) orderTitle(t OrderTrace) {
 	o, state := t.Order, t.State()
 	p.title(line{{"Order " + o.ID, bold}}, line{{string(state), orderStyle(state)}})
-	facts := say("%s for %s, depends on %s", Clean(amount(o)), Clean(o.Customer), Clean(strings.Join(o.Gate(t.Execution), ", ")))
+	facts := say("%s for %s, depends on %s", words.Clean(amount(o)), words.Clean(o.Customer), words.Clean(strings.Join(o.Gate(t.Execution), ", ")))
 	if o.Risk != "" {
-		facts = facts.then(plain, ", %s risk", Clean(string(o.Risk)))
+		facts = facts.then(plain, ", %s risk", words.Clean(string(o.Risk)))
 	}
 	p.paragraph(0, facts)
 	accepted := say("accepted %s UTC", t.AcceptedAt.UTC().Format(time.DateOnly+" "+clock))
@@ -49,7 +50,7 @@ func (p *printer) orderTitle(t OrderTrace) {
 	}
 	p.paragraph(0, accepted)
 	if t.Outcome != nil {
-		p.paragraph(0, say("ended %s, after %s", p.when(t.EndedAt), Lasted(t.EndedAt.Sub(t.AcceptedAt))))
+		p.paragraph(0, say("ended %s, after %s", p.when(t.EndedAt), words.Lasted(t.EndedAt.Sub(t.AcceptedAt))))
 	}
 	p.WriteByte('\n')
 }
@@ -83,7 +84,7 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 			lines = append(lines, append(whisper("begun %s under ", p.when(began)), fence...))
 		}
 		if x.Worker != "" {
-			lines = append(lines, whisper("by %s", Clean(x.Worker)))
+			lines = append(lines, whisper("by %s", words.Clean(x.Worker)))
 		}
 		rows = append(rows, []row{{at: executionAt(t, x), kind: "execute", lines: lines}})
 	}
@@ -94,20 +95,20 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 		rows = append(rows, []row{{at: w.RecordedAt, kind: "withdraw", lines: []line{p.found(w)}}})
 	}
 	for _, l := range t.Lost {
-		text := say("a workflow task was lost (%s): what was done in it stands in no history", Clean(l.Cause))
+		text := say("a workflow task was lost (%s): what was done in it stands in no history", words.Clean(l.Cause))
 		if l.Worker != "" {
-			text = append(text, whisper(" by %s", Clean(l.Worker))...)
+			text = append(text, whisper(" by %s", words.Clean(l.Worker))...)
 		}
 		rows = append(rows, []row{{mark: "·", at: l.EndedAt, kind: "event", style: faint, lines: []line{text}}})
 	}
 	for _, n := range t.Notes {
-		rows = append(rows, []row{{mark: "·", at: n.At, kind: "event", style: faint, lines: []line{say("%s", strings.TrimSpace(Clean(n.By)+" "+Clean(n.Text)))}}})
+		rows = append(rows, []row{{mark: "·", at: n.At, kind: "event", style: faint, lines: []line{say("%s", strings.TrimSpace(words.Clean(n.By)+" "+words.Clean(n.Text)))}}})
 	}
 	if t.Outcome != nil {
 		end := line{{string(t.Outcome.State), orderStyle(t.Outcome.State)}}.then(plain, " %s", t.Outcome.State.Message())
 		lines := []line{end}
 		if t.Outcome.Reason != "" {
-			lines = append(lines, say("%s", Clean(t.Outcome.Reason)))
+			lines = append(lines, say("%s", words.Clean(t.Outcome.Reason)))
 		}
 		rows = append(rows, []row{{mark: "●", at: t.EndedAt, kind: "end", style: orderStyle(t.Outcome.State), lines: lines}})
 	}
@@ -117,10 +118,10 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 // waiting says what an order waits for.
 func (p *printer) waiting(t OrderTrace) line {
 	if t.Wait.Reason == ltp.ReasonAwaitsProof {
-		return say("is to end, and waits for proof that it was not written, for which %s must be fit", Clean(t.Wait.Component))
+		return say("is to end, and waits for proof that it was not written, for which %s must be fit", words.Clean(t.Wait.Component))
 	}
 	last := t.Frames[len(t.Frames)-1]
-	return say("waits for %s, asked last at %s", Clean(last.Response.Component), p.when(t.Frames[len(t.Frames)-2].At))
+	return say("waits for %s, asked last at %s", words.Clean(last.Response.Component), p.when(t.Frames[len(t.Frames)-2].At))
 }
 
 // placed is where an order stands in the backlog, where that is known. A place counts orders of
@@ -130,9 +131,9 @@ func (p *printer) placed(orderID string) []line {
 	if place == nil {
 		return nil
 	}
-	text := say("about %s before it", Plural(int(place.Ahead), "order"))
+	text := say("about %s before it", words.Plural(int(place.Ahead), "order"))
 	if tenant, _ := ltp.SplitID(orderID); tenant != "" {
-		text = say("about %s of %s before it", Plural(int(place.Ahead), "order"), Clean(tenant))
+		text = say("about %s of %s before it", words.Plural(int(place.Ahead), "order"), words.Clean(tenant))
 	}
 	switch {
 	case !place.ExpectedAt.IsZero():

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // WriteTimeline shows a timeline to people. Times are UTC; frames are numbered from
@@ -66,7 +67,7 @@ func (p *printer) lasts(in Incident) line {
 		return say("since %s UTC", began.Format(time.DateOnly+" "+clock))
 	}
 	p.day = began.Truncate(24 * time.Hour)
-	return say("%s – %s UTC, %s", began.Format(time.DateOnly+" "+clock), p.when(in.EndedAt), Lasted(in.EndedAt.Sub(began)))
+	return say("%s – %s UTC, %s", began.Format(time.DateOnly+" "+clock), p.when(in.EndedAt), words.Lasted(in.EndedAt.Sub(began)))
 }
 
 // pathMost is how many states of an incident that flaps are shown, from its beginning
@@ -79,7 +80,7 @@ func path(in Incident) (l line) {
 	for i, s := range states {
 		if i >= pathMost && i < len(states)-pathMost {
 			if i == pathMost {
-				l = l.then(faint, " ──▶ … %s more …", Count(len(states)-2*pathMost))
+				l = l.then(faint, " ──▶ … %s more …", words.Count(len(states)-2*pathMost))
 			}
 			continue
 		}
@@ -100,9 +101,9 @@ func tally(t Tally) []line {
 		part{t.Rejected, "rejected"}, part{t.Cancelled, "cancelled"}, part{t.Expired, "expired"},
 		part{t.Terminated, "ended by force"}, part{t.Waiting, "still waiting"}, part{t.Parked, "parked until an operator decides"}, part{t.Accepted, "accepted and not yet done"},
 	)
-	lines := []line{say("%s: %s.", Plural(t.Total, "order"), strings.Join(became, ", "))}
+	lines := []line{say("%s: %s.", words.Plural(t.Total, "order"), strings.Join(became, ", "))}
 	if t.Deferred > 0 {
-		lines = append(lines, say("%s of them deferred, %s still waiting.", Count(t.Deferred), none(t.Waiting)))
+		lines = append(lines, say("%s of them deferred, %s still waiting.", words.Count(t.Deferred), none(t.Waiting)))
 	}
 	return lines
 }
@@ -116,7 +117,7 @@ type part struct {
 func some(parts ...part) (said []string) {
 	for _, x := range parts {
 		if x.n > 0 {
-			said = append(said, Count(x.n)+" "+x.what)
+			said = append(said, words.Count(x.n)+" "+x.what)
 		}
 	}
 	return said
@@ -126,7 +127,7 @@ func none(n int) string {
 	if n == 0 {
 		return "none"
 	}
-	return Count(n)
+	return words.Count(n)
 }
 
 var titles = map[PhaseName]string{
@@ -183,7 +184,7 @@ func (p *printer) entries(phase Phase) {
 			if e.Like > 0 {
 				like = fmt.Sprintf("like #%d", e.Like)
 			}
-			p.row(row{lines: []line{whisper("⋮ %s more %s, the last of them:", Count(e.Folded), like)}})
+			p.row(row{lines: []line{whisper("⋮ %s more %s, the last of them:", words.Count(e.Folded), like)}})
 		}
 		p.entry(e.Entry, e.Folded > 0)
 	}
@@ -202,17 +203,17 @@ func (p Phase) beginsAnew() bool {
 
 func (c Counts) parts() []string {
 	parts := []part{
-		{c.Requests, Noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"},
+		{c.Requests, words.Noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"},
 	}
 	reasons := slices.SortedFunc(maps.Keys(c.Deferred), func(a, b ltp.Reason) int {
 		return cmp.Or(cmp.Compare(c.Deferred[b], c.Deferred[a]), cmp.Compare(a, b))
 	})
 	for _, r := range reasons {
-		parts = append(parts, part{c.Deferred[r], "deferred " + Clean(string(r))})
+		parts = append(parts, part{c.Deferred[r], "deferred " + words.Clean(string(r))})
 	}
 	return some(append(parts,
 		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
-		part{c.Rejected, "rejected"}, part{c.Failed, Noun(c.Failed, "execution") + " failed"},
+		part{c.Rejected, "rejected"}, part{c.Failed, words.Noun(c.Failed, "execution") + " failed"},
 		part{c.Parked, "parked"}, part{c.Cancelled, "cancelled"}, part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
 }
 
@@ -230,7 +231,7 @@ func (p *printer) entry(e Entry, brief bool) {
 	case e.Ended != nil:
 		l := say("order %s ", e.OrderID).then(orderStyle(e.Ended.State), "%s", e.Ended.State)
 		if !brief && e.Ended.Reason != "" {
-			l = l.then(plain, ": %s", Clean(e.Ended.Reason))
+			l = l.then(plain, ": %s", words.Clean(e.Ended.Reason))
 		}
 		p.row(row{at: e.At, kind: "end", lines: []line{l}})
 	case len(e.Frames) == 1:
@@ -246,12 +247,12 @@ func (p *printer) entry(e Entry, brief bool) {
 }
 
 func (p *printer) note(n Note) {
-	kind, text := "event", Clean(n.Text)
+	kind, text := "event", words.Clean(n.Text)
 	switch {
 	case n.Kind == NoteReplay:
 		kind = "action"
 	case n.By != "":
-		text = Clean(n.By) + " " + text
+		text = words.Clean(n.By) + " " + text
 	}
 	p.row(row{mark: "·", at: n.At, kind: kind, style: faint, lines: []line{say("%s", text)}})
 }
@@ -260,9 +261,9 @@ func (p *printer) gaps(gaps []Gap) {
 	if len(gaps) == 0 {
 		return
 	}
-	p.rule("What is missing", Plural(len(gaps), "gap"))
+	p.rule("What is missing", words.Plural(len(gaps), "gap"))
 	for _, g := range gaps {
-		p.paragraph(2, say("%s: %s", Clean(g.What), Clean(g.Why)))
+		p.paragraph(2, say("%s: %s", words.Clean(g.What), words.Clean(g.Why)))
 	}
 }
 

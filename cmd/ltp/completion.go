@@ -26,8 +26,8 @@ const (
 	completedOrders = 100
 )
 
-// words are what flags of these names take, in every command that has one.
-var words = map[string][]string{
+// flagWords are what flags of these names take, in every command that has one.
+var flagWords = map[string][]string{
 	"state": {
 		string(ltp.Accepted), string(ltp.Deferred), string(ltp.Parked), string(ltp.Executed), string(ltp.Rejected), string(ltp.Cancelled),
 		string(ltp.Expired), string(ltp.Terminated),
@@ -50,7 +50,7 @@ func (a *app) completeNames(cmd *cobra.Command) {
 	fixed := func(all []string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(all, cobra.ShellCompDirectiveNoFileComp)
 	}
-	for name, all := range words {
+	for name, all := range flagWords {
 		if cmd.LocalFlags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, fixed(all)) // fails for a flag that is not there
 		}

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/apikey"
+	"github.com/ltp-node/ltp/internal/table"
 )
 
 func (a *app) keysCommand() *cobra.Command {
@@ -145,12 +145,11 @@ func keysList() *cobra.Command {
 				}
 				return nil
 			}
-			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tSTATE\tTENANT\tROLE\tCUSTOMER\tNAME\tCREATED\tEXPIRES\tREVOKED")
+			t := table.New(cmd.OutOrStdout(), "id", "state", "tenant", "role", "customer", "name", "created", "expires", "revoked")
 			for _, k := range f.Keys {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.State(now), dashed(k.Tenant), k.Role, dashed(k.Customer), dashed(k.Name), day(k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt))
+				t.Row(k.ID, k.State(now), k.Tenant, k.Role, k.Customer, k.Name, day(k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt))
 			}
-			return w.Flush()
+			return t.Flush()
 		},
 	}
 	formatFlag(cmd.Flags(), &asJSON, "one key a line")

@@ -12,8 +12,8 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/erase"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // erasing is what ltp orders erase is asked for.
@@ -170,7 +170,7 @@ func sayRows(out io.Writer, o erase.Order, rows orderdb.Erased, elsewhere bool) 
 		fmt.Fprintf(out, "Order database: erased%s; its key stays, and there is no row of it.\n", again)
 	}
 	if rows.Outbox > 0 {
-		fmt.Fprintf(out, "Outbox: deleted %s. A relay that had not handed it on never will.\n", trace.Plural(rows.Outbox, "row"))
+		fmt.Fprintf(out, "Outbox: deleted %s. A relay that had not handed it on never will.\n", words.Plural(rows.Outbox, "row"))
 	}
 	if rows.Traces {
 		fmt.Fprintln(out, "The SQLite file is in use: its write-ahead log holds the bytes until it is written back. Run it again later.")
@@ -179,7 +179,7 @@ func sayRows(out io.Writer, o erase.Order, rows orderdb.Erased, elsewhere bool) 
 
 func sayHistories(out io.Writer, o erase.Order, d erase.Deleted) {
 	fmt.Fprintf(out, "Temporal: deleted %s of the order, %s of its webhooks, %s of its ordering key.\n",
-		trace.Plural(int64(d.Orders), "run"), trace.Plural(int64(d.Deliveries), "run"), trace.Plural(int64(d.Sequences), "run"))
+		words.Plural(int64(d.Orders), "run"), words.Plural(int64(d.Deliveries), "run"), words.Plural(int64(d.Sequences), "run"))
 	if d.InLine {
 		fmt.Fprintf(out, "Orders stand in line under the ordering key: %s stays, and is gone when Temporal's retention has passed it.\n", ltp.SequenceWorkflowID(o.OrderingKey))
 	}

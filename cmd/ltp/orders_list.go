@@ -4,30 +4,30 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/table"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/starter"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // orderList shows orders in a table, or as JSON, one a line. Parked orders alone have a
 // table of their own, which says why.
 type orderList struct {
-	table  *tabwriter.Writer
+	table  *table.Table
 	json   io.Writer // nil for a table
 	parked bool
 }
 
 func newOrderList(w io.Writer, state ltp.OrderState, asJSON bool) *orderList {
-	l := &orderList{table: tabwriter.NewWriter(w, 0, 8, 2, ' ', 0), parked: state == ltp.Parked}
+	l := &orderList{parked: state == ltp.Parked}
 	switch {
 	case asJSON:
 		l.json = w
 	case l.parked:
-		fmt.Fprintln(l.table, "ORDER\tPARKED\tFAILURES\tACCEPTED\tFAILS WITH")
+		l.table = table.New(w, "order", "parked", "failures", "accepted", "fails with")
 	default:
-		fmt.Fprintln(l.table, "ORDER\tSTATE\tREASON\tWAITS FOR\tPRIORITY\tACCEPTED\tENDED")
+		l.table = table.New(w, "order", "state", "reason", "waits for", "priority", "accepted", "ended")
 	}
 	return l
 }
@@ -41,15 +41,20 @@ func (l *orderList) add(all []starter.Status) error {
 			}
 		case l.parked && st.Parked != nil:
 			p := st.Parked
-			fmt.Fprintf(l.table, "%s\t%s\t%d\t%s\t%s\n", st.OrderID, clock(p.Since), p.Failures, clock(st.AcceptedAt), clause(p.Error))
+			l.table.Row(st.OrderID, clock(p.Since), p.Failures, clock(st.AcceptedAt), clause(p.Error))
 		default:
-			fmt.Fprintf(l.table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", st.OrderID, st.State, st.Reason, waitsFor(st), class(st), clock(st.AcceptedAt), clock(st.EndedAt))
+			l.table.Row(st.OrderID, st.State, st.Reason, waitsFor(st), class(st), clock(st.AcceptedAt), clock(st.EndedAt))
 		}
 	}
 	return nil
 }
 
-func (l *orderList) flush() error { return l.table.Flush() }
+func (l *orderList) flush() error {
+	if l.table == nil {
+		return nil
+	}
+	return l.table.Flush()
+}
 
 // whyOf is why an order waits, in one clause.
 func whyOf(st starter.Status) string {
@@ -62,7 +67,7 @@ func whyOf(st starter.Status) string {
 // clause is an error for a table.
 func clause(s string) string {
 	const most = 100 // columns
-	r := []rune(trace.Clean(s))
+	r := []rune(words.Clean(s))
 	if len(r) > most {
 		return string(r[:most-1]) + "…"
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/starter"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // asking is a command that asks something of one order or of many.
@@ -121,7 +121,7 @@ func (q *asking) named(cmd *cobra.Command, s *starter.Starter, ids []string) err
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d orders could not be asked", failed, len(ids))
+		return fmt.Errorf("%d of %s could not be asked", failed, words.Plural(len(ids), "order"))
 	}
 	return nil
 }
@@ -160,13 +160,13 @@ func (q *asking) found(cmd *cobra.Command, s *starter.Starter) error {
 	q.report(out, t)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted after %d of about %d orders: run it again for the rest", t.Asked, n)
+		return fmt.Errorf("interrupted after %d of about %s: run it again for the rest", t.Asked, words.Plural(n, "order"))
 	case errors.Is(err, starter.ErrMore):
 		return fmt.Errorf("more orders match by now than the %d that you confirmed: run it again for the rest", n)
 	case err != nil:
 		return flaggedQuery(err)
 	case t.Failed > 0:
-		return fmt.Errorf("%d of %d orders could not be asked: run it again for them", t.Failed, t.Asked)
+		return fmt.Errorf("%d of %s could not be asked: run it again for them", t.Failed, words.Plural(t.Asked, "order"))
 	}
 	return nil
 }
@@ -234,13 +234,13 @@ func progressOn(w io.Writer, n int) func(starter.Tally) {
 		return nil
 	}
 	return func(t starter.Tally) {
-		fmt.Fprintf(w, "\r  %s  %s of %s\x1b[K", bar(t.Asked, max(n, 1), 40), trace.Count(t.Asked), trace.Count(n))
+		fmt.Fprintf(w, "\r  %s  %s of %s\x1b[K", bar(t.Asked, max(n, 1), 40), words.Count(t.Asked), words.Count(n))
 	}
 }
 
 func (q *asking) report(out io.Writer, t starter.Tally) {
 	fmt.Fprintf(out, "%s of %s requested: %s asked, %s done, %s had ended already, %s failed.\n",
-		q.ask, orders(t.Done), trace.Count(t.Asked), trace.Count(t.Done), trace.Count(t.Ended), trace.Count(t.Failed))
+		q.ask, orders(t.Done), words.Count(t.Asked), words.Count(t.Done), words.Count(t.Ended), words.Count(t.Failed))
 	for _, why := range t.Failures {
 		fmt.Fprintln(out, "  "+why)
 	}
@@ -260,5 +260,5 @@ func orders(n int) string {
 	if n == 1 {
 		return "1 order"
 	}
-	return trace.Count(n) + " orders"
+	return words.Count(n) + " orders"
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
-	"github.com/ltp-node/ltp/trace"
 )
 
 const (
@@ -81,7 +81,7 @@ func (d drain) wait(ctx context.Context) error {
 			return nil
 		case n != said:
 			said = n
-			d.say("%s in flight.", trace.Plural(n, "write"))
+			d.say("%s in flight.", words.Plural(n, "write"))
 		}
 		select {
 		case <-ctx.Done():

@@ -14,9 +14,9 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/replay/pace"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // plannedOrder is one order of a plan.
@@ -168,7 +168,7 @@ func (p *plan) add(o plannedOrder) {
 // String is a line for people.
 func (o plannedOrder) String() string {
 	return fmt.Sprintf("%9s  %9s  %-9s  accepted %s UTC  %s",
-		"#"+trace.Count(o.No), fmt.Sprintf("+%.3f s", o.AtSeconds), className(o.Class), o.AcceptedAt.UTC().Format("2006-01-02 15:04:05.000"), o.OrderID)
+		"#"+words.Count(o.No), fmt.Sprintf("+%.3f s", o.AtSeconds), className(o.Class), o.AcceptedAt.UTC().Format("2006-01-02 15:04:05.000"), o.OrderID)
 }
 
 func className(class int) string {
@@ -192,23 +192,23 @@ func (p plan) write(w io.Writer, now time.Time, shown bool) error {
 			say("%s", o)
 		}
 		if hidden := p.Orders - len(p.First) - len(p.Last); hidden > 0 {
-			say("%9s  %s more: --all prints them", "⋮", trace.Count(hidden))
+			say("%9s  %s more: --all prints them", "⋮", words.Count(hidden))
 		}
 		for _, o := range p.Last {
 			say("%s", o)
 		}
 	}
 	say("")
-	say("%s is %s, epoch %d. %s would be released, of these:", p.Component, p.State, p.Epoch, trace.Plural(p.Orders, "order"))
+	say("%s is %s, epoch %d. %s would be released, of these:", p.Component, p.State, p.Epoch, words.Plural(p.Orders, "order"))
 	for _, class := range slices.Sorted(maps.Keys(p.Classes)) {
-		say("  %-9s  %9s", className(class), trace.Count(p.Classes[class]))
+		say("  %-9s  %9s", className(class), words.Count(p.Classes[class]))
 	}
-	rate := fmt.Sprintf("%s canaries, then up to %v", trace.Count(min(p.Orders, pace.Default().Canary)), p.Limit)
+	rate := fmt.Sprintf("%s canaries, then up to %v", words.Count(min(p.Orders, pace.Default().Canary)), p.Limit)
 	if p.goesOn {
 		rate = fmt.Sprintf("A release is under way, at %.3g", p.Limit)
 	}
 	say("%s orders a second, each %v s on its way: done after %s at the earliest.",
-		rate, p.TookSeconds, trace.Lasted(time.Duration(p.DoneSeconds*float64(time.Second)).Round(time.Second/10)))
+		rate, p.TookSeconds, words.Lasted(time.Duration(p.DoneSeconds*float64(time.Second)).Round(time.Second/10)))
 	switch {
 	case p.Steering.Paused:
 		say("PAUSED by %s: %s. Nothing is released until ltp replay resume.", p.Steering.Pause.By, p.Steering.Pause.Why)

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // replayView shows the status of a replay: once, or again and again in place.
@@ -97,7 +97,7 @@ func (s replayStatus) replaying() (all []string) {
 	} else {
 		total := int64(r.Released) + r.Remaining
 		say("%-8s %s  %s of %s released, %s left", r.Phase, bar(r.Released, int(max(total, 1)), 30),
-			trace.Count(r.Released), trace.Count(int(total)), trace.Count(int(r.Remaining)))
+			words.Count(r.Released), words.Count(int(total)), words.Count(int(r.Remaining)))
 		rate := fmt.Sprintf("%.0f orders/s", r.Rate)
 		if r.Ceiling > 0 {
 			rate += fmt.Sprintf(", at most %.0f now", r.Ceiling)
@@ -106,9 +106,9 @@ func (s replayStatus) replaying() (all []string) {
 		if !r.Oldest.IsZero() && r.Remaining > 0 {
 			say("oldest   accepted %s", s.ago(r.Oldest))
 		}
-		say("so far   %s and %s since %s", trace.Plural(r.Passes, "sweep"), trace.Plural(r.Setbacks, "setback"), s.ago(r.BegunAt))
+		say("so far   %s and %s since %s", words.Plural(r.Passes, "sweep"), words.Plural(r.Setbacks, "setback"), s.ago(r.BegunAt))
 		if silent := s.At.Sub(r.At); silent > 10*time.Second && !r.At.IsZero() {
-			say("silent   nothing heard of it for %s: is a worker up?", trace.Lasted(silent.Round(time.Second)))
+			say("silent   nothing heard of it for %s: is a worker up?", words.Lasted(silent.Round(time.Second)))
 		}
 	}
 	if s.Replay.Settling {
@@ -127,7 +127,7 @@ func (s replayStatus) left() string {
 		return "paused: the rest waits"
 	case r.LeftSeconds > 0:
 		left := time.Duration(r.LeftSeconds * float64(time.Second))
-		return fmt.Sprintf("about %s left, until %s UTC", trace.Lasted(left.Round(time.Second)), s.At.Add(left).Format(time.TimeOnly))
+		return fmt.Sprintf("about %s left, until %s UTC", words.Lasted(left.Round(time.Second)), s.At.Add(left).Format(time.TimeOnly))
 	}
 	return "no estimate yet"
 }
@@ -141,9 +141,9 @@ func (s replayStatus) waiting() (all []string) {
 	for _, reason := range slices.SortedFunc(maps.Keys(s.Reasons), func(a, b ltp.Reason) int {
 		return cmp.Or(cmp.Compare(s.Reasons[b], s.Reasons[a]), cmp.Compare(a, b))
 	}) {
-		why = append(why, fmt.Sprintf("%s %s", trace.Count(int(s.Reasons[reason])), reason))
+		why = append(why, fmt.Sprintf("%s %s", words.Count(int(s.Reasons[reason])), reason))
 	}
-	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", trace.Plural(s.Waiting, "order"), strings.Join(why, ", ")))
+	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", words.Plural(s.Waiting, "order"), strings.Join(why, ", ")))
 	if s.Next != nil {
 		all = append(all, fmt.Sprintf("  First in turn: %s, accepted %s.", s.Next.OrderID, s.ago(s.Next.AcceptedAt)))
 	}
@@ -176,7 +176,7 @@ func (s replayStatus) steered() (all []string) {
 func (s replayStatus) ago(t time.Time) string {
 	when := "just now"
 	if past := s.At.Sub(t).Round(time.Second); past > 0 {
-		when = trace.Lasted(past) + " ago"
+		when = words.Lasted(past) + " ago"
 	}
 	return fmt.Sprintf("%s UTC (%s)", t.UTC().Format(time.TimeOnly), when)
 }

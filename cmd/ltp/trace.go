@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -126,7 +127,7 @@ func covered(c ledger.Coverage) string {
 	if c.StartUp {
 		name = "start-up, incident"
 	}
-	return fmt.Sprintf("%s %d of %s, %d orders", name, c.Incident, c.Component, c.Orders)
+	return fmt.Sprintf("%s %d of %s, %s", name, c.Incident, c.Component, words.Plural(c.Orders, "order"))
 }
 
 // checkpointOf is where the checkpoint of a file is.
@@ -367,6 +368,6 @@ func writeProof(w io.Writer, p ledger.Proof) {
 		at := time.UnixMilli(e.Entry.TimestampMs).UTC().Format("2006-01-02 15:04:05.000")
 		fmt.Fprintf(w, "%s  entry %d  %s\n", at, e.Index, e.Entry.Summary())
 	}
-	fmt.Fprintf(w, "\nThese %d entries are all that is told of it in %s, which has %d entries and is signed by %s.\n",
+	fmt.Fprintf(w, "\nThese %d entries are all that is recorded of it in %s, which has %d entries and is signed by %s.\n",
 		len(p.Entries), p.Checkpoint.Origin, p.Checkpoint.Tree.N, p.Checkpoint.Key)
 }

@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/table"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/webhook"
 )
 
@@ -131,12 +131,11 @@ func (a *app) webhooksList() *cobra.Command {
 				}
 			}
 			if !asJSON { // before Temporal is asked, which may not answer
-				w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "TENANT\tNAME\tURL\tSECRETS\tEVENTS")
+				t := table.New(out, "tenant", "name", "url", "secrets", "events")
 				for _, e := range list.Endpoints {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", dashed(e.Tenant), e.Name, e.URL, e.Secrets, events(e.Events))
+					t.Row(e.Tenant, e.Name, e.URL, e.Secrets, events(e.Events))
 				}
-				if err := w.Flush(); err != nil {
+				if err := t.Flush(); err != nil {
 					return err
 				}
 			}
@@ -168,22 +167,21 @@ func (a *app) webhooksList() *cobra.Command {
 func printTroubles(out io.Writer, all []webhook.Trouble, looked int, more bool) error {
 	switch {
 	case len(all) == 0 && more:
-		_, err := fmt.Fprintf(out, "No delivery fails of the %d orders that were looked at, and none was given up; there are more orders.\n", looked)
+		_, err := fmt.Fprintf(out, "No delivery fails of the %s looked at, and none was given up; there are more orders.\n", words.Plural(looked, "order"))
 		return err
 	case len(all) == 0:
 		_, err := fmt.Fprintln(out, "No delivery fails, and none was given up.")
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ORDER\tENDPOINT\tEVENT\tSTATE\tWHY")
+	troubles := table.New(out, "order", "endpoint", "event", "state", "why")
 	for _, t := range all {
-		state := fmt.Sprintf("failed %d times, tried again", t.Attempts)
+		state := fmt.Sprintf("failed %s, tried again", words.Plural(int(t.Attempts), "time"))
 		if t.GivenUp {
 			state = "given up"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.OrderID, dashed(t.Endpoint), dashed(string(t.Event)), state, printable(t.Why))
+		troubles.Row(t.OrderID, t.Endpoint, t.Event, state, t.Why)
 	}
-	if err := w.Flush(); err != nil {
+	if err := troubles.Flush(); err != nil {
 		return err
 	}
 	if more {
@@ -200,13 +198,6 @@ func origin(of string) string {
 		return "-"
 	}
 	return u.Scheme + "://" + u.Host
-}
-
-func dashed(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // kinds says of what kind secrets are, and nothing else of them.
@@ -228,16 +219,6 @@ func events(of []ltp.WebhookEvent) string {
 		all = append(all, string(e))
 	}
 	return strings.Join(all, ",")
-}
-
-// printable is text of somebody else's for a terminal.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return ' '
-	}, strings.ToValidUTF8(s, "?"))
 }
 
 func (a *app) webhooksTest() *cobra.Command {
@@ -307,7 +288,7 @@ func try(cmd *cobra.Command, hooks *webhook.Webhooks, e webhook.Endpoint) bool {
 	if err != nil {
 		said = err.Error()
 	}
-	if text := printable(string(answer[:min(len(answer), 200)])); text != "" {
+	if text := words.Clean(string(answer[:min(len(answer), 200)])); text != "" {
 		said += ": " + text
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (%s, %s)\n", ltp.FullID(e.Tenant, e.Name), said, m.ID, time.Since(begun).Round(time.Millisecond))
@@ -359,7 +340,7 @@ which receivers tell a repeat. It works for as long as Temporal keeps the order.
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", id, what)
 			}
 			if wrong > 0 {
-				return fmt.Errorf("%d of %d orders could not be asked", wrong, len(ids))
+				return fmt.Errorf("%d of %s could not be asked", wrong, words.Plural(len(ids), "order"))
 			}
 			if failed && len(ids) == 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), "Nothing was given up.")

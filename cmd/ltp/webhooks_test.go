@@ -19,7 +19,7 @@ func TestListOfWebhooksSaysWhatItIsOf(t *testing.T) {
 		return out.String()
 	}
 	assert.Equal(t, "No delivery fails, and none was given up.\n", said(nil, 7, false))
-	assert.Contains(t, said(nil, 1000, true), "of the 1000 orders that were looked at")
+	assert.Contains(t, said(nil, 1000, true), "of the 1,000 orders looked at")
 	text := said([]webhook.Trouble{
 		{OrderID: "A2", Endpoint: "shop", Event: ltp.OrderConfirmed, Attempts: 3, Why: "it answered\x1b[2J 500"},
 		{OrderID: "A3", GivenUp: true, Why: "what the order has announced could not be read"},

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/text/message"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // draft is the meta-schema of JSON Schema 2020-12.
@@ -236,17 +237,17 @@ func (f *fault) words() string {
 	case *kind.Pattern:
 		return fmt.Sprintf("the text must match %s", k.Want)
 	case *kind.MinLength:
-		return fmt.Sprintf("use at least %s, and not %d", plural(k.Want, "character"), k.Got)
+		return fmt.Sprintf("use at least %s, and not %d", words.Plural(k.Want, "character"), k.Got)
 	case *kind.MaxLength:
-		return fmt.Sprintf("use at most %s, and not %d", plural(k.Want, "character"), k.Got)
+		return fmt.Sprintf("use at most %s, and not %d", words.Plural(k.Want, "character"), k.Got)
 	case *kind.MinItems:
-		return fmt.Sprintf("give at least %s, and not %d", plural(k.Want, "element"), k.Got)
+		return fmt.Sprintf("give at least %s, and not %d", words.Plural(k.Want, "element"), k.Got)
 	case *kind.MaxItems:
-		return fmt.Sprintf("give at most %s, and not %d", plural(k.Want, "element"), k.Got)
+		return fmt.Sprintf("give at most %s, and not %d", words.Plural(k.Want, "element"), k.Got)
 	case *kind.MinProperties:
-		return fmt.Sprintf("give at least %s, and not %d", plural(k.Want, "field"), k.Got)
+		return fmt.Sprintf("give at least %s, and not %d", words.Plural(k.Want, "field"), k.Got)
 	case *kind.MaxProperties:
-		return fmt.Sprintf("give at most %s, and not %d", plural(k.Want, "field"), k.Got)
+		return fmt.Sprintf("give at most %s, and not %d", words.Plural(k.Want, "field"), k.Got)
 	case *kind.UniqueItems:
 		return fmt.Sprintf("give each element once: %d and %d are the same", k.Duplicates[0], k.Duplicates[1])
 	case *kind.Minimum:
@@ -280,13 +281,6 @@ func article(kinds []string) []string {
 		}
 	}
 	return said
-}
-
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // number is what a schema says of a number, with all its digits.

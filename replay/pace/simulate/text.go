@@ -5,33 +5,32 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/trace"
+	"github.com/ltp-node/ltp/internal/table"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // WriteTable writes a line for each result.
 func WriteTable(w io.Writer, results []Result) error {
-	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(table, "SCENARIO\tORDERS\tPOLICY\tCLEARED\tPEAK/S\tWRITE P50\tP99\tBUSY\tFALLS\tINTO FAILED DB\tQUERIES")
+	t := table.New(w, "scenario", "orders", "policy", "cleared", "peak/s", "write p50", "p99", "busy", "falls", "into failed db", "queries")
 	for _, r := range results {
 		cleared := lasted(r.Cleared)
 		if !r.Ended {
 			cleared = "never"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\n", r.Scenario, trace.Count(int(r.Orders)), r.Policy, cleared, r.PeakCommitted,
+		t.Row(r.Scenario, words.Count(int(r.Orders)), r.Policy, cleared, r.PeakCommitted,
 			lasted(r.P50), lasted(r.P99), r.Busy, r.Falls, r.IntoFailed, r.Queries)
 	}
-	return table.Flush()
+	return t.Flush()
 }
 
 func lasted(d time.Duration) string {
 	if d < time.Second {
 		d = d.Round(time.Millisecond)
 	}
-	return trace.Lasted(d)
+	return words.Lasted(d)
 }
 
 // shades are what a picture is drawn with, from nothing to the most.

@@ -1,0 +1,89 @@
+// Package table prints tables for people: columns under heads in capitals, "-" for what is
+// not there, and, on a terminal, lines that are cut at its width.
+package table
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+
+	"github.com/ltp-node/ltp/internal/words"
+)
+
+// Table is a table that is written when it is flushed.
+type Table struct {
+	columns *tabwriter.Writer
+}
+
+// New begins a table with its heads. Where w is a terminal, lines are cut at its width: the
+// last column is the one that may be long.
+func New(w io.Writer, heads ...string) *Table {
+	if width := widthOf(w); width > 0 {
+		w = &cutter{to: w, width: width}
+	}
+	t := &Table{columns: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	for i, head := range heads {
+		heads[i] = strings.ToUpper(head)
+	}
+	t.line(heads)
+	return t
+}
+
+// Row adds a line of cells, one for each head, as fmt prints them. What would move a cursor or
+// a column is taken out.
+func (t *Table) Row(cells ...any) {
+	texts := make([]string, len(cells))
+	for i, cell := range cells {
+		texts[i] = cmp.Or(words.Clean(fmt.Sprint(cell)), "-")
+	}
+	t.line(texts)
+}
+
+func (t *Table) line(cells []string) { fmt.Fprintln(t.columns, strings.Join(cells, "\t")) }
+
+// Flush writes the table.
+func (t *Table) Flush() error { return t.columns.Flush() }
+
+// widthOf is the width of a terminal in columns, and 0 for what is none.
+func widthOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// cutter passes lines on, cut at a width in columns.
+type cutter struct {
+	to    io.Writer
+	width int
+	line  []byte
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	c.line = append(c.line, p...)
+	for {
+		line, rest, ended := bytes.Cut(c.line, []byte("\n"))
+		if !ended {
+			return len(p), nil
+		}
+		text := []rune(string(line))
+		if len(text) > c.width {
+			text = append(text[:c.width-1], '…')
+		}
+		if _, err := io.WriteString(c.to, string(text)+"\n"); err != nil {
+			return 0, err
+		}
+		c.line = rest
+	}
+}
