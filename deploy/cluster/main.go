@@ -32,7 +32,8 @@ func main() {
 
 func run(ctx context.Context) (held bool, err error) {
 	orders := flag.Int("orders", 1500, "how many orders arrive during the outage")
-	outage := flag.Duration("outage", 45*time.Second, "how long the order database is paused; 8s or more, to be noticed")
+	outage := flag.Duration("outage", 45*time.Second, "how long the order database is paused, 8s or more, to be noticed; a failover may take longer")
+	fault := flag.String("fault", string(cluster.Pause), "pause; or, in a cluster of three under Patroni with two of each part, kill-leader or cut-off-leader")
 	keep := flag.Bool("keep", false, "leave everything running at the end, and say how to remove it")
 	flag.Parse()
 
@@ -40,7 +41,11 @@ func run(ctx context.Context) (held bool, err error) {
 	say := func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
-	s, err := cluster.New(ctx, ".", os.Stderr)
+	var over []string
+	if cluster.Fault(*fault) != cluster.Pause {
+		over = append(over, "docker-compose.ha.yml")
+	}
+	s, err := cluster.New(ctx, ".", os.Stderr, over...)
 	if err != nil {
 		return false, err
 	}
@@ -66,7 +71,7 @@ func run(ctx context.Context) (held bool, err error) {
 		return false, err
 	}
 	say("the order API is ready")
-	report, err := s.Play(ctx, cluster.Incident{Orders: *orders, Outage: *outage, Show: progress(os.Stderr)})
+	report, err := s.Play(ctx, cluster.Incident{Orders: *orders, Outage: *outage, Fault: cluster.Fault(*fault), Show: progress(os.Stderr)})
 	if err != nil {
 		return false, err
 	}

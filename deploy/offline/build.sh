@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds every image that docker-compose.yml names, where no container registry answers:
 # Temporal and its tools from their Go modules, at the versions of devserver/go.mod;
-# Postgres and Prometheus from Debian's packages; the order node from this checkout.
+# Postgres, Patroni, etcd and Prometheus from Debian's packages; the order node from this checkout.
 #
 #   deploy/offline/build.sh            what is missing or has changed
 #   deploy/offline/build.sh --fresh    with Debian's packages of today
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 export DOCKER_BUILDKIT=0 # the builder that every engine has; nothing here needs another
 
 base=ltp-offline/debian
-include=ca-certificates,netcat-openbsd,postgresql,prometheus
+include=ca-certificates,etcd-server,netcat-openbsd,patroni,postgresql,prometheus,python3-etcd
 # Left out: what nobody reads in a container, and the compiler of queries (JIT).
 unused=(/usr/share/{doc,man,locale,info,javascript,nodejs}'/*' '/usr/lib/*/libLLVM-*' '/usr/lib/postgresql/*/lib/bitcode/*' /usr/bin/promtool)
 hook='chroot "$1" useradd --uid 1000 temporal' # the server wants a name for its user
@@ -32,7 +32,7 @@ debian() {
 		say "installing mmdebstrap"
 		apt-get update -qq && apt-get install -y -qq mmdebstrap >/dev/null
 	}
-	say "Debian's packages: Postgres, Prometheus, and what they need"
+	say "Debian's packages: Postgres, Patroni, etcd, Prometheus, and what they need"
 	mmdebstrap --quiet --variant=minbase --include="$include" --customize-hook="$hook" "${unused[@]/#/--dpkgopt=path-exclude=}" \
 		"$(. /etc/os-release && echo "$VERSION_CODENAME")" "$out/debian.tar"
 	docker import --change "LABEL made-of=$made_of" --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$out/debian.tar" "$base" >/dev/null
@@ -53,7 +53,7 @@ image() {
 	docker build --quiet --label "made-of=$made_of" --tag "ltp-offline/$1" "$out/$1" 2>"$out/said" >/dev/null || { cat "$out/said" >&2; return 1; }
 }
 
-mkdir "$out"/{ltp,postgres,temporal,temporal-admin,temporal-ui,prometheus} "$out/prometheus/data"
+mkdir "$out"/{ltp,patroni,postgres,temporal,temporal-admin,temporal-ui,prometheus} "$out/prometheus/data"
 say "the order node"
 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/ltp/ltp" ./cmd/ltp
 cp /etc/ssl/certs/ca-certificates.crt "$out/ltp"
@@ -73,8 +73,8 @@ END
 drop_old() { docker image prune --force --filter label=made-of >/dev/null; }
 
 # The others, unless they are there: this takes half a minute and more.
-made_of() { cat deploy/offline/*.sh devserver/go.{mod,sum} <(go version; docker image inspect --format '{{.Id}}' "$base") | sha256sum | cut -c1-16; }
-others=(postgres temporal temporal-admin temporal-ui prometheus)
+made_of() { cat deploy/offline/*.sh deploy/patroni/* devserver/go.{mod,sum} <(go version; docker image inspect --format '{{.Id}}' "$base") | sha256sum | cut -c1-16; }
+others=(postgres patroni temporal temporal-admin temporal-ui prometheus)
 if [ -z "$packages" ] && made_of=$(made_of) && [ "$(for name in "${others[@]}"; do label "ltp-offline/$name"; done | sort -u)" = "$made_of" ]; then
 	say "the other images are there"
 	drop_old
@@ -100,6 +100,14 @@ ENV PGDATA=/var/lib/postgresql/data
 STOPSIGNAL SIGINT
 ENTRYPOINT ["postgres.sh"]
 CMD ["postgres"]
+END
+
+cp deploy/patroni/{patroni.yml,orders.sh,member.sh} "$out/patroni"
+image patroni <<'END' # as deploy/patroni/Dockerfile makes it
+FROM ltp-offline/debian
+COPY patroni.yml orders.sh member.sh /etc/patroni/
+STOPSIGNAL SIGINT
+CMD ["/etc/patroni/member.sh"]
 END
 
 image temporal <<'END'

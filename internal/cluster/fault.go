@@ -90,6 +90,39 @@ func (c Container) Disconnect(ctx context.Context, network string) (mend func(co
 	return mend, err
 }
 
+// CutOff takes the container off every network of the project, and returns what puts it back.
+func (c Container) CutOff(ctx context.Context) (mend func(context.Context) error, err error) {
+	networks, err := c.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var mends []func(context.Context) error
+	mend = func(ctx context.Context) error {
+		for _, m := range mends {
+			if err := m(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, n := range networks {
+		m, err := c.Disconnect(ctx, n)
+		if err != nil {
+			return mend, err
+		}
+		mends = append(mends, m)
+	}
+	return mend, nil
+}
+
+// psql runs a query of one value in the container of a member of the order database.
+func (c Container) psql(ctx context.Context, query string) (string, error) {
+	var out strings.Builder
+	err := c.stack.command(ctx, strings.NewReader(query), &out, "docker", "exec", "--interactive", c.ID,
+		"psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--username=ltp", "--dbname=orders")
+	return strings.TrimSpace(out.String()), err
+}
+
 // Networks are those of the project that the container is on.
 func (c Container) Networks(ctx context.Context) ([]string, error) {
 	said, err := c.stack.Docker(ctx, "inspect", "--format", "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}", c.ID)

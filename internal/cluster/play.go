@@ -19,22 +19,21 @@ import (
 	"github.com/ltp-node/ltp/payload"
 )
 
-// OrdersURL is the order database as the stack's own network has it.
-const OrdersURL = "postgres://ltp@orders-db:5432/orders?sslmode=disable"
-
 // Incident is what is played on a stack that is up.
 type Incident struct {
 	// Orders arrive during Outage, evenly; before and after at the same rate. It lasts
 	// longer where it has not been noticed by then.
 	Orders int
 	Outage time.Duration
+	// Fault is what becomes of the order database.
+	Fault Fault
 	// Show is called several times a second with what is going on; nil is not.
 	Show func(demo.Scene)
 }
 
-// Play has the order database paused while orders arrive at the order API's published
-// address, and unpauses it. The report is the demo's; what did not hold is in it. Ready must
-// have returned before.
+// Play has the order database fail while orders arrive at the order API's published address,
+// and come back. The report is the demo's; what did not hold is in it. Ready must have
+// returned before.
 func (s *Stack) Play(ctx context.Context, i Incident) (demo.Report, error) {
 	c, err := s.Temporal(ctx)
 	if err != nil {
@@ -49,28 +48,23 @@ func (s *Stack) Play(ctx context.Context, i Incident) (demo.Report, error) {
 	defer stop()
 	b := board.New(c, []string{ltp.DefaultComponent}, slog.New(slog.DiscardHandler))
 	go b.Run(reading)
-	step := func(command string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			_, err := s.Compose(ctx, command, "orders-db")
-			return err
+	fault, err := i.Fault.of(ctx, s)
+	if err != nil {
+		return demo.Report{}, err
+	}
+	ends := fault.End
+	// A busy machine may notice it later than the outage was to last.
+	fault.End = func(ctx context.Context) error {
+		noticing, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if _, err := b.Wait(noticing, ltp.DefaultComponent, func(r board.Reading) bool { return r.State == ltp.Unstable }); err != nil {
+			return fmt.Errorf("the outage was not noticed: %w", err)
 		}
+		return ends(ctx)
 	}
 	return demo.Run(ctx, demo.Config{
 		Client: c, Namespace: client.DefaultNamespace, Board: b, DB: s.Rows(), APIURL: "http://" + at,
-		Fault: demo.Fault{
-			Name: "pause", Begins: "the order database is paused", Ends: "the order database goes on",
-			Begin: step("pause"),
-			// A busy machine may notice it later than the outage was to last.
-			End: func(ctx context.Context) error {
-				noticing, cancel := context.WithTimeout(ctx, patience)
-				defer cancel()
-				if _, err := b.Wait(noticing, ltp.DefaultComponent, func(r board.Reading) bool { return r.State == ltp.Unstable }); err != nil {
-					return fmt.Errorf("the outage was not noticed: %w", err)
-				}
-				return step("unpause")(ctx)
-			},
-		},
-		Orders: i.Orders, Outage: i.Outage, Show: i.Show,
+		Fault: fault, Orders: i.Orders, Outage: i.Outage, Show: i.Show,
 	})
 }
 
@@ -116,7 +110,11 @@ func (s *Stack) Ready(ctx context.Context) error {
 // Audit judges the latest incident by ltp audit inside the network, which compares the
 // order database.
 func (s *Stack) Audit(ctx context.Context) (audit.Audit, error) {
-	out, err := s.Tool(ctx, "audit", "--orders-db", OrdersURL, "--format", "json")
+	url, err := s.OrdersURL(ctx)
+	if err != nil {
+		return audit.Audit{}, err
+	}
+	out, err := s.Tool(ctx, "audit", "--orders-db", url, "--format", "json")
 	var found audit.Audit
 	if wrong := json.Unmarshal([]byte(out), &found); wrong != nil {
 		return found, fmt.Errorf("the audit was not made: %w", errors.Join(err, wrong))

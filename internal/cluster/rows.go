@@ -13,8 +13,8 @@ import (
 // Rows are the orders as the order database of the stack has them.
 func (s *Stack) Rows() demo.Rows { return rows{s} }
 
-// rows asks the order database by psql in its container: nothing outside of its network
-// reaches it.
+// rows asks the order database by psql in the container of its leader: nothing outside of its
+// network reaches it.
 type rows struct{ *Stack }
 
 // Tally implements demo.Rows.
@@ -43,12 +43,15 @@ func (r rows) Missing(ctx context.Context, ids []string) (missing []string, err 
 
 // ask runs a query of one value, JSON.
 func (r rows) ask(ctx context.Context, into any, query string) error {
-	var out strings.Builder
-	psql := []string{"exec", "-T", "orders-db", "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--username=ltp", "--dbname=orders"}
-	if err := r.command(ctx, strings.NewReader(query), &out, r.Command(psql...)...); err != nil {
+	leader, err := r.Leader(ctx)
+	if err != nil {
 		return err
 	}
-	return json.Unmarshal([]byte(out.String()), into)
+	out, err := leader.psql(ctx, query)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(out), into)
 }
 
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

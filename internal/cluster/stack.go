@@ -32,6 +32,7 @@ type Stack struct {
 	compose []string // the command
 	env     []string
 	say     io.Writer
+	orders  []string // the services of the order database; nil until they were asked for
 }
 
 // New names a stack on the docker-compose.yml of the checkout dir, with the files over it,
@@ -49,7 +50,7 @@ func New(ctx context.Context, dir string, say io.Writer, over ...string) (*Stack
 	s.env = append(os.Environ(),
 		"COMPOSE_PROJECT_NAME="+s.Project, "COMPOSE_PATH_SEPARATOR=:", "COMPOSE_FILE="+strings.Join(append([]string{"docker-compose.yml"}, over...), ":"),
 		"COMPOSE_ANSI=never", "DOCKER_CLI_HINTS=false",
-		"TEMPORAL_DB_PASSWORD="+rand.Text(), "ORDERS_DB_PASSWORD="+rand.Text(), "TEMPORAL_NAMESPACE=default")
+		"TEMPORAL_DB_PASSWORD="+rand.Text(), "ORDERS_DB_PASSWORD="+rand.Text(), "ORDERS_DB_ADMIN_PASSWORD="+rand.Text(), "TEMPORAL_NAMESPACE=default")
 	// Not 0, for which Docker takes another port at every start of the container.
 	for _, port := range []string{"API_PORT", "API_2_PORT", "TEMPORAL_PORT", "TEMPORAL_UI_PORT", "PROMETHEUS_PORT"} {
 		free, err := loopback.Port(0)
@@ -87,7 +88,7 @@ func find(ctx context.Context) ([]string, error) {
 func (s *Stack) Images(ctx context.Context) error {
 	err := s.command(ctx, nil, io.Discard, s.Command("pull", "--quiet", "temporal-db")...)
 	if err == nil {
-		return s.command(ctx, nil, s.say, s.Command("build", "ltp")...)
+		return s.command(ctx, nil, s.say, s.Command("build")...)
 	}
 	fmt.Fprintf(s.say, "No image comes from a container registry, so deploy/offline builds them: %v\n", err)
 	offline := filepath.Join(s.dir, "deploy", "offline")

@@ -82,7 +82,17 @@ func TestTheProductionPathLivesThroughTheIncident(t *testing.T) {
 	t.Run("the order API does not reach the order database", func(t *testing.T) { networks(t, s) })
 	t.Run("Prometheus and Temporal UI answer", func(t *testing.T) { operators(t, s) })
 
-	report, err := s.Play(t.Context(), cluster.Incident{Orders: 200, Outage: 12 * time.Second, Show: progress(t)})
+	example := theIncident(t, s, cluster.Pause)
+
+	_, err := s.Compose(t.Context(), "stop")
+	require.NoError(t, err)
+	up(t, s)
+	assert.Contains(t, get(t, s, "api", "8080", "/orders/"+example), `"EXECUTED"`)
+}
+
+// theIncident plays an incident, and returns an order that was deferred in it.
+func theIncident(t *testing.T, s *cluster.Stack, fault cluster.Fault) (example string) {
+	report, err := s.Play(t.Context(), cluster.Incident{Orders: 200, Outage: 12 * time.Second, Fault: fault, Show: progress(t)})
 	require.NoError(t, err)
 	for _, v := range report.Guarantees {
 		assert.True(t, v.Held, "%s: %s", v.Guarantee, v.Evidence)
@@ -96,11 +106,7 @@ func TestTheProductionPathLivesThroughTheIncident(t *testing.T) {
 	for _, c := range found.Claims {
 		assert.Equal(t, audit.Held, c.Verdict, "%s: %s %v", c.Name, c.Why, c.Breaches)
 	}
-
-	_, err = s.Compose(t.Context(), "stop")
-	require.NoError(t, err)
-	up(t, s)
-	assert.Contains(t, get(t, s, "api", "8080", "/orders/"+report.Example), `"EXECUTED"`)
+	return report.Example
 }
 
 // theImage: small, of a user who is nobody, and without a shell.

@@ -24,22 +24,31 @@ import (
 // every is the time between two orders.
 const every = 100 * time.Millisecond
 
-// TestHostsAreLostOneByOneAndInPairs walks at random: containers of the stack with two of
-// each part are killed, paused and cut off, and come back, while customers order at both
-// APIs and ask again until they are answered. Nothing is lost, nothing executed twice, and
-// no answer is a 5xx but 503. CLUSTER_SEED and CLUSTER_STEPS choose the walk; which of two
-// containers of a service is meant, is chance.
-func TestHostsAreLostOneByOneAndInPairs(t *testing.T) {
+// TestHighAvailability is on two of each part and an order database of three.
+func TestHighAvailability(t *testing.T) {
 	s := start(t, "docker-compose.ha.yml")
+	t.Run("the order database fails over", func(t *testing.T) {
+		for _, fault := range []cluster.Fault{cluster.KillLeader, cluster.CutOffLeader} {
+			t.Run(string(fault), func(t *testing.T) { theIncident(t, s, fault) })
+		}
+	})
+	t.Run("hosts are lost one by one and in pairs", func(t *testing.T) { hostsAreLost(t, s) })
+}
+
+// hostsAreLost walks at random: containers of the stack are killed, paused and cut off, and
+// come back, while customers order at both APIs and ask again until they are answered. Nothing
+// is lost, nothing executed twice, and no answer is a 5xx but 503. CLUSTER_SEED and
+// CLUSTER_STEPS choose the walk; which of two containers of a service is meant, is chance.
+func hostsAreLost(t *testing.T, s *cluster.Stack) {
 	seed, steps := number(t, "CLUSTER_SEED", 1), number(t, "CLUSTER_STEPS", 6)
-	t.Logf("again: CLUSTER_SEED=%d CLUSTER_STEPS=%d go test ./tests/cluster -run %s", seed, steps, t.Name())
+	t.Logf("again: CLUSTER_SEED=%d CLUSTER_STEPS=%d go test ./tests/cluster -run TestHighAvailability", seed, steps)
 	w := walk{t: t, s: s, random: rand.New(rand.NewPCG(seed, 0)), run: fmt.Sprintf("walk-%d", time.Now().UnixMilli())}
 	for _, service := range []string{"api", "api-2"} {
 		at, err := s.Address(t.Context(), service, "8080")
 		require.NoError(t, err)
 		w.apis = append(w.apis, "http://"+at)
 	}
-	for _, service := range []string{"api", "api-2", "worker", "observer", "temporal", "temporal-history", "temporal-matching", "temporal-worker", "orders-db"} {
+	for _, service := range []string{"api", "api-2", "worker", "observer", "temporal", "temporal-history", "temporal-matching", "temporal-worker", "orders-db", "orders-db-2", "orders-db-3", "etcd"} {
 		all, err := s.Containers(t.Context(), service)
 		require.NoError(t, err)
 		w.hosts = append(w.hosts, all...)
