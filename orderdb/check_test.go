@@ -382,6 +382,12 @@ func TestADamagedFileIsSaidToBe(t *testing.T) {
 		mustPut(t, db, order(fmt.Sprintf("A%04d", i)))
 	}
 	require.NoError(t, db.Close())
+	// A connection that closes late may leave the log beside the file, whose pages count more.
+	raw, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = raw.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	require.NoError(t, err)
+	require.NoError(t, raw.Close())
 	overwrite(t, path, 10)
 	again := open(t, path)
 	for _, err := range []error{again.Check(within(t)), again.Migrate(within(t))} {
