@@ -90,6 +90,21 @@ func (c Container) Disconnect(ctx context.Context, network string) (mend func(co
 	return mend, err
 }
 
+// Restart ends the container as a rollout does, with time to answer what is under way, and
+// starts it again. It returns when the container is healthy.
+func (c Container) Restart(ctx context.Context) error {
+	if _, err := c.stack.Docker(ctx, "restart", "--time", "20", c.ID); err != nil {
+		return err
+	}
+	return eventually(ctx, c.String()+" is not healthy", func(ctx context.Context) error {
+		health, err := c.stack.Docker(ctx, "inspect", "--format", "{{.State.Health.Status}}", c.ID)
+		if err == nil && health != "healthy" {
+			err = errors.New(health)
+		}
+		return err
+	})
+}
+
 // CutOff takes the container off every network of the project, and returns what puts it back.
 func (c Container) CutOff(ctx context.Context) (mend func(context.Context) error, err error) {
 	networks, err := c.Networks(ctx)

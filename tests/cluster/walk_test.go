@@ -32,37 +32,68 @@ func TestHighAvailability(t *testing.T) {
 			t.Run(string(fault), func(t *testing.T) { theIncident(t, s, fault) })
 		}
 	})
+	t.Run("every part is restarted in turn", func(t *testing.T) { restartedInTurn(t, s) })
 	t.Run("hosts are lost one by one and in pairs", func(t *testing.T) { hostsAreLost(t, s) })
 }
 
-// hostsAreLost walks at random: containers of the stack are killed, paused and cut off, and
-// come back, while customers order at both APIs and ask again until they are answered. Nothing
-// is lost, nothing executed twice, and no answer is a 5xx but 503. CLUSTER_SEED and
-// CLUSTER_STEPS choose the walk; which of two containers of a service is meant, is chance.
+// restartedInTurn is an upgrade: orders wait, others keep coming, and each container of the
+// order node is stopped as a rollout does it, and started again. Nobody reads an error.
+func restartedInTurn(t *testing.T, s *cluster.Stack) {
+	waiting := number(t, "CLUSTER_WAITING", 200)
+	w := newWalk(t, s, "upgrade")
+	_, err := s.Tool(t.Context(), "orientation", "hold", "--for", "1h", "--by", "test", "--why", "an upgrade")
+	require.NoError(t, err)
+	w.arriveFor(func() {
+		w.accept(int(waiting))
+		for _, service := range []string{"api", "api-2", "worker", "observer"} {
+			all, err := s.Containers(t.Context(), service)
+			require.NoError(t, err)
+			for _, c := range all {
+				began := time.Now()
+				require.NoError(t, c.Restart(t.Context()))
+				w.log("%s restarted and ready after %s", c, time.Since(began).Round(100*time.Millisecond))
+			}
+		}
+		_, err := s.Tool(t.Context(), "orientation", "release", "--by", "test", "--why", "it is done")
+		require.NoError(t, err)
+	})
+	w.settle()
+	for status, n := range w.answers {
+		assert.Contains(t, []int{0, http.StatusOK, http.StatusCreated, http.StatusAccepted}, status, "%d answers; 0 is an API that is not there, and the other is asked", n)
+	}
+}
+
+// hostsAreLost breaks what is known to be hard, and then walks at random: containers of the
+// stack are killed, paused and cut off, and come back, while customers order at both APIs and
+// ask again until they are answered. Nothing is lost, nothing executed twice, and no answer is
+// a 5xx but 503. CLUSTER_SEED and CLUSTER_STEPS choose the walk; which of two containers of a
+// service is meant, is chance.
 func hostsAreLost(t *testing.T, s *cluster.Stack) {
 	seed, steps := number(t, "CLUSTER_SEED", 1), number(t, "CLUSTER_STEPS", 6)
 	t.Logf("again: CLUSTER_SEED=%d CLUSTER_STEPS=%d go test ./tests/cluster -run TestHighAvailability", seed, steps)
-	w := walk{t: t, s: s, random: rand.New(rand.NewPCG(seed, 0)), run: fmt.Sprintf("walk-%d", time.Now().UnixMilli())}
-	for _, service := range []string{"api", "api-2"} {
-		at, err := s.Address(t.Context(), service, "8080")
-		require.NoError(t, err)
-		w.apis = append(w.apis, "http://"+at)
-	}
+	w := newWalk(t, s, "walk")
+	w.random = rand.New(rand.NewPCG(seed, 0))
 	for _, service := range []string{"api", "api-2", "worker", "observer", "temporal", "temporal-history", "temporal-matching", "temporal-worker", "orders-db", "orders-db-2", "orders-db-3", "etcd"} {
-		all, err := s.Containers(t.Context(), service)
+		w.hosts = append(w.hosts, w.containers(service)...)
+	}
+	cutOff := func(c cluster.Container, network string) loss {
+		return loss{"cut off from " + network, c, func(ctx context.Context) (func(context.Context) error, error) { return c.Disconnect(ctx, network) }}
+	}
+	w.arriveFor(func() {
+		w.lose(5*time.Second, cutOff(w.containers("observer")[0], "orders-db"))
+		w.lose(5*time.Second, cutOff(w.containers("worker")[0], "node"))
+		leader, err := s.Leader(t.Context())
 		require.NoError(t, err)
-		w.hosts = append(w.hosts, all...)
-	}
-
-	ctx, end := context.WithCancel(t.Context())
-	var customers sync.WaitGroup
-	customers.Go(func() { w.arrive(ctx) })
-	for n := range steps {
-		w.step(1 + n%2) // one by one, and in pairs
-	}
-	end()
-	customers.Wait()
+		temporalDB := w.containers("temporal-db")[0]
+		w.lose(10*time.Second, loss{"kill", leader, leader.Kill}, loss{"kill", temporalDB, temporalDB.Kill})
+		for n := range steps {
+			w.step(1 + int(n%2)) // one by one, and in pairs
+		}
+	})
 	w.settle()
+	for status, n := range w.answers {
+		assert.False(t, status >= 500 && status != http.StatusServiceUnavailable, "%d answers were %d", n, status)
+	}
 }
 
 func number(t *testing.T, variable string, otherwise uint64) uint64 {
@@ -85,25 +116,47 @@ type walk struct {
 
 	customers sync.WaitGroup
 	mu        sync.Mutex
+	sent      int
 	accepted  []string
 	answers   map[int]int // by status; 0 is none
 }
 
-// step breaks some hosts, waits for a while, and mends them.
-func (w *walk) step(hosts uint64) {
+func newWalk(t *testing.T, s *cluster.Stack, name string) *walk {
+	t.Helper()
+	w := &walk{t: t, s: s, run: fmt.Sprintf("%s-%d", name, time.Now().UnixMilli()), answers: map[int]int{}}
+	for _, service := range []string{"api", "api-2"} {
+		at, err := s.Address(t.Context(), service, "8080")
+		require.NoError(t, err)
+		w.apis = append(w.apis, "http://"+at)
+	}
+	return w
+}
+
+func (w *walk) containers(service string) []cluster.Container {
+	w.t.Helper()
+	all, err := w.s.Containers(w.t.Context(), service)
+	require.NoError(w.t, err)
+	return all
+}
+
+// loss is what becomes of a container.
+type loss struct {
+	what string
+	c    cluster.Container
+	how  func(context.Context) (mend func(context.Context) error, err error)
+}
+
+// lose breaks what is named for a while, and mends it.
+func (w *walk) lose(lasts time.Duration, all ...loss) {
 	w.t.Helper()
 	var mends []func(context.Context) error
 	var done []string
-	for _, i := range w.random.Perm(len(w.hosts))[:hosts] {
-		c := w.hosts[i]
-		what, mend, err := w.breaks(c)
-		require.NoError(w.t, err, "%s %s", what, c)
-		mends, done = append(mends, mend), append(done, what+" "+c.String())
+	for _, l := range all {
+		mend, err := l.how(w.t.Context())
+		require.NoError(w.t, err, "%s %s", l.what, l.c)
+		mends, done = append(mends, mend), append(done, l.what+" "+l.c.String())
 	}
-	lasts := time.Duration(3+w.random.IntN(8)) * time.Second
-	w.mu.Lock()
-	w.t.Logf("%s for %s; %d orders accepted", strings.Join(done, ", "), lasts, len(w.accepted))
-	w.mu.Unlock()
+	w.log("%s for %s", strings.Join(done, ", "), lasts)
 	select {
 	case <-time.After(lasts):
 	case <-w.t.Context().Done():
@@ -113,21 +166,32 @@ func (w *walk) step(hosts uint64) {
 	}
 }
 
-func (w *walk) breaks(c cluster.Container) (what string, mend func(context.Context) error, err error) {
-	ctx := w.t.Context()
+func (w *walk) log(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.t.Logf("%s; %d orders accepted", fmt.Sprintf(format, args...), len(w.accepted))
+}
+
+// step loses some hosts by chance.
+func (w *walk) step(hosts int) {
+	w.t.Helper()
+	var all []loss
+	for _, i := range w.random.Perm(len(w.hosts))[:hosts] {
+		all = append(all, w.chance(w.hosts[i]))
+	}
+	w.lose(time.Duration(3+w.random.IntN(8))*time.Second, all...)
+}
+
+func (w *walk) chance(c cluster.Container) loss {
 	switch w.random.IntN(3) {
 	case 0:
-		mend, err = c.Kill(ctx)
-		return "kill", mend, err
+		return loss{"kill", c, c.Kill}
 	case 1:
-		mend, err = c.Pause(ctx)
-		return "pause", mend, err
+		return loss{"pause", c, c.Pause}
 	}
 	// Not what publishes its port: that is the way of the customers, not a host's.
-	networks, err := c.Networks(ctx)
-	if err != nil {
-		return "cut off", nil, err
-	}
+	networks, err := c.Networks(w.t.Context())
+	require.NoError(w.t, err)
 	var own []string
 	for _, n := range networks {
 		if n != "customers" && n != "operators" {
@@ -135,21 +199,52 @@ func (w *walk) breaks(c cluster.Container) (what string, mend func(context.Conte
 		}
 	}
 	from := own[w.random.IntN(len(own))]
-	mend, err = c.Disconnect(ctx, from)
-	return "cut off from " + from, mend, err
+	return loss{"cut off from " + from, c, func(ctx context.Context) (func(context.Context) error, error) { return c.Disconnect(ctx, from) }}
+}
+
+// arriveFor has orders arrive while meanwhile runs.
+func (w *walk) arriveFor(meanwhile func()) {
+	ctx, end := context.WithCancel(w.t.Context())
+	defer end()
+	var customers sync.WaitGroup
+	customers.Go(func() { w.arrive(ctx) })
+	meanwhile()
+	end()
+	customers.Wait()
+}
+
+// accept has n orders accepted at once, beside those that arrive.
+func (w *walk) accept(n int) {
+	const together = 32
+	var all sync.WaitGroup
+	for from := range together {
+		all.Go(func() {
+			for i := from; i < n; i += together {
+				w.order(w.next())
+			}
+		})
+	}
+	all.Wait()
+}
+
+// next is the number of the next order.
+func (w *walk) next() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sent++
+	return w.sent
 }
 
 // arrive submits orders until ctx ends. Each is sent until an API has accepted it.
 func (w *walk) arrive(ctx context.Context) {
-	w.answers = map[int]int{}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			w.customers.Go(func() { w.order(n) })
+			w.customers.Go(func() { w.order(w.next()) })
 		}
 	}
 }
@@ -208,9 +303,6 @@ func (w *walk) settle() {
 		require.Fail(w.t, "orders are not accepted", "%v", w.answers)
 	}
 	w.t.Logf("%d orders accepted; answers by status: %v", len(w.accepted), w.answers)
-	for status := range w.answers {
-		assert.False(w.t, status >= 500 && status != http.StatusServiceUnavailable, "%d answers were %d", w.answers[status], status)
-	}
 	ctx := w.t.Context()
 	rows := w.s.Rows()
 	var missing []string
