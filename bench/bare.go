@@ -47,7 +47,7 @@ const (
 type bare struct {
 	client  client.Client
 	db      orderdb.DB
-	worker  sdkworker.Worker
+	workers []sdkworker.Worker
 	waiting atomic.Int64 // workflows that have begun to wait
 	written commits
 
@@ -79,26 +79,32 @@ const (
 // bareTimeout bounds one write.
 const bareTimeout = 20 * time.Second
 
-func newBare(ctx context.Context, c client.Client, ordersURL string) (*bare, error) {
+func newBare(ctx context.Context, c client.Client, ordersURL string, workers int) (*bare, error) {
 	db, err := orderdb.Open(ctx, ordersURL)
 	if err != nil {
 		return nil, err
 	}
-	b := &bare{client: c, db: db, worker: sdkworker.New(c, bareQueue, worker.OrderOptions())}
-	for name, w := range map[string]any{
-		bareOrder: b.order, bareLocalOrder: b.localOrder, bareSignalledWait: b.awaitSignal, bareUpdatedWait: b.awaitUpdate,
-	} {
-		b.worker.RegisterWorkflowWithOptions(w, workflow.RegisterOptions{Name: name})
-	}
-	b.worker.RegisterActivityWithOptions(b.write, activity.RegisterOptions{Name: bareActivity})
-	if err := b.worker.Start(); err != nil {
-		return nil, fmt.Errorf("start the bare worker: %w", err)
+	b := &bare{client: c, db: db}
+	for range workers {
+		w := sdkworker.New(c, bareQueue, worker.OrderOptions())
+		for name, of := range map[string]any{
+			bareOrder: b.order, bareLocalOrder: b.localOrder, bareSignalledWait: b.awaitSignal, bareUpdatedWait: b.awaitUpdate,
+		} {
+			w.RegisterWorkflowWithOptions(of, workflow.RegisterOptions{Name: name})
+		}
+		w.RegisterActivityWithOptions(b.write, activity.RegisterOptions{Name: bareActivity})
+		if err := w.Start(); err != nil {
+			return nil, fmt.Errorf("start a bare worker: %w", err)
+		}
+		b.workers = append(b.workers, w)
 	}
 	return b, nil
 }
 
 func (b *bare) close() {
-	b.worker.Stop()
+	for _, w := range b.workers {
+		w.Stop()
+	}
 	_ = b.db.Close()
 }
 

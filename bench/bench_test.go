@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp/internal/pglocal"
 )
 
 // TestBenchmarksCountWhatIsKnown runs all of them at a small size and holds what they
@@ -101,6 +103,29 @@ func TestBenchmarksCountWhatIsKnown(t *testing.T) {
 		wellFormed(t, svg)
 		assert.Equal(t, 10, bytes.Count(svg, []byte(`class="good"`)), "one bar for each ratio")
 	})
+}
+
+// TestBenchmarksOnPostgres: the counts of an order are those on SQLite, and nothing is written.
+func TestBenchmarksOnPostgres(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute")
+	}
+	if _, err := pglocal.Binaries(); err != nil {
+		t.Skip(err)
+	}
+	o, err := parse([]string{"--quick", "--only", "1", "--temporal", "postgres", "--workers", "2"})
+	require.NoError(t, err)
+	assert.Empty(t, o.out, "the page in docs is of the default")
+	o.out = t.TempDir()
+	require.NoError(t, run(t.Context(), o, testWriter{t}))
+	content, err := os.ReadFile(filepath.Join(o.out, "benchmarks.json"))
+	require.NoError(t, err)
+	var p page
+	require.NoError(t, json.Unmarshal(content, &p))
+	require.Len(t, p.Results, 1)
+	assert.LessOrEqual(t, p.Results[0].median(product, "events"), 8.0)
+	assert.LessOrEqual(t, p.Results[0].median(product, "transitions"), 3.0)
+	assert.Equal(t, 6.0, p.Results[0].median(bareLocal, "events"))
 }
 
 func wellFormed(t *testing.T, document []byte) {

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -45,6 +46,9 @@ type options struct {
 	// inFlight are bounds of what is in flight, to be compared; empty runs benchmarks.
 	inFlight []int
 	serve    []string // further arguments of the server
+	// temporal is where Temporal and the orders are kept: sqlite or postgres.
+	temporal string
+	workers  int
 	command  string
 }
 
@@ -59,6 +63,8 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.out, "out", "docs", "where benchmarks.md, benchmarks.json and images/benchmarks.svg go; empty for nowhere")
 	f.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides of a drain to this directory")
 	f.StringVar(&inFlight, "in-flight", "", "compare drains of the product with so many releases in flight, such as 32,64,128,256; nothing else is run or written")
+	f.StringVar(&o.temporal, "temporal", "sqlite", "where Temporal's server and the order database keep their data: sqlite or postgres")
+	f.IntVar(&o.workers, "workers", 1, "how many workers each side has, in this one process")
 	f.Func("server-arg", "further argument of the embedded server (repeatable)", func(s string) error {
 		o.serve = append(o.serve, s)
 		return nil
@@ -75,6 +81,17 @@ func parse(args []string) (options, error) {
 	}
 	if o.inFlight, err = numbers(inFlight, maxInFlight); err != nil {
 		return o, fmt.Errorf("--in-flight %s: %w", inFlight, err)
+	}
+	switch {
+	case o.temporal != "sqlite" && o.temporal != "postgres":
+		return o, fmt.Errorf("--temporal %s: use sqlite or postgres", o.temporal)
+	case o.temporal == "postgres" && o.durable:
+		return o, errors.New("--durable is about SQLite: Postgres syncs every commit")
+	case o.workers < 1:
+		return o, fmt.Errorf("--workers %d: use 1 or more", o.workers)
+	}
+	if (o.temporal != "sqlite" || o.workers > 1) && o.out == "docs" {
+		o.out = "" // the page is of the default
 	}
 	if o.quick {
 		o.rounds = 1

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/payload"
@@ -33,9 +35,11 @@ type rig struct {
 	round     int
 	dir       string
 	ordersURL string
+	postgres  *pglocal.Server // nil with SQLite
 	server    *embedded.Server
 	client    client.Client
 	node      *node.Node
+	more      []*node.Node // workers
 	meter     *meter
 	bare      *bare
 	start     *starter.Starter
@@ -45,9 +49,9 @@ type rig struct {
 	sequence  atomic.Int64
 }
 
-// meter is an activities.Meter that counts, and keeps what demo.Door does not.
+// meter is an activities.Meter that counts, and keeps what demo.Meter does not.
 type meter struct {
-	*demo.Door
+	*demo.Meter
 	deferred atomic.Int64 // orders that were deferred at once
 	executed commits
 
@@ -62,7 +66,7 @@ func (m *meter) Routed(r ltp.Routing, took time.Duration) {
 	if !r.Decision.Admissible() && r.Attempt == 1 { // not by its backstop, again
 		m.deferred.Add(1)
 	}
-	m.Door.Routed(r, took)
+	m.Meter.Routed(r, took)
 }
 
 // Attempted implements activities.Meter.
@@ -77,7 +81,7 @@ func (m *meter) Attempted(a ltp.Attempt, took time.Duration) {
 		m.attempts = append(m.attempts, attempt{begun: a.BegunAt, asked: a.Fence.ReadAt, ended: now, failed: !done})
 		m.mu.Unlock()
 	}
-	m.Door.Attempted(a, took)
+	m.Meter.Attempted(a, took)
 }
 
 // commits counts orders that were written, and keeps when the first and the last of them
@@ -113,7 +117,7 @@ func (b *bench) open(ctx context.Context, args ...string) (*rig, error) {
 // openOn starts a rig and returns when the state is STABLE. An empty ordersURL is an
 // SQLite file of its own.
 func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy, args ...string) (_ *rig, err error) {
-	r := &rig{meter: &meter{Door: &demo.Door{}}, http: &http.Client{
+	r := &rig{meter: &meter{Meter: &demo.Meter{}}, http: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 512, MaxIdleConns: 512}, Timeout: time.Minute,
 	}}
 	defer func() {
@@ -124,16 +128,25 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 	if r.dir, err = os.MkdirTemp("", "ltp-bench-"); err != nil {
 		return nil, err
 	}
-	if ordersURL == "" {
-		ordersURL = filepath.Join(r.dir, "orders.db")
-	}
-	r.ordersURL = ordersURL
-	if !b.durable {
+	stateDir := r.dir
+	if b.temporal == "postgres" {
+		stateDir = ""
+		if r.postgres, err = pglocal.Start(ctx, pglocal.Options{Settings: []string{"max_connections=400", "shared_buffers=256MB"}}); err != nil {
+			return nil, err
+		}
+		if err = r.postgres.Exec(ctx, "CREATE DATABASE orders"); err != nil {
+			return nil, err
+		}
+		args = append(args, "--postgres", r.postgres.URL("temporal"))
+		ordersURL = cmp.Or(ordersURL, r.postgres.URL("orders"))
+	} else if !b.durable {
 		args = append(args, "--sqlite-pragma", "synchronous=normal")
 	}
+	ordersURL = cmp.Or(ordersURL, filepath.Join(r.dir, "orders.db"))
+	r.ordersURL = ordersURL
 	silent := slog.New(slog.DiscardHandler)
 	options := embedded.Options{
-		StateDir: r.dir, SearchAttributes: starter.SearchAttributes(), ExtraArgs: append(args, b.serve...),
+		StateDir: stateDir, SearchAttributes: starter.SearchAttributes(), ExtraArgs: append(args, b.serve...),
 		Progress: embedded.PrintProgress(b.progress),
 		Client:   client.Options{Logger: log.NewStructuredLogger(silent)},
 	}
@@ -151,7 +164,7 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 	r.url = "http://" + listen.Addr().String()
 	r.node, err = node.Start(ctx, node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
-		OrdersURL: ordersURL, SetUpOrders: true, DoorEvery: node.DoorEvery, Policy: policy.Change(),
+		OrdersURL: ordersURL, SetUpOrders: true, WritePathEvery: node.WritePathEvery, Policy: policy.Change(),
 		Worker: true, Pace: b.pace, Meter: r.meter,
 		Observe: true, Settings: observer.DefaultSettings(),
 		Listen: listen, Log: silent,
@@ -160,7 +173,17 @@ func (b *bench) openOn(ctx context.Context, ordersURL string, policy ltp.Policy,
 		return nil, err
 	}
 	r.start = starter.New(r.client, starter.WithBoard(r.node.Board))
-	if r.bare, err = newBare(ctx, r.client, ordersURL); err != nil {
+	for range b.workers - 1 {
+		more, err := node.Start(ctx, node.Config{
+			Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
+			OrdersURL: ordersURL, Worker: true, Pace: b.pace, Meter: r.meter, Log: silent,
+		})
+		if err != nil {
+			return nil, err
+		}
+		r.more = append(r.more, more)
+	}
+	if r.bare, err = newBare(ctx, r.client, ordersURL, b.workers); err != nil {
 		return nil, err
 	}
 	return r, r.until(ctx, ltp.Stable)
@@ -171,11 +194,17 @@ func (r *rig) close() {
 	if r.bare != nil {
 		r.bare.close()
 	}
+	for _, n := range r.more {
+		n.Stop()
+	}
 	if r.node != nil {
 		r.node.Stop()
 	}
 	if r.server != nil {
 		_ = r.server.Stop()
+	}
+	if r.postgres != nil {
+		r.postgres.Remove()
 	}
 	if r.dir != "" {
 		_ = os.RemoveAll(r.dir)

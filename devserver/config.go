@@ -18,7 +18,7 @@ const clusterName = "active"
 
 // serverConfig describes the four services of one Temporal server, who find each
 // other by fixed addresses: all but the frontend on loopback ports of their own.
-func serverConfig(o options, db *config.SQL) (*config.Config, map[primitives.ServiceName]static.Hosts, error) {
+func serverConfig(o options, store, visibility *config.SQL) (*config.Config, map[primitives.ServiceName]static.Hosts, error) {
 	httpPort := o.httpPort
 	services := map[string]config.Service{}
 	hosts := map[primitives.ServiceName]static.Hosts{}
@@ -47,10 +47,10 @@ func serverConfig(o options, db *config.SQL) (*config.Config, map[primitives.Ser
 		},
 		Services: services,
 		Persistence: config.Persistence{
-			DefaultStore:     "sqlite",
-			VisibilityStore:  "sqlite",
-			NumHistoryShards: 1, // more would queue for the one connection
-			DataStores:       map[string]config.DataStore{"sqlite": {SQL: db}},
+			DefaultStore:     "store",
+			VisibilityStore:  "visibility",
+			NumHistoryShards: shards(o),
+			DataStores:       map[string]config.DataStore{"store": {SQL: store}, "visibility": {SQL: visibility}},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,
@@ -82,6 +82,14 @@ func serverConfig(o options, db *config.SQL) (*config.Config, map[primitives.Ser
 		}}
 	}
 	return cfg, hosts, nil
+}
+
+// shards is how many parts workflows are divided into, for the life of a database.
+func shards(o options) int32 {
+	if o.postgres != "" {
+		return 64 // as docker-compose.yml has it
+	}
+	return 1 // more would queue for the one connection
 }
 
 // dynamicConfig is what the user gave over what suits this server.

@@ -53,9 +53,17 @@ var fileAttributes = map[string]string{
 }
 
 // openDatabase prepares the database (schema, namespaces, search attributes) and
-// says how the server is to open it. All of it is safe to repeat on a database
-// that has some of it already.
-func openDatabase(o options) (*config.SQL, error) {
+// says how the server is to open it, for its store and for visibility. All of it is safe to
+// repeat on a database that has some of it already.
+func openDatabase(o options) (store, visibility *config.SQL, err error) {
+	if o.postgres != "" {
+		return openPostgres(o)
+	}
+	cfg, err := openSQLite(o)
+	return cfg, cfg, err
+}
+
+func openSQLite(o options) (*config.SQL, error) {
 	cfg := &config.SQL{
 		PluginName:        sqlite.PluginName,
 		DatabaseName:      strconv.FormatUint(rand.Uint64(), 36),
@@ -139,6 +147,9 @@ func setupNamespaces(cfg *config.SQL, names []string, attributes map[string]enum
 		if err := addSearchAttributes(db, name, attributes, taken); err != nil {
 			return errors.Join(err, db.Close())
 		}
+	}
+	if cfg.PluginName != sqlite.PluginName {
+		return db.Close()
 	}
 	return errors.Join(db.Close(), thinIndexes(cfg, taken))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -26,6 +27,7 @@ type options struct {
 	dynamicConfig    dynamicconfig.StaticClient
 	dbFilename       string            // "": in memory
 	pragmas          map[string]string // of the file, over our own
+	postgres         string            // URL; empty: SQLite
 	logLevel         string
 	logFormat        string
 	headless         bool
@@ -36,7 +38,10 @@ func (o options) frontend() string { return hostPort(o.ip, o.port) }
 func (o options) ui() string       { return hostPort(o.uiIP, o.uiPort) }
 
 func (o options) database() string {
-	if o.dbFilename == "" {
+	switch {
+	case o.postgres != "":
+		return "Postgres"
+	case o.dbFilename == "":
 		return "in-memory"
 	}
 	return o.dbFilename
@@ -75,6 +80,7 @@ func command(run func(options) error) *cobra.Command {
 	f.IntVar(&o.uiPort, "ui-port", 0, "port of Temporal UI (default --port + 1000)")
 	f.BoolVar(&o.headless, "headless", false, "run without Temporal UI")
 	f.StringVarP(&o.dbFilename, "db-filename", "f", "", "file that keeps the data (default in memory)")
+	f.StringVar(&o.postgres, "postgres", "", "`URL` of a Postgres database that keeps the data in place of SQLite; it is created where it is missing")
 	f.StringArrayVar(&pragmas, "sqlite-pragma", nil, "pragma of the database file, as NAME=VALUE (repeatable)")
 	f.StringArrayVarP(&o.namespaces, "namespace", "n", nil, `namespace to create beside "default" (repeatable)`)
 	f.StringArrayVar(&attributes, "search-attribute", nil, "search attribute to create, as Name=Type (repeatable)")
@@ -113,6 +119,9 @@ func (o *options) complete(attributes, values, pragmas []string) (err error) {
 	}
 	if !slices.Contains([]string{"text", "pretty", "json"}, o.logFormat) {
 		return fmt.Errorf("--log-format %q: use text or json", o.logFormat)
+	}
+	if o.postgres != "" && (o.dbFilename != "" || len(pragmas) > 0) {
+		return errors.New("--postgres and --db-filename say where the data is kept: give one of them")
 	}
 	o.pragmas = map[string]string{}
 	for _, pair := range pragmas {

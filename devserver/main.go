@@ -1,5 +1,5 @@
 // Command devserver is a Temporal server in one process. It keeps its data in
-// memory or in one SQLite file, brings Temporal UI with it, and takes the
+// memory, in one SQLite file or in Postgres, brings Temporal UI with it, and takes the
 // arguments of `temporal server start-dev`, so that whatever drives the Temporal
 // CLI (the Go SDK's testsuite.StartDevServer, for one) drives it as well.
 //

@@ -24,11 +24,11 @@ func start(o options) (*server, error) {
 	if err := checkPorts(o); err != nil {
 		return nil, err
 	}
-	db, err := openDatabase(o)
+	store, visibility, err := openDatabase(o)
 	if err != nil {
 		return nil, err
 	}
-	cfg, hosts, err := serverConfig(o, db)
+	cfg, hosts, err := serverConfig(o, store, visibility)
 	if err != nil {
 		return nil, err
 	}

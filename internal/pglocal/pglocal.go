@@ -36,6 +36,8 @@ type Options struct {
 	// Links puts a network link before each server of a pair, so that it can be
 	// parted from its clients and from the other server.
 	Links bool
+	// Settings are further settings, as name=value.
+	Settings []string
 	// Password of the superuser postgres; empty makes one up.
 	Password string
 }

@@ -163,6 +163,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.options.NoSync {
 		args = append(args, "-c", "fsync=off")
 	}
+	for _, setting := range s.options.Settings {
+		args = append(args, "-c", setting)
+	}
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...)
 	cmd.Dir = s.dir
 	process, err := s.start(cmd)
@@ -272,7 +275,7 @@ func (s *Server) reload() error {
 // gone.
 func (s *Server) Stop() { s.end(syscall.SIGQUIT) }
 
-// Shutdown ends the server in good order: sessions are told, the standby has
+// Shutdown ends the server in good order: sessions are ended, the standby has
 // everything.
 func (s *Server) Shutdown() { s.end(syscall.SIGINT) }
 
