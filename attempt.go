@@ -25,9 +25,10 @@ type ExecuteInput struct {
 	// stamp, a routing recorded in an earlier task, a signal in history, the Update that
 	// the task serves. A write begins under no other.
 	Given []int64 `json:"given,omitempty"`
-	// Named is the one of them that nobody but a signal or an Update names. It may be one
-	// that is yet to come, which a task that is long lost must not wait for: it counts
-	// only if it had begun at TaskAt, when the workflow task did. Both times are Temporal's.
+	// Named is the one of them that only a signal or an Update names. A sender may name an
+	// epoch that is yet to come; a task that was lost long ago must not write under it. So
+	// it counts only if the epoch had begun at TaskAt, when the workflow task did. Both
+	// times are Temporal's.
 	Named  int64     `json:"named,omitempty"`
 	TaskAt time.Time `json:"task_at,omitzero"`
 }

@@ -36,7 +36,7 @@ const (
 	ReasonAwaitsReplay       Reason = "AWAITS_REPLAY" // its backstop fired while the replay releases the backlog
 	ReasonBacklog            Reason = "BACKLOG"       // it waited for a worker, with many others
 	ReasonAwaitsProof        Reason = "AWAITS_PROOF"  // its end was asked for, and whether it was written is not known yet
-	ReasonParked             Reason = "PARKED"        // it fails by itself while other orders commit
+	ReasonParked             Reason = "PARKED"        // it keeps failing by its own fault while other orders commit
 )
 
 // WaitingReasons are those that an order may wait for.

@@ -8,8 +8,14 @@
 //
 //   - order.go: an order, and what is refused at the door
 //   - orientation.go: a component, its state, its epoch and the evidence
-//   - machine.go: the state machine (observation → state)
+//   - machine.go: the state machine of a component (observation → state)
 //   - decision.go: the decision table (state → EXECUTE, DEFER, REJECT, FREEZE)
+//   - progress.go: the state machine of an order (what happened → what to do next)
+//   - routing.go, attempt.go, execution.go: what a check and an execution are asked and answer
+//   - hold.go, pass.go, policy.go, steering.go: what operators may say
+//   - failing.go, outlier.go: failures of many orders, and of one worker
+//   - sequence.go, lineup.go: orders with an ordering key
 //   - frame.go: the entries of the trace
+//   - times.go: in which order the times of an order must stand, and by whose clocks
 //   - names.go: workflow IDs, task queues and search attributes
 package ltp

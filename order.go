@@ -324,7 +324,7 @@ type OrderState string
 const (
 	Accepted  OrderState = "ACCEPTED"  // promised, not yet deferred or done
 	Deferred  OrderState = "DEFERRED"  // waits for a component
-	Parked    OrderState = "PARKED"    // fails by itself while others commit: waits for an operator
+	Parked    OrderState = "PARKED"    // keeps failing by its own fault while others commit: waits for an operator
 	Executed  OrderState = "EXECUTED"  // in the order database
 	Rejected  OrderState = "REJECTED"  // refused by a rule of the business, or by an operator
 	Cancelled OrderState = "CANCELLED" // by the customer, before it acted

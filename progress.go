@@ -109,7 +109,7 @@ type Failures struct {
 
 // When an order that keeps failing by itself is parked: so many attempts in a row have
 // failed in one epoch, over so long a time, and after each of them another write went
-// through the same door. Where nobody knows whether the attempts took effect, more of
+// on the same write path. Where nobody knows whether the attempts took effect, more of
 // them are awaited: a lock on one order's row may go.
 const (
 	ParkAfter, ParkAfterTime                   = 5, 10 * time.Second
@@ -252,7 +252,7 @@ func (p Progress) Takes(s Stability) error {
 //	         └──EXECUTE, epoch not given──▶ ADMITTED ◀───┘──┘
 //	any of those that wait ──cancelled, expired──▶ WITHDRAWING ──▶ CANCELLED, EXPIRED, REJECTED, EXECUTED
 //	                                                 └─ nobody knows yet ─────▶ WAITING
-//	ROUTING ──fails by itself, again and again──▶ PARKED ──retry──▶ ROUTING
+//	ROUTING ──fails by its own fault, again and again──▶ PARKED ──retry──▶ ROUTING
 //
 // What asks for an end is looked at first in every task. An order with an ordering key
 // acts only when it has its turn. An activity of the user's follows on the fence: EXECUTING
@@ -646,7 +646,7 @@ func (s *step) spent() bool {
 	return f.Own >= ParkAfter && lasted >= ParkAfterTime
 }
 
-// park has an order that fails by itself wait for an operator, so that what is wrong with
+// park has an order that keeps failing by its own fault wait for an operator, so that what is wrong with
 // one order never holds up a recovery, and is not final either.
 func (s *step) park() {
 	s.Phase = PhaseParked

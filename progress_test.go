@@ -268,7 +268,7 @@ func TestRefusedOrderIsRejectedByATombstone(t *testing.T) {
 	refused := ltp.Attempt{Result: ltp.ResultRefused, Error: "out of stock", Code: "P0001"}
 	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
 		l := live(t, accepted()).next(ltp.Event{}).failing(refused, b)
-		l.waits(ltp.ReasonExecuteUnavailable) // as far as anyone knows, the door refuses all
+		l.waits(ltp.ReasonExecuteUnavailable) // as far as anyone knows, the write path refuses all
 	}
 	l := live(t, accepted()).next(ltp.Event{}).failing(refused, ltp.BlameOrder)
 	in := l.last().Withdraw

@@ -43,7 +43,7 @@ type Blame string
 // Whose fault it may be. Empty is that nobody knows.
 const (
 	// BlameOrder: after the failure, another order or the probe's own went through the
-	// same door.
+	// same write path.
 	BlameOrder Blame = "ORDER"
 	// BlameComponent: the probe's own order failed, too.
 	BlameComponent Blame = "COMPONENT"
@@ -162,7 +162,7 @@ type Ending struct {
 	Reason string     `json:"reason,omitempty"`
 }
 
-// Parking is why an order is parked: it fails by itself while others commit. The order
+// Parking is why an order is parked: it keeps failing by its own fault while others commit. The order
 // waits for an operator, or for its customer to cancel it.
 type Parking struct {
 	// Since is when it was parked, and Failures how many attempts in a row had failed.

@@ -19,15 +19,15 @@ import (
 	"github.com/ltp-node/ltp/orderdb"
 )
 
-type doorFunc func(context.Context) error
+type writePathFunc func(context.Context) error
 
-func (f doorFunc) TryDoor(ctx context.Context) error   { return f(ctx) }
-func (f doorFunc) TryLatest(ctx context.Context) error { return nil }
+func (f writePathFunc) TryWritePath(ctx context.Context) error { return f(ctx) }
+func (f writePathFunc) TryLatest(ctx context.Context) error    { return nil }
 
-// changedDoor lets the probe's order through, and none that holds what orders hold.
-type changedDoor struct{ doorFunc }
+// changedWritePath lets the probe's order through, and none that holds what orders hold.
+type changedWritePath struct{ writePathFunc }
 
-func (changedDoor) TryLatest(context.Context) error { return errors.New("a check fails") }
+func (changedWritePath) TryLatest(context.Context) error { return errors.New("a check fails") }
 
 // signals keeps what is signalled to Orientations.
 type signals struct {
@@ -55,13 +55,13 @@ func boardThatHolds(s ltp.State, epoch int64) *board.Board {
 }
 
 // TestUnfitComponentIsLeftAlone: whose fault a failure was under an epoch that is over
-// matters to nobody, and the door of a sick database is not tried.
+// matters to nobody, and the write path of a sick database is not tried.
 func TestUnfitComponentIsLeftAlone(t *testing.T) {
 	for state, epoch := range map[ltp.State]int64{ltp.Unstable: 4, ltp.Unknown: 3, ltp.Recovering: 5} {
 		reports := make(chan ltp.FailedWrites, 9)
 		a := activities.Orders{
-			Board: boardThatHolds(state, epoch),
-			Door:  doorFunc(func(context.Context) error { t.Errorf("%s: the door is tried", state); return nil }),
+			Board:     boardThatHolds(state, epoch),
+			WritePath: writePathFunc(func(context.Context) error { t.Errorf("%s: the write path is tried", state); return nil }),
 			Witness: func(context.Context, string, time.Time) (time.Time, error) {
 				t.Errorf("%s: asked", state)
 				return time.Now(), nil
@@ -94,30 +94,30 @@ func TestBlame(t *testing.T) {
 	}
 	hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for name, c := range map[string]struct {
-		door     func(context.Context) error
-		seen     bool
-		activity string
-		code     string
-		result   ltp.Result // the failure's, where that is not ltp.ResultUnavailable
-		changed  bool       // the newest orders would not go through
-		want     ltp.Blame
+		writePath func(context.Context) error
+		seen      bool
+		activity  string
+		code      string
+		result    ltp.Result // the failure's, where that is not ltp.ResultUnavailable
+		changed   bool       // the newest orders would not go through
+		want      ltp.Blame
 	}{
-		"the probe's order goes through":                     {door: works, code: "23514", want: ltp.BlameOrder},
-		"it does, and the database says that it has no room": {door: works, code: "53100"},
-		"it does, no room, and another order was executed":   {door: works, code: "53100", seen: true, want: ltp.BlameOrder},
-		"it does, and there is no code":                      {door: works, want: ltp.BlameOrder},
-		"the newest orders would not go through":             {door: works, code: "23514", changed: true},
-		"nor, and another order was executed":                {door: works, code: "23514", changed: true, seen: true, want: ltp.BlameOrder},
-		"nor, and the business refuses the order":            {door: works, code: "23514", result: ltp.ResultRefused, changed: true, want: ltp.BlameOrder},
-		"nor, which an error of no content does not ask":     {door: works, code: "40001", changed: true, want: ltp.BlameOrder},
-		"the probe's order fails, too":                       {door: fails, seen: true, want: ltp.BlameComponent},
-		"the door hangs":                                     {door: hangs, want: ltp.BlameComponent},
-		"a rule refuses the probe's order":                   {door: refuses},
-		"a rule refuses it, and another order was executed":  {door: refuses, seen: true, want: ltp.BlameOrder},
-		"the door is not tried":                              {},
-		"the door is not tried, and another was executed":    {seen: true, want: ltp.BlameOrder},
-		"by an activity of the user's":                       {door: works, activity: "Pack"},
-		"by an activity of the user's that executed another": {door: fails, activity: "Pack", seen: true, want: ltp.BlameOrder},
+		"the probe's order goes through":                        {writePath: works, code: "23514", want: ltp.BlameOrder},
+		"it does, and the database says that it has no room":    {writePath: works, code: "53100"},
+		"it does, no room, and another order was executed":      {writePath: works, code: "53100", seen: true, want: ltp.BlameOrder},
+		"it does, and there is no code":                         {writePath: works, want: ltp.BlameOrder},
+		"the newest orders would not go through":                {writePath: works, code: "23514", changed: true},
+		"nor, and another order was executed":                   {writePath: works, code: "23514", changed: true, seen: true, want: ltp.BlameOrder},
+		"nor, and the business refuses the order":               {writePath: works, code: "23514", result: ltp.ResultRefused, changed: true, want: ltp.BlameOrder},
+		"nor, which an error of no content does not ask":        {writePath: works, code: "40001", changed: true, want: ltp.BlameOrder},
+		"the probe's order fails, too":                          {writePath: fails, seen: true, want: ltp.BlameComponent},
+		"the write path hangs":                                  {writePath: hangs, want: ltp.BlameComponent},
+		"a rule refuses the probe's order":                      {writePath: refuses},
+		"a rule refuses it, and another order was executed":     {writePath: refuses, seen: true, want: ltp.BlameOrder},
+		"the write path is not tried":                           {},
+		"the write path is not tried, and another was executed": {seen: true, want: ltp.BlameOrder},
+		"by an activity of the user's":                          {writePath: works, activity: "Pack"},
+		"by an activity of the user's that executed another":    {writePath: fails, activity: "Pack", seen: true, want: ltp.BlameOrder},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -139,9 +139,9 @@ func TestBlame(t *testing.T) {
 				}
 				switch {
 				case c.changed:
-					a.Door = changedDoor{c.door}
-				case c.door != nil:
-					a.Door = doorFunc(c.door)
+					a.WritePath = changedWritePath{c.writePath}
+				case c.writePath != nil:
+					a.WritePath = writePathFunc(c.writePath)
 				}
 				in := failedRoute("A1", c.activity)
 				in.Failure.Code = c.code
@@ -178,7 +178,7 @@ func TestTrialsOfOneMomentAreShared(t *testing.T) {
 		var n atomic.Int32
 		a := activities.Orders{
 			Board: boardThatHolds(ltp.Stable, 3),
-			Door: doorFunc(func(context.Context) error {
+			WritePath: writePathFunc(func(context.Context) error {
 				time.Sleep(time.Second)
 				if n.Add(1) == 1 {
 					return nil // of before the others asked

@@ -16,7 +16,7 @@ type late struct {
 	admitted int
 }
 
-// backlog reports whether an order that waited so long is to leave itself to a release.
+// backlog reports whether an order that waited so long must leave its turn to a release.
 func (l *late) backlog(waited, after time.Duration, now time.Time) bool {
 	if waited < cmp.Or(after, ltp.LateAfter) {
 		return false

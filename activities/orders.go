@@ -36,11 +36,11 @@ type Orders struct {
 	LateAfter time.Duration
 	// Worker names this process in receipts; empty is host and process.
 	Worker string
-	// Door, Witness and Evidence find out whose fault a failure was, and tell the
+	// WritePath, Witness and Evidence find out whose fault a failure was, and tell the
 	// component's Orientation. Each may be nil: less is known then.
-	Door     Door
-	Witness  Witness
-	Evidence *Evidence
+	WritePath WritePath
+	Witness   Witness
+	Evidence  *Evidence
 	// Suspect is called where the probe's order fails here, after an order that failed at
 	// since, by Temporal's clock. It returns at once; nil suspects nobody.
 	Suspect func(component, orderID string, since time.Time)
@@ -148,7 +148,7 @@ func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.A
 	}
 	// Of a component that the board knows to be unfit no connection is asked. One that it
 	// cannot see is read first: other writes would wait for that reading.
-	if r, fence := x.Board.Held(x.in.Route); r.Blind {
+	if r, fence := x.Board.RouteReleased(x.in.Route); r.Blind {
 		if _, _, err := x.Board.Fence(ctx, x.in.Route); err != nil {
 			return x.refused(ctx, err)
 		}
@@ -257,7 +257,7 @@ func (x *attempt) hadBegun(epoch int64) bool {
 func (x *attempt) refused(ctx context.Context, err error) ltp.Attempt {
 	if x.routing == nil && !x.in.Admitted {
 		// No connection, or no reading, in time: the board says what it holds.
-		r, _ := x.Board.Held(x.in.Route)
+		r, _ := x.Board.RouteReleased(x.in.Route)
 		x.routing = &r
 	}
 	if errors.Is(err, errNotAdmitted) {

@@ -103,10 +103,10 @@ func between(random *rand.Rand, from, to time.Duration) time.Duration {
 	return from + time.Duration(random.Int64N(int64(to-from)))
 }
 
-// TestADayOfPoisonAndNoiseChangesNothing: for a day, an order in a hundred fails by itself,
+// TestADayOfPoisonAndNoiseChangesNothing: for a day, an order in a hundred keeps failing by its own fault,
 // again and again; every minute a session is killed, of the probe or of a worker; and one
 // probe in a thousand takes about as long as a slow one, or nearly as long as one that
-// hangs. Nobody can tell of any failure whose fault it is, so all are reported: the door is
+// hangs. Nobody can tell of any failure whose fault it is, so all are reported: the write path is
 // not tried, and the visibility store is silent.
 func TestADayOfPoisonAndNoiseChangesNothing(t *testing.T) {
 	const length = 24 * time.Hour

@@ -46,7 +46,7 @@ var costly = []string{"25006", "26000", killed}
 // committed in the epoch and after; and lets the order's machine, the fence, the blame, the
 // reports and the machine of the component do what they do. Temporal's clock is played.
 //
-// One order that fails by itself ends only where another goes through the same door after
+// One order that keeps failing by its own fault ends only where another goes through the same write path after
 // it, or the probe's own, unless the code is about the state of the database; and it is REJECTED only for what the business refuses, otherwise
 // PARKED. Where all fail nobody is blamed, the component is UNSTABLE in the database's own
 // words, and all are executed after the repair.
@@ -79,13 +79,13 @@ func (b *broken) holds(t *testing.T, code string, named bool) {
 	defer db.Close()
 	b.db, b.code, b.named = db, code, named
 	refused := sqlstates[code] == "always" || named && sqlstates[code] == "named"
-	for _, door := range []bool{true, false} {
+	for _, writePath := range []bool{true, false} {
 		for _, after := range []bool{false, true} {
-			if slices.Contains(costly, code) && (after || !door) {
+			if slices.Contains(costly, code) && (after || !writePath) {
 				continue
 			}
-			b.world(t, door, after).oneFails(refused)
-			b.world(t, door, after).allFail()
+			b.world(t, writePath, after).oneFails(refused)
+			b.world(t, writePath, after).allFail()
 		}
 	}
 }
@@ -144,15 +144,15 @@ func (b *broken) mended(t *testing.T) { b.exec(t, "DELETE FROM public.fault") }
 type world struct {
 	client.Client
 	*broken
-	t      *testing.T
-	name   string
-	door   bool // the worker tries the door with an order of the probe's
-	after  bool // other orders were committed before, and are all the while, unless all fail
-	all    bool // orders fail
-	orders *activities.Orders
-	now    time.Time // Temporal's
-	task   int64
-	live   []*placed
+	t         *testing.T
+	name      string
+	writePath bool // the worker tries the write path with an order of the probe's
+	after     bool // other orders were committed before, and are all the while, unless all fail
+	all       bool // orders fail
+	orders    *activities.Orders
+	now       time.Time // Temporal's
+	task      int64
+	live      []*placed
 
 	mu        sync.Mutex
 	condition ltp.Condition
@@ -170,10 +170,10 @@ type placed struct {
 
 // world is one in which the component is STABLE, and nothing is committed yet in its epoch
 // unless after says so.
-func (b *broken) world(t *testing.T, door, after bool) *world {
+func (b *broken) world(t *testing.T, writePath, after bool) *world {
 	b.worlds++
 	w := &world{
-		broken: b, t: t, name: fmt.Sprintf("w%d", b.worlds), door: door, after: after,
+		broken: b, t: t, name: fmt.Sprintf("w%d", b.worlds), writePath: writePath, after: after,
 		now: time.Now().UTC(), reports: make(chan ltp.FailedWrites, 100),
 	}
 	w.condition = ltp.NewCondition(db, 0, w.now)
@@ -196,8 +196,8 @@ func (b *broken) world(t *testing.T, door, after bool) *world {
 		},
 		Evidence: &activities.Evidence{Client: w, Worker: "w-1", Log: silent},
 	}
-	if door {
-		w.orders.Door = b.db
+	if writePath {
+		w.orders.WritePath = b.db
 	}
 	if after {
 		w.commit("before")
@@ -335,7 +335,7 @@ func (w *world) release() {
 }
 
 func (w *world) as() string {
-	return fmt.Sprintf("%s, named by the operator: %t, the door is tried: %t, others commit: %t", w.code, w.named, w.door, w.after)
+	return fmt.Sprintf("%s, named by the operator: %t, the write path is tried: %t, others commit: %t", w.code, w.named, w.writePath, w.after)
 }
 
 func (w *world) oneFails(refused bool) {
@@ -343,7 +343,7 @@ func (w *world) oneFails(refused bool) {
 	epoch := w.said().Epoch
 	bad := w.place("bad")
 	// The probe's order is no proof against what the database says of its state.
-	known, passes := w.after || w.door && !orderdb.OfItsState(w.code), 20
+	known, passes := w.after || w.writePath && !orderdb.OfItsState(w.code), 20
 	if !known { // it would never end
 		passes = 5
 	}

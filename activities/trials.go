@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// trials shares a trial of a door among all who ask at the same time. Each gets the outcome
+// trials shares a trial of a write path among all who ask at the same time. Each gets the outcome
 // of one that was begun after it asked, so it says something about what came before.
 type trials struct {
 	mu        sync.Mutex

@@ -209,14 +209,14 @@ func (b *Board) Route(in ltp.RouteInput) ltp.Routing {
 			in.Request.Paused = append(in.Request.Paused, c)
 		}
 	}
-	r, _ := b.Held(in)
+	r, _ := b.RouteReleased(in)
 	return r
 }
 
-// Held is Route without the steering, which a release does not ask: what is released goes
-// on. The Fence is of the component that is written to, or of the one that decided where
-// that is nobody's to know.
-func (b *Board) Held(in ltp.RouteInput) (ltp.Routing, ltp.Fence) {
+// RouteReleased is Route for an order that was released. It ignores a pause by an operator,
+// since what is released goes on. The Fence is of the component that is written to; where
+// that is not known here, of the component that decided.
+func (b *Board) RouteReleased(in ltp.RouteInput) (ltp.Routing, ltp.Fence) {
 	readings := make(map[string]Reading, len(in.Components))
 	all := make([]ltp.Orientation, 0, len(in.Components))
 	for _, c := range in.Components {
@@ -246,7 +246,7 @@ func (b *Board) Fence(ctx context.Context, in ltp.RouteInput) (ltp.Routing, ltp.
 	fresh := func(now Reading) bool { return !now.ReadAt.Before(asked) }
 	for first := true; ; first = false {
 		old := slices.IndexFunc(in.Components, func(c string) bool { return !fresh(b.Orientation(c)) })
-		r, fence := b.Held(in)
+		r, fence := b.RouteReleased(in)
 		if old < 0 || (!r.Decision.Admissible() && !r.Blind) {
 			return r, fence, nil
 		}

@@ -24,9 +24,9 @@ type Config struct {
 	DB        Rows
 	Fault     Fault  // of the order database
 	APIURL    string // the order API, such as http://127.0.0.1:8080
-	// Door is the worker's Meter. Where it is nil, workers run elsewhere: what they have
+	// Meter is the worker's. Where it is nil, workers run elsewhere: what they have
 	// attempted is read from Temporal.
-	Door *Door
+	Meter *Meter
 	// Plain runs as many orders besides, without the gate; nil runs none.
 	Plain *Plain
 	// Orders arrive during Outage, evenly; before and after at the same rate.
@@ -75,7 +75,7 @@ type play struct {
 func Run(ctx context.Context, c Config) (Report, error) {
 	p := &play{Config: c, began: time.Now(), reader: trace.NewReader(c.Client, c.Namespace)}
 	p.clients = newClients(c.APIURL, "demo-"+p.began.UTC().Format("20060102T150405"), c.Plain)
-	if p.writes = p.Door; p.Door == nil {
+	if p.writes = p.Meter; p.Meter == nil {
 		elsewhere := &elsewhere{client: p.Client, namespace: p.Namespace, run: p.clients.run}
 		defer elsewhere.follow(ctx)()
 		p.writes = elsewhere

@@ -12,7 +12,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// writes are what the demo knows of the workers' attempts: at the door of the worker in
+// writes are what the demo knows of the workers' attempts: in the meter of the worker in
 // its own process, or from afar.
 type writes interface {
 	reset()

@@ -44,7 +44,7 @@ type Orders struct {
 	Pending   int `json:"pending"`
 }
 
-// OrderDB is what the order database itself holds, and what was begun at its door.
+// OrderDB is what the order database itself holds, and which writes were begun.
 type OrderDB struct {
 	Rows                  int `json:"rows"`
 	Duplicates            int `json:"duplicates"`

@@ -2,7 +2,7 @@
 //
 //	metric                                     type       labels            meaning
 //	ltp_orders_deferred                        gauge                        orders that wait now, as the visibility store shows them; absent while that cannot be read
-//	ltp_orders_parked                          gauge                        orders that fail by themselves and wait for an operator; counted alike
+//	ltp_orders_parked                          gauge                        orders that keep failing by their own fault and wait for an operator; counted alike
 //	ltp_orders_accepted_total                  counter    repeated          orders that the API accepted; repeated="true" were accepted before
 //	ltp_order_accept_duration_seconds          histogram                    from the API's call until the order was durable
 //	ltp_order_routings_total                   counter    decision, reason  route requests, by the board and by the fence; deferrals by reason are decision="DEFER"

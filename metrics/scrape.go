@@ -21,7 +21,7 @@ var (
 	deferredDesc = prometheus.NewDesc("ltp_orders_deferred",
 		"Orders that wait now, as the visibility store shows them.", nil, nil)
 	parkedDesc = prometheus.NewDesc("ltp_orders_parked",
-		"Orders that fail by themselves and wait for an operator, as the visibility store shows them.", nil, nil)
+		"Orders that keep failing by their own fault and wait for an operator, as the visibility store shows them.", nil, nil)
 	pollersDesc = prometheus.NewDesc("ltp_workers_polling",
 		"Pollers of workers that have asked for orders in the last 70 s.", nil, nil)
 	queuedDesc = prometheus.NewDesc("ltp_orders_queued",

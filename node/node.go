@@ -54,9 +54,9 @@ type Config struct {
 	// OrdersSQL are statements of the shop's that are run for every order, in the
 	// transaction that writes it: see orderdb.WithSQL. Empty is none.
 	OrdersSQL string
-	// DoorEvery is how often the observer writes the probe's own order by the orders' own
+	// WritePathEvery is how often the observer writes the probe's own order by the orders' own
 	// way, of which nothing stays; 0 is never. The worker does so after an order has failed.
-	DoorEvery time.Duration
+	WritePathEvery time.Duration
 
 	// Execution executes the orders that the order API accepts; zero is the order
 	// database.
@@ -119,8 +119,8 @@ type Listener struct {
 	Said func(ltp.Observation)
 }
 
-// DoorEvery is the usual pace of the writes by the orders' own way.
-const DoorEvery = 5 * time.Second
+// WritePathEvery is the usual pace of the writes by the orders' own way.
+const WritePathEvery = 5 * time.Second
 
 // Node is a running node.
 type Node struct {
@@ -227,7 +227,7 @@ func (n *Node) startWorker(ctx context.Context, c Config) error {
 	n.DB = db
 	n.onStop(func() { _ = db.Close() })
 	w := worker.New(c.Client, worker.Deps{
-		Board: n.Board, DB: db, Door: db, Namespace: c.Namespace, Pace: c.Pace, Backstop: c.Backstop, LateAfter: c.LateAfter, Log: c.Log,
+		Board: n.Board, DB: db, WritePath: db, Namespace: c.Namespace, Pace: c.Pace, Backstop: c.Backstop, LateAfter: c.LateAfter, Log: c.Log,
 		Meter: meters{n.Metrics, c.Meter}, Replays: n.Metrics, Ejected: n.Metrics.Ejected, Webhooks: n.Metrics,
 	})
 	if err := w.Start(); err != nil {

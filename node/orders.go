@@ -17,7 +17,7 @@ const (
 
 func (c Config) ordersOptions() []orderdb.Option {
 	return []orderdb.Option{
-		orderdb.WithSchema(c.OrdersSchema), orderdb.WithRejectOn(c.RejectOn), orderdb.WithSQL(c.OrdersSQL), orderdb.WithDoorEvery(c.DoorEvery),
+		orderdb.WithSchema(c.OrdersSchema), orderdb.WithRejectOn(c.RejectOn), orderdb.WithSQL(c.OrdersSQL), orderdb.WithWritePathEvery(c.WritePathEvery),
 	}
 }
 

@@ -17,9 +17,9 @@ import (
 type Detector struct {
 	settings Settings
 	verdict  ltp.Verdict
-	// untold says that the verdict is another observer's, and that this one has yet to
+	// inherited says that the verdict is another observer's, and that this one has yet to
 	// say its own.
-	untold bool
+	inherited bool
 	// failed, slow, good and quick count the latest samples in a row that were each
 	// of it: an error, SlowLatency or longer, under FitLatency, under SlowExit.
 	failed, slow, good, quick int
@@ -40,7 +40,7 @@ func NewDetector(s Settings) Detector { return Detector{settings: s} }
 // takes as many samples to leave it as it would have taken the observer before. The first
 // verdict is reported also where it is the same. An empty verdict changes nothing.
 func (d Detector) Resume(v ltp.Verdict) Detector {
-	d.verdict, d.untold = v, v != ""
+	d.verdict, d.inherited = v, v != ""
 	return d
 }
 
@@ -87,7 +87,7 @@ func (d Detector) Next(s Sample, now time.Time) (Detector, ltp.Observation, bool
 		return d.enter(ltp.Slow, d.settings.over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
 	case d.verdict == ltp.Slow && d.quick >= d.settings.Rise:
 		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.SlowExit, d.quick, now)
-	case d.untold && d.verdict == ltp.Healthy && d.good >= d.settings.Rise:
+	case d.inherited && d.verdict == ltp.Healthy && d.good >= d.settings.Rise:
 		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.FitLatency, d.good, now)
 	}
 	d.learn(s)
@@ -127,11 +127,11 @@ func (d Detector) oftenFailed() bool {
 
 // enter changes the verdict, unless it is in force already and has been reported.
 func (d Detector) enter(v ltp.Verdict, reason string, s Sample, limit time.Duration, samples int, now time.Time) (Detector, ltp.Observation, bool) {
-	if d.verdict == v && !d.untold {
+	if d.verdict == v && !d.inherited {
 		d.learn(s)
 		return d, ltp.Observation{}, false
 	}
-	d.verdict, d.untold, d.recent, d.seen = v, false, 0, 0
+	d.verdict, d.inherited, d.recent, d.seen = v, false, 0, 0
 	d.learn(s)
 	o := ltp.Observation{Verdict: v, Reason: reason, At: now, Evidence: ltp.Evidence{
 		LatencyMs:   s.Latency.Milliseconds(),

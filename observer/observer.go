@@ -6,7 +6,7 @@
 // that speaks for itself needs no second sample, one write that hangs longer than
 // the limit is confirmation enough, and other errors must repeat: several in a row, or
 // half of the latest. Fit again is only what has written well several times in a row;
-// what was merely read condemns, and never absolves. Two thresholds lie between, so that
+// a probe that only reads can call it unfit, and never fit. Two thresholds lie between, so that
 // noise around one of them changes nothing.
 package observer
 

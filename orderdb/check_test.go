@@ -103,7 +103,7 @@ func TestTablesThatWereChangedAreNotOurs(t *testing.T) {
 }
 
 // nextBuild is this one with a migration more.
-func nextBuild(t *testing.T) orderdb.Option {
+func nextBuild(t *testing.T) (next orderdb.Option, version int) {
 	t.Helper()
 	files := fstest.MapFS{}
 	require.NoError(t, fs.WalkDir(orderdb.Migrations(), ".", func(path string, d fs.DirEntry, err error) error {
@@ -114,20 +114,23 @@ func nextBuild(t *testing.T) orderdb.Option {
 		files[path] = &fstest.MapFile{Data: text}
 		return err
 	}))
-	files["postgres/00003_note.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE {schema}.orders ADD COLUMN note text;\n")}
-	files["sqlite/00003_note.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE orders ADD COLUMN note TEXT;\n")}
-	return orderdb.WithMigrations(files)
+	n := 1 + len(files)/2 // migrations are numbered, and there is one for each database
+	files[fmt.Sprintf("postgres/%05d_next_build.sql", n)] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE {schema}.orders ADD COLUMN next_build text;\n")}
+	files[fmt.Sprintf("sqlite/%05d_next_build.sql", n)] = &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE orders ADD COLUMN next_build TEXT;\n")}
+	return orderdb.WithMigrations(files), n
 }
 
 // TestTablesOfAnotherBuildAreNamed: older ones are brought up to date, newer ones are left.
 func TestTablesOfAnotherBuildAreNamed(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
-		this, next := open(t, url), open(t, url, nextBuild(t))
-		assertProblem(t, orderdb.SchemaOlder, "has version 2 of the tables of ltp, and this build needs version 3: run ltp setup --orders-db ", next.Check(within(t)))
+		option, version := nextBuild(t)
+		this, next := open(t, url), open(t, url, option)
+		words := fmt.Sprintf("has version %d of the tables of ltp, and this build needs version %d: run ltp setup --orders-db ", version-1, version)
+		assertProblem(t, orderdb.SchemaOlder, words, next.Check(within(t)))
 		require.NoError(t, next.Migrate(within(t)))
 		require.NoError(t, next.Check(within(t)))
-		assert.Zero(t, b.count(t, url, "SELECT count(note) FROM orders"))
-		const words = "has version 3 of the tables of ltp, and this build knows version 2: run the newer build"
+		assert.Zero(t, b.count(t, url, "SELECT count(next_build) FROM orders"))
+		words = fmt.Sprintf("has version %d of the tables of ltp, and this build knows version %d: run the newer build", version, version-1)
 		assertProblem(t, orderdb.SchemaNewer, words, this.Check(within(t)))
 		assertProblem(t, orderdb.SchemaNewer, words, this.Migrate(within(t)))
 	})
@@ -186,7 +189,7 @@ func uses(t *testing.T, url, id string, opts ...orderdb.Option) error {
 		_, err = db.Withdraw(ctx, order(id+"-gone"), cancelled, nil)
 		failed = append(failed, err)
 	}
-	failed = append(failed, db.TryDoor(ctx), db.Ping(ctx))
+	failed = append(failed, db.TryWritePath(ctx), db.Ping(ctx))
 	_, err := db.Row(ctx, id)
 	failed = append(failed, err)
 	_, err = db.Tally(ctx, "")
@@ -206,7 +209,7 @@ func uses(t *testing.T, url, id string, opts ...orderdb.Option) error {
 		failed = append(failed, err)
 	}
 	for _, every := range []time.Duration{0, time.Nanosecond} {
-		p := openProbe(t, url, append(opts, orderdb.WithDoorEvery(every))...)
+		p := openProbe(t, url, append(opts, orderdb.WithWritePathEvery(every))...)
 		_, err := p.Probe(ctx)
 		failed = append(failed, err)
 	}
@@ -265,10 +268,11 @@ func TestTheScriptMakesWhatMigrateMakes(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			printed, migrated := b.fresh(t), b.fresh(t)
-			b.exec(t, printed, strings.ReplaceAll(script(t, printed, "postgres", nextBuild(t)), "IF NOT EXISTS ", ""))
-			require.NoError(t, open(t, migrated, nextBuild(t)).Migrate(within(t)))
-			require.NoError(t, open(t, printed, nextBuild(t)).Check(within(t)))
-			require.NoError(t, open(t, printed, nextBuild(t)).Migrate(within(t)))
+			next, _ := nextBuild(t)
+			b.exec(t, printed, strings.ReplaceAll(script(t, printed, "postgres", next), "IF NOT EXISTS ", ""))
+			require.NoError(t, open(t, migrated, next).Migrate(within(t)))
+			require.NoError(t, open(t, printed, next).Check(within(t)))
+			require.NoError(t, open(t, printed, next).Migrate(within(t)))
 			assert.Equal(t, shape(t, b, migrated), shape(t, b, printed))
 		})
 	}

@@ -28,7 +28,7 @@ const (
 	Unknown Class = "outcome unknown"
 )
 
-// Error is every error that Put, Withdraw and TryDoor return.
+// Error is every error that Put, Withdraw and TryWritePath return.
 type Error struct {
 	Class Class
 	// Message says in the words of the database why an order is Rejected; empty
@@ -68,7 +68,7 @@ var ErrConflict = errors.New("another order with this id is in the order databas
 // errSilent is a trigger that drops a row without raising an error.
 var errSilent = errors.New("the order database dropped the order without giving a reason")
 
-// ClassOf returns the class of an error that Put, Withdraw or TryDoor returned, and false
+// ClassOf returns the class of an error that Put, Withdraw or TryWritePath returned, and false
 // for any other error.
 func ClassOf(err error) (Class, bool) {
 	var e *Error

@@ -136,8 +136,8 @@ func TestRulesThatCannotBeReadSayWhatToWrite(t *testing.T) {
 		"constraint:a,,sqlstate:b": "write constraint:NAME or sqlstate:CODE",
 		"sqlstate:lt001":           "five digits or capital letters",
 		"sqlstate:":                "five digits or capital letters",
-		"sqlstate:42501":           "tells of the database",
-		"sqlstate:08006":           "tells of the database",
+		"sqlstate:42501":           "is about the database",
+		"sqlstate:08006":           "is about the database",
 	} {
 		_, err := ParseRejectOn(s)
 		assert.ErrorContains(t, err, want, s)

@@ -44,7 +44,7 @@ func (t tables) latestSQL(limit string) string {
 		JOIN ` + t.orders + ` AS o ON o.id = newest.order_id ORDER BY newest.id DESC`
 }
 
-// tryLatest tries the door with the contents of the newest orders. It is nil where one of
+// tryLatest tries the write path with the contents of the newest orders. It is nil where one of
 // them goes through, or where none says anything: there is none, or a rule refuses it, or
 // it meets what is taken. What stops it otherwise is its error.
 func (t tables) tryLatest(bodies [][]byte, try func(*write) error) (refused error) {
@@ -54,7 +54,7 @@ func (t tables) tryLatest(bodies [][]byte, try func(*write) error) (refused erro
 		if json.Unmarshal(body, &o) != nil || slices.Contains(customers, o.Customer) {
 			continue
 		}
-		w, err := doorWrite(o)
+		w, err := unplaced(o)
 		if err != nil {
 			continue
 		}
@@ -95,7 +95,7 @@ func (p *postgresDB) TryLatest(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return p.tables.tryLatest(bodies, func(w *write) error { return p.tryDoor(ctx, w) })
+		return p.tables.tryLatest(bodies, func(w *write) error { return p.tryWritePath(ctx, w) })
 	})
 }
 
@@ -120,7 +120,7 @@ func (s *sqliteDB) TryLatest(ctx context.Context) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	return sqliteTables.tryLatest(bodies, func(w *write) error { return s.tryDoor(ctx, w) })
+	return sqliteTables.tryLatest(bodies, func(w *write) error { return s.tryWritePath(ctx, w) })
 }
 
 func (s *sqliteDB) latest(ctx context.Context) (bodies [][]byte, err error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestWhatTheTablesTookBeforeShowsWhatAMigrationChanged: the probe's own order goes through
-// each of these doors, and an order fails at it with an error about what it holds.
+// each of these write paths, and an order fails at it with an error about what it holds.
 func TestWhatTheTablesTookBeforeShowsWhatAMigrationChanged(t *testing.T) {
 	for name, c := range map[string]struct {
 		sqlite, postgres string
@@ -66,7 +66,7 @@ func TestWhatTheTablesTookBeforeShowsWhatAMigrationChanged(t *testing.T) {
 				require.NoError(t, db.TryLatest(t.Context()))
 
 				b.exec(t, url, statements)
-				require.NoError(t, db.TryDoor(t.Context()), "the probe's own order goes through")
+				require.NoError(t, db.TryWritePath(t.Context()), "the probe's own order goes through")
 				_, err := db.Put(t.Context(), of("c-00000003", "B1"), nil)
 				var e *orderdb.Error
 				require.ErrorAs(t, err, &e)

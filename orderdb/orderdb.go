@@ -23,7 +23,7 @@
 // SQLite writes in group commits: what comes while a transaction is under way shares the
 // next.
 //
-// Whether the database takes orders shows only where an order is written. [DB.TryDoor] and
+// Whether the database takes orders shows only where an order is written. [DB.TryWritePath] and
 // [Probe] write one of their own, by the statement of every order, and take it back before
 // it commits.
 //
@@ -70,18 +70,18 @@ type DB interface {
 	// table orders reaches it: it is Rejected with ErrConflict only.
 	Withdraw(ctx context.Context, o ltp.Order, end ltp.Ending, admit func() error) (Stored, error)
 
-	// TryDoor writes an order of its own exactly as Put does, and takes it back before it
+	// TryWritePath writes an order of its own exactly as Put does, and takes it back before it
 	// commits; a row of the probe's commits in its stead. So it waits and fails where an
 	// order would, and leaves nothing but that row, a number less in the sequence of
 	// the outbox, and what triggers do outside of the transaction. It returns nil where the
-	// door works, and otherwise an [*Error] of the class that a Put's would have. SQLite
-	// checks deferred foreign keys at a commit only, so TryDoor does not find them broken.
+	// write path works, and otherwise an [*Error] of the class that a Put's would have. SQLite
+	// checks deferred foreign keys at a commit only, so TryWritePath does not find them broken.
 	//
 	// Statements of the shop's are run for that order as well, whose customer and article
 	// are "ltp-probe", and taken back. What they say of its values, such as that there is no
 	// such customer, is Rejected here: only an order can show what it would be for one. A
 	// privilege that is missing, a table that is not there or a full disk is what it is.
-	TryDoor(ctx context.Context) error
+	TryWritePath(ctx context.Context) error
 	// TryLatest does the same with what orders hold that were written last: at most three,
 	// of different customers. It returns nil where one goes through, and where none says
 	// anything: the outbox has none, a rule refuses it, or it meets what is taken. Else it
@@ -207,11 +207,11 @@ func open(ctx context.Context, url string, opts ...Option) (database, error) {
 type Option func(*options)
 
 type options struct {
-	schema    string
-	build     build
-	shop      shop
-	sql       string
-	doorEvery time.Duration
+	schema         string
+	build          build
+	shop           shop
+	sql            string
+	writePathEvery time.Duration
 }
 
 // WithSchema names the schema of our tables in Postgres, in place of [DefaultSchema]; ""
@@ -228,7 +228,7 @@ func WithRejectOn(rules Rules) Option { return func(o *options) { o.shop.rules =
 // that writes it, after our rows, in their order; "" is none. All of it commits, or nothing
 // does. A repeat of an order runs none of them, and no tombstone does. How many rows they
 // touch is their own affair, none too. What they raise is classed as what a trigger raises.
-// A probe's order runs them, too: see [DB.TryDoor].
+// A probe's order runs them, too: see [DB.TryWritePath].
 //
 // The text has at most [MaxSQL] bytes and 32 statements, each SELECT, INSERT, UPDATE,
 // DELETE or WITH, in Postgres MERGE or CALL, in SQLite REPLACE. They take the order by
@@ -248,13 +248,13 @@ func WithRejectOn(rules Rules) Option { return func(o *options) { o.shop.rules =
 // database does not take.
 func WithSQL(text string) Option { return func(o *options) { o.sql = text } }
 
-// WithDoorEvery has a [Probe] write through the orders' door at least as often, 5 s by
+// WithWritePathEvery has a [Probe] write through the write path of orders at least as often, 5 s by
 // default; 0 is never. Triggers on the tables of orders run each time. It changes
 // nothing of a DB.
-func WithDoorEvery(d time.Duration) Option { return func(o *options) { o.doorEvery = d } }
+func WithWritePathEvery(d time.Duration) Option { return func(o *options) { o.writePathEvery = d } }
 
 func chosen(opts []Option) options {
-	o := options{schema: DefaultSchema, build: thisBuild, doorEvery: 5 * time.Second}
+	o := options{schema: DefaultSchema, build: thisBuild, writePathEvery: 5 * time.Second}
 	for _, set := range opts {
 		set(&o)
 	}

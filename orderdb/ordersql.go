@@ -225,7 +225,7 @@ func ofValues(code string) bool {
 	return madeUp || slices.Contains(values, class)
 }
 
-// ofTheProbe is the error of a door. What a statement of the shop's says of the values of
+// ofTheProbe is the error of a write path. What a statement of the shop's says of the values of
 // the probe's order, such as that the shop has no such customer, is a rule that refuses
 // this order, whatever it would be for one of a customer: it does not say that the
 // database takes none.

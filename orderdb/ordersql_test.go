@@ -212,14 +212,14 @@ func TestTheShopsRulesThatAreCheckedAtTheCommitLeaveNothing(t *testing.T) {
 		assert.Contains(t, strings.ToLower(err.Error()), "foreign key constraint")
 		assertTally(t, db, 0)
 		if b.name == "postgres" { // SQLite checks it at a commit only
-			assertClass(t, orderdb.Rejected, db.TryDoor(t.Context()))
+			assertClass(t, orderdb.Rejected, db.TryWritePath(t.Context()))
 		}
 		b.exec(t, url, "INSERT INTO shop_customers VALUES ('ada')")
 		assert.False(t, mustPut(t, db, order("A1")))
 		if b.name == "postgres" { // a rule of our own table is one that all orders share
 			b.exec(t, url, `INSERT INTO shop_customers VALUES ('ltp-probe'); CREATE TABLE regions (customer text PRIMARY KEY);
 				ALTER TABLE orders ADD FOREIGN KEY (customer) REFERENCES regions DEFERRABLE INITIALLY DEFERRED NOT VALID`)
-			assertError(t, orderdb.Unavailable, "23503", db.TryDoor(t.Context()))
+			assertError(t, orderdb.Unavailable, "23503", db.TryWritePath(t.Context()))
 		}
 	})
 }
@@ -323,56 +323,56 @@ func TestAProcedureOfTheShopsCommitsNothingByItself(t *testing.T) {
 	assert.EqualValues(t, 1, countPostgres(t, url, "SELECT count(*) FROM shop_orders"))
 }
 
-// TestTheDoorTriesTheShopsStatements: what stops the orders of all shows there, with the
+// TestTheWritePathTriesTheShopsStatements: what stops the orders of all shows there, with the
 // database's words; that the shop knows nothing of the probe's customer does not.
-func TestTheDoorTriesTheShopsStatements(t *testing.T) {
+func TestTheWritePathTriesTheShopsStatements(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := withShop(t, b, url)
-		p := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond), orderdb.WithSQL(b.qualified(shopSQL)))
-		try := func() (door, fact string, faulty error) {
-			door = "open"
-			if err := db.TryDoor(t.Context()); err != nil {
+		p := openProbe(t, url, orderdb.WithWritePathEvery(time.Nanosecond), orderdb.WithSQL(b.qualified(shopSQL)))
+		try := func() (writePath, fact string, faulty error) {
+			writePath = "open"
+			if err := db.TryWritePath(t.Context()); err != nil {
 				class, _ := orderdb.ClassOf(err)
-				door = string(class)
+				writePath = string(class)
 			}
 			facts, err := probe(t, p)
-			return door, facts["door"], err
+			return writePath, facts["write_path"], err
 		}
-		door, fact, err := try()
+		writePath, fact, err := try()
 		require.NoError(t, err)
-		assert.Equal(t, "rejected", door)
+		assert.Equal(t, "rejected", writePath)
 		assert.Contains(t, strings.ToLower(fact), "refused by a rule: ")
 		assert.Contains(t, strings.ToLower(fact), "foreign key constraint")
 
 		b.exec(t, url, "INSERT INTO shop_customers VALUES ('ltp-probe')")
-		door, fact, err = try()
+		writePath, fact, err = try()
 		require.NoError(t, err)
-		assert.Equal(t, "open", door)
+		assert.Equal(t, "open", writePath)
 		assert.Equal(t, "orders", fact)
 		assert.Equal(t, [2]int64{0, 0}, inShop(t, b, url), "nothing stays")
 
 		b.exec(t, url, "ALTER TABLE shop_stock RENAME TO shop_gone")
-		door, _, err = try()
-		assert.Equal(t, "unavailable", door)
+		writePath, _, err = try()
+		assert.Equal(t, "unavailable", writePath)
 		assert.Contains(t, err.Error(), "shop_stock")
 		b.exec(t, url, "ALTER TABLE shop_gone RENAME TO shop_stock")
-		door, _, err = try()
+		writePath, _, err = try()
 		require.NoError(t, err)
-		assert.Equal(t, "open", door)
+		assert.Equal(t, "open", writePath)
 		mustPut(t, db, order("A1"))
 	})
 }
 
-// TestWhatTheShopRaisesForTheProbesOrder condemns where it tells of the database, and not
+// TestWhatTheShopRaisesForTheProbesOrder condemns where it is about the database, and not
 // where it tells of the order.
 func TestWhatTheShopRaisesForTheProbesOrder(t *testing.T) {
 	admin := sharedPostgres(t)
 	pgtest.Exec(t, admin, `CREATE FUNCTION judge() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RETURN; END $$; CREATE TABLE shop_orders (number text)`)
 	app := appUser(t, admin)
 	db := open(t, app, orderdb.WithSQL("INSERT INTO ltp.shop_orders SELECT @id WHERE ltp.judge() IS NOT NULL"))
-	assertError(t, orderdb.Unavailable, "42501", db.TryDoor(t.Context()))
+	assertError(t, orderdb.Unavailable, "42501", db.TryWritePath(t.Context()))
 	pgtest.Exec(t, admin, "GRANT INSERT ON shop_orders TO "+userOf(t, app))
-	require.NoError(t, db.TryDoor(t.Context()))
+	require.NoError(t, db.TryWritePath(t.Context()))
 	for code, class := range map[string]orderdb.Class{
 		"P0001": orderdb.Rejected, "23503": orderdb.Rejected, "23514": orderdb.Rejected, "22P02": orderdb.Rejected, "P0002": orderdb.Rejected, "LT001": orderdb.Rejected,
 		"42501": orderdb.Unavailable, "42P01": orderdb.Unavailable, "42804": orderdb.Unavailable, "53100": orderdb.Unavailable, "55P03": orderdb.Unavailable, "40P01": orderdb.Unavailable,
@@ -380,7 +380,7 @@ func TestWhatTheShopRaisesForTheProbesOrder(t *testing.T) {
 		"58030": orderdb.Unknown, "XX001": orderdb.Unknown,
 	} {
 		pgtest.Exec(t, admin, fmt.Sprintf(`CREATE OR REPLACE FUNCTION judge() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'judged' USING ERRCODE = '%s'; END $$`, code))
-		assertError(t, class, code, db.TryDoor(t.Context()))
+		assertError(t, class, code, db.TryWritePath(t.Context()))
 		_, err := db.Put(t.Context(), order("A1"), nil)
 		assertClass(t, map[bool]orderdb.Class{true: orderdb.Rejected, false: cmp.Or(map[orderdb.Class]orderdb.Class{orderdb.Unknown: orderdb.Unknown}[class], orderdb.Unavailable)}[code == "P0001"], err)
 	}
@@ -479,7 +479,7 @@ func TestTheShopsStatementsRunThroughAPooler(t *testing.T) {
 		for i := range 60 {
 			wg.Go(func() { mustPut(t, dbs[i%2], order(fmt.Sprint(prefix, i/2))) })
 			if i%6 == 0 {
-				wg.Go(func() { assertClass(t, orderdb.Rejected, dbs[i%4/2].TryDoor(t.Context())) })
+				wg.Go(func() { assertClass(t, orderdb.Rejected, dbs[i%4/2].TryWritePath(t.Context())) })
 				wg.Go(func() {
 					_, err := dbs[i%4/2].Put(t.Context(), of("stranger", fmt.Sprint(prefix, "no-", i)), nil)
 					assertClass(t, orderdb.Unavailable, err)

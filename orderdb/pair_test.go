@@ -289,7 +289,7 @@ func TestAProbeFollowsThePromotion(t *testing.T) {
 	p := openProbe(t, url)
 	facts, err := probe(t, p)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{"database": "postgres", "leader": pair.Leader().Host(), "timeline": "1", "door": "orders"}, facts)
+	assert.Equal(t, map[string]string{"database": "postgres", "leader": pair.Leader().Host(), "timeline": "1", "write_path": "orders"}, facts)
 
 	pair.Leader().Kill()
 	_, err = probe(t, p)
@@ -298,7 +298,7 @@ func TestAProbeFollowsThePromotion(t *testing.T) {
 	require.NoError(t, pair.Promote(t.Context()))
 	facts, err = probe(t, p)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{"database": "postgres", "leader": pair.Leader().Host(), "timeline": "2", "door": "orders"}, facts)
+	assert.Equal(t, map[string]string{"database": "postgres", "leader": pair.Leader().Host(), "timeline": "2", "write_path": "orders"}, facts)
 }
 
 // TestAClusterOfStandbysHasNoLeader: every server answers, and none takes writes.

@@ -59,7 +59,7 @@ func TestOrdersAreWrittenThroughAPooler(t *testing.T) {
 			putAll(t, dbs, prefix, 60)
 			var wg sync.WaitGroup
 			for i := range 30 {
-				wg.Go(func() { assert.NoError(t, dbs[i%2].TryDoor(t.Context())) })
+				wg.Go(func() { assert.NoError(t, dbs[i%2].TryWritePath(t.Context())) })
 				wg.Go(func() {
 					id := fmt.Sprint(prefix, i)
 					assert.True(t, mustPut(t, dbs[i%2], order(id)))
@@ -108,7 +108,7 @@ func TestProbesGoThroughAPooler(t *testing.T) {
 	db := open(t, url)
 	var wg sync.WaitGroup
 	for range 4 {
-		p := openProbe(t, url, orderdb.WithDoorEvery(2*time.Millisecond))
+		p := openProbe(t, url, orderdb.WithWritePathEvery(2*time.Millisecond))
 		wg.Go(func() {
 			for range 30 {
 				_, err := probe(t, p)

@@ -21,33 +21,33 @@ import (
 //
 // Every sample writes one row in a table of its own, over a connection of its own, so that
 // it is never held up by orders that queue for one. Now and then it goes through the
-// orders' own door as well: it writes an order and takes it back, as [DB.TryDoor] does. It
-// does so every five seconds ([WithDoorEvery]), in the first sample after it has
-// connected, and after a failure until the door has worked twice in a row. What stops
+// orders' own write path as well: it writes an order and takes it back, as [DB.TryWritePath] does. It
+// does so every five seconds ([WithWritePathEvery]), in the first sample after it has
+// connected, and after a failure until the write path has worked twice in a row. What stops
 // orders and nothing else, such as a privilege that is gone, shows there.
 //
 // A plain sample costs the database one commit, which is 0.2 ms of SQLite on a common disk.
 type Probe struct {
-	dial      func(ctx context.Context) (prober, error)
-	doorEvery time.Duration
+	dial           func(ctx context.Context) (prober, error)
+	writePathEvery time.Duration
 	// turn holds the connection, which is nil while there is none; whoever has taken
 	// it out may write, and has the fields below.
 	turn chan prober
-	// through is when the door last worked, and owed how often it has to work before
+	// through is when the write path last worked, and owed how often it has to work before
 	// plain samples will do again.
 	through time.Time
 	owed    int
 }
 
-// rise is how often the door has to work after a failure.
+// rise is how often the write path has to work after a failure.
 const rise = 2
 
 // prober is one connection.
 type prober interface {
 	// write makes the plain write.
 	write(ctx context.Context) error
-	// door goes through the orders' door; its errors are those of TryDoor.
-	door(ctx context.Context) error
+	// write path goes through the write path of orders; its errors are those of TryWritePath.
+	writePath(ctx context.Context) error
 	// anew reports whether an error says nothing of the database: the same has to be
 	// tried over another connection. fresh is one that was made for this sample.
 	anew(err error, fresh bool) bool
@@ -63,7 +63,7 @@ func OpenProbe(url, component string, opts ...Option) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Probe{turn: make(chan prober, 1), doorEvery: o.doorEvery}
+	p := &Probe{turn: make(chan prober, 1), writePathEvery: o.writePathEvery}
 	p.turn <- nil
 	if kind == sqlite {
 		p.dial = func(ctx context.Context) (prober, error) { return dialSQLite(ctx, where, component, o.shop) }
@@ -90,8 +90,8 @@ func OpenProbe(url, component string, opts ...Option) (*Probe, error) {
 // After an error the next call connects anew, too, and so finds the new leader after an
 // election. Every error is a [*Fault].
 //
-// The fact "door" is "orders" where the sample went through the orders' door, "refused by a
-// rule: …" where a rule refused the order of the probe, which shows that the door answers,
+// The fact "write_path" is "orders" where the sample went through the write path of orders, "refused by a
+// rule: …" where a rule refused the order of the probe, which shows that the write path answers,
 // and "off" where that is switched off.
 func (p *Probe) Probe(ctx context.Context) (map[string]string, error) {
 	var conn prober
@@ -121,9 +121,9 @@ func (p *Probe) sample(ctx context.Context, conn prober) (next prober, facts map
 			}
 		}
 		facts = maps.Clone(conn.facts())
-		door, err := p.write(ctx, conn, fresh)
-		if door != "" {
-			facts["door"] = door
+		writePath, err := p.write(ctx, conn, fresh)
+		if writePath != "" {
+			facts["write_path"] = writePath
 		}
 		if err == nil {
 			return conn, facts, nil
@@ -137,23 +137,23 @@ func (p *Probe) sample(ctx context.Context, conn prober) (next prober, facts map
 	}
 }
 
-// write writes over a connection, through the orders' door where that is due, and says so.
-func (p *Probe) write(ctx context.Context, conn prober, fresh bool) (door string, err error) {
+// write writes over a connection, through the write path of orders where that is due, and says so.
+func (p *Probe) write(ctx context.Context, conn prober, fresh bool) (writePath string, err error) {
 	switch {
-	case p.doorEvery <= 0:
+	case p.writePathEvery <= 0:
 		return "off", conn.write(ctx)
-	case !fresh && p.owed == 0 && time.Since(p.through) < p.doorEvery:
+	case !fresh && p.owed == 0 && time.Since(p.through) < p.writePathEvery:
 		return "", conn.write(ctx)
 	}
-	door, err = "orders", conn.door(ctx)
+	writePath, err = "orders", conn.writePath(ctx)
 	if class, _ := ClassOf(err); class == Rejected {
-		door, err = "refused by a rule: "+err.Error(), conn.write(ctx)
+		writePath, err = "refused by a rule: "+err.Error(), conn.write(ctx)
 	}
 	if err != nil {
 		return "", err
 	}
 	p.through, p.owed = time.Now(), max(0, p.owed-1)
-	return door, nil
+	return writePath, nil
 }
 
 // Close closes the connection. A probe under way must have ended, or be about to:
@@ -214,14 +214,14 @@ func (p *postgresProber) write(ctx context.Context) error {
 	return why(ctx, err)
 }
 
-func (p *postgresProber) door(ctx context.Context) error {
+func (p *postgresProber) writePath(ctx context.Context) error {
 	ctx, over := p.cluster.watch(ctx, p.conn.PgConn())
 	defer over()
 	w, err := probeWrite()
 	if err != nil {
 		return err
 	}
-	return postgresDoor(ctx, p.conn, p.tables, p.shop, w, p.component)
+	return postgresWritePath(ctx, p.conn, p.tables, p.shop, w, p.component)
 }
 
 // anew: a closed session is not a closed server, and a prepared statement that is not ours
@@ -277,7 +277,7 @@ func (p *sqliteProber) write(ctx context.Context) error {
 	})
 }
 
-func (p *sqliteProber) door(ctx context.Context) error {
+func (p *sqliteProber) writePath(ctx context.Context) error {
 	conn, err := connect(ctx, p.db)
 	if err != nil {
 		return unavailable(err)
@@ -287,7 +287,7 @@ func (p *sqliteProber) door(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return sqliteDoor(ctx, conn, p.shop, w, p.component)
+	return sqliteWritePath(ctx, conn, p.shop, w, p.component)
 }
 
 func (p *sqliteProber) anew(error, bool) bool { return false }

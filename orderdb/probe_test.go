@@ -172,27 +172,27 @@ func TestAProbeIsNotHeldUpByABusyWriter(t *testing.T) {
 	assert.Less(t, sum/100, 250*time.Millisecond, "an observer might call this slow")
 }
 
-// doors probes several times and returns what the facts say of the door.
-func doors(t *testing.T, p *orderdb.Probe, n int) (said []string) {
+// write paths probes several times and returns what the facts say of the write path.
+func writePaths(t *testing.T, p *orderdb.Probe, n int) (said []string) {
 	t.Helper()
 	for range n {
 		facts, err := probe(t, p)
 		require.NoError(t, err)
-		said = append(said, facts["door"])
+		said = append(said, facts["write_path"])
 	}
 	return said
 }
 
-// TestWhatStopsOrdersOnlyShowsAtTheDoor, and the door has to work twice in a row before
+// TestWhatStopsOrdersOnlyShowsOnTheWritePath, and the write path has to work twice in a row before
 // plain samples do.
-func TestWhatStopsOrdersOnlyShowsAtTheDoor(t *testing.T) {
+func TestWhatStopsOrdersOnlyShowsOnTheWritePath(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
-		seldom := openProbe(t, url, orderdb.WithDoorEvery(time.Hour))
-		assert.Equal(t, []string{"orders", "", ""}, doors(t, seldom, 3), "the first after connecting")
-		always := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
-		assert.Equal(t, []string{"orders", "orders"}, doors(t, always, 2))
-		never := openProbe(t, url, orderdb.WithDoorEvery(0))
-		assert.Equal(t, []string{"off", "off"}, doors(t, never, 2))
+		seldom := openProbe(t, url, orderdb.WithWritePathEvery(time.Hour))
+		assert.Equal(t, []string{"orders", "", ""}, writePaths(t, seldom, 3), "the first after connecting")
+		always := openProbe(t, url, orderdb.WithWritePathEvery(time.Nanosecond))
+		assert.Equal(t, []string{"orders", "orders"}, writePaths(t, always, 2))
+		never := openProbe(t, url, orderdb.WithWritePathEvery(0))
+		assert.Equal(t, []string{"off", "off"}, writePaths(t, never, 2))
 		assert.EqualValues(t, 7, b.count(t, url, "SELECT n FROM ltp_probe WHERE component = 'orders-db'"))
 		assert.Equal(t, [3]int64{}, contents(t, b, url))
 
@@ -203,26 +203,26 @@ func TestWhatStopsOrdersOnlyShowsAtTheDoor(t *testing.T) {
 				"sqlite": "no such table: orders (SQLITE_ERROR)", "postgres": `relation "ltp.orders" does not exist (42P01)`,
 			}[b.name])
 		}
-		assert.Equal(t, []string{"", "off"}, append(doors(t, seldom, 1), doors(t, never, 1)...))
+		assert.Equal(t, []string{"", "off"}, append(writePaths(t, seldom, 1), writePaths(t, never, 1)...))
 
 		b.exec(t, url, "ALTER TABLE ltp_probe RENAME TO gone_too")
 		_, err := probe(t, seldom)
 		require.Error(t, err)
 		b.exec(t, url, "ALTER TABLE gone_too RENAME TO ltp_probe")
 		_, err = probe(t, seldom)
-		require.Error(t, err, "after a failure it goes through the door")
+		require.Error(t, err, "after a failure it goes through the write path")
 		b.exec(t, url, "ALTER TABLE gone RENAME TO orders")
-		assert.Equal(t, []string{"orders", "orders", "", ""}, doors(t, seldom, 4))
+		assert.Equal(t, []string{"orders", "orders", "", ""}, writePaths(t, seldom, 4))
 		assert.Equal(t, [3]int64{}, contents(t, b, url))
 	})
 }
 
-// TestARuleThatRefusesTheProbesOrderIsAnAnswer: the door works, and the plain write counts.
+// TestARuleThatRefusesTheProbesOrderIsAnAnswer: the write path works, and the plain write counts.
 func TestARuleThatRefusesTheProbesOrderIsAnAnswer(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		b.exec(t, url, strings.ReplaceAll(b.refuse, "'banned'", "'ltp-probe'"))
-		p := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
-		for _, said := range doors(t, p, 2) {
+		p := openProbe(t, url, orderdb.WithWritePathEvery(time.Nanosecond))
+		for _, said := range writePaths(t, p, 2) {
 			assert.Regexp(t, `^refused by a rule: \S+ does not order here$`, said)
 		}
 		assert.EqualValues(t, 2, b.count(t, url, "SELECT n FROM ltp_probe WHERE component = 'orders-db'"))
@@ -237,7 +237,7 @@ func TestARuleThatRefusesTheProbesOrderIsAnAnswer(t *testing.T) {
 func TestAClosedSessionIsNotAClosedServer(t *testing.T) {
 	url := sharedPostgres(t)
 	for _, every := range []time.Duration{time.Nanosecond, time.Hour, 0} {
-		p := openProbe(t, url+"&application_name=probe", orderdb.WithDoorEvery(every))
+		p := openProbe(t, url+"&application_name=probe", orderdb.WithWritePathEvery(every))
 		killer := pgtest.Connect(t, url)
 		killed := 0
 		for range 20 {
@@ -253,10 +253,10 @@ func TestAClosedSessionIsNotAClosedServer(t *testing.T) {
 	}
 }
 
-// TestADoorThatEndsSessionsIsBroken: the session that is made anew ends, too.
-func TestADoorThatEndsSessionsIsBroken(t *testing.T) {
+// TestAWritePathThatEndsSessionsIsBroken: the session that is made anew ends, too.
+func TestAWritePathThatEndsSessionsIsBroken(t *testing.T) {
 	url := sharedPostgres(t)
-	p := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
+	p := openProbe(t, url, orderdb.WithWritePathEvery(time.Nanosecond))
 	_, err := probe(t, p)
 	require.NoError(t, err)
 	pgtest.Exec(t, url, `CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS
@@ -266,7 +266,7 @@ func TestADoorThatEndsSessionsIsBroken(t *testing.T) {
 		_, err = probe(t, p)
 		assertFault(t, err, true, "DB Shut Down")
 	}
-	assertClass(t, orderdb.Unknown, open(t, url).TryDoor(t.Context()))
+	assertClass(t, orderdb.Unknown, open(t, url).TryWritePath(t.Context()))
 	pgtest.Exec(t, url, "DROP TRIGGER end_it ON orders")
-	assert.Equal(t, []string{"orders"}, doors(t, p, 1))
+	assert.Equal(t, []string{"orders"}, writePaths(t, p, 1))
 }

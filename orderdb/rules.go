@@ -54,7 +54,7 @@ func ParseRejectOn(s string) (Rules, error) {
 		case what == "sqlstate" && !sqlstate.MatchString(name):
 			return Rules{}, fmt.Errorf("%q is no SQLSTATE, which has five digits or capital letters: %s", name, howToReject)
 		case what == "sqlstate" && slices.Contains(ofTheDatabase, name[:2]):
-			return Rules{}, fmt.Errorf("SQLSTATE %s tells of the database, not of one order, and must reject none: raise one of your own, such as LT001", name)
+			return Rules{}, fmt.Errorf("SQLSTATE %s is about the database, not about one order, and must reject none: raise one of your own, such as LT001", name)
 		case what == "sqlstate":
 			r.states = append(r.states, name)
 		default:

@@ -71,9 +71,9 @@ func NewOutlook(r board.Reading, run *Run, took time.Duration, now time.Time) Ou
 // releases reports whether what waits is released in a state.
 func releases(s ltp.State) bool { return s == ltp.Recovering || s == ltp.Stable }
 
-// Place is the place, at now, of an order that was deferred under an epoch and that so many
-// went before at a moment. With more before it, it is never expected earlier, and none is
-// expected in the past. Times are rounded up to seconds.
+// Place estimates when the turn of an order comes. The order was deferred under an epoch;
+// ahead is how many orders stood before it at the time at. More orders ahead never mean an
+// earlier time, and the time is never before now. Times are rounded up to seconds.
 func (o Outlook) Place(ahead, under int64, at, now time.Time) ltp.Place {
 	p := ltp.Place{Ahead: ahead, NotBefore: o.NotBefore}
 	if o.GoesOn && under < o.Before {

@@ -51,12 +51,12 @@ type places struct {
 // NewPlaces makes Places on a connected client.
 func NewPlaces(c client.Client) *Places { return &Places{client: c, all: map[string]*places{}} }
 
-// Of is the place of an order that was deferred under an epoch of the component that is
-// read as r, and false where it is not known before ctx ends. It counts those of the order's
-// tenant that go before it; when its turn is expected follows from all that do. In a backlog of more than
-// 1,000 orders the places between two counts are taken to be filled evenly; an order with so
-// long a history that it was continued in a new run may then get too early a place,
-// since a replay takes it by the beginning of that run.
+// Of returns the place of an order that was deferred under an epoch of the component, whose
+// orientation is r. It returns false where ctx ends before the place is known. The place
+// counts the orders of the same tenant; the expected time follows from all orders. In a
+// backlog of more than 1,000 orders, orders are taken to be spread evenly between two counts.
+// An order that was continued in a new run may then get too early a place, since a replay
+// takes it by the beginning of that run.
 func (p *Places) Of(ctx context.Context, r board.Reading, o PlannedOrder, under int64) (ltp.Place, bool) {
 	p.mu.Lock()
 	of := p.all[r.Component]

@@ -20,7 +20,7 @@ const (
 	neutral   outcome = iota // nothing: the order ended otherwise, or waits for something else
 	committed                // the order was executed
 	setback                  // its attempt failed under this component, or it gave no answer in time
-	ownFault                 // its attempt failed, and another write went through the same door after it
+	ownFault                 // its attempt failed, and another write took the same write path after it
 	unsent                   // Temporal failed: nobody knows whether the release arrived
 )
 

@@ -154,7 +154,7 @@ func (r Report) summary() section {
 	}
 	s.say("%s", r.became())
 	if t.Parked > 0 {
-		s.say("%s parked: each fails by itself while another order, or that of the probe, goes through the same door, and waits for an operator. ltp orders list --state PARKED says why.", are(t.Parked))
+		s.say("%s parked: each keeps failing by its own fault while another order, or that of the probe, takes the same write path, and waits for an operator. ltp orders list --state PARKED says why.", are(t.Parked))
 	}
 	if a.EndedAt.IsZero() {
 		s.say("The incident is open: this report is as of %s UTC.", r.moment(r.AsOf))
@@ -314,7 +314,7 @@ func (r Report) users() section {
 	row(t.ExecutedLater+r.Late, ltp.MessagePending, "then "+ltp.MessageConfirmed)
 	row(t.Waiting, ltp.MessagePending, "and still does")
 	row(t.Accepted, ltp.MessagePending, "accepted and not yet done")
-	row(t.Parked, ltp.MessagePending, "parked: it fails by itself, and waits for an operator")
+	row(t.Parked, ltp.MessagePending, "parked: it keeps failing by its own fault, and waits for an operator")
 	row(t.Rejected, ltp.MessageRejected, "refused by a rule of the business, or by an operator")
 	row(t.Cancelled, ltp.MessageCancelled, "by the customer")
 	row(t.Expired, ltp.MessageExpired, "its deadline passed")

@@ -86,7 +86,7 @@ func TestParkedOrdersAreCountedApart(t *testing.T) {
 	require.NoError(t, WriteHTML(&page, r))
 	require.NoError(t, WriteMarkdown(&text, r))
 	for _, said := range []string{page.String(), text.String()} {
-		assert.Contains(t, said, "2 orders are parked: each fails by itself while another order, or that of the probe, goes through the same door, and waits for an operator.")
+		assert.Contains(t, said, "2 orders are parked: each keeps failing by its own fault while another order, or that of the probe, takes the same write path, and waits for an operator.")
 		assert.Contains(t, said, "refused by a rule of the business, or by an operator")
 		assert.NotContains(t, said, "set aside")
 	}

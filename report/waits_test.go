@@ -104,8 +104,8 @@ func TestHowLongAnOutageWentUnnoticed(t *testing.T) {
 		"writes failed, and one did not after them": {hung, []trace.Execution{
 			attempt(-20_000, -19_990, ltp.ResultUnavailable), attempt(-10_000, -9_990, ltp.ResultExecuted), attempt(-7_000, -6_990, ltp.ResultUnavailable),
 		}, 7_000, "the first write", false},
-		"an order that fails by itself shows none":        {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 5_000, "the sample", true},
-		"an order that is refused by no fault of its own": {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 8_000, "the first write", false},
+		"an order that keeps failing by its own fault shows none": {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 5_000, "the sample", true},
+		"an order that is refused by no fault of its own":         {hung, []trace.Execution{attempt(-8_000, -7_990, ltp.ResultRefused)}, 8_000, "the first write", false},
 		"a worker's clock that is off": {hung, []trace.Execution{func() trace.Execution {
 			x := attempt(-8_000, -10, ltp.ResultUnknown)
 			x.BegunAt = at(-78_000)

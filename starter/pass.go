@@ -16,8 +16,8 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-// ErrNotHeld: it is not an operator's hold that keeps the order from acting, or not a hold
-// alone. No pass helps it.
+// ErrNotHeld: something else than an operator's hold keeps the order from acting, or
+// something besides it. A pass would change nothing.
 var ErrNotHeld = errors.New("the order does not wait for the end of a hold")
 
 // LetThrough lets one order through an operator's hold, as a canary, while all others wait.
@@ -74,7 +74,7 @@ func notPassable(st Status, cancelled bool) error {
 	case cancelled, st.Reason == ltp.ReasonAwaitsProof:
 		return fmt.Errorf("%w: %s is to end without being executed", ErrNotHeld, st.OrderID)
 	case st.State == ltp.Parked:
-		return fmt.Errorf("%w: %s is PARKED, as it fails by itself: use ltp orders retry", ErrNotHeld, st.OrderID)
+		return fmt.Errorf("%w: %s is PARKED, as it keeps failing by its own fault: use ltp orders retry", ErrNotHeld, st.OrderID)
 	case st.Reason == ltp.ReasonAwaitsTurn:
 		return fmt.Errorf("%w: %s waits behind earlier orders of its ordering key", ErrNotHeld, st.OrderID)
 	case st.State != ltp.Deferred:

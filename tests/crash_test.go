@@ -177,7 +177,7 @@ func playDyingWorker() error {
 	}
 	n, err := node.Start(ctx, node.Config{
 		Client: c, Namespace: client.DefaultNamespace, Components: []string{ltp.DefaultComponent},
-		OrdersURL: os.Getenv("ORDERS"), DoorEvery: node.DoorEvery, Policy: quickPolicy().Change(), Worker: true, Pace: quickPace(), Meter: killer{}, Log: log,
+		OrdersURL: os.Getenv("ORDERS"), WritePathEvery: node.WritePathEvery, Policy: quickPolicy().Change(), Worker: true, Pace: quickPace(), Meter: killer{}, Log: log,
 	})
 	if err != nil {
 		return err

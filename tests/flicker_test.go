@@ -22,7 +22,7 @@ func TestTheFlicker(t *testing.T) {
 	url := r.listen(&c)
 	n := r.up(c)
 	report, err := demo.Run(r.ctx, demo.Config{
-		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, Fault: demo.Lock(r.orders, "ltp"), APIURL: url, Door: r.door,
+		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, Fault: demo.Lock(r.orders, "ltp"), APIURL: url, Meter: r.meter,
 		Orders: 150, Outage: 15 * time.Second,
 	})
 	require.NoError(t, err)

@@ -48,7 +48,7 @@ type rig struct {
 	client  client.Client
 	start   *starter.Starter
 	log     *slog.Logger
-	door    *demo.Door
+	meter   *demo.Meter
 }
 
 // newRig starts a Temporal server on a directory of the test. What set changes, it
@@ -61,7 +61,7 @@ func newRig(t *testing.T, set ...func(*embedded.Options)) *rig {
 // newRigOn does so on an order database of the test's.
 func newRigOn(t *testing.T, orders string, set ...func(*embedded.Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, ctx: t.Context(), dir: t.TempDir(), log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})), door: &demo.Door{}}
+	r := &rig{t: t, ctx: t.Context(), dir: t.TempDir(), log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})), meter: &demo.Meter{}}
 	if r.orders = orders; orders == "" {
 		r.orders = filepath.Join(r.dir, "orders.db")
 	}
@@ -119,8 +119,8 @@ func quickPace() pace.Settings {
 func (r *rig) config() node.Config {
 	return node.Config{
 		Client: r.client, Namespace: r.server.Namespace(), Components: []string{ltp.DefaultComponent},
-		OrdersURL: r.orders, DoorEvery: 250 * time.Millisecond, Policy: quickPolicy().Change(), Worker: true, Pace: quickPace(),
-		Observe: true, Settings: quick(), Meter: r.door, Heartbeat: r.door.Heartbeat, Log: r.log,
+		OrdersURL: r.orders, WritePathEvery: 250 * time.Millisecond, Policy: quickPolicy().Change(), Worker: true, Pace: quickPace(),
+		Observe: true, Settings: quick(), Meter: r.meter, Heartbeat: r.meter.Heartbeat, Log: r.log,
 	}
 }
 

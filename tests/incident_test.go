@@ -226,7 +226,7 @@ func (i *incident) finish() {
 	for _, t := range i.timeline() {
 		i.t.Logf("%8d ms  %-10s %s", t.At.Sub(i.began).Milliseconds(), t.State, t.Reason)
 	}
-	unfit, underWay, late := i.door.BegunWhileUnfit(i.timeline())
+	unfit, underWay, late := i.meter.BegunWhileUnfit(i.timeline())
 	assert.Zero(i.t, unfit, "writes begun while unfit")
 	i.t.Logf("%d orders accepted, %d errors, %d times come again; %d writes were past the fence, the latest by %s", len(i.accepted), len(i.refused), i.shed.Load(), underWay, late)
 }
@@ -292,8 +292,8 @@ func TestTheNewLeaderFailsWhileTheBacklogIsReplayed(t *testing.T) {
 // executedMore returns when n more orders have been executed.
 func (i *incident) executedMore(n int) {
 	i.t.Helper()
-	until := i.door.Executed() + n
-	require.Eventually(i.t, func() bool { return i.door.Executed() >= until }, patience, 10*time.Millisecond)
+	until := i.meter.Executed() + n
+	require.Eventually(i.t, func() bool { return i.meter.Executed() >= until }, patience, 10*time.Millisecond)
 }
 
 // TestThreeFlickersInARow: each is over before the backlog of the one before is.

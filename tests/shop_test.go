@@ -146,7 +146,7 @@ func TestAStatementThatTheDatabaseDoesNotTakeKeepsANodeFromStarting(t *testing.T
 	}
 	assert.Contains(t, c.sentence("worker", "--orders-sql", file+".none"), "--orders-sql: open ")
 
-	args := []string{"--orders-db", url, "--orders-sql", file, "--wait-for-orders-db", "--dwell", "300ms", "--door-every", "250ms"}
+	args := []string{"--orders-db", url, "--orders-sql", file, "--wait-for-orders-db", "--dwell", "300ms", "--write-path-every", "250ms"}
 	worker, observer := c.start(append([]string{"worker"}, args...)...), c.start(append([]string{"observe"}, args...)...)
 	worker.Says(&worker.Stderr, "ltp worker waits for the order database: "+regexp.QuoteMeta(says))
 	observer.Says(&observer.Stderr, "ltp observe waits for the order database: "+regexp.QuoteMeta(says))

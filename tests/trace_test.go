@@ -89,5 +89,5 @@ func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	other := elsewhere.run("trace", "keygen", "--name", "orders.example.com")
 	assert.Contains(t, elsewhere.refused("trace", "verify-proof", in("proof"), "--key", string(bytes.TrimSpace([]byte(other)))), "proves nothing")
 	assert.Contains(t, elsewhere.refused("trace", "keygen"), "holds a key already")
-	assert.Contains(t, cli.refused("trace", "prove", "--order", "A99", in("incident.jsonl"), "-o", in("none")), "tells nothing of order A99")
+	assert.Contains(t, cli.refused("trace", "prove", "--order", "A99", in("incident.jsonl"), "-o", in("none")), "holds nothing of order A99")
 }

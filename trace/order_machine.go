@@ -33,8 +33,8 @@ type orderReader struct {
 	// says that it answers an Update, which stands anywhere in the same task.
 	wanted []want
 	answer bool
-	// answering is set behind the event that completed a task, did, as far as the answer
-	// goes. beating is set where the worker asked for more time.
+	// answering is set after the event did, which completed a task, until the commands of
+	// that task have been read. beating is set where the worker only asked for more time.
 	answering, beating bool
 	did                int64
 	didAt              time.Time

@@ -290,7 +290,7 @@ func paths() map[string]struct {
 	return all
 }
 
-// parkedByItself is an order that fails by itself until it is parked.
+// parkedByItself is an order that keeps failing by its own fault until it is parked.
 func parkedByItself() *tracetest.Order {
 	o := newOrder("A2", day("14:30:10"))
 	o.Blame = ltp.BlameOrder

@@ -10,7 +10,7 @@ import (
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
-// parkedOrder is an order that fails by itself until it is parked.
+// parkedOrder is an order that keeps failing by its own fault until it is parked.
 func parkedOrder(t *testing.T, then ...ltp.Instruction) trace.OrderTrace {
 	t.Helper()
 	o := tracetest.New(ltp.NewProgress(
@@ -57,7 +57,7 @@ func TestParkedOrderSaysWhyAndWhatAnOperatorDid(t *testing.T) {
 	}{
 		"parked": {parkedOrder(t), ltp.Parked, []string{
 			"Order A2 PARKED", "parked after 5 failures: value too�[2J long, waits for an operator",
-			"the fault is the order's own: another order, or the probe's, went through the same door",
+			"the fault is the order's own: another order, or the probe's, took the same write path",
 			"pending waits for an operator: ltp orders retry A2, or ltp orders reject A2",
 		}, "\x1b"},
 		"retried": {parkedOrder(t, retry), ltp.Executed, []string{

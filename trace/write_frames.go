@@ -118,7 +118,7 @@ func (p *printer) answered(r ltp.RouteResponse, brief bool) []line {
 	switch {
 	case r.Reason != ltp.ReasonExecuteUnavailable: // the state says it
 	case r.Blame == ltp.BlameOrder:
-		lines = append(lines, whisper("the fault is the order's own: another order, or the probe's, went through the same door"))
+		lines = append(lines, whisper("the fault is the order's own: another order, or the probe's, took the same write path"))
 	case r.Blame == ltp.BlameComponent:
 		lines = append(lines, whisper("the fault is the component's: the probe's own order failed as well"))
 	}

@@ -18,7 +18,7 @@ import (
 const witnesses = 50
 
 // Witness asks the visibility store for the order that ended last of those that were
-// executed through the same door. The store is late: an order that it does not show proves
+// executed on the same write path. The store is late: an order that it does not show proves
 // nothing.
 func Witness(store visibility.Store) activities.Witness {
 	return func(ctx context.Context, activity string, since time.Time) (time.Time, error) {

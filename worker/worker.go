@@ -30,8 +30,8 @@ type Deps struct {
 	Board *board.Board
 	DB    activities.OrderWriter
 	Pace  pace.Settings
-	// Door tries the way that orders take into the database after one of them has failed.
-	Door activities.Door
+	// WritePath tries the way that orders take into the database after one of them has failed.
+	WritePath activities.WritePath
 	// Namespace is Temporal's, of the client.
 	Namespace string
 	// Backstop is what deferred orders wait by; zero is the default.
@@ -91,11 +91,11 @@ func New(c client.Client, d Deps) *Worker {
 		},
 		ejected: d.Ejected, log: d.Log,
 	}
-	if d.Door != nil {
-		w.orders.try = d.Door.TryDoor
+	if d.WritePath != nil {
+		w.orders.try = d.WritePath.TryWritePath
 	}
 	orders := &activities.Orders{
-		Board: d.Board, DB: d.DB, Meter: d.Meter, Backstop: d.Backstop, LateAfter: d.LateAfter, Worker: name, Door: d.Door, Witness: witness,
+		Board: d.Board, DB: d.DB, Meter: d.Meter, Backstop: d.Backstop, LateAfter: d.LateAfter, Worker: name, WritePath: d.WritePath, Witness: witness,
 		Evidence: &activities.Evidence{Client: c, Worker: name, Log: d.Log}, Suspect: w.orders.suspect, Commit: w.orders.commit,
 	}
 	announcer := &activities.Announcer{Client: c, Log: d.Log}

@@ -208,7 +208,7 @@ func (d *delivery) redeliver(ctx workflow.Context, again ltp.Redelivery) error {
 	case err != nil:
 		return err
 	case found.Gone:
-		d.log.Warn("Temporal has no such order, or not any more: its webhooks are told nothing again", "order", d.OrderID)
+		d.log.Warn("Temporal has no such order, or not any more: its messages are not sent", "order", d.OrderID)
 	}
 	for _, m := range found.Messages {
 		for _, endpoint := range m.Endpoints {

@@ -134,12 +134,12 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	door := &demo.Door{}
+	meter := &demo.Meter{}
 	n, err := node.Start(ctx, node.Config{
 		Client: t.Client, Namespace: t.namespace, Components: []string{ltp.DefaultComponent},
-		OrdersURL: f.db.url, OrdersSchema: f.db.schema, SetUpOrders: own, DoorEvery: node.DoorEvery, Policy: ltp.DefaultPolicy().Change(),
-		Worker: true, Pace: pace.Default(), Meter: door,
-		Observe: true, Settings: observer.DefaultSettings(), Heartbeat: door.Heartbeat,
+		OrdersURL: f.db.url, OrdersSchema: f.db.schema, SetUpOrders: own, WritePathEvery: node.WritePathEvery, Policy: ltp.DefaultPolicy().Change(),
+		Worker: true, Pace: pace.Default(), Meter: meter,
+		Observe: true, Settings: observer.DefaultSettings(), Heartbeat: meter.Heartbeat,
 		Listen: listen, Log: a.log,
 	})
 	if err != nil {
@@ -161,7 +161,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	screen.note("Temporal UI: %s", t.ui)
 	report, err := demo.Run(ctx, demo.Config{
 		Client: t.Client, Namespace: t.namespace, Board: n.Board, DB: n.DB, Fault: fault, Plain: plain,
-		APIURL: "http://" + listen.Addr().String(), Door: door,
+		APIURL: "http://" + listen.Addr().String(), Meter: meter,
 		Orders: f.orders, Outage: f.outage, Show: screen.show,
 	})
 	screen.clear()

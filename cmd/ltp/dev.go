@@ -75,7 +75,7 @@ Try:
 	a.componentsFlag(cmd, &c)
 	a.ordersDBFlags(cmd, &c, true)
 	awaitOrdersFlag(cmd, &c)
-	doorFlags(cmd, &c)
+	writePathFlags(cmd, &c)
 	ordersSQLFlag(cmd, &c.OrdersSQL)
 	apiFlags(cmd, &l)
 	orderSchemaFlag(cmd, &c.CheckOrder)

@@ -32,7 +32,7 @@ The default is http://` + defaultAdmin + `/readyz, where an order API listens fo
 URL without a path means /readyz.
 
 With https the certificate of the process is not verified: it is asked on its own
-loopback, under a name that the certificate does not have, and is told nothing. Where
+loopback, under a name that the certificate does not have, and gets nothing secret. Where
 it lets in only clients with certificates, give one by --tls-cert and --tls-key.
 
 The exit status is 0 if the answer is 200, and 1 otherwise.`,

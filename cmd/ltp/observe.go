@@ -26,7 +26,7 @@ type observeFlags struct {
 	once, explain, json bool
 	samples             string
 	drain               time.Duration
-	door                time.Duration
+	writePath           time.Duration
 	rejectOn            orderdb.Rules
 	sql                 string
 }
@@ -60,7 +60,7 @@ of what --record has recorded.`,
 	awaitOrdersFlag(cmd, &c)
 	flags.StringSliceVar(&f.patroni, "patroni", nil, "REST addresses of Patroni, such as http://db1:8008,http://db2:8008: no leader there condemns a write that hangs")
 	flags.StringVar(&f.record, "record", "", "append every sample to this file, as JSON Lines")
-	flags.BoolVar(&f.once, "once", false, "print one observation and end, with status 0 if fit, 1 if unfit, 2 if that cannot be told; needs no Temporal")
+	flags.BoolVar(&f.once, "once", false, "print one observation and end, with status 0 if fit, 1 if unfit, 2 if nobody can say; needs no Temporal")
 	flags.BoolVar(&f.explain, "explain", false, "say what the thresholds mean, and end; needs no Temporal")
 	flags.StringVar(&f.samples, "samples", "", "with --explain: a recording (- for standard input), and what would have been decided when")
 	flags.DurationVar(&f.drain, "drain", f.drain, "with --samples: how long a backlog is taken to drain")
@@ -68,10 +68,10 @@ of what --record has recorded.`,
 	policyFlags(cmd, &c.Policy)
 	settingsFlags(cmd, &c.Settings)
 	listenFlags(cmd, &l)
-	doorFlags(cmd, &c)
+	writePathFlags(cmd, &c)
 	ordersSQLFlag(cmd, &c.OrdersSQL)
 	before(cmd, func() error {
-		f.door, f.rejectOn, f.sql = c.DoorEvery, c.RejectOn, c.OrdersSQL
+		f.writePath, f.rejectOn, f.sql = c.WritePathEvery, c.RejectOn, c.OrdersSQL
 		return f.validate()
 	})
 	check := cmd.PreRunE
@@ -127,7 +127,7 @@ func (f observeFlags) validate() error {
 
 // open opens the probe of the component at a URL.
 func (f observeFlags) open(url string) (probes.Probe, error) {
-	return probes.Open(url, f.component, f.patroni, orderdb.WithSchema(f.orders.schema), orderdb.WithDoorEvery(f.door), orderdb.WithRejectOn(f.rejectOn), orderdb.WithSQL(f.sql))
+	return probes.Open(url, f.component, f.patroni, orderdb.WithSchema(f.orders.schema), orderdb.WithWritePathEvery(f.writePath), orderdb.WithRejectOn(f.rejectOn), orderdb.WithSQL(f.sql))
 }
 
 // where is the URL of the component, and whether the file that it names is the product's.

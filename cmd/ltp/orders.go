@@ -119,8 +119,18 @@ func (a *app) ordersList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List orders, newest first; needs no worker",
-		Long: `List orders, newest first; needs no worker. With --state PARKED it says since when each
-waits for an operator, after how many failures, and what it fails with.`,
+		Long: `List orders, newest first; needs no worker.
+
+  REASON      why the order was deferred
+  WAITS FOR   a component, its turn (of its ordering key), or an operator
+  PRIORITY    its class; - is the usual one, first is what an operator expedited
+  ENDED       when it was executed, rejected, cancelled, or expired
+
+With --state PARKED:
+
+  PARKED      since when the order waits for an operator
+  FAILURES    how many attempts in a row failed by the order's own fault
+  FAILS WITH  what the last of them failed with`,
 		Example: "  ltp orders list --state PARKED\n  ltp orders list --customer c-17 --since 2026-11-27T00:00:00Z",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -29,7 +29,7 @@ func (a *app) ordersRetry() *cobra.Command {
 		Use:   "retry ORDER... | --query QUERY",
 		Short: "Have parked orders tried again",
 		Long: `Have parked orders tried again: those named, or all that a query finds. A parked order
-fails by itself while others commit; ltp orders list --state PARKED says with what. One
+keeps failing by its own fault while others commit; ltp orders list --state PARKED says with what. One
 that goes on failing is parked again. It needs no worker.
 
 ` + parkedHelp,
@@ -41,8 +41,8 @@ that goes on failing is parked again. It needs no worker.
 	return a.many(cmd, ask)
 }
 
-const parkedHelp = `A query is one of Temporal's visibility store. It is asked among parked orders only;
-StartTime and LtpPriority are what there is to ask for. How many they are is told before
+const parkedHelp = `A query is one of Temporal's visibility store, such as LtpState='PARKED' for all. It is asked
+among parked orders only; StartTime and LtpPriority tell them apart. How many they are is shown before
 anything is done, and must be typed, or given with --yes. It may be interrupted and run
 again.`
 

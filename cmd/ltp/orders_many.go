@@ -69,7 +69,7 @@ const componentFlag = "all deferred orders that wait for this component"
 
 const manyHelp = `A query is one of Temporal's visibility store. It is asked among waiting orders only,
 which are those of a running Order workflow; LtpState, LtpReason, LtpComponent, LtpEpoch,
-LtpPriority and StartTime are what there is to ask for. How many they are is told before
+LtpPriority and StartTime are what there is to ask for. How many they are is shown before
 anything is done, and must be typed, or given with --yes. Orders that are accepted after
 that are left alone. It may be interrupted and run again.`
 
@@ -112,7 +112,7 @@ func (q *asking) named(cmd *cobra.Command, s *starter.Starter, ids []string) err
 	for _, id := range ids {
 		switch err := q.one(s, cmd.Context(), id); {
 		case err == nil:
-			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s requested. ltp orders get %s tells how it goes on.\n", q.ask, id, id)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s requested. ltp orders get %s shows how it goes on.\n", q.ask, id, id)
 		case len(ids) == 1:
 			return err
 		default:

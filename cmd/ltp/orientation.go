@@ -68,7 +68,7 @@ func (a *app) orientationHold() *cobra.Command {
 may hold it: their holds stand beside each other, each with its own end, and it is held
 while one of them lasts. Who holds it and says hold again replaces their own.
 
-With --wait it returns when no write of an order is in flight, and tells how many there
+With --wait it returns when no write of an order is in flight, and shows how many there
 are until then. That takes 7 s at least: for so long a worker may go on that had read the
 component before it was held. After that the order database says which writes it still
 has under way, a prepared transaction among them; whoever wrote them, since it cannot tell

@@ -27,7 +27,7 @@ func (a *app) workerCommand() *cobra.Command {
 	a.componentsFlag(cmd, &c)
 	a.ordersDBFlags(cmd, &c, false)
 	awaitOrdersFlag(cmd, &c)
-	doorFlags(cmd, &c)
+	writePathFlags(cmd, &c)
 	ordersSQLFlag(cmd, &c.OrdersSQL)
 	policyFlags(cmd, &c.Policy)
 	backstopFlags(cmd, &c.Backstop)
@@ -105,16 +105,16 @@ func before(cmd *cobra.Command, do func() error) {
 	}
 }
 
-// doorFlags say what is tried of the orders' own way into the order database, and which of
+// writePathFlags say what is tried of the orders' own way into the order database, and which of
 // its errors refuse an order for good.
-func doorFlags(cmd *cobra.Command, c *node.Config) {
+func writePathFlags(cmd *cobra.Command, c *node.Config) {
 	var rejectOn string
 	f := cmd.Flags()
-	f.DurationVar(&c.DoorEvery, "door-every", node.DoorEvery, "how often an order of the probe's own is written by the orders' own way and rolled back; triggers on the tables of orders run each time; 0 is never. A worker does the same after an order has failed")
+	f.DurationVar(&c.WritePathEvery, "write-path-every", node.WritePathEvery, "how often an order of the probe's own is written by the orders' own way and rolled back; triggers on the tables of orders run each time; 0 is never. A worker does the same after an order has failed")
 	f.StringVar(&rejectOn, "reject-on", "", "errors of the order database that refuse an order for good, besides those that a trigger raises: constraint:orders_stock_check,sqlstate:LT001")
 	before(cmd, func() (err error) {
-		if c.DoorEvery < 0 {
-			return errors.New("--door-every is negative: give a duration, or 0 for never")
+		if c.WritePathEvery < 0 {
+			return errors.New("--write-path-every is negative: give a duration, or 0 for never")
 		}
 		if c.RejectOn, err = orderdb.ParseRejectOn(rejectOn); err != nil {
 			return fmt.Errorf("--reject-on: %w", err)

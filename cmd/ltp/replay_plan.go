@@ -70,7 +70,7 @@ the plan for when it recovers.
 
 Times are the earliest: every commit succeeds, and an order takes --took from its release
 to its end. A release goes slower when commits fail or take long: ltp replay simulate
-plays that. One that is under way goes on at its present rate. GET /orders/{id} tells a
+plays that. One that is under way goes on at its present rate. GET /orders/{id} shows a
 customer the same of one order.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

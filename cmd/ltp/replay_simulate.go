@@ -24,7 +24,7 @@ Scenarios: healthy; cold-cache, where a write takes 20 times as long until the c
 warm; relapse, where the database fails when it is asked for more than 40 % of its
 capacity; arrivals, where 100 new orders a second join.
 
-Policies: feedback is the engine's pace; forgetful is not told under which rate the
+Policies: feedback is the engine's pace; forgetful does not know under which rate the
 component fell before; fixed releases at the ceiling, as a batch job that signals does.`,
 		Example: "  ltp replay simulate --scenario cold-cache --orders 1000000\n  ltp replay simulate --scenario relapse --svg relapse.svg",
 		Args:    cobra.NoArgs,

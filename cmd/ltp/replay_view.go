@@ -153,7 +153,7 @@ func (s replayStatus) waiting() (all []string) {
 	case s.State.Fit():
 		all = append(all, "  They look by themselves, each at its backstop.")
 	default:
-		all = append(all, "  They are released when the state is RECOVERING: ltp replay plan tells how.")
+		all = append(all, "  They are released when the state is RECOVERING: ltp replay plan shows how.")
 	}
 	return all
 }

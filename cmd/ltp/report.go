@@ -22,7 +22,7 @@ phases, what customers saw, and what an engineer, a regulator and a business own
 to know, with pictures. The incident is audited for it; with --orders-db, so are the
 rows of the order database.
 
-The ending of the file tells its form: .html is one page that needs nothing else, .md is
+The ending of the file chooses its form: .html is one page that needs nothing else, .md is
 Markdown. No worker needs to run. The same history gives the same report.`,
 		Example: "  ltp report -o report.html\n  ltp report --incident 2 --orders-db .ltp/orders.db -o report.md",
 		Args:    cobra.NoArgs,

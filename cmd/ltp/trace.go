@@ -232,7 +232,7 @@ func (a *app) traceVerifyCommand() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Verify an exported trace offline, and name the first broken line",
 		Long: `Verify an exported trace: its chain, its Merkle tree, the signature, and that what it
-tells follows the protocol's rules. It needs neither Temporal nor a network.
+holds follows the protocol's rules. It needs neither Temporal nor a network.
 
 The exit status is 0 only if all holds. What is changed, chained and signed again with
 the same key shows only against a checkpoint that was kept elsewhere: --checkpoint.`,
@@ -309,7 +309,7 @@ check it with the public key alone, and reads nothing of other orders in it.`,
 			var proof strings.Builder
 			n, err := ledger.Prove(&proof, file, against, orderID)
 			if errors.Is(err, ledger.ErrNoOrder) {
-				return fmt.Errorf("%s tells nothing of order %s: it was not pending in the window, or does not depend on the component", args[0], orderID)
+				return fmt.Errorf("%s holds nothing of order %s: it was not pending in the window, or does not depend on the component", args[0], orderID)
 			}
 			if err != nil {
 				return err

@@ -83,7 +83,7 @@ func (p *Probe) Probe(ctx context.Context) (map[string]string, error) {
 		silent = append(silent, err)
 	}
 	p.client.CloseIdleConnections()
-	return nil, fmt.Errorf("no member of Patroni tells anything: %w", errors.Join(silent...))
+	return nil, fmt.Errorf("no member of Patroni answers: %w", errors.Join(silent...))
 }
 
 func (p *Probe) ask(ctx context.Context, address string) (cluster, error) {

@@ -188,18 +188,18 @@ func (mr *MockDBMockRecorder) Tally(ctx, prefix any) *gomock.Call {
 	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "Tally", reflect.TypeOf((*MockDB)(nil).Tally), ctx, prefix)
 }
 
-// TryDoor mocks base method.
-func (m *MockDB) TryDoor(ctx context.Context) error {
+// TryWritePath mocks base method.
+func (m *MockDB) TryWritePath(ctx context.Context) error {
 	m.ctrl.T.Helper()
-	ret := m.ctrl.Call(m, "TryDoor", ctx)
+	ret := m.ctrl.Call(m, "TryWritePath", ctx)
 	ret0, _ := ret[0].(error)
 	return ret0
 }
 
-// TryDoor indicates an expected call of TryDoor.
-func (mr *MockDBMockRecorder) TryDoor(ctx any) *gomock.Call {
+// TryWritePath indicates an expected call of TryWritePath.
+func (mr *MockDBMockRecorder) TryWritePath(ctx any) *gomock.Call {
 	mr.mock.ctrl.T.Helper()
-	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "TryDoor", reflect.TypeOf((*MockDB)(nil).TryDoor), ctx)
+	return mr.mock.ctrl.RecordCallWithMethodType(mr.mock, "TryWritePath", reflect.TypeOf((*MockDB)(nil).TryWritePath), ctx)
 }
 
 // TryLatest mocks base method.

@@ -11,7 +11,7 @@ const (
 	// the rate before it, and are ignored.
 	reaction = 500 * time.Millisecond
 	// The rate is cut when more than setbackShare of about setbackSamples releases were
-	// setbacks: four of the latest 32. One order that fails by itself says nothing of the
+	// setbacks: four of the latest 32. One order that keeps failing by its own fault says nothing of the
 	// component, and every release is a sample.
 	setbackShare, setbackSamples = 0.1, 32
 	// roundTrips are how many writes, one after the other, a doubling takes at least: the

@@ -57,7 +57,7 @@ type wish struct {
 	struck <-chan struct{}
 }
 
-// poison is part of the ID of an order that fails by itself, and of no other.
+// poison is part of the ID of an order that keeps failing by its own fault, and of no other.
 const poison = "poison"
 
 // refusedSKU is an article that the order database refuses for good.

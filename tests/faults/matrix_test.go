@@ -58,7 +58,7 @@ func cells() (all []cell) {
 	return all
 }
 
-// chosenCells are those that are run: all, or one of each point and two more.
+// chosenCells are those that are run: all, or one of each point, by a seed.
 func chosenCells() (chosen []cell) {
 	all := cells()
 	if os.Getenv("FAULTS_MATRIX") == "all" {

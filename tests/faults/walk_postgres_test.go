@@ -25,7 +25,7 @@ import (
 // TestRandomWalkOnPostgres is the walk on a Postgres, with the faults that only such a
 // database has, and that orders share: privileges that are revoked, a tablespace that is
 // full, a lock on the table of orders, a pooler that restarts; an Orientation that somebody
-// ends, policies that change, and now and then one order that fails by itself. Only that is
+// ends, policies that change, and now and then one order that keeps failing by its own fault. Only that is
 // ever parked.
 //
 // The workers reach the database through a pooler, and the observers do not: what that
@@ -198,7 +198,7 @@ func (w *walk) changePolicy() {
 	require.NoError(w.t, w.operator(ltp.PolicyUpdate, ltp.PolicyChange{Dwell: &dwell, By: "ann", Why: "a step"}))
 }
 
-// poisoned makes one of the orders, every other time, one that fails by itself. It has no
+// poisoned makes one of the orders, every other time, one that keeps failing by its own fault. It has no
 // ordering key: others would wait for it.
 func (w *walk) poisoned(all []wish) []wish {
 	if w.random.IntN(2) == 0 {

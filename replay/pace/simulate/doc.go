@@ -7,6 +7,11 @@
 // orders take the memory of a few hundred, and the time of as many events. The same
 // model and seed give the same result.
 //
+// It is not the real engine under testing/synctest: the engine lists orders in Temporal, page
+// by page, and keeps a goroutine for each release, so that 10^8 orders would take hours, over
+// a Temporal that would be the larger model. What decides how fast a backlog is released,
+// package pace and the detector, is the same code here and there.
+//
 // What is a model: the database (its capacity, its cache, its failures), the time
 // that Temporal takes from release to write and back, and the lag of the visibility store.
 package simulate

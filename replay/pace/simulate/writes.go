@@ -8,7 +8,7 @@ import (
 	"github.com/ltp-node/ltp/replay/pace"
 )
 
-// ask is an order at the door: it is fenced, waits for a connection, or writes.
+// ask is an order that asks to write: it is fenced, waits for a connection, or writes.
 func (s *simulation) ask(o order) {
 	switch {
 	case !s.state().Fit():

@@ -8,9 +8,9 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Door counts at the door of the order database. It is an activities.Meter for the
+// Meter counts the writes of a worker. It is an activities.Meter for the
 // worker that the demo runs on.
-type Door struct {
+type Meter struct {
 	mu       sync.Mutex
 	attempts []attempt
 	deferred int
@@ -19,7 +19,7 @@ type Door struct {
 }
 
 // Routed implements activities.Meter.
-func (d *Door) Routed(r ltp.Routing, _ time.Duration) {
+func (d *Meter) Routed(r ltp.Routing, _ time.Duration) {
 	if r.Decision.Admissible() || r.Woken == ltp.WokenByTimer {
 		return
 	}
@@ -29,7 +29,7 @@ func (d *Door) Routed(r ltp.Routing, _ time.Duration) {
 }
 
 // Attempted implements activities.Meter.
-func (d *Door) Attempted(a ltp.Attempt, took time.Duration) {
+func (d *Meter) Attempted(a ltp.Attempt, took time.Duration) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -41,20 +41,20 @@ func (d *Door) Attempted(a ltp.Attempt, took time.Duration) {
 }
 
 // Heartbeat takes what the observer saw last.
-func (d *Door) Heartbeat(b ltp.Heartbeat) {
+func (d *Meter) Heartbeat(b ltp.Heartbeat) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.latency = time.Duration(b.LatencyMs) * time.Millisecond
 }
 
 // reset forgets what was counted before the demo's first order.
-func (d *Door) reset() {
+func (d *Meter) reset() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.attempts, d.deferred, d.executed = nil, 0, 0
 }
 
-func (d *Door) counts() (deferred, executed int, latency time.Duration) {
+func (d *Meter) counts() (deferred, executed int, latency time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.deferred, d.executed, d.latency
@@ -64,7 +64,7 @@ func (d *Door) counts() (deferred, executed int, latency time.Duration) {
 // counted apart those among them that were on their way: the fence had asked before that
 // state was published, and the write began before the answer to a later question could
 // have come. Late is the longest that such a write began after the publication.
-func (d *Door) BegunWhileUnfit(timeline []Transition) (unfit, underWay int, late time.Duration) {
+func (d *Meter) BegunWhileUnfit(timeline []Transition) (unfit, underWay int, late time.Duration) {
 	return begunWhileUnfit(d.all(), timeline)
 }
 
@@ -84,9 +84,9 @@ func begunWhileUnfit(attempts []attempt, timeline []Transition) (unfit, underWay
 }
 
 // attempted implements writes: the worker counts attempts that Temporal never heard of, too.
-func (d *Door) attempted([]record) []attempt { return d.all() }
+func (d *Meter) attempted([]record) []attempt { return d.all() }
 
-func (d *Door) all() []attempt {
+func (d *Meter) all() []attempt {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.attempts)
@@ -109,7 +109,7 @@ func inForce(timeline []Transition, t time.Time) (last Transition, known bool) {
 
 // Executed is how many orders were written, since the demo's first or from the
 // beginning.
-func (d *Door) Executed() int {
+func (d *Meter) Executed() int {
 	_, executed, _ := d.counts()
 	return executed
 }

@@ -129,9 +129,9 @@ func assertError(t *testing.T, class orderdb.Class, code string, err error) {
 	}
 }
 
-// TestTheDoorFailsAsAnOrderDoes: with the same class and code, for a try of the door, for
+// TestTheWritePathFailsAsAnOrderDoes: with the same class and code, for a try of the write path, for
 // the probe and for the order, which is written when the database is mended.
-func TestTheDoorFailsAsAnOrderDoes(t *testing.T) {
+func TestTheWritePathFailsAsAnOrderDoes(t *testing.T) {
 	for name, c := range breakages() {
 		for _, b := range backends {
 			statements, ok := c.statements[b.name]
@@ -144,15 +144,15 @@ func TestTheDoorFailsAsAnOrderDoes(t *testing.T) {
 				db := open(t, url+b.single)
 				require.NoError(t, db.Migrate(t.Context()))
 				mustPut(t, db, order("A0"))
-				require.NoError(t, db.TryDoor(t.Context()))
-				p := openProbe(t, url, orderdb.WithDoorEvery(time.Nanosecond))
+				require.NoError(t, db.TryWritePath(t.Context()))
+				p := openProbe(t, url, orderdb.WithWritePathEvery(time.Nanosecond))
 				_, err := probe(t, p)
 				require.NoError(t, err)
 
 				b.exec(t, url, statements)
 				_, err = db.Put(t.Context(), order("A1"), nil)
 				assertError(t, c.class, c.code[b.name], err)
-				err = db.TryDoor(t.Context())
+				err = db.TryWritePath(t.Context())
 				facts, probed := probe(t, p)
 				switch {
 				case c.onlyAtCommit && b.name == "sqlite":
@@ -161,7 +161,7 @@ func TestTheDoorFailsAsAnOrderDoes(t *testing.T) {
 				case c.class == orderdb.Rejected:
 					assertError(t, c.class, c.code[b.name], err)
 					require.NoError(t, probed)
-					assert.Equal(t, "refused by a rule: out of order", facts["door"])
+					assert.Equal(t, "refused by a rule: out of order", facts["write_path"])
 				default:
 					assertError(t, c.class, c.code[b.name], err)
 					var f *orderdb.Fault
@@ -172,7 +172,7 @@ func TestTheDoorFailsAsAnOrderDoes(t *testing.T) {
 
 				b.exec(t, url, c.mend[b.name])
 				assert.Equal(t, [3]int64{1, 1, 1}, contents(t, b, url), "nothing was left")
-				require.NoError(t, db.TryDoor(t.Context()))
+				require.NoError(t, db.TryWritePath(t.Context()))
 				_, err = probe(t, p)
 				require.NoError(t, err)
 				assert.False(t, mustPut(t, db, order("A1")))
@@ -181,13 +181,13 @@ func TestTheDoorFailsAsAnOrderDoes(t *testing.T) {
 	}
 }
 
-func TestATryOfTheDoorLeavesNothingOfAnOrder(t *testing.T) {
+func TestATryOfTheWritePathLeavesNothingOfAnOrder(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db, other := open(t, url), open(t, url)
 		var wg sync.WaitGroup
 		for i := range 16 {
-			wg.Go(func() { assert.NoError(t, db.TryDoor(t.Context())) })
-			wg.Go(func() { assert.NoError(t, other.TryDoor(t.Context())) })
+			wg.Go(func() { assert.NoError(t, db.TryWritePath(t.Context())) })
+			wg.Go(func() { assert.NoError(t, other.TryWritePath(t.Context())) })
 			wg.Go(func() { assert.False(t, mustPut(t, db, order(fmt.Sprint("A", i)))) })
 		}
 		wg.Wait()
@@ -197,8 +197,8 @@ func TestATryOfTheDoorLeavesNothingOfAnOrder(t *testing.T) {
 	})
 }
 
-// TestNoCustomerCanHaveTheOrderOfTheDoor: its ID is no ID of an order.
-func TestNoCustomerCanHaveTheOrderOfTheDoor(t *testing.T) {
+// TestNoCustomerCanHaveTheProbesOrder: its ID is no ID of an order.
+func TestNoCustomerCanHaveTheProbesOrder(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		b.exec(t, url, map[string]string{
@@ -206,28 +206,28 @@ func TestNoCustomerCanHaveTheOrderOfTheDoor(t *testing.T) {
 			"postgres": `CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', NEW.id; END $$;
 				CREATE TRIGGER see BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION see()`,
 		}[b.name])
-		err := db.TryDoor(t.Context())
+		err := db.TryWritePath(t.Context())
 		assertClass(t, orderdb.Rejected, err)
 		assert.Regexp(t, "^ltp-probe/.", err.Error())
 		assert.Error(t, ltp.ValidID(err.Error()))
 	})
 }
 
-func TestATryOfTheDoorHangsAsAnOrderDoesAndNoLonger(t *testing.T) {
+func TestATryOfTheWritePathHangsAsAnOrderDoesAndNoLonger(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url+b.single)
 		mustPut(t, db, order("A0"))
-		require.NoError(t, db.TryDoor(t.Context()))
+		require.NoError(t, db.TryWritePath(t.Context()))
 		release := b.hold(t, url)
 		defer release()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		err := db.TryDoor(ctx)
+		err := db.TryWritePath(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assertClass(t, b.hungClass, err)
 
 		done := make(chan error, 1)
-		go func() { done <- db.TryDoor(context.Background()) }()
+		go func() { done <- db.TryWritePath(context.Background()) }()
 		release()
 		require.NoError(t, <-done, "it waits as long as it may")
 		assert.Equal(t, [3]int64{1, 1, 1}, contents(t, b, url))
@@ -235,28 +235,28 @@ func TestATryOfTheDoorHangsAsAnOrderDoesAndNoLonger(t *testing.T) {
 	})
 }
 
-func TestATryOfADoorThatIsNotThereIsUnavailable(t *testing.T) {
+func TestATryOfAWritePathThatIsNotThereIsUnavailable(t *testing.T) {
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
-			assertClass(t, orderdb.Unavailable, open(t, b.nowhere(t)).TryDoor(t.Context()))
-			assertClass(t, orderdb.Unavailable, open(t, b.fresh(t)).TryDoor(t.Context()))
+			assertClass(t, orderdb.Unavailable, open(t, b.nowhere(t)).TryWritePath(t.Context()))
+			assertClass(t, orderdb.Unavailable, open(t, b.fresh(t)).TryWritePath(t.Context()))
 		})
 	}
 }
 
-// TestAMissingPrivilegeStopsOrdersAndShowsAtTheDoor, on each table that an order is
+// TestAMissingPrivilegeStopsOrdersAndShowsOnTheWritePath, on each table that an order is
 // written to, and an order is written when it is granted again.
-func TestAMissingPrivilegeStopsOrdersAndShowsAtTheDoor(t *testing.T) {
+func TestAMissingPrivilegeStopsOrdersAndShowsOnTheWritePath(t *testing.T) {
 	admin := sharedPostgres(t)
 	app := appUser(t, admin)
 	db := open(t, app)
-	p := openProbe(t, app, orderdb.WithDoorEvery(time.Nanosecond))
+	p := openProbe(t, app, orderdb.WithWritePathEvery(time.Nanosecond))
 	for i, table := range []string{"orders", "order_outbox", "order_keys"} {
-		require.NoError(t, db.TryDoor(t.Context()))
+		require.NoError(t, db.TryWritePath(t.Context()))
 		pgtest.Exec(t, admin, "REVOKE INSERT ON "+table+" FROM "+userOf(t, app))
 		id := fmt.Sprint("A", i)
 		_, put := db.Put(t.Context(), order(id), nil)
-		for _, err := range []error{put, db.TryDoor(t.Context())} {
+		for _, err := range []error{put, db.TryWritePath(t.Context())} {
 			assertError(t, orderdb.Unavailable, "42501", err)
 			assert.EqualError(t, err, "unavailable: permission denied for table "+table+" (42501)")
 		}
@@ -289,19 +289,19 @@ func userOf(t *testing.T, raw string) string {
 	return u.User.Username()
 }
 
-// TestTheDoorWaitsForTheStandby, as an order does.
-func TestTheDoorWaitsForTheStandby(t *testing.T) {
+// TestTheWritePathWaitsForTheStandby, as an order does.
+func TestTheWritePathWaitsForTheStandby(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
-	require.NoError(t, db.TryDoor(t.Context()))
+	require.NoError(t, db.TryWritePath(t.Context()))
 	server.Set(t, "synchronous_standby_names", "nobody")
 	awaitSetting(t, url, "synchronous_standby_names", "nobody")
 	done := make(chan error, 1)
-	go func() { done <- db.TryDoor(context.Background()) }()
+	go func() { done <- db.TryWritePath(context.Background()) }()
 	awaitWait(t, url, "SyncRep", done)
 	pgtest.Exec(t, url, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 	assertClass(t, orderdb.Unknown, <-done)
 	server.Set(t, "synchronous_standby_names", "")
 	awaitSetting(t, url, "synchronous_standby_names", "")
-	require.NoError(t, db.TryDoor(t.Context()))
+	require.NoError(t, db.TryWritePath(t.Context()))
 }

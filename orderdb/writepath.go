@@ -13,17 +13,17 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// workersDoor is the row of ltp_probe that TryDoor writes. No component has such a name.
-const workersDoor = "orders/door"
+// workersWritePath is the row of ltp_probe that TryWritePath writes. No component has such a name.
+const workersWritePath = "orders/write-path"
 
 // probeWrite is the probe's own order, a small one.
 func probeWrite() (*write, error) {
-	return doorWrite(ltp.Order{Customer: "ltp-probe", Currency: "USD", Lines: []ltp.Line{{SKU: "ltp-probe", Quantity: 1, UnitAmountMinor: 1}}})
+	return unplaced(ltp.Order{Customer: "ltp-probe", Currency: "USD", Lines: []ltp.Line{{SKU: "ltp-probe", Quantity: 1, UnitAmountMinor: 1}}})
 }
 
-// doorWrite is an order that nobody can have placed, with what another holds: no order's ID
+// unplaced is an order that nobody can have placed, with what another holds: no order's ID
 // has a slash. Each has another ID, so that none waits for another.
-func doorWrite(o ltp.Order) (*write, error) {
+func unplaced(o ltp.Order) (*write, error) {
 	at := time.Now()
 	o.ID = "ltp-probe/" + rand.Text()
 	w, err := newPut(o, nil)
@@ -37,15 +37,15 @@ func doorWrite(o ltp.Order) (*write, error) {
 	return w, nil
 }
 
-func (p *postgresDB) TryDoor(ctx context.Context) error {
+func (p *postgresDB) TryWritePath(ctx context.Context) error {
 	w, err := probeWrite()
 	if err != nil {
 		return err
 	}
-	return p.statements.fitting(func() error { return p.tryDoor(ctx, w) })
+	return p.statements.fitting(func() error { return p.tryWritePath(ctx, w) })
 }
 
-func (p *postgresDB) tryDoor(ctx context.Context, w *write) (err error) {
+func (p *postgresDB) tryWritePath(ctx context.Context, w *write) (err error) {
 	conn, err := p.acquire(ctx)
 	if err != nil {
 		return unavailable(err)
@@ -53,15 +53,15 @@ func (p *postgresDB) tryDoor(ctx context.Context, w *write) (err error) {
 	defer func() { p.release(conn, err) }()
 	watched, over := p.cluster.watch(ctx, conn.Conn().PgConn())
 	defer over()
-	return postgresDoor(watched, conn.Conn(), p.tables, p.shop, w, workersDoor)
+	return postgresWritePath(watched, conn.Conn(), p.tables, p.shop, w, workersWritePath)
 }
 
-// postgresDoor sends all of it at once: the server never waits for us while the order is
+// postgresWritePath sends all of it at once: the server never waits for us while the order is
 // in its tables.
-func postgresDoor(ctx context.Context, conn *pgx.Conn, t tables, shop shop, w *write, row string) error {
+func postgresWritePath(ctx context.Context, conn *pgx.Conn, t tables, shop shop, w *write, row string) error {
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	b.Queue("SAVEPOINT ltp_door")
+	b.Queue("SAVEPOINT ltp_write_path")
 	queuePut(b, t.putSQL(len(shop.statements) > 0), w, shop)
 	b.Queue("SET CONSTRAINTS ALL IMMEDIATE").Fn = func(br pgx.BatchResults) error { // as the commit of an order would check them
 		_, err := br.Exec()
@@ -70,7 +70,7 @@ func postgresDoor(ctx context.Context, conn *pgx.Conn, t tables, shop shop, w *w
 		}
 		return err
 	}
-	b.Queue("ROLLBACK TO SAVEPOINT ltp_door")
+	b.Queue("ROLLBACK TO SAVEPOINT ltp_write_path")
 	b.Queue(t.postgresProbeSQL(), row)
 	b.Queue("COMMIT")
 	err := why(ctx, conn.SendBatch(ctx, b).Close())
@@ -97,26 +97,26 @@ func clean(ctx context.Context, conn *pgx.Conn) {
 	}
 }
 
-func (s *sqliteDB) TryDoor(ctx context.Context) error {
+func (s *sqliteDB) TryWritePath(ctx context.Context) error {
 	w, err := probeWrite()
 	if err != nil {
 		return err
 	}
-	return s.tryDoor(ctx, w)
+	return s.tryWritePath(ctx, w)
 }
 
-func (s *sqliteDB) tryDoor(ctx context.Context, w *write) error {
+func (s *sqliteDB) tryWritePath(ctx context.Context, w *write) error {
 	return s.writes.alone(ctx, func() error {
 		conn, err := connect(ctx, s.writer)
 		if err != nil {
 			return unavailable(err)
 		}
 		defer conn.Close()
-		return sqliteDoor(ctx, conn, s.shop, w, workersDoor)
+		return sqliteWritePath(ctx, conn, s.shop, w, workersWritePath)
 	})
 }
 
-func sqliteDoor(ctx context.Context, conn *sql.Conn, shop shop, w *write, row string) error {
+func sqliteWritePath(ctx context.Context, conn *sql.Conn, shop shop, w *write, row string) error {
 	err := begin(ctx, conn)
 	if err != nil {
 		return unavailable(err)
@@ -133,13 +133,13 @@ func sqliteDoor(ctx context.Context, conn *sql.Conn, shop shop, w *write, row st
 // through writes an order in the open transaction, takes it back, and writes the probe's
 // row.
 func (w *write) through(ctx context.Context, conn *sql.Conn, shop shop, row string) error {
-	if _, err := conn.ExecContext(ctx, "SAVEPOINT ltp_door"); err != nil {
+	if _, err := conn.ExecContext(ctx, "SAVEPOINT ltp_write_path"); err != nil {
 		return unavailable(err)
 	}
 	if _, err := w.into(ctx, conn, shop); err != nil {
 		return ofTheProbe(err)
 	}
-	for _, statement := range []string{"ROLLBACK TO ltp_door", "RELEASE ltp_door"} {
+	for _, statement := range []string{"ROLLBACK TO ltp_write_path", "RELEASE ltp_write_path"} {
 		if _, err := conn.ExecContext(ctx, statement); err != nil {
 			return unavailable(err)
 		}
