@@ -31,7 +31,7 @@ func TestIndexesAreOfWhatIsListedBy(t *testing.T) {
 		{"Note", enums.INDEXED_VALUE_TYPE_TEXT, []string{"by_int_01", "by_keyword_01"}},
 	} {
 		o.searchAttributes = map[string]enums.IndexedValueType{step.attribute: step.kind}
-		_, err := openDatabase(o)
+		_, err := openSQLite(o)
 		must(t, err)
 		want := append(slices.Clone(always), step.want...)
 		slices.Sort(want)
