@@ -111,10 +111,10 @@ func (s *Stack) Leader(ctx context.Context, passedOver ...Container) (Container,
 // promotable waits until Patroni has made a standby that follows the leader synchronous: that
 // one can be promoted.
 func (s *Stack) promotable(ctx context.Context, leader Container) error {
-	return eventually(ctx, "the leader has no synchronous standby", func(ctx context.Context) error {
+	return eventually(ctx, "Patroni has no synchronous standby", func(ctx context.Context) error {
 		waits, err := leader.psql(ctx, "SELECT current_setting('synchronous_standby_names') <> ''")
 		if err == nil && waits != "t" {
-			err = errors.New("Patroni has chosen none")
+			err = errors.New("it has not chosen one")
 		}
 		return err
 	})
