@@ -21,9 +21,6 @@ import (
 	"github.com/ltp-node/ltp/internal/cluster"
 )
 
-// every is the time between two orders.
-const every = 100 * time.Millisecond
-
 // TestHighAvailability is on two of each part and an order database of three.
 func TestHighAvailability(t *testing.T) {
 	s := start(t, "docker-compose.ha.yml")
@@ -40,7 +37,7 @@ func TestHighAvailability(t *testing.T) {
 // order node is stopped as a rollout does it, and started again. Nobody reads an error.
 func restartedInTurn(t *testing.T, s *cluster.Stack) {
 	waiting := number(t, "CLUSTER_WAITING", 200)
-	w := newWalk(t, s, "upgrade")
+	w := newWalk(t, s, "upgrade", 50*time.Millisecond)
 	_, err := s.Tool(t.Context(), "orientation", "hold", "--for", "1h", "--by", "test", "--why", "an upgrade")
 	require.NoError(t, err)
 	w.arriveFor(func() {
@@ -71,7 +68,7 @@ func restartedInTurn(t *testing.T, s *cluster.Stack) {
 func hostsAreLost(t *testing.T, s *cluster.Stack) {
 	seed, steps := number(t, "CLUSTER_SEED", 1), number(t, "CLUSTER_STEPS", 6)
 	t.Logf("again: CLUSTER_SEED=%d CLUSTER_STEPS=%d go test ./tests/cluster -run TestHighAvailability", seed, steps)
-	w := newWalk(t, s, "walk")
+	w := newWalk(t, s, "walk", 100*time.Millisecond)
 	w.random = rand.New(rand.NewPCG(seed, 0))
 	for _, service := range []string{"api", "api-2", "worker", "observer", "temporal", "temporal-history", "temporal-matching", "temporal-worker", "orders-db", "orders-db-2", "orders-db-3", "etcd"} {
 		w.hosts = append(w.hosts, w.containers(service)...)
@@ -111,6 +108,7 @@ type walk struct {
 	s      *cluster.Stack
 	random *rand.Rand
 	run    string
+	every  time.Duration // between two orders
 	apis   []string
 	hosts  []cluster.Container
 
@@ -121,9 +119,9 @@ type walk struct {
 	answers   map[int]int // by status; 0 is none
 }
 
-func newWalk(t *testing.T, s *cluster.Stack, name string) *walk {
+func newWalk(t *testing.T, s *cluster.Stack, name string, every time.Duration) *walk {
 	t.Helper()
-	w := &walk{t: t, s: s, run: fmt.Sprintf("%s-%d", name, time.Now().UnixMilli()), answers: map[int]int{}}
+	w := &walk{t: t, s: s, every: every, run: fmt.Sprintf("%s-%d", name, time.Now().UnixMilli()), answers: map[int]int{}}
 	for _, service := range []string{"api", "api-2"} {
 		at, err := s.Address(t.Context(), service, "8080")
 		require.NoError(t, err)
@@ -237,7 +235,7 @@ func (w *walk) next() int {
 
 // arrive submits orders until ctx ends. Each is sent until an API has accepted it.
 func (w *walk) arrive(ctx context.Context) {
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(w.every)
 	defer tick.Stop()
 	for {
 		select {
