@@ -79,8 +79,12 @@ func hostsAreLost(t *testing.T, s *cluster.Stack) {
 	w.arriveFor(func() {
 		w.lose(5*time.Second, cutOff(w.containers("observer")[0], "orders-db"))
 		w.lose(5*time.Second, cutOff(w.containers("worker")[0], "node"))
-		leader, err := s.Leader(t.Context())
-		require.NoError(t, err)
+		var leader cluster.Container
+		require.Eventually(t, func() (elected bool) {
+			var err error
+			leader, err = s.Leader(t.Context())
+			return err == nil
+		}, patience, time.Second, "nobody is elected")
 		temporalDB := w.containers("temporal-db")[0]
 		w.lose(10*time.Second, loss{"kill", leader, leader.Kill}, loss{"kill", temporalDB, temporalDB.Kill})
 		for n := range steps {
