@@ -170,8 +170,8 @@ func (f File) index() index {
 	return x
 }
 
-// identify says whose secret it is at a time. Only who shows the whole secret of a key is
-// told what became of it.
+// identify says whose secret it is at a time. Only who shows the whole secret of a key
+// learns what became of it.
 func (x index) identify(secret string, now time.Time) (ltp.Identity, error) {
 	if len(secret) != secretLength {
 		return ltp.Identity{}, ErrUnknown

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // The sides of the admission benchmark, besides bareSide: a workflow with the same order
@@ -43,7 +44,7 @@ var admissionBenchmark = benchmark{
 		}
 	},
 	setting: func(s sizes) string {
-		return fmt.Sprintf("%s a side and round from %d clients; product: Submit of package starter; POST /orders, durable when it answers, with Prefer: respond-async, and with the default wait until the order is seen deferred; bare: ExecuteWorkflow of a workflow with the same order, which waits for a signal, started eagerly as the product's are, and not eagerly; the workers run", orderCount(s.admits), s.clients)
+		return fmt.Sprintf("%s a side and round from %d clients; product: Submit of package starter; POST /orders, durable when it answers, with Prefer: respond-async, and with the default wait until the order is seen deferred; bare: ExecuteWorkflow of a workflow with the same order, which waits for a signal, started eagerly as the product's are, and not eagerly; the workers run", words.Plural(s.admits, "order"), s.clients)
 	},
 	run: func(ctx context.Context, b *bench) ([]Round, error) {
 		return b.inTurn(admissionSides, func(side string, r *rig) (Figures, error) {

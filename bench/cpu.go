@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -64,11 +63,3 @@ func (r *rig) settle(ctx context.Context) error {
 
 // perSecond says a rate.
 func perSecond(n int, d time.Duration) float64 { return float64(n) / d.Seconds() }
-
-func orderCount(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return fmt.Sprintf("%s orders", s)
-}

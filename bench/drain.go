@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 var drainBenchmark = benchmark{
@@ -36,7 +37,7 @@ var drainBenchmark = benchmark{
 		}
 	},
 	setting: func(s sizes) string {
-		return fmt.Sprintf("%s wait; product: deferred, then released by RECOVERING at the default pace; bare: each waits for a signal, which %d goroutines send, then one activity does the same write; bare-update: each waits for an Update, which as many goroutines send as the product has releases in flight (%d), each awaiting the answer, and a local activity does the write", orderCount(s.drained), s.clients, defaultInFlight)
+		return fmt.Sprintf("%s wait; product: deferred, then released by RECOVERING at the default pace; bare: each waits for a signal, which %d goroutines send, then one activity does the same write; bare-update: each waits for an Update, which as many goroutines send as the product has releases in flight (%d), each awaiting the answer, and a local activity does the write", words.Plural(s.drained, "order"), s.clients, defaultInFlight)
 	},
 	run: func(ctx context.Context, b *bench) ([]Round, error) {
 		return b.inTurn([]string{product, bareSide, bareUpdate}, func(side string, r *rig) (Figures, error) {

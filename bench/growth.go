@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 var growthBenchmark = benchmark{
@@ -19,7 +20,7 @@ var growthBenchmark = benchmark{
 			if i > 0 {
 				sizes += "; "
 			}
-			sizes += fmt.Sprintf("%s, %s", orderCount(g.orders), rounds(g.rounds))
+			sizes += fmt.Sprintf("%s, %s", words.Plural(g.orders, "order"), words.Plural(g.rounds, "round"))
 		}
 		return fmt.Sprintf("deferred, then drained, each time on a new server, with the default backstop of %s, which fires while the many are being accepted: %s", ltp.DefaultBackstop().First, sizes)
 	},
@@ -34,12 +35,12 @@ var growthBenchmark = benchmark{
 				if i >= g.rounds {
 					continue
 				}
-				side := orderCount(g.orders)
+				side := words.Plural(g.orders, "order")
 				f, err := b.grow(ctx, g.orders)
 				if err != nil {
-					return rounds, fmt.Errorf("round %d, %s: %w", i+1, orderCount(g.orders), err)
+					return rounds, fmt.Errorf("round %d, %s: %w", i+1, words.Plural(g.orders, "order"), err)
 				}
-				b.report("round %d, %s: CPU %.2f and %.2f ms/order, drained at %.0f orders/s", i+1, orderCount(g.orders), f["server"], f["here"], f["rate"])
+				b.report("round %d, %s: CPU %.2f and %.2f ms/order, drained at %.0f orders/s", i+1, words.Plural(g.orders, "order"), f["server"], f["here"], f["rate"])
 				round.Order = append(round.Order, side)
 				round.Sides[side] = f
 			}
@@ -82,7 +83,7 @@ func (b *bench) grow(ctx context.Context, n int) (Figures, error) {
 	}
 	waiting := r.cpu()
 	begun := time.Now()
-	b.report("%s wait", orderCount(n))
+	b.report("%s wait", words.Plural(n, "order"))
 	f, _, err := b.drainBacklog(ctx, r, product, orders)
 	if err != nil {
 		return nil, fmt.Errorf("%s after the release: %w", time.Since(begun).Round(time.Second), err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay/pace"
 )
 
@@ -35,7 +36,7 @@ func (b *bench) compareInFlight(ctx context.Context) error {
 			all[bound] = append(all[bound], f)
 		}
 	}
-	fmt.Fprintf(b.progress, "\n| in flight | drain of %s, s: median | rounds | CPU of the server, ms/order | CPU here, ms/order |\n| ---: | ---: | --- | ---: | ---: |\n", orderCount(b.drained))
+	fmt.Fprintf(b.progress, "\n| in flight | drain of %s, s: median | rounds | CPU of the server, ms/order | CPU here, ms/order |\n| ---: | ---: | --- | ---: | ---: |\n", words.Plural(b.drained, "order"))
 	for _, bound := range b.inFlight {
 		var seconds, server, here []float64
 		var each []string

@@ -12,6 +12,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/internal/pglocal"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -47,7 +48,7 @@ var outageBenchmark = benchmark{
 		return aims
 	},
 	setting: func(s sizes) string {
-		return fmt.Sprintf("%s a side arrive evenly in an outage of %s, all three sides at once, on the same order database and server; a Postgres server that turns read-only (where there is no Postgres: an SQLite file that is locked); %s", orderCount(s.outageOrders), s.outage, rounds(s.outageRounds))
+		return fmt.Sprintf("%s a side arrive evenly in an outage of %s, all three sides at once, on the same order database and server; a Postgres server that turns read-only (where there is no Postgres: an SQLite file that is locked); %s", words.Plural(s.outageOrders, "order"), s.outage, words.Plural(s.outageRounds, "round"))
 	},
 	run: func(ctx context.Context, b *bench) (rounds []Round, err error) {
 		for i := range b.outageRounds {

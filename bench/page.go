@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 // page is docs/benchmarks.md and what it is made of: results, of which a run replaces
@@ -112,7 +114,7 @@ func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // table writes medians of the rounds, and the median of their ratios.
 func (bm benchmark) table(w *strings.Builder, r Result) {
-	head := append([]string{"median of " + rounds(len(r.Rounds))}, bm.columns(r)...)
+	head := append([]string{"median of " + words.Plural(len(r.Rounds), "round")}, bm.columns(r)...)
 	for _, rival := range bm.rivals {
 		head = append(head, "to "+rival, "rounds")
 	}
@@ -200,26 +202,10 @@ func (bm benchmark) lines(r Result) []measure {
 	return lines
 }
 
-// rounds says how many.
-func rounds(n int) string {
-	if n == 1 {
-		return "1 round"
-	}
-	return fmt.Sprintf("%d rounds", n)
-}
-
 // number is a figure with thousands set apart, and empty when it is none.
 func number(v float64, decimals int) string {
 	if math.IsNaN(v) {
 		return ""
 	}
-	s := fmt.Sprintf("%.*f", decimals, v)
-	whole, part, _ := strings.Cut(s, ".")
-	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	if part != "" {
-		return whole + "." + part
-	}
-	return whole
+	return words.Commas(fmt.Sprintf("%.*f", decimals, v))
 }

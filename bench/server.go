@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ltp-node/ltp/internal/loopback"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 var serverBenchmark = benchmark{
@@ -24,7 +25,7 @@ var serverBenchmark = benchmark{
 	sides: []string{product, bareSide, bareUpdate},
 	aims:  func(Result) []Aim { return nil },
 	setting: func(s sizes) string {
-		return fmt.Sprintf("%s a side, from the release until the server is quiet; requests are those that the server counts itself", orderCount(s.counted))
+		return fmt.Sprintf("%s a side, from the release until the server is quiet; requests are those that the server counts itself", words.Plural(s.counted, "order"))
 	},
 	run: func(ctx context.Context, b *bench) ([]Round, error) {
 		port, err := loopback.Port(0)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 var stableBenchmark = benchmark{
@@ -25,7 +26,7 @@ var stableBenchmark = benchmark{
 		return []Aim{r.atLeast(m, product, bareSide, 1.8), r.atLeast(m, product, bareLocal, 0.9)}
 	},
 	setting: func(s sizes) string {
-		return fmt.Sprintf("%s a side and round from %d clients, each of which waits for its order to end; bare is a workflow with one activity that does the same write, and bare-local one with a local activity: the limit", orderCount(s.stable), s.clients)
+		return fmt.Sprintf("%s a side and round from %d clients, each of which waits for its order to end; bare is a workflow with one activity that does the same write, and bare-local one with a local activity: the limit", words.Plural(s.stable, "order"), s.clients)
 	},
 	run: func(ctx context.Context, b *bench) ([]Round, error) {
 		return b.inTurn([]string{product, bareSide, bareLocal}, func(side string, r *rig) (Figures, error) {

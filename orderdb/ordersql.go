@@ -41,7 +41,7 @@ type parameter struct {
 }
 
 // parameters are all of them. A value that an order does not have is NULL. The types are
-// told to Postgres in every statement, so that what they are does not depend on how it is
+// named to Postgres in every statement, so that what they are does not depend on how it is
 // sent.
 var parameters = []parameter{
 	{"id", "text", func(w *write) any { return w.order.ID }},

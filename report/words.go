@@ -72,14 +72,10 @@ func (r Report) money(of func(Money) Sum) string {
 // amount is ltp.Amount with commas between the thousands.
 func amount(minor int64, currency string) string {
 	s := ltp.Amount(minor, currency)
-	end := strings.IndexAny(s, ". ")
-	if end < 0 || s[0] == '-' {
+	if strings.HasPrefix(s, "-") {
 		return s
 	}
-	for i := end - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return words.Commas(s)
 }
 
 // some are the counts of which there are any.

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/internal/pglocal"
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
@@ -171,7 +171,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if f.json {
 		err = printJSON(cmd.OutOrStdout(), report)
 	} else {
-		err = report.WriteText(cmd.OutOrStdout(), isTerminal(cmd.OutOrStdout()))
+		err = report.WriteText(cmd.OutOrStdout(), terminal.Is(cmd.OutOrStdout()))
 	}
 	if err != nil {
 		return err
@@ -179,7 +179,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if !f.json {
 		a.whatNext(cmd.OutOrStdout(), report, t.ui)
 	}
-	if !f.exit && isTerminal(os.Stdout) && isTerminal(os.Stdin) {
+	if !f.exit && terminal.Is(os.Stdout) && terminal.Is(os.Stdin) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "\nTemporal UI and the order API stay up until Ctrl-C.")
 		if err := t.waitFor(ctx, n); err != nil {
 			return err
@@ -224,7 +224,7 @@ func (f demoFlags) mayLock(cmd *cobra.Command) error {
 	if f.yes {
 		return nil
 	}
-	if !isTerminal(cmd.InOrStdin()) {
+	if !terminal.Is(cmd.InOrStdin()) {
 		return fmt.Errorf("the demo would lock the tables %s of %s for %s: say --yes if it may", demo.LockedTables, orderdb.Redact(f.db.url), f.outage)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "The demo writes orders into %s and locks the tables %s there for %s.\nGo on? [y/N] ",
@@ -258,9 +258,4 @@ func free(addr string) bool {
 	}
 	l.Close()
 	return true
-}
-
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

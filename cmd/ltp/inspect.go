@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -356,11 +356,11 @@ func (in *inspection) live() func([]trace.Entry) error {
 // look is how a stream shows a trace: in colour on a terminal, unless NO_COLOR is
 // set.
 func look(w io.Writer) trace.Options {
-	if !isTerminal(w) {
+	if !terminal.Is(w) {
 		return trace.Options{Width: 100}
 	}
-	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
-	if err != nil {
+	width, _, ok := terminal.Size(w)
+	if !ok {
 		width = 80
 	}
 	return trace.Options{Color: os.Getenv("NO_COLOR") == "", Width: width}
@@ -368,7 +368,7 @@ func look(w io.Writer) trace.Options {
 
 // reading shows on a terminal how many histories have been read.
 func reading(w io.Writer) func(done, total int) {
-	if !isTerminal(w) {
+	if !terminal.Is(w) {
 		return nil
 	}
 	var said time.Time

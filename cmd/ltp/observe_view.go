@@ -6,15 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/observer"
 )
 
@@ -51,7 +49,7 @@ const (
 
 func newObserverView(w io.Writer, component string, log *slog.Logger) *observerView {
 	return &observerView{
-		w: w, component: component, terminal: isTerminal(w), log: log,
+		w: w, component: component, terminal: terminal.Is(w), log: log,
 		who: map[string]string{}, results: map[observer.Result]int{},
 	}
 }
@@ -204,10 +202,8 @@ func (v *observerView) paint(now ltp.Orientation, at time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	line := []rune(v.line(now, at))
-	if f, ok := v.w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && len(line) >= width {
-			line = line[:max(width-1, 0)] // a line that wraps cannot be wiped
-		}
+	if width, _, ok := terminal.Size(v.w); ok && len(line) >= width {
+		line = line[:max(width-1, 0)] // a line that wraps cannot be wiped
 	}
 	fmt.Fprintf(v.w, "\r\x1b[K%s", string(line))
 	v.painted = true

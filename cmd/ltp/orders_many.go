@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/starter"
 )
@@ -230,7 +231,7 @@ func line(ctx context.Context, in io.Reader) (string, error) {
 
 // progressOn shows how far it is, on a terminal only: nil elsewhere.
 func progressOn(w io.Writer, n int) func(starter.Tally) {
-	if !isTerminal(w) {
+	if !terminal.Is(w) {
 		return nil
 	}
 	return func(t starter.Tally) {

@@ -7,8 +7,7 @@ import (
 	"os"
 	"os/exec"
 
-	"golang.org/x/term"
-
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -33,10 +32,10 @@ func (in *inspection) page(write func(io.Writer, trace.Options) error) error {
 
 // pager is the command that shows so many lines, and empty where none is needed.
 func (in *inspection) pager(lines int) string {
-	if in.noPager || !isTerminal(in.out) {
+	if in.noPager || !terminal.Is(in.out) {
 		return ""
 	}
-	if _, height, err := term.GetSize(int(in.out.(*os.File).Fd())); err != nil || lines < height {
+	if _, height, ok := terminal.Size(in.out); !ok || lines < height {
 		return ""
 	}
 	pager, set := os.LookupEnv("PAGER")

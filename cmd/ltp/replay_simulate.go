@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/replay/pace/simulate"
 )
 
@@ -69,7 +70,7 @@ func (f simulateFlags) run(cmd *cobra.Command) error {
 	}
 	if !f.json {
 		out := cmd.OutOrStdout()
-		if err := errors.Join(simulate.WriteTable(out, results), simulate.WriteText(out, shownOf(results), !isTerminal(out))); err != nil {
+		if err := errors.Join(simulate.WriteTable(out, results), simulate.WriteText(out, shownOf(results), !terminal.Is(out))); err != nil {
 			return err
 		}
 	}

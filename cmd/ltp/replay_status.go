@@ -13,6 +13,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -55,7 +56,7 @@ func (a *app) replayStatus() *cobra.Command {
 				return err
 			}
 			defer t.stop()
-			view := &replayView{w: cmd.OutOrStdout(), terminal: isTerminal(cmd.OutOrStdout()), json: asJSON}
+			view := &replayView{w: cmd.OutOrStdout(), terminal: terminal.Is(cmd.OutOrStdout()), json: asJSON}
 			for {
 				now, err := readReplays(cmd.Context(), t, component)
 				if cmd.Context().Err() != nil && watch {

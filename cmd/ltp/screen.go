@@ -9,6 +9,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/internal/terminal"
 )
 
 // screen shows a demo as it goes: on a terminal a few lines that change in place,
@@ -23,7 +24,7 @@ type screen struct {
 	said     time.Time
 }
 
-func newScreen(w io.Writer) *screen { return &screen{w: w, terminal: isTerminal(w)} }
+func newScreen(w io.Writer) *screen { return &screen{w: w, terminal: terminal.Is(w)} }
 
 func (s *screen) note(format string, args ...any) {
 	fmt.Fprintf(s, format+"\n", args...)

@@ -111,7 +111,7 @@ func (s *Stack) Leader(ctx context.Context, passedOver ...Container) (Container,
 // promotable waits until Patroni has made a standby that follows the leader synchronous: that
 // one can be promoted.
 func (s *Stack) promotable(ctx context.Context, leader Container) error {
-	return eventually(ctx, "Patroni has no synchronous standby", func(ctx context.Context) error {
+	return soon(ctx, "Patroni has no synchronous standby", func(ctx context.Context) error {
 		waits, err := leader.psql(ctx, "SELECT current_setting('synchronous_standby_names') <> ''")
 		if err == nil && waits != "t" {
 			err = errors.New("it has not chosen one")
@@ -122,17 +122,22 @@ func (s *Stack) promotable(ctx context.Context, leader Container) error {
 
 // promoted waits until another member than former takes writes.
 func (s *Stack) promoted(ctx context.Context, former Container) error {
-	return eventually(ctx, "no other member was promoted", func(ctx context.Context) error {
+	return soon(ctx, "no other member was promoted", func(ctx context.Context) error {
 		_, err := s.Leader(ctx, former)
 		return err
 	})
 }
 
-// eventually tries until it succeeds. otherwise is the error of a machine that is too slow, or
-// of a cluster that does not heal.
-func eventually(ctx context.Context, otherwise string, try func(context.Context) error) error {
+// soon is eventually, for as long as a busy machine may need. A cluster that has not healed by
+// then does not heal.
+func soon(ctx context.Context, otherwise string, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	return eventually(ctx, otherwise, try)
+}
+
+// eventually tries until it succeeds, or ctx ends: otherwise is the error then.
+func eventually(ctx context.Context, otherwise string, try func(context.Context) error) error {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -96,7 +96,12 @@ func (c Container) Restart(ctx context.Context) error {
 	if _, err := c.stack.Docker(ctx, "restart", "--time", "20", c.ID); err != nil {
 		return err
 	}
-	return eventually(ctx, c.String()+" is not healthy", func(ctx context.Context) error {
+	return c.Healthy(ctx)
+}
+
+// Healthy waits until the health check of the container says so.
+func (c Container) Healthy(ctx context.Context) error {
+	return soon(ctx, c.String()+" is not healthy", func(ctx context.Context) error {
 		health, err := c.stack.Docker(ctx, "inspect", "--format", "{{.State.Health.Status}}", c.ID)
 		if err == nil && health != "healthy" {
 			err = errors.New(health)

@@ -88,23 +88,17 @@ func (s *Stack) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	return eventually(ctx, "the order API at "+at+" is not ready", func(context.Context) error {
 		said, err := http.Get("http://" + at + "/readyz")
-		if err == nil {
-			said.Body.Close()
-			if said.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = errors.New(said.Status)
+		if err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the order API at %s is not ready: %w", at, err)
-		case <-tick.C:
+		said.Body.Close()
+		if said.StatusCode != http.StatusOK {
+			return errors.New(said.Status)
 		}
-	}
+		return nil
+	})
 }
 
 // Audit judges the latest incident by ltp audit inside the network, which compares the

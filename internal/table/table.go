@@ -7,12 +7,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
-	"golang.org/x/term"
-
+	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/internal/words"
 )
 
@@ -24,7 +22,7 @@ type Table struct {
 // New begins a table with its heads. Where w is a terminal, lines are cut at its width: the
 // last column is the one that may be long.
 func New(w io.Writer, heads ...string) *Table {
-	if width := widthOf(w); width > 0 {
+	if width, _, ok := terminal.Size(w); ok && width > 0 {
 		w = &cutter{to: w, width: width}
 	}
 	t := &Table{columns: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
@@ -49,19 +47,6 @@ func (t *Table) line(cells []string) { fmt.Fprintln(t.columns, strings.Join(cell
 
 // Flush writes the table.
 func (t *Table) Flush() error { return t.columns.Flush() }
-
-// widthOf is the width of a terminal in columns, and 0 for what is none.
-func widthOf(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
-}
 
 // cutter passes lines on, cut at a width in columns.
 type cutter struct {

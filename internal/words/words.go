@@ -23,9 +23,17 @@ func Noun(n int, thing string) string {
 }
 
 // Count is n for people, with commas between the thousands: "1,500".
-func Count(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+func Count(n int) string { return Commas(strconv.Itoa(n)) }
+
+// Commas puts commas between the thousands of the number that a text begins with:
+// "-1,500.25 USD".
+func Commas(s string) string {
+	from := len(s) - len(strings.TrimPrefix(s, "-"))
+	end := from
+	for end < len(s) && '0' <= s[end] && s[end] <= '9' {
+		end++
+	}
+	for i := end - 3; i > from; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
 	return s

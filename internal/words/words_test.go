@@ -15,6 +15,9 @@ func TestNumbers(t *testing.T) {
 	assert.Equal(t, "1,500 orders", Plural(int64(1500), "order"))
 	assert.Equal(t, "-1,234,567", Count(-1234567))
 	assert.Equal(t, "-123", Count(-123))
+	assert.Equal(t, "-1,500.2525 USD", Commas("-1500.2525 USD"))
+	assert.Equal(t, "999 minor units of 1000", Commas("999 minor units of 1000"))
+	assert.Equal(t, "none", Commas("none"))
 }
 
 func TestDurations(t *testing.T) {

@@ -144,14 +144,10 @@ func theImage(t *testing.T, s *cluster.Stack) {
 // everyPartIsWell waits for the health checks of the parts.
 func everyPartIsWell(t *testing.T, s *cluster.Stack) {
 	for _, service := range []string{"api", "worker", "observer", "temporal", "temporal-db", "orders-db"} {
-		out, err := s.Compose(t.Context(), "ps", "-q", service)
+		all, err := s.Containers(t.Context(), service)
 		require.NoError(t, err)
-		for _, id := range strings.Fields(out) {
-			var health string
-			assert.Eventually(t, func() bool {
-				health, _ = s.Docker(t.Context(), "inspect", "--format", "{{.State.Health.Status}}", id)
-				return health == "healthy"
-			}, patience, 200*time.Millisecond, "%s is %s", service, health)
+		for _, c := range all {
+			assert.NoError(t, c.Healthy(t.Context()))
 		}
 	}
 }
