@@ -4,29 +4,62 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // A client that has sent its request may close its half of the connection and read on
 // (shutdown in sockets, nc -N). net/http takes that for a client that has gone, and ends
 // the context of the request. Here only a connection that was reset is one.
 
-// peers are connections that keep how reading from them ended.
-type peers struct{ net.Listener }
+// peers are connections that keep how reading from them ended. There are connectionsAtOnce
+// of them at most: each costs memory and a file descriptor before anybody knows who asks. One
+// more is closed at once, since a client that is refused tries another replica or comes again,
+// and one in the kernel's queue only waits.
+type peers struct {
+	net.Listener
+	log  *slog.Logger
+	most int64
+	open atomic.Int64
+	said rate.Sometimes
+}
 
-func (l peers) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+func newPeers(ln net.Listener, most int64, log *slog.Logger) *peers {
+	return &peers{Listener: ln, log: log, most: most, said: rate.Sometimes{Interval: time.Minute}}
+}
+
+func (l *peers) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.open.Add(1) <= l.most {
+			return &peer{Conn: c, done: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
+		}
+		l.open.Add(-1)
+		_ = c.Close()
+		l.said.Do(func() {
+			l.log.Warn("connections are refused: too many are open", "listener", l.Addr().String(), "open", l.most)
+		})
 	}
-	return &peer{Conn: c}, nil
 }
 
 type peer struct {
 	net.Conn
 	reset atomic.Bool
+	done  func()
+}
+
+func (p *peer) Close() error {
+	p.done()
+	return p.Conn.Close()
 }
 
 func (p *peer) Read(b []byte) (int, error) {

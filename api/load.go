@@ -11,6 +11,8 @@ import (
 
 // Bounds of what the API does at once.
 const (
+	// connectionsAtOnce is for each listener, idle connections included. One takes some 20 KB.
+	connectionsAtOnce = 4096
 	// With so many orders on their way to Temporal, more of them raise the latency and not
 	// the throughput. The queue bounds the latency under load, since it is served at the
 	// rate that Temporal can bear; intakePatience is for how long Temporal may stall before

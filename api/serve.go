@@ -79,11 +79,11 @@ func Listen(address string, access Access, log *slog.Logger) (*Listener, error) 
 }
 
 // open takes the connections of ln, by TLS where that is asked for.
-func open(ln net.Listener) net.Listener {
+func open(ln net.Listener, log *slog.Logger) net.Listener {
 	if l, ok := ln.(*Listener); ok && l.tls != nil {
-		return tls.NewListener(peers{l.Listener}, l.tls)
+		return tls.NewListener(newPeers(l.Listener, connectionsAtOnce, log), l.tls)
 	}
-	return peers{ln}
+	return newPeers(ln, connectionsAtOnce, log)
 }
 
 // Serve serves h on ln until ctx ends, and closes ln. Then it takes no new requests,
@@ -93,7 +93,7 @@ func open(ln net.Listener) net.Listener {
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
 	srv := newServer(ctx, h, log)
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(open(ln)) }()
+	go func() { failed <- srv.Serve(open(ln, log)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
