@@ -7,7 +7,7 @@ OASDIFF       = github.com/oasdiff/oasdiff@v1.37.0
 WORKFLOWCHECK = go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 GOVULNCHECK   = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: demo dev build server test cluster faults bench lint contract fmt vuln postgres generate packaging release loc clean
+.PHONY: demo dev build server test cluster faults bench figures lint contract fmt vuln postgres generate packaging release loc clean
 
 demo: ## play the incident
 	@go run ./cmd/ltp demo
@@ -36,6 +36,12 @@ faults: postgres server ## break everything on purpose, at full size: FAULTS_SEE
 	FAULTS_BACKLOG=$${FAULTS_BACKLOG:-1200} FAULTS_MATRIX=$${FAULTS_MATRIX:-all} go test -v -count=1 -timeout 60m ./tests/faults
 
 bench: postgres server ## measure against bare Temporal, and write docs/benchmarks.md: BENCH="--only 1,3 --rounds 9"
+	go run ./bench $(BENCH)
+
+figures: build server postgres ## play the demo and measure, and write the figures of README.md: half an hour, with nothing else running
+	mkdir -p build
+	bin/ltp demo --format json --state-dir build/figures > build/demo.json
+	go run ./bench --demo build/demo.json
 	go run ./bench $(BENCH)
 
 server: ## compile the embedded Temporal server into Go's cache: some minutes, once

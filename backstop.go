@@ -14,8 +14,9 @@ type Backstop struct {
 	Most  time.Duration `json:"most"`
 }
 
-// DefaultBackstop is 2 minutes, doubling to 30.
-func DefaultBackstop() Backstop { return Backstop{First: 2 * time.Minute, Most: 30 * time.Minute} }
+// DefaultBackstop is 10 minutes, doubling to 30: most outages, and the drains after them, are
+// over before, and a wake costs half as much again as all else that a deferred order does.
+func DefaultBackstop() Backstop { return Backstop{First: 10 * time.Minute, Most: 30 * time.Minute} }
 
 // Bounds of a backstop. A shorter one would be a poll; a longer one would leave an
 // order that no signal reached waiting for days.

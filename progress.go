@@ -118,7 +118,9 @@ const (
 
 // The pause is how long an order waits when it was deferred for something that no signal
 // will announce: its own failure, or a worker that could not see. It doubles with each in
-// a row, and is never longer than the first backstop. ParkAfter counts on these.
+// a row, and is never longer than the first backstop. ParkAfter counts on these. An order in
+// line looks as soon as the longest pause whether it still has its place: whoever accepted it
+// may have died before giving it one, and no release would find it.
 const firstPause, maxPause = time.Second, 2 * time.Minute
 
 // Yield is how long an admitted order waits for the next workflow task, under which it may
@@ -679,6 +681,9 @@ func (s *step) defers(pause bool) {
 		s.Pauses++
 	case s.Wait.Reason == ReasonAwaitsReplay:
 		d = b.Most // each wake is work for the server that the replay needs
+	case s.awaitsTurn():
+		d = Doubled(min(maxPause, b.First), b.Most, s.Backstops) // no release looks for it
+		s.Backstops++
 	default:
 		d = Doubled(b.First, b.Most, s.Backstops)
 		s.Backstops++

@@ -224,3 +224,42 @@ func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Log(strings.TrimRight(string(p), "\n"))
 	return len(p), nil
 }
+
+// TestReadmeHasTheFiguresInShort: what stands outside the marks is kept, and a README
+// without marks is not written to.
+func TestReadmeHasTheFiguresInShort(t *testing.T) {
+	dir := t.TempDir()
+	readme := filepath.Join(dir, "README.md")
+	p := &page{dir: dir, readme: readme, Results: []Result{
+		{Number: 1, Name: "stable", Setting: "some orders", Commit: "c0ffee", Rounds: []Round{{Sides: map[string]Figures{
+			product: {"rate": 150}, bareSide: {"rate": 100}, bareLocal: {"rate": 160},
+		}}}},
+		{Number: 2, Name: "drain", Setting: "fewer", Quick: true},
+	}}
+	report := filepath.Join(dir, "demo.json")
+	require.NoError(t, os.WriteFile(report, []byte(`{"orders": {"submitted": 1966, "deferred": 1533}, "recovery": {"drain_ms": 4321},
+		"api": {"outage": {"accept_p50_ms": 4, "accept_p99_ms": 47.31}}}`), 0o644))
+	var err error
+	p.Demo, err = readDemo(t.Context(), report)
+	require.NoError(t, err)
+
+	require.NoError(t, os.WriteFile(readme, []byte("# Mine\n"), 0o644))
+	require.ErrorContains(t, p.save(), "has no place for figures")
+	require.NoError(t, os.WriteFile(readme, []byte("# Mine\n"+beginMark+"\nold\n"+endMark+"\nmore\n"), 0o644))
+	require.NoError(t, p.save())
+	content, err := os.ReadFile(readme)
+	require.NoError(t, err)
+	for _, want := range []string{
+		"# Mine\n" + beginMark, endMark + "\nmore\n",
+		"| 1,966 · 0 · 0 · 0 |", "(1,533 orders) | 4,321 ms |", "during the outage | 4.0 ms · 47.3 ms |",
+		"**STABLE**: 1.50 of the throughput of bare", "0.94 of bare with a local activity",
+		"`make bench` at commit c0ffee", "Aims that were missed", "STABLE path: orders/s, product: 1.50 of bare (aim 1.80",
+	} {
+		assert.Contains(t, string(content), want)
+	}
+	assert.NotContains(t, string(content), "old")
+	assert.NotContains(t, string(content), "A drain of", "a quick run says nothing")
+
+	_, err = readDemo(t.Context(), filepath.Join(dir, "benchmarks.json"))
+	assert.ErrorContains(t, err, "not what ltp demo --format json prints")
+}

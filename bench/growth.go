@@ -22,7 +22,7 @@ var growthBenchmark = benchmark{
 			}
 			sizes += fmt.Sprintf("%s, %s", words.Plural(g.orders, "order"), words.Plural(g.rounds, "round"))
 		}
-		return fmt.Sprintf("deferred, then drained, each time on a new server, with the default backstop of %s, which fires while the many are being accepted: %s", ltp.DefaultBackstop().First, sizes)
+		return fmt.Sprintf("deferred, then drained, each time on a new server, with the default backstop of %s: %s", ltp.DefaultBackstop().First, sizes)
 	},
 	run: func(ctx context.Context, b *bench) (rounds []Round, err error) {
 		most := 0

@@ -42,6 +42,8 @@ type options struct {
 	quick   bool
 	durable bool
 	out     string // directory of the page; empty writes nothing
+	readme  string // where the figures stand in short; empty writes nothing
+	demo    string // a report of ltp demo, whose figures are put there; no benchmark is run
 	profile string // directory of profiles; empty takes none
 	// inFlight are bounds of what is in flight, to be compared; empty runs benchmarks.
 	inFlight []int
@@ -61,6 +63,8 @@ func parse(args []string) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "one round of a few orders each: shows whether it works, not how fast")
 	f.BoolVar(&o.durable, "durable", false, "have Temporal's SQLite sync every commit, as ltp dev does (default: as ltp demo)")
 	f.StringVar(&o.out, "out", "docs", "where benchmarks.md, benchmarks.json and images/benchmarks.svg go; empty for nowhere")
+	f.StringVar(&o.readme, "readme", "README.md", "the file that has the figures in short, between two marks; with another --out nothing is written there")
+	f.StringVar(&o.demo, "demo", "", "a file that ltp demo --format json printed, whose figures are to stand in the README; no benchmark is run")
 	f.StringVar(&o.profile, "profile", "", "write CPU profiles of both sides of a drain to this directory")
 	f.StringVar(&inFlight, "in-flight", "", "compare drains of the product with so many releases in flight, such as 32,64,128,256; nothing else is run or written")
 	f.StringVar(&o.temporal, "temporal", "sqlite", "where Temporal's server and the order database keep their data: sqlite or postgres")
@@ -95,6 +99,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.quick {
 		o.rounds = 1
+	}
+	if o.out != "docs" {
+		o.readme = ""
 	}
 	if o.rounds < 1 {
 		return o, fmt.Errorf("--rounds %d: use 1 or more", o.rounds)
@@ -161,9 +168,15 @@ func run(ctx context.Context, o options, progress io.Writer) error {
 	if len(o.inFlight) > 0 {
 		return b.compareInFlight(ctx)
 	}
-	page, err := openPage(o.out)
+	page, err := openPage(o.out, o.readme)
 	if err != nil {
 		return err
+	}
+	if o.demo != "" {
+		if page.Demo, err = readDemo(ctx, o.demo); err != nil {
+			return err
+		}
+		return page.save()
 	}
 	for i, bm := range benchmarks {
 		number := i + 1

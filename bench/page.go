@@ -17,14 +17,15 @@ import (
 // page is docs/benchmarks.md and what it is made of: results, of which a run replaces
 // those that it has.
 type page struct {
-	dir     string
-	Results []Result `json:"results"`
+	dir, readme string
+	Demo        *Demo    `json:"demo,omitempty"`
+	Results     []Result `json:"results"`
 }
 
 // openPage reads the results that are there. An empty dir is a page of this run alone,
 // which is not kept.
-func openPage(dir string) (*page, error) {
-	p := &page{dir: dir}
+func openPage(dir, readme string) (*page, error) {
+	p := &page{dir: dir, readme: readme}
 	if dir == "" {
 		return p, nil
 	}
@@ -68,6 +69,7 @@ func (p *page) save() error {
 		os.WriteFile(p.path("benchmarks.json"), append(figures, '\n'), 0o644),
 		os.WriteFile(p.path("images/benchmarks.svg"), []byte(picture(p.Results)), 0o644),
 		os.WriteFile(p.path("benchmarks.md"), []byte(merge(string(before), tables(p.Results))), 0o644),
+		p.saveReadme(),
 	)
 }
 

@@ -97,7 +97,9 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 			return o.Work().Fires().Work()
 		}, ltp.Executed},
 		"woken by its backstop, and given the epoch with the next task": {func() *tracetest.Order {
-			return accepted("14:30:10", here, ltp.Unstable, 4, nil).Work().Fires().Hold(ltp.Stable, 6).Work().Fires().Work()
+			o := accepted("14:30:10", here, ltp.Unstable, 4, nil)
+			o.OfWorker = ltp.Backstop{First: 2 * time.Minute, Most: 30 * time.Minute}
+			return o.Work().Fires().Hold(ltp.Stable, 6).Work().Fires().Work()
 		}, ltp.Executed},
 		"its cancellation waits": {func() *tracetest.Order {
 			return accepted("14:29:59", here, ltp.Stable, 3, nil).At(clock("14:30:01")).Hold(ltp.Unstable, 4).Work().Cancel("shop").Work()

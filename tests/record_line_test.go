@@ -42,8 +42,9 @@ func recordLine(t *testing.T) {
 	r.save("sequence-of-three", ltp.SequenceWorkflowID("c-17"), "")
 	r.until(n, ltp.Stable)
 
-	_, err := starter.New(cutOff{r.client}).Submit(r.ctx, of("c-18", "R5"))
-	require.Error(t, err)
+	sub, err := starter.New(cutOff{r.client}).Submit(r.ctx, of("c-18", "R5"))
+	require.NoError(t, err)
+	require.True(t, sub.NotInLine)
 	r.ended("R5")
 	r.save("order-not-put-in-line", ltp.OrderWorkflowID("R5"), "")
 }

@@ -139,17 +139,17 @@ func recordLostWorker(t *testing.T) {
 	c := r.config()
 	c.Worker = false
 	r.up(c)
-	for _, id := range []string{"R1", "R2"} {
+	for _, id := range []string{"lost-1", "lost-2"} { // of such orders the worker dies
 		dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
 		r.submit(order(id))
 		dying.Wait()
 	}
-	require.NoError(t, r.start.Cancel(r.ctx, "R1"))
+	require.NoError(t, r.start.Cancel(r.ctx, "lost-1"))
 	r.up(r.config())
-	r.ended("R1")
-	r.save("order-worker-lost-after-its-write", ltp.OrderWorkflowID("R1"), "")
-	r.ended("R2")
-	r.save("order-of-a-lost-task", ltp.OrderWorkflowID("R2"), "")
+	r.ended("lost-1")
+	r.save("order-worker-lost-after-its-write", ltp.OrderWorkflowID("lost-1"), "")
+	r.ended("lost-2")
+	r.save("order-of-a-lost-task", ltp.OrderWorkflowID("lost-2"), "")
 }
 
 func recordLostObserver(t *testing.T) {
@@ -208,15 +208,17 @@ func recordLongLife(t *testing.T) {
 	r.save("orientation-continued", id, second)
 }
 
-// recordBackstop takes minutes: the backstop is no faster for a test.
+// recordBackstop has the backstop of an order fire while an operator holds.
 func recordBackstop(t *testing.T) {
 	r := newRig(t, anonymous)
-	n := r.up(r.config())
+	c := r.config()
+	c.Backstop = ltp.Backstop{First: 10 * time.Second, Most: 30 * time.Minute}
+	n := r.up(c)
 	r.until(n, ltp.Stable)
 	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a long migration"}))
 	r.until(n, ltp.Unstable)
 	r.decided(r.submit(order("R1")))
-	ctx, cancel := context.WithTimeout(r.ctx, 4*time.Minute)
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	events, waits := r.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
 	for waits < 2 && events.HasNext() {

@@ -13,7 +13,7 @@ import (
 // TestNoSignalIsNeeded: the backstop has the order look again by itself.
 func TestNoSignalIsNeeded(t *testing.T) {
 	e := newOrderTest(t, ltp.Unstable)
-	e.becomes(10*time.Minute, ltp.Stable)
+	e.becomes(40*time.Minute, ltp.Stable)
 	began := e.Now()
 	e.executed(order)
 	require.Len(t, e.routes, 4)
@@ -22,7 +22,7 @@ func TestNoSignalIsNeeded(t *testing.T) {
 		assert.Equal(t, i+2, r.Attempt)
 		assert.True(t, r.Request.Replay)
 	}
-	assert.Less(t, e.Now().Sub(began), 25*time.Minute)
+	assert.Less(t, e.Now().Sub(began), 75*time.Minute)
 	assert.Len(t, e.upserts, 1, "that it still waits is no news")
 	assert.Equal(t, ltp.Yield, e.timers[len(e.timers)-1], "nobody gave it the epoch: the next task writes")
 }
@@ -54,10 +54,10 @@ func TestOrderWaitsForTheReplayThatIsUnderWay(t *testing.T) {
 	e := newOrderTest(t, ltp.Unstable)
 	e.becomes(time.Minute, ltp.Recovering)
 	var r *released
-	e.at(6*time.Minute, func() { r = e.release(e.stability()) })
+	e.at(15*time.Minute, func() { r = e.release(e.stability()) })
 	began := e.Now()
 	e.executed(order)
-	assert.Equal(t, 6*time.Minute, e.Now().Sub(began))
+	assert.Equal(t, 15*time.Minute, e.Now().Sub(began))
 	assert.Equal(t, ltp.Executed, r.answers(t).State)
 	require.Len(t, e.routes, 2, "and its backstop fires seldom")
 	assert.True(t, e.routes[1].Request.Listed)
@@ -108,7 +108,7 @@ func TestWhatIsLeftToAReplayIsMarkedUnderAnEpochOfBefore(t *testing.T) {
 			e := newOrderTest(t, ltp.Unstable)
 			e.paused = paused
 			e.at(time.Minute, func() { e.set(db, ltp.Stable); e.set(payments, ltp.Recovering) })
-			e.at(5*time.Minute, func() { e.set(payments, ltp.Stable) })
+			e.at(15*time.Minute, func() { e.set(payments, ltp.Stable) })
 			e.executed(both)
 			assert.Equal(t, []map[string]any{
 				marked(db, 3, ltp.ReasonUnstable), marked(payments, 2, reason),

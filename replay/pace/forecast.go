@@ -59,7 +59,7 @@ func (f *Forecast) At(ahead int64) time.Duration {
 	flow := int64(f.flow)
 	flows := (ahead-n)/flow + 1
 	each := turns[n-1] - turns[n-1-flow]
-	return turns[ahead-flows*flow] + seconds(float64(flows)*each.Seconds())
+	return min(far, turns[ahead-flows*flow]+seconds(float64(flows)*each.Seconds()))
 }
 
 // Ends is when the last of so many orders has ended.

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -53,6 +54,14 @@ func TestAForecastGoesOnAsTheControllerDoes(t *testing.T) {
 			require.InDelta(t, want.Seconds(), got.Seconds(), 0.01*want.Seconds()+0.01, "order %d", i)
 		}
 	})
+}
+
+// TestForecastEndsAtAHundredYears for any number of orders.
+func TestForecastEndsAtAHundredYears(t *testing.T) {
+	f := ForecastBegin(Default(), 0.1, 300*time.Millisecond)
+	assert.Equal(t, far, f.At(1<<40))
+	assert.Equal(t, far, f.At(math.MaxInt64))
+	assert.Equal(t, far, ForecastUnderWay(Default(), 0, 0.1, time.Second).At(1<<40))
 }
 
 // TestMoreAheadIsNeverEarlierAndAFasterPaceNeverLater.

@@ -61,7 +61,7 @@ func Default() Settings {
 		Start: 200, Floor: 25, Ceiling: 1000, Double: 250 * time.Millisecond,
 		SlowWrite: 500 * time.Millisecond,
 		InFlight:  64,
-		Pass:      250 * time.Millisecond, Patience: 15 * time.Second, Settle: 15 * time.Second,
+		Pass:      250 * time.Millisecond, Patience: 15 * time.Second, Settle: time.Minute,
 	}
 }
 

@@ -36,6 +36,8 @@ type Order struct {
 	Stale *ltp.Orientation
 	// Blame is whose fault the failures of attempts are found to be.
 	Blame ltp.Blame
+	// OfWorker is the backstop of the worker that routes it; zero is the default.
+	OfWorker ltp.Backstop
 	// Blind workers have no orientation that they trust.
 	Blind bool
 	// Writes are what comes of the next writes. After them, orders are executed.

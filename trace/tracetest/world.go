@@ -108,7 +108,7 @@ func (o *Order) route(in ltp.RouteInput) ltp.Routing {
 		}
 		all = append(all, now)
 	}
-	r := ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, ReadAt: ltp.Stamped(o.clock), Written: o.written(in).Epoch}
+	r := ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Backstop: o.OfWorker, ReadAt: ltp.Stamped(o.clock), Written: o.written(in).Epoch}
 	if in.Woken != ltp.WokenBySignal && in.Woken != ltp.WokenByFence && in.Woken != ltp.WokenByPass {
 		r.Request.Paused = o.Paused
 	}
