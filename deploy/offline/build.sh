@@ -14,7 +14,7 @@ cd "$(dirname "$0")/../.."
 export DOCKER_BUILDKIT=0 # the builder that every engine has; nothing here needs another
 
 base=ltp-offline/debian
-include=ca-certificates,etcd-server,netcat-openbsd,patroni,postgresql,prometheus,python3-etcd
+include=ca-certificates,etcd-server,netcat-openbsd,patroni,postgresql,prometheus,python3-etcd,systemd-sysv
 # Left out: what nobody reads in a container, and the compiler of queries (JIT).
 unused=(/usr/share/{doc,man,locale,info,javascript,nodejs}'/*' '/usr/lib/*/libLLVM-*' '/usr/lib/postgresql/*/lib/bitcode/*' /usr/bin/promtool)
 hook='chroot "$1" useradd --uid 1000 temporal' # the server wants a name for its user
@@ -53,7 +53,7 @@ image() {
 	docker build --quiet --label "made-of=$made_of" --tag "ltp-offline/$1" "$out/$1" 2>"$out/said" >/dev/null || { cat "$out/said" >&2; return 1; }
 }
 
-mkdir "$out"/{ltp,patroni,postgres,temporal,temporal-admin,temporal-ui,prometheus} "$out/prometheus/data"
+mkdir "$out"/{ltp,patroni,postgres,temporal,temporal-admin,temporal-ui,prometheus,host} "$out/prometheus/data"
 say "the order node"
 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$out/ltp/ltp" ./cmd/ltp
 cp /etc/ssl/certs/ca-certificates.crt "$out/ltp"
@@ -74,7 +74,7 @@ drop_old() { docker image prune --force --filter label=made-of >/dev/null; }
 
 # The others, unless they are there: this takes half a minute and more.
 made_of() { cat deploy/offline/*.sh deploy/patroni/* devserver/go.{mod,sum} <(go version; docker image inspect --format '{{.Id}}' "$base") | sha256sum | cut -c1-16; }
-others=(postgres patroni temporal temporal-admin temporal-ui prometheus)
+others=(postgres patroni temporal temporal-admin temporal-ui prometheus host)
 if [ -z "$packages" ] && made_of=$(made_of) && [ "$(for name in "${others[@]}"; do label "ltp-offline/$name"; done | sort -u)" = "$made_of" ]; then
 	say "the other images are there"
 	drop_old
@@ -139,6 +139,14 @@ WORKDIR /prometheus
 USER nobody
 ENTRYPOINT ["prometheus"]
 CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+END
+
+image host <<'END' # a machine with systemd, on which the tests install the packages
+FROM ltp-offline/debian
+RUN rm -f /etc/systemd/system/*.wants/* /usr/sbin/policy-rc.d
+ENV container=docker
+STOPSIGNAL SIGRTMIN+3
+CMD ["/sbin/init"]
 END
 
 drop_old

@@ -91,6 +91,11 @@ func (s *Stack) Images(ctx context.Context) error {
 		return s.command(ctx, nil, s.say, s.Command("build")...)
 	}
 	fmt.Fprintf(s.say, "No image comes from a container registry, so deploy/offline builds them: %v\n", err)
+	return s.Offline(ctx)
+}
+
+// Offline has deploy/offline build every image, and uses those.
+func (s *Stack) Offline(ctx context.Context) error {
 	offline := filepath.Join(s.dir, "deploy", "offline")
 	if err := s.command(ctx, nil, s.say, filepath.Join(offline, "build.sh")); err != nil {
 		return err
