@@ -56,7 +56,7 @@ func TestALateOrderLeavesItselfToTheRelease(t *testing.T) {
 	}
 }
 
-// TestOnlyTheFirstRoutingIsLate: an order that was routed waits for what it was told.
+// TestOnlyTheFirstRoutingIsLate: an order that was routed waits for what its routing named.
 func TestOnlyTheFirstRoutingIsLate(t *testing.T) {
 	p := ltp.NewProgress(validOrder(), ltp.Execution{}, ltp.Stamp{Epoch: 3}, nil)
 	now := ltp.Moment{At: start.Add(time.Minute), Task: 3, Begun: start}

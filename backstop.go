@@ -16,6 +16,7 @@ type Backstop struct {
 
 // DefaultBackstop is 10 minutes, doubling to 30: most outages, and the drains after them, are
 // over before, and a wake costs half as much again as all else that a deferred order does.
+// It is not recorded, so a change of it is a change of workflow code under waiting orders.
 func DefaultBackstop() Backstop { return Backstop{First: 10 * time.Minute, Most: 30 * time.Minute} }
 
 // Bounds of a backstop. A shorter one would be a poll; a longer one would leave an

@@ -74,7 +74,7 @@ func TestAHoldEndsByItselfWhenItsTimeHasCome(t *testing.T) {
 
 	sick, _ := c.Next(saw(ltp.Unhealthy), policy(), start)
 	sick, changed = sick.Next(ltp.Input{}, policy(), until)
-	assert.True(t, changed, "the memo tells that nobody holds it")
+	assert.True(t, changed, "the memo says that nobody holds it")
 	assert.Equal(t, ltp.Unstable, sick.Orientation.State)
 	assert.Nil(t, sick.Orientation.Hold)
 	unseen, _ := c.Next(ltp.Input{Lost: "gone"}, policy(), start)

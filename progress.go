@@ -118,9 +118,11 @@ const (
 
 // The pause is how long an order waits when it was deferred for something that no signal
 // will announce: its own failure, or a worker that could not see. It doubles with each in
-// a row, and is never longer than the first backstop. ParkAfter counts on these. An order in
-// line looks as soon as the longest pause whether it still has its place: whoever accepted it
-// may have died before giving it one, and no release would find it.
+// a row, and is never longer than the first backstop. ParkAfter counts on these. Two
+// kinds of orders look again as soon as the longest pause, since no release finds them where
+// a message was lost: one in line, whose place whoever accepted it may have died before
+// asking for; and one of a backlog, of which the worker's report to the Orientation is sent
+// once.
 const firstPause, maxPause = time.Second, 2 * time.Minute
 
 // Yield is how long an admitted order waits for the next workflow task, under which it may
@@ -681,8 +683,8 @@ func (s *step) defers(pause bool) {
 		s.Pauses++
 	case s.Wait.Reason == ReasonAwaitsReplay:
 		d = b.Most // each wake is work for the server that the replay needs
-	case s.awaitsTurn():
-		d = Doubled(min(maxPause, b.First), b.Most, s.Backstops) // no release looks for it
+	case s.awaitsTurn(), s.Wait.Reason == ReasonBacklog:
+		d = Doubled(min(maxPause, b.First), b.Most, s.Backstops)
 		s.Backstops++
 	default:
 		d = Doubled(b.First, b.Most, s.Backstops)

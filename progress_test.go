@@ -456,6 +456,19 @@ func TestOrderOfAnOrderingKeyActsOnlyInItsTurn(t *testing.T) {
 	assert.True(t, l.last().Route.Request.InLine)
 }
 
+// TestBackstopIsShortWhereNoReleaseLooks: in line, and in a backlog whose report was lost.
+func TestBackstopIsShortWhereNoReleaseLooks(t *testing.T) {
+	keyed, plain := func(o *ltp.Order) { o.OrderingKey = "c-17" }, func(*ltp.Order) {}
+	about := func(want, got time.Duration) { t.Helper(); assert.InDelta(t, want, got, float64(want)/4) }
+	about(2*time.Minute, live(t, accepted(keyed)).next(ltp.Event{}).routed(ltp.Stable, 3).waits(ltp.ReasonAwaitsTurn))
+
+	l := live(t, accepted(plain)).next(ltp.Event{})
+	r := ltp.Routing{Attempt: 1, Decision: ltp.Defer, Reason: ltp.ReasonBacklog, Component: "orders-db", State: ltp.Stable, Epoch: 3}
+	about(2*time.Minute, l.next(ltp.Event{Routed: &r}).waits(ltp.ReasonBacklog))
+
+	about(10*time.Minute, live(t, accepted(plain)).next(ltp.Event{}).routed(ltp.Unstable, 4).waits(ltp.ReasonUnstable))
+}
+
 func TestBackstopLeavesAnOrderToTheReplayOnce(t *testing.T) {
 	l := deferredUnder(t, 4)
 	l.task(2*time.Minute, ltp.Inbox{Alarm: true}).routed(ltp.Recovering, 5)

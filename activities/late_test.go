@@ -14,7 +14,7 @@ import (
 )
 
 // TestOrdersThatWaitedForAWorkerAreABacklog: a few go as canaries, the others are left to a
-// release, which the Orientation is told to begin.
+// release, which the Orientation is asked to begin.
 func TestOrdersThatWaitedForAWorkerAreABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		backlogs := make(chan ltp.Backlog, 9)

@@ -108,7 +108,7 @@ func TestWhoIsAnsweredWhere(t *testing.T) {
 	}
 }
 
-// TestKeysAreShownInOneWay, and what is not shown so is told what to do. The secret is in
+// TestKeysAreShownInOneWay, and the answer to any other way says what to do. The secret is in
 // no log.
 func TestKeysAreShownInOneWay(t *testing.T) {
 	var logged bytes.Buffer

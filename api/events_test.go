@@ -226,12 +226,12 @@ func TestEventsTellThePlaceInTheBacklog(t *testing.T) {
 		time.AfterFunc(4*streamBeat+streamBeat/2, func() { d.put("A2", starter.Status{State: ltp.Executed}) })
 		got := ask(t, handler(d), request("GET", "/orders/A2/events", ""))
 		got.wants(t, 200, nil)
-		var told, ids []string
+		var sent, ids []string
 		for line := range strings.Lines(got.text) {
 			if data, ok := strings.CutPrefix(line, "data: "); ok {
 				var st starter.Status
 				require.NoError(t, json.Unmarshal([]byte(data), &st))
-				told = append(told, fmt.Sprintf("%s %v", st.State, st.Backlog))
+				sent = append(sent, fmt.Sprintf("%s %v", st.State, st.Backlog))
 			}
 			if id, ok := strings.CutPrefix(line, "id: "); ok {
 				ids = append(ids, id)
@@ -239,7 +239,7 @@ func TestEventsTellThePlaceInTheBacklog(t *testing.T) {
 		}
 		assert.Equal(t, []string{
 			fmt.Sprintf("DEFERRED %v", &ltp.Place{Ahead: 312}), fmt.Sprintf("DEFERRED %v", &ltp.Place{Ahead: 40, ExpectedAt: acceptedAt}), "EXECUTED <nil>",
-		}, told)
+		}, sent)
 		assert.Equal(t, ids[0], ids[1])
 		assert.NotEqual(t, ids[1], ids[2])
 		assert.Equal(t, 3, strings.Count(got.text, "\n:\n"), "beats at which nothing has changed")

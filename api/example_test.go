@@ -16,7 +16,7 @@ import (
 	"github.com/ltp-node/ltp/starter"
 )
 
-// An order API serves until the process is told to stop. It needs Temporal, and
+// An order API serves until the process is to stop. It needs Temporal, and
 // neither a worker nor the order database.
 func Example() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

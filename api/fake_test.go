@@ -40,7 +40,7 @@ type desk struct {
 	page      starter.Page
 	// deferred is what the door says of new orders; nil leaves it to settle.
 	deferred *ltp.Wait
-	// place is what deferred orders are told of the backlog.
+	// place is the place in the backlog that deferred orders show.
 	place *ltp.Place
 }
 

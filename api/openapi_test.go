@@ -222,7 +222,7 @@ func TestContractHasEveryWord(t *testing.T) {
 	assert.Equal(t, currencies, all["Currency"].Enum)
 }
 
-// TestContractHasEveryWebhook that tells of an order, and no other.
+// TestContractHasEveryWebhook about an order, and no other.
 func TestContractHasEveryWebhook(t *testing.T) {
 	var d struct {
 		Webhooks map[string]any `json:"webhooks"`

@@ -29,7 +29,7 @@ func TestOrderCanBeLookedUp(t *testing.T) {
 		t.Errorf("Cache-Control: %q", cc)
 	}
 	if got := ask(t, h, request("GET", "/orders/A3", "")); got.StatusCode != 200 || strings.Contains(got.text, "order.go") {
-		t.Errorf("tells internals: %s", got.text)
+		t.Errorf("shows internals: %s", got.text)
 	}
 	got = ask(t, h, request("GET", "/orders/A4", ""))
 	got.wants(t, 404, orderNotFound)
@@ -207,7 +207,7 @@ func TestListingThatFailsTellsNoInternals(t *testing.T) {
 	got := ask(t, handler(d), request("GET", "/orders", ""))
 	got.wants(t, 500, internalError)
 	if strings.Contains(got.text, "sql") {
-		t.Errorf("tells internals: %s", got.text)
+		t.Errorf("shows internals: %s", got.text)
 	}
 }
 

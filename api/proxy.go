@@ -67,7 +67,7 @@ func ParseProxies(texts []string) (all []netip.Prefix, err error) {
 			var one netip.Addr
 			if one, err = netip.ParseAddr(text); err == nil {
 				if one.Zone() != "" {
-					return nil, fmt.Errorf("%q: connections are not told apart by the link that they come from: use an address of a proxy that is good on all links, without %%%s", text, one.Zone())
+					return nil, fmt.Errorf("%q: connections are not distinguished by the link that they come from: use an address of a proxy that is good on all links, without %%%s", text, one.Zone())
 				}
 				from, err = one.Prefix(one.BitLen())
 			}

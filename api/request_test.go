@@ -73,15 +73,15 @@ func TestEveryProblemIsExplained(t *testing.T) {
 	}
 }
 
-// served is what a measured API was told to measure.
-type served struct{ told []string }
+// served is what a measured API counted.
+type served struct{ counted []string }
 
 func (s *served) Served(route string, code int, _ time.Duration) {
-	s.told = append(s.told, fmt.Sprintf("%d %s", code, route))
+	s.counted = append(s.counted, fmt.Sprintf("%d %s", code, route))
 }
 
 func (s *served) Accepted(repeated bool, _ time.Duration) {
-	s.told = append(s.told, fmt.Sprintf("accepted, repeated %t", repeated))
+	s.counted = append(s.counted, fmt.Sprintf("accepted, repeated %t", repeated))
 }
 
 func (s *served) Handler() http.Handler {
@@ -108,8 +108,8 @@ func TestRequestsAreMeasured(t *testing.T) {
 		"accepted, repeated true", "201 POST /orders",
 		"400 POST /orders", "200 GET /orders/{id}", "404 ", "405 ", "200 GET /metrics",
 	}
-	if !slices.Equal(m.told, want) {
-		t.Errorf("told %q\nwant %q", m.told, want)
+	if !slices.Equal(m.counted, want) {
+		t.Errorf("counted %q\nwant %q", m.counted, want)
 	}
 }
 

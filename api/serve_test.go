@@ -55,7 +55,7 @@ func TestTakenPortIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// entered is a desk that tells when somebody waits for an order.
+// entered is a desk that signals when somebody waits for an order.
 type entered struct {
 	*desk
 	waits chan struct{}

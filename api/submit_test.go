@@ -298,7 +298,7 @@ func TestErrorsOfASubmissionArePromises(t *testing.T) {
 			}
 			for _, internal := range []string{"10.0.0.7", "password", "dial", "ltp worker"} {
 				if strings.Contains(got.text, internal) {
-					t.Errorf("tells internals: %s", got.text)
+					t.Errorf("shows internals: %s", got.text)
 				}
 			}
 			for _, promise := range []string{"Location", "Server-Timing", "Preference-Applied"} {
@@ -341,7 +341,7 @@ func TestPanicIsAProblem(t *testing.T) {
 	got := ask(t, h, request("POST", "/orders", order("A2")))
 	got.wants(t, 500, internalError)
 	if strings.Contains(got.text, "nil pointer") {
-		t.Errorf("tells internals: %s", got.text)
+		t.Errorf("shows internals: %s", got.text)
 	}
 }
 

@@ -82,7 +82,7 @@ func TestTokenIsWhomItsClaimsName(t *testing.T) {
 	ask(t, ops, shows(i.Token(claims{"tenant": "acme", "role": "operator"}), "GET", "/orientation", "")).wants(t, 403, forbidden)
 }
 
-// TestTokenThatNamesNobodyIsForbidden, and is told which claim is missing or unknown.
+// TestTokenThatNamesNobodyIsForbidden, and the answer says which claim is missing or unknown.
 func TestTokenThatNamesNobodyIsForbidden(t *testing.T) {
 	i := oidctest.New(t)
 	d := newDesk()

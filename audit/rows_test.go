@@ -127,7 +127,7 @@ func TestTheOrderDatabaseIsComparedRowByRow(t *testing.T) {
 		"a ghost in the outbox":                     {`INSERT INTO order_outbox (order_id, payload) VALUES ('G1', '{}')`, none, nil, Broken, "G1", "the order database has no such order"},
 		"another attempt":                           {"UPDATE orders SET attempt = 'A2/7' WHERE id = 'A2'", none, nil, Broken, "A2", `says that attempt "A2/7" wrote it`},
 		"another epoch":                             {"UPDATE orders SET epoch = 4 WHERE id = 'A2'", none, nil, Broken, "A2", "written under STABLE, epoch 4"},
-		"another fence":                             {"UPDATE orders SET fence = 'UNSTABLE' WHERE id = 'A2'", none, nil, Broken, "A2", "written under UNSTABLE, epoch 3"},
+		"another fence":                             {"UPDATE orders SET fence_state = 'UNSTABLE' WHERE id = 'A2'", none, nil, Broken, "A2", "written under UNSTABLE, epoch 3"},
 		"begun at another time":                     {"UPDATE orders SET begun_at = '2024-05-20T14:30:05.000Z' WHERE id = 'A2'", none, nil, Broken, "A2", "at another time"},
 		"its fence asked at another":                {"UPDATE orders SET read_at = '2024-05-20T14:30:05.000Z' WHERE id = 'A2'", none, nil, Broken, "A2", "at another time"},
 		"an old row of nobody's":                    {added + `; UPDATE orders SET created_at = '2020-01-01T00:00:00.000Z' WHERE id = 'X1'`, none, nil, Held, "", ""},

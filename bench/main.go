@@ -100,7 +100,10 @@ func parse(args []string) (options, error) {
 	if o.quick {
 		o.rounds = 1
 	}
-	if o.out != "docs" {
+	switch {
+	case o.demo != "" && o.out != "docs":
+		return o, errors.New("--demo is for the README, which has the figures of the default alone: leave out --out, --temporal and --workers")
+	case o.out != "docs" || o.quick:
 		o.readme = ""
 	}
 	if o.rounds < 1 {

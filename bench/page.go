@@ -26,6 +26,11 @@ type page struct {
 // which is not kept.
 func openPage(dir, readme string) (*page, error) {
 	p := &page{dir: dir, readme: readme}
+	if readme != "" {
+		if _, err := readmeOf(readme); err != nil { // before anything is measured
+			return nil, err
+		}
+	}
 	if dir == "" {
 		return p, nil
 	}

@@ -44,14 +44,23 @@ func (p *page) saveReadme() error {
 	if p.readme == "" {
 		return nil
 	}
-	before, err := os.ReadFile(p.readme)
+	before, err := readmeOf(p.readme)
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(string(before), beginMark) || !strings.Contains(string(before), endMark) {
-		return fmt.Errorf("%s has no place for figures: put %s and %s where they are to stand", p.readme, beginMark, endMark)
+	return os.WriteFile(p.readme, []byte(merge(before, p.summary())), 0o644)
+}
+
+// readmeOf reads a README that has a place for figures.
+func readmeOf(file string) (string, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
 	}
-	return os.WriteFile(p.readme, []byte(merge(string(before), p.summary())), 0o644)
+	if s := string(content); strings.Contains(s, beginMark) && strings.Contains(s, endMark) {
+		return s, nil
+	}
+	return "", fmt.Errorf("%s has no place for figures: put %s and %s where they are to stand", file, beginMark, endMark)
 }
 
 // summary is what README.md says of the figures.
@@ -74,10 +83,10 @@ func (p *page) summary() string {
 	}
 	if len(lines) > 0 {
 		first, of := full[0], "at commit "+full[0].Commit
-		if slices.ContainsFunc(full, func(r Result) bool { return r.Commit != first.Commit }) {
-			of = "**of several commits**"
+		if slices.ContainsFunc(full, func(r Result) bool { return r.Commit != first.Commit || r.Machine != first.Machine }) {
+			of = "**of several commits or machines**, the first"
 		}
-		fmt.Fprintf(&w, "\nAgainst bare Temporal on the same server in the same run, medians (`make bench` %s on %s; [all of it](docs/benchmarks.md)):\n\n", of, first.Machine)
+		fmt.Fprintf(&w, "\nBeside bare Temporal on the same server in the same run, medians (`make bench` %s on %s; [all of it](docs/benchmarks.md)):\n\n", of, first.Machine)
 		for _, l := range lines {
 			fmt.Fprintf(&w, "- %s\n", l)
 		}

@@ -35,7 +35,7 @@ func (t *temporal) DescribeWorkflowExecution(ctx context.Context, id, run string
 
 func (t *temporal) GetWorkflowHistory(ctx context.Context, id, _ string, wait bool, _ enumspb.HistoryEventFilterType) client.HistoryEventIterator {
 	if !wait {
-		panic("a history that is not waited for tells no news")
+		panic("a history that is not waited for has no news")
 	}
 	return t.history(ctx, id)
 }
@@ -58,7 +58,7 @@ func running(o ltp.Orientation) *workflowservice.DescribeWorkflowExecutionRespon
 	}
 }
 
-// ago is a moment before now, as Temporal tells it.
+// ago is a moment before now, as Temporal has it.
 func ago(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(time.Now().Add(-d)) }
 
 func observed(d *workflowservice.DescribeWorkflowExecutionResponse, by ...*workflowpb.PendingActivityInfo) *workflowservice.DescribeWorkflowExecutionResponse {
@@ -97,7 +97,7 @@ func TestAFitStateIsBelievedWhileItsObserverIsHeard(t *testing.T) {
 			&workflowpb.PendingActivityInfo{LastHeartbeatTime: ago(time.Second)},
 			&workflowpb.PendingActivityInfo{LastHeartbeatTime: ago(time.Hour)}),
 		"news was read soon enough so far": unread(running(orientation(ltp.Stable, 3)), ago(Unread-time.Second)),
-		"news that tells no time":          unread(running(orientation(ltp.Stable, 3)), nil),
+		"news without a time":              unread(running(orientation(ltp.Stable, 3)), nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := time.Now()

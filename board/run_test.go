@@ -235,6 +235,6 @@ func TestABoardThatCannotReadIsUnknownAfterItsLeaseAndSaysSoOnce(t *testing.T) {
 		s.set(func(s *server) { s.err = errors.New("connection refused") })
 		time.Sleep(2 * Refresh)
 		synctest.Wait()
-		assert.Equal(t, 2, strings.Count(said.String(), "connection refused"), "another outage is told again")
+		assert.Equal(t, 2, strings.Count(said.String(), "connection refused"), "another outage is logged again")
 	})
 }

@@ -866,7 +866,7 @@ type Order struct {
 	Risk *string `json:"risk,omitempty"`
 }
 
-// OrderEvent What a webhook tells of an order. It may gain members.
+// OrderEvent What a webhook receives about an order. It may gain members.
 type OrderEvent struct {
 	// Data The order as GET /orders/{id} showed it then, under the id that its tenant gave it.
 	Data OrderStatus `json:"data"`
@@ -1258,7 +1258,7 @@ type ClientInterface interface {
 
 	// SubmitOrderWithBody Accept an order
 	//
-	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1267,7 +1267,7 @@ type ClientInterface interface {
 
 	// SubmitOrder Accept an order
 	//
-	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1360,7 +1360,7 @@ func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEd
 
 // SubmitOrderWithBody Accept an order
 //
-// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1379,7 +1379,7 @@ func (c *Client) SubmitOrderWithBody(ctx context.Context, params *SubmitOrderPar
 
 // SubmitOrder Accept an order
 //
-// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2042,7 +2042,7 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitOrderWithBodyWithResponse Accept an order
 	//
-	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2051,7 +2051,7 @@ type ClientWithResponsesInterface interface {
 
 	// SubmitOrderWithResponse Accept an order
 	//
-	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+	// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3097,7 +3097,7 @@ func (c *ClientWithResponses) ListOrdersWithResponse(ctx context.Context, params
 
 // SubmitOrderWithBodyWithResponse Accept an order
 //
-// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3112,7 +3112,7 @@ func (c *ClientWithResponses) SubmitOrderWithBodyWithResponse(ctx context.Contex
 
 // SubmitOrderWithResponse Accept an order
 //
-// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and told in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
+// A 2xx means that the order is durable and will be dealt with; no other answer means that. The status is that of the order at the moment of the answer, the same for a first submission and for a repeat. The order's id makes a repeat safe: it is taken from the body, or else derived from the Idempotency-Key, or else made up and returned in the answer. The body is read strictly: unknown, repeated and differently capitalised fields and numbers with a fraction or an exponent are refused. It has 65536 bytes at most. A field that is null counts as left out.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

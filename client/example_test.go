@@ -9,7 +9,7 @@ import (
 	"github.com/ltp-node/ltp/client"
 )
 
-// An order is sent, and its answer told apart by what it promises.
+// An order is sent, and the program acts on what the answer promises.
 func Example() {
 	c, err := client.NewClientWithResponses("http://localhost:8080")
 	if err != nil {

@@ -399,7 +399,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		}, "_closing", ledger.CheckCounts},
 		{"an order's amount changed in one place", func(f *forger) { payload[*ledger.Request](f, "R4/2").Order.AmountMinor++; f.chain() }, "R4/2", ledger.CheckRouting},
 
-		// These follow all the rules: only the tree tells.
+		// These follow all the rules: only the tree shows it.
 		{"an order dropped, counts adjusted", func(f *forger) {
 			f.only(func(e ledger.Entry) bool { return !ofOrder("R6")(e) })
 			f.recount()

@@ -47,7 +47,7 @@ func TestNothingRunsOnWhatCannotWork(t *testing.T) {
 		})
 	}
 	_, err := Start(t.Context(), config(t))
-	assert.True(t, orderdb.Wrong(err), "whoever starts it tells that from an outage")
+	assert.True(t, orderdb.Wrong(err), "whoever starts it sees that this is no outage")
 }
 
 // TestAnOutageKeepsNoNodeFromStarting: orders wait for the database, and the node must be

@@ -449,11 +449,11 @@ func TestTheClockDecidesNothing(t *testing.T) {
 		a, b := observer.NewDetector(s), observer.NewDetector(s)
 		for _, sample := range rapid.SliceOfN(anySample(-1000, 7000), 0, 80).Draw(t, "samples") {
 			jump := time.Duration(rapid.Int64().Draw(t, "jump"))
-			var said, told ltp.Observation
+			var said, later ltp.Observation
 			a, said, _ = a.Next(sample, noon)
-			b, told, _ = b.Next(sample, noon.Add(jump))
-			said.At, told.At = time.Time{}, time.Time{}
-			if a.Verdict() != b.Verdict() || said.Reason != told.Reason {
+			b, later, _ = b.Next(sample, noon.Add(jump))
+			said.At, later.At = time.Time{}, time.Time{}
+			if a.Verdict() != b.Verdict() || said.Reason != later.Reason {
 				t.Fatalf("%q and %q", a.Verdict(), b.Verdict())
 			}
 		}
@@ -477,16 +477,16 @@ func TestEveryObservationIsNews(t *testing.T) {
 }
 
 // resumed is what an observer makes of samples that takes over while a verdict is in force.
-func resumed(v ltp.Verdict, samples ...observer.Sample) (verdicts, told []ltp.Verdict) {
+func resumed(v ltp.Verdict, samples ...observer.Sample) (verdicts, sent []ltp.Verdict) {
 	d := observer.NewDetector(observer.DefaultSettings()).Resume(v)
 	for _, s := range samples {
 		next, seen, changed := d.Next(s, noon)
 		if d = next; changed {
-			told = append(told, seen.Verdict)
+			sent = append(sent, seen.Verdict)
 		}
 		verdicts = append(verdicts, d.Verdict())
 	}
-	return verdicts, told
+	return verdicts, sent
 }
 
 // TestWhoTakesOverKnowsWhatWasKnown: writes of 3 s neither make nor keep a component unfit,
@@ -498,7 +498,7 @@ func TestWhoTakesOverKnowsWhatWasKnown(t *testing.T) {
 		known   ltp.Verdict
 		samples []observer.Sample
 		want    []ltp.Verdict
-		told    []ltp.Verdict
+		sent    []ltp.Verdict
 	}{
 		"writes of 3 s after a hang": {unhealthy, slices.Repeat([]observer.Sample{took(3000)}, 5), slices.Repeat([]ltp.Verdict{unhealthy}, 5), nil},
 		"nothing was known":          {none, slices.Repeat([]observer.Sample{took(3000)}, 3), []ltp.Verdict{none, none, slow}, []ltp.Verdict{slow}},
@@ -510,9 +510,9 @@ func TestWhoTakesOverKnowsWhatWasKnown(t *testing.T) {
 		"quick again":                {slow, []observer.Sample{took(3), took(3)}, []ltp.Verdict{slow, healthy}, []ltp.Verdict{healthy}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			verdicts, told := resumed(tc.known, tc.samples...)
+			verdicts, sent := resumed(tc.known, tc.samples...)
 			assert.Equal(t, tc.want, verdicts)
-			assert.Equal(t, tc.told, told)
+			assert.Equal(t, tc.sent, sent)
 		})
 	}
 }

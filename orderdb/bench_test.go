@@ -47,7 +47,7 @@ func BenchmarkProbe(b *testing.B) {
 }
 
 // BenchmarkProbeOfAPair probes a leader that waits for its standby, both on the disk of
-// this machine, and tells what that leaves behind.
+// this machine, and prints what that leaves behind.
 func BenchmarkProbeOfAPair(b *testing.B) {
 	pair := pgtest.StartPair(b, func(o *pglocal.Options) { o.NoSync = false })
 	url := pair.Leader().URL("postgres")
@@ -81,7 +81,7 @@ func BenchmarkProbeOfAPair(b *testing.B) {
 		}
 		took = append(took, time.Since(began))
 	}
-	if err := p.Close(); err != nil { // the session tells its figures when it ends
+	if err := p.Close(); err != nil { // the session reports its figures when it ends
 		b.Fatal(err)
 	}
 	after, updates, hot, pages := measure()

@@ -364,7 +364,7 @@ func TestTheWritePathTriesTheShopsStatements(t *testing.T) {
 }
 
 // TestWhatTheShopRaisesForTheProbesOrder condemns where it is about the database, and not
-// where it tells of the order.
+// where it names the order.
 func TestWhatTheShopRaisesForTheProbesOrder(t *testing.T) {
 	admin := sharedPostgres(t)
 	pgtest.Exec(t, admin, `CREATE FUNCTION judge() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RETURN; END $$; CREATE TABLE shop_orders (number text)`)

@@ -222,8 +222,7 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	cancelWait := func() {
 		pgtest.Exec(t, url, `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
 	}
-	server.Set(t, "synchronous_standby_names", "nobody")
-	awaitSetting(t, url, "synchronous_standby_names", "nobody")
+	loseStandby(t, server, url)
 	done := inFlight(t, db, url, "A1", "SyncRep")
 	cancelWait()
 	assertClass(t, orderdb.Unknown, <-done)
@@ -269,6 +268,35 @@ func awaitSetting(t *testing.T, url, name, want string) {
 		var got string
 		return conn.QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got) == nil && got == want
 	}, 10*time.Second, 5*time.Millisecond)
+}
+
+// loseStandby has commits of the server wait for a standby that is not there, and returns
+// when they do: the checkpointer has that begin, after backends show the setting.
+func loseStandby(t *testing.T, server *pgtest.Server, url string) {
+	t.Helper()
+	server.Set(t, "synchronous_standby_names", "nobody")
+	conn, watcher := pgtest.Connect(t, url), pgtest.Connect(t, url)
+	for {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = conn.Exec(context.Background(), "SELECT pg_logical_emit_message(true, '', 'a commit')")
+		}()
+		for over := false; !over; {
+			waits := false
+			require.NoError(t, watcher.QueryRow(t.Context(), `SELECT count(*) > 0 FROM
+				(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep') cancelled`).Scan(&waits))
+			if waits {
+				<-done
+				return
+			}
+			select {
+			case <-done: // not yet: the next commit
+				over = true
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
 }
 
 func TestAWarningOfATriggerIsNoReasonToDoubt(t *testing.T) {

@@ -20,7 +20,7 @@ const versions = "ltp_migrations"
 // ours are our tables with the columns that statements of this build use.
 var ours = map[string][]string{
 	"order_keys":   {"id", "kind", "content_hash", "reason", "erased_at", "erased_by", "erased_why"},
-	"orders":       {"id", "customer", "currency", "amount_minor", "content_hash", "body", "created_at", "attempt", "epoch", "fence", "begun_at", "read_at", "worker"},
+	"orders":       {"id", "customer", "currency", "amount_minor", "content_hash", "body", "created_at", "attempt", "epoch", "fence_state", "begun_at", "read_at", "worker"},
 	"order_outbox": {"id", "order_id", "payload", "created_at"},
 	"ltp_probe":    {"component", "n", "at"},
 	versions:       {"version_id"},

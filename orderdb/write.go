@@ -127,7 +127,7 @@ func asHeld(r ltp.Receipt) ltp.Receipt {
 
 // receiptColumns are those of a receipt in the table orders, in the order in which
 // receiptRow is scanned.
-const receiptColumns = "attempt, epoch, fence, begun_at, read_at, worker"
+const receiptColumns = "attempt, epoch, fence_state, begun_at, read_at, worker"
 
 // receiptRow scans the columns of a receipt. T is how the database's driver gives a time
 // that may be missing.

@@ -72,7 +72,7 @@ func breakages() map[string]breakage {
 		"a column that must not be empty was added": {
 			statements: map[string]string{
 				"postgres": "ALTER TABLE orders ADD COLUMN region text; UPDATE orders SET region = ''; ALTER TABLE orders ALTER COLUMN region SET NOT NULL",
-				"sqlite":   "ALTER TABLE orders RENAME TO o; CREATE TABLE orders (id TEXT, customer, currency, amount_minor, content_hash, body, created_at, attempt, epoch, fence, begun_at, read_at, worker, region TEXT NOT NULL)",
+				"sqlite":   "ALTER TABLE orders RENAME TO o; CREATE TABLE orders (id TEXT, customer, currency, amount_minor, content_hash, body, created_at, attempt, epoch, fence_state, begun_at, read_at, worker, region TEXT NOT NULL)",
 			},
 			mend: map[string]string{
 				"postgres": "ALTER TABLE orders DROP COLUMN region",
@@ -294,8 +294,7 @@ func TestTheWritePathWaitsForTheStandby(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
 	require.NoError(t, db.TryWritePath(t.Context()))
-	server.Set(t, "synchronous_standby_names", "nobody")
-	awaitSetting(t, url, "synchronous_standby_names", "nobody")
+	loseStandby(t, server, url)
 	done := make(chan error, 1)
 	go func() { done <- db.TryWritePath(context.Background()) }()
 	awaitWait(t, url, "SyncRep", done)

@@ -30,7 +30,7 @@ import (
 	"github.com/ltp-node/ltp/payload"
 )
 
-// frontend stands in for Temporal: it keeps what it is sent, and answers what it is told.
+// frontend stands in for Temporal: it keeps what it is sent, and answers what it is set to.
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 	mu      sync.Mutex

@@ -79,6 +79,28 @@ func TestWhatAnAnswerSaysOfTheComponent(t *testing.T) {
 	}
 }
 
+// TestAReleaseThatMeetsAWorkerThatIsBehindIsTriedAgain: the worker has not read yet of the
+// state that released the order, and nobody else would release it.
+func TestAReleaseThatMeetsAWorkerThatIsBehindIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait  ltp.Wait
+		again bool
+	}{
+		"under an epoch of before":     {ltp.Wait{Component: "db", Epoch: 5, Reason: ltp.ReasonDegraded}, true},
+		"under the one of the release": {ltp.Wait{Component: "db", Epoch: 6, Reason: ltp.ReasonExecuteUnavailable}, false},
+		"for another component":        {ltp.Wait{Component: "stock", Epoch: 5, Reason: ltp.ReasonUnstable}, false},
+		"for its turn":                 {ltp.Wait{Component: "db", Epoch: 5, Reason: ltp.ReasonAwaitsTurn}, false},
+	} {
+		r := newRelease(&Engine{Pace: pace.Default()}, ltp.ReleaseInput{Component: "db", Epoch: 6, Settle: true}, activity.Info{})
+		r.nextSweep()
+		o, _ := r.claim(waiting{id: "order/1"})
+		r.recordOutcome(o, time.Now(), ltp.Answer{State: ltp.Deferred, Result: ltp.ResultNotBegun, Wait: c.wait}, nil)
+		r.nextSweep()
+		assert.Equal(t, c.again, len(r.fresh([]waiting{{id: "order/1"}})) == 1, name)
+		assert.EqualValues(t, 1, r.progress.report().Released, name)
+	}
+}
+
 // TestWhatCouldNotBeReleasedIsTriedByTheNextSweep, and not again by the same one.
 func TestWhatCouldNotBeReleasedIsTriedByTheNextSweep(t *testing.T) {
 	r := newRelease(&Engine{Pace: pace.Default()}, ltp.ReleaseInput{}, activity.Info{})

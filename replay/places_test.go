@@ -112,13 +112,13 @@ func TestPlacesAreReadOnceForAll(t *testing.T) {
 				n.add(10)
 				c := &slow{namespace: n, took: took}
 				p, o := replay.NewPlaces(c), plan(t, n)[3]
-				var told atomic.Int64
+				var answered atomic.Int64
 				var all sync.WaitGroup
 				for range 50 {
 					all.Go(func() {
 						for range 600 { // a minute long, ten times a second
 							if _, ok := p.Of(t.Context(), fallen, o, 4); ok {
-								told.Add(1)
+								answered.Add(1)
 							}
 							time.Sleep(100 * time.Millisecond)
 						}
@@ -126,7 +126,7 @@ func TestPlacesAreReadOnceForAll(t *testing.T) {
 				}
 				all.Wait()
 				assert.LessOrEqual(t, c.asked.Load(), int64(most)+2)
-				assert.GreaterOrEqual(t, told.Load(), int64(50*600)-50, "and everybody is told")
+				assert.GreaterOrEqual(t, answered.Load(), int64(50*600)-50, "and everybody is answered")
 			})
 		})
 	}

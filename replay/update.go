@@ -94,6 +94,9 @@ func (r *release) recordOutcome(o waiting, begun time.Time, answer ltp.Answer, e
 	case err == nil:
 		out := outcomeOf(answer, r.in.Component)
 		r.released(o)
+		if r.behind(answer) {
+			r.retry(o, true)
+		}
 		s := pace.Sample{Committed: out == committed, Took: took}
 		if !answer.BegunAt.IsZero() {
 			s.Write = answer.EndedAt.Sub(answer.BegunAt)
@@ -125,6 +128,13 @@ func (r *release) recordOutcome(o waiting, begun time.Time, answer ltp.Answer, e
 	r.unsent.Add(1)
 	r.Log.Warn("order not released, the next sweep finds it", "workflow", o.id, "error", err)
 	return unsent
+}
+
+// behind reports whether the order waits under an epoch of before the release: its worker had
+// not read yet of what released it. The next sweep tries the order again.
+func (r *release) behind(a ltp.Answer) bool {
+	return a.State == ltp.Deferred && a.Wait.Component == r.in.Component && a.Wait.Epoch < r.backlog.before &&
+		a.Wait.Reason != ltp.ReasonAwaitsProof && a.Wait.Reason != ltp.ReasonAwaitsTurn
 }
 
 // outcomeOf is what an answer says of the component. An order that ended otherwise or is

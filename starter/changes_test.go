@@ -23,9 +23,9 @@ type tale struct {
 	client.Client
 	t       *testing.T
 	steps   []telling
-	at      int // of steps, up to where it was told
+	at      int // of steps, up to where it was read
 	looks   int
-	stopped error // the end of what is told, where it is no event
+	stopped error // the error that ends the stream, where it is no event
 }
 
 // telling is an event, and where the order is from then on.

@@ -17,7 +17,7 @@ import (
 	"github.com/ltp-node/ltp/starter"
 )
 
-// An order API in Go accepts an order and tells its customer where it is.
+// An order API in Go accepts an order and shows its customer where it is.
 func Example() {
 	ctx := context.Background()
 	temporal, stop := temporalForTheExample(ctx)

@@ -119,7 +119,7 @@ func TestCommandLine(t *testing.T) {
 	assert.Equal(t, ltp.Executed, c.status("orders", "submit", "-f", c.file("A1"), "--wait", "1m").State)
 	response, body := do(t, "GET", api+"/orders/A1", "", nil)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
-	assert.Equal(t, "EXECUTED", body["state"], "the API tells the same")
+	assert.Equal(t, "EXECUTED", body["state"], "the API says the same")
 
 	// A hold needs a reason; then orders wait.
 	assert.Contains(t, c.refused("orientation", "hold"), "--why")

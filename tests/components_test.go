@@ -31,7 +31,7 @@ func TestOrderWaitsForEveryComponentItDependsOn(t *testing.T) {
 	story, err := r.reader().Order(r.ctx, "both-2")
 	require.NoError(t, err)
 	first := story.Frames[1].Response
-	assert.Equal(t, payments, first.Component, "it tells of the component that forbids most")
+	assert.Equal(t, payments, first.Component, "it names the component that forbids most")
 	assert.Equal(t, ltp.ReasonUnknown, first.Reason)
 }
 

@@ -36,7 +36,7 @@ func TestOrdersThatWaitedForAWorkerAreReleasedLikeABacklog(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w, err := board.ReadWorkers(r.ctx, r.client, r.server.Namespace())
 		return err == nil && w.Waiting >= orders && w.OldestSeconds > 2*late.Seconds()
-	}, patience, 50*time.Millisecond, "Temporal tells that orders wait for a worker")
+	}, patience, 50*time.Millisecond, "Temporal shows that orders wait for a worker")
 
 	n = r.up(working)
 	for _, id := range ids {

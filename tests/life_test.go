@@ -15,7 +15,7 @@ import (
 )
 
 // TestThePolicyOutlivesTheProcessThatAskedForIt: what is asked for explicitly at the start
-// is told to the Orientation that runs, aloud; whoever asks for nothing keeps it; and an
+// is sent to the Orientation that runs, and logged; whoever asks for nothing keeps it; and an
 // operator changes it while it runs, and reads it without a worker.
 func TestThePolicyOutlivesTheProcessThatAskedForIt(t *testing.T) {
 	r := newRig(t)
@@ -81,7 +81,7 @@ func TestWhatAnOperatorSaidOutlivesItsOrientation(t *testing.T) {
 	assert.Empty(t, story.Gaps)
 }
 
-// TestAHoldEndsByItself, also where somebody else holds, too, and the trace tells so.
+// TestAHoldEndsByItself, also where somebody else holds, too, and the trace shows it.
 func TestAHoldEndsByItself(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())

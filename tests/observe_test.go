@@ -76,7 +76,7 @@ func TestObserveOnceAnswersScripts(t *testing.T) {
 }
 
 // TestComponentsAreObservedOnTheirOwn: payments has a health endpoint. While that is
-// down, only what depends on it waits. What its observer has recorded tells the same
+// down, only what depends on it waits. What its observer has recorded shows the same
 // story afterwards.
 func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 	var down atomic.Bool

@@ -294,9 +294,9 @@ func TestWorkerWithoutTheKeyEndsNoOrder(t *testing.T) {
 	r.until(n, ltp.Stable)
 	n.Stop()
 
-	told := &said{want: `payload key \"one\"`, heard: make(chan struct{})}
+	output := &said{want: `payload key \"one\"`, heard: make(chan struct{})}
 	c := r.dialWith(func(o *client.Options) {
-		o.Logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(told, nil)))
+		o.Logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(output, nil)))
 		payload.Connect(o, nil)
 	})
 	w := worker.New(c, ltp.OrderQueue, worker.Options{})
@@ -306,7 +306,7 @@ func TestWorkerWithoutTheKeyEndsNoOrder(t *testing.T) {
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	select {
-	case <-told.heard:
+	case <-output.heard:
 	case <-ctx.Done():
 		t.Fatal("the worker never says that it lacks the key")
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // TestDeferredOrdersAreToldTheirPlaces, with every worker down: who goes before them is as a
-// plan says and as the replay then releases them. When it is under way they are told when
+// plan says and as the replay then releases them. When it is under way, they show when
 // their turn comes, and nothing of a backlog once they have ended.
 func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	const orders = 20
@@ -50,7 +50,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	require.Eventually(t, expedited, patience, 50*time.Millisecond)
 	n.Stop() // and with it the only worker
 
-	told := func(id string) starter.Status {
+	status := func(id string) starter.Status {
 		response, body := do(t, "GET", api+"/orders/"+id, "", nil)
 		require.Equal(t, 200, response.StatusCode)
 		text, err := json.Marshal(body)
@@ -64,7 +64,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 		clear(places)
 		var all, planned []string
 		for _, id := range ids {
-			if st := told(id); assert.NotNil(t, st.Backlog, id) {
+			if st := status(id); assert.NotNil(t, st.Backlog, id) {
 				assert.Equal(t, ltp.Place{Ahead: st.Backlog.Ahead, NotBefore: until}, *st.Backlog)
 				places[id] = st.Backlog.Ahead
 				all = append(all, id)
@@ -94,7 +94,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	last := ids[orders-1]
 	require.EventuallyWithT(t, func(t *assert.CollectT) {
 		asked := time.Now()
-		st := told(last)
+		st := status(last)
 		if assert.NotNil(t, st.Backlog) {
 			assert.Less(t, st.Backlog.Ahead, int64(orders-c.Pace.Canary), "the canaries have gone")
 			turn := time.Duration(float64(st.Backlog.Ahead-1) / ltp.MinRate * float64(time.Second)) // one may have gone since it was counted
@@ -109,7 +109,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 		assert.Equal(t, ltp.Executed, st.State)
 		assert.False(t, st.EndedAt.Before(before), "%s ends in its turn", id)
 		before = st.EndedAt
-		assert.Nil(t, told(id).Backlog)
+		assert.Nil(t, status(id).Backlog)
 	}
 	r.until(n, ltp.Stable)
 }

@@ -26,7 +26,7 @@ func recordWebhooks(t *testing.T) {
 	up.gets("R1", ltp.OrderDeferred, ltp.OrderConfirmed)
 	down.answers(http.StatusOK)
 	r.delivered("R1")
-	r.save("order-that-tells-webhooks", ltp.OrderWorkflowID("R1"), "")
+	r.save("order-announced-to-webhooks", ltp.OrderWorkflowID("R1"), "")
 	r.save("delivery-to-two-endpoints", ltp.DeliveryWorkflowID("R1"), "")
 
 	r.until(n, ltp.Stable)

@@ -95,7 +95,7 @@ func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 	assert.Equal(t, http.StatusOK, response.StatusCode, "a restart of the node would help nobody")
 	response, body := look(t, admin+"/readyz")
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
-	assert.Len(t, body["missing"], 1, "operators are told what is missing")
+	assert.Len(t, body["missing"], 1, "operators see what is missing")
 
 	r.returns()
 	for _, id := range []string{"down-2", "down-3"} {

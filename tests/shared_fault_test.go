@@ -110,9 +110,9 @@ func TestNoOrderPaysForAFaultThatOthersShare(t *testing.T) {
 			r.executedOnce("order-", ids)
 			var before, after int // attempts that failed, by when they ended
 			for _, id := range ids {
-				told, err := r.reader().Order(r.ctx, id)
+				story, err := r.reader().Order(r.ctx, id)
 				require.NoError(t, err)
-				for _, e := range told.Executions {
+				for _, e := range story.Executions {
 					switch {
 					case !e.Result.Failed():
 					case e.EndedAt.Before(now.Since):

@@ -238,14 +238,14 @@ func TestCustomerOfATenantSeesTheirOrdersAlone(t *testing.T) {
 	defer stream.Body.Close()
 	response, o = do(t, "DELETE", api+"/orders/B1", "", and(support, "Prefer", "wait=30"))
 	assert.Equal(t, http.StatusOK, response.StatusCode, "%v", o)
-	told := 0
+	placed := 0
 	for lines := bufio.NewScanner(stream.Body); lines.Scan(); {
 		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 			assert.Contains(t, data, `"id":"B1"`)
-			told++
+			placed++
 		}
 	}
-	assert.GreaterOrEqual(t, told, 2)
+	assert.GreaterOrEqual(t, placed, 2)
 }
 
 // TestKeyThatIsRevokedOpensNothing, and one that is made later does, without a restart.

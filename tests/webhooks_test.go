@@ -473,7 +473,7 @@ func TestMessageThatWasGivenUpIsRedelivered(t *testing.T) {
 	assert.Contains(t, said, "shop: answered 200")
 }
 
-// TestWebhooksOfTenantsAreTheirOwn: one is told of its own orders alone, under its own ids,
+// TestWebhooksOfTenantsAreTheirOwn: one receives its own orders alone, under its own ids,
 // and one without webhooks pays nothing for those of others.
 func TestWebhooksOfTenantsAreTheirOwn(t *testing.T) {
 	r := newRig(t)

@@ -215,8 +215,8 @@ func TestEndThatTheMachineDidNotReachIsDamage(t *testing.T) {
 	}
 }
 
-// told are the IDs of all frames, by way of either reader.
-func told(events []*historypb.HistoryEvent) (frames []string, err error) {
+// frameIDs are the IDs of all frames, by way of either reader.
+func frameIDs(events []*historypb.HistoryEvent) (frames []string, err error) {
 	var all []ltp.Frame
 	if events[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowType().GetName() == ltp.OrientationWorkflow {
 		o, oops := trace.OrientationFrames(events)
@@ -239,13 +239,13 @@ func histories() map[string][]*historypb.HistoryEvent {
 	return all
 }
 
-// A history that ends early tells what it knows, and never more or less; where it
+// A history that ends early yields what it holds, no more and no less; where it
 // ends in the middle of a workflow task, it is damaged.
 func TestHistoryThatEndsEarlyTellsItsBeginning(t *testing.T) {
 	for name, events := range histories() {
-		whole := must(told(events))(t)
+		whole := must(frameIDs(events))(t)
 		for n := 1; n < len(events); n++ {
-			begun, err := told(events[:n])
+			begun, err := frameIDs(events[:n])
 			if err == nil && !slices.Equal(begun, whole[:len(begun)]) {
 				t.Errorf("%s, %d of %d events: %v", name, n, len(events), begun)
 			}
@@ -264,7 +264,7 @@ func TestHistoryWithoutOneEventIsDamage(t *testing.T) {
 			if i > 0 && events[i+1].GetEventId() == 1 {
 				continue // the end of a run that another follows: see TestMissingRunInTheMiddleIsDamage
 			}
-			if _, err := told(slices.Delete(slices.Clone(events), i, i+1)); err == nil {
+			if _, err := frameIDs(slices.Delete(slices.Clone(events), i, i+1)); err == nil {
 				t.Errorf("%s without event %d of %d: no error", name, i+1, len(events))
 			}
 		}
@@ -329,12 +329,12 @@ func TestGarbledHistoryLosesNoFrameSilently(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	found := 0
 	for name, events := range histories() {
-		whole := must(told(events))(t)
+		whole := must(frameIDs(events))(t)
 		for range 60 {
 			damaged := clones(events)
 			how := byte(r.Uint32())
 			garble(damaged, byte(r.Uint32()), how, byte(r.Uint32()), byte(r.Uint32()))
-			got, err := told(damaged)
+			got, err := frameIDs(damaged)
 			if err != nil {
 				found++
 				continue
@@ -397,7 +397,7 @@ func TestHistoryExportedAsJSONIsReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := must(trace.ReadJSON(bytes.NewReader(data)))(t)
-		if got, want := fmt.Sprint(must(told(back))(t)), fmt.Sprint(must(told(events))(t)); got != want {
+		if got, want := fmt.Sprint(must(frameIDs(back))(t)), fmt.Sprint(must(frameIDs(events))(t)); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
-// digested tells orders, in the order in which they are given.
+// digested reads orders, in the order in which they are given.
 func digested(o trace.OrientationTrace, in trace.Incident, orders trace.Orders) trace.Timeline {
 	d := trace.NewDigest(o, in, in.Window())
 	for _, g := range orders.Gaps {
@@ -111,7 +111,7 @@ func TestDigestKeepsFewOfManyKinds(t *testing.T) {
 	}
 }
 
-// BenchmarkMemory tells how much of 20,000 orders a timeline holds, by order.
+// BenchmarkMemory reports how much of 20,000 orders a timeline holds, by order.
 func BenchmarkMemory(b *testing.B) {
 	const n = 20_000
 	o, orders := flicker(5)

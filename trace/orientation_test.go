@@ -337,7 +337,7 @@ func TestLostObserversAndTakeoversAreInTheTrace(t *testing.T) {
 	})
 }
 
-// chain is a component whose orientation is told by three runs.
+// chain is a component whose orientation goes through three runs.
 func chain() *component {
 	c := stable(day("14:00:00"))
 	c.at(day("20:00:00")).continues("run-2")

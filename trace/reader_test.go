@@ -232,8 +232,8 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 	f.listed[len(f.listed)-1].ExecutionTime = timestamppb.New(day("14:40:00"))
 
 	r := trace.NewReader(f, "default")
-	var told []int
-	r.Progress = func(done, total int) { told = append(told, done*1000+total) }
+	var reported []int
+	r.Progress = func(done, total int) { reported = append(reported, done*1000+total) }
 	got := must(r.Orders(t.Context(), trace.Window{From: day("14:29:00"), To: day("14:45:00")}))(t)
 
 	if len(got.Traces) != 58 || !slices.IsSortedFunc(got.Traces, func(a, b trace.OrderTrace) int { return a.AcceptedAt.Compare(b.AcceptedAt) }) {
@@ -248,8 +248,8 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 		"order/A08: its retention passed while the trace was being read",
 		"run run-of-A09 of order/A09: a later run of the order took its place",
 	})
-	if len(told) != 61 || !slices.IsSorted(told) || told[60] != 61061 {
-		t.Errorf("progress %v", told)
+	if len(reported) != 61 || !slices.IsSorted(reported) || reported[60] != 61061 {
+		t.Errorf("progress %v", reported)
 	}
 	if n := f.busiest.Load(); n < 2 || n > 16 {
 		t.Errorf("%d histories were fetched at once", n)
@@ -262,7 +262,7 @@ func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
 	}
 }
 
-// A run that was reset counts as of the window: what came of it later is not told of.
+// A run that was reset counts as of the window: what came of it later is left out.
 func TestResetAfterTheWindowIsNotToldInIt(t *testing.T) {
 	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
 	first := deferred("A1", day("14:30:00"), ltp.Unstable, 4)

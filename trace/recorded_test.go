@@ -30,10 +30,10 @@ func recorded(t *testing.T) map[string][]*historypb.HistoryEvent {
 	return all
 }
 
-// Every way that the issue of the trace names has a recorded history, which tells this.
+// Every path of an order has a recorded history, which reads like this.
 // The whole story of each is in testdata/recorded.txt.
 func TestRecordedHistoriesTellEveryPath(t *testing.T) {
-	tells := map[string][]string{
+	reads := map[string][]string{
 		"order-executed-at-once":               {"/1 EXECUTE OK STABLE", "EXECUTED"},
 		"order-deferred-and-replayed":          {"/1 DEFER SYSTEM_UNSTABLE", "/2 EXECUTE RECOVERY_CONFIRMED", "by SIGNAL", "EXECUTED"},
 		"order-deferred-twice":                 {"/1 DEFER", "/2 ", "DEFER SYSTEM_UNSTABLE", "EXECUTED"},
@@ -42,7 +42,7 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 		"order-rejected":                       {"/1 EXECUTE", "REFUSED (begun: true): we sell no anvils", "REJECTED"},
 		"order-execute-unavailable":            {"UNAVAILABLE", "by FAILURE", "EXECUTED"},
 		"order-still-deferred":                 {"now DEFERRED"},
-		"order-that-tells-webhooks":            {"/1 DEFER SYSTEM_UNSTABLE", "by SIGNAL", "EXECUTED"},
+		"order-announced-to-webhooks":          {"/1 DEFER SYSTEM_UNSTABLE", "by SIGNAL", "EXECUTED"},
 		"order-woken-by-its-backstop":          {"by TIMER", "EXECUTED"},
 		"order-frozen-and-released":            {"/1 FREEZE INTAKE_FROZEN", "EXECUTED"},
 		"order-of-high-risk-while-degraded":    {"/1 DEFER SYSTEM_DEGRADED", "EXECUTED"},
@@ -96,11 +96,11 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 			}
 			continue
 		}
-		want, ok := tells[name]
+		want, ok := reads[name]
 		if !ok {
 			t.Errorf("%s: nobody says what it should tell", name)
 		}
-		delete(tells, name)
+		delete(reads, name)
 		said := strings.Join(storyOf(t, name, histories[name]), "\n")
 		for _, words := range want {
 			if !strings.Contains(said, words) {
@@ -109,7 +109,7 @@ func TestRecordedHistoriesTellEveryPath(t *testing.T) {
 		}
 		fmt.Fprintf(&all, "# %s\n%s\n\n", name, said)
 	}
-	for name := range tells {
+	for name := range reads {
 		t.Errorf("%s is not recorded", name)
 	}
 	golden(t, "recorded.txt", []byte(all.String()))
@@ -145,7 +145,7 @@ func TestRecordedHistoryWithoutOneEventIsDamage(t *testing.T) {
 			if i > 0 && events[i+1].GetEventId() == 1 {
 				continue
 			}
-			_, err := told(slices.Delete(slices.Clone(events), i, i+1))
+			_, err := frameIDs(slices.Delete(slices.Clone(events), i, i+1))
 			if damage := (*trace.DamageError)(nil); !errors.As(err, &damage) || damage.EventID == 0 {
 				t.Errorf("%s without event %d: %v", name, i+1, err)
 			}

@@ -93,7 +93,7 @@ func TestOrientationIsBegunWhereNoneRuns(t *testing.T) {
 	}
 }
 
-// life is the Orientation of payments, as Temporal tells of it and is asked to change it.
+// life is the Orientation of payments, as Temporal describes it and is asked to change it.
 type life struct {
 	*mocks.Client
 	mu      sync.Mutex // of now and away
@@ -134,7 +134,7 @@ func newLife(t *testing.T, now *workflowservice.DescribeWorkflowExecutionRespons
 	return l
 }
 
-// is says what Temporal tells from now on, and what becomes of an Update.
+// is sets what Temporal answers from now on, and what becomes of an Update.
 func (l *life) is(now *workflowservice.DescribeWorkflowExecutionResponse, away error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,7 +165,7 @@ func TestAnOrientationThatWasEndedIsStartedAgain(t *testing.T) {
 }
 
 // TestARunningOrientationKeepsItsPolicy unless another was asked for explicitly, which it
-// is told once, aloud, and again where nobody took it.
+// is sent once, and logged, and again where nobody took it.
 func TestARunningOrientationKeepsItsPolicy(t *testing.T) {
 	asked := ltp.PolicyChange{Dwell: new(30 * time.Second)}
 	runs := func(p ltp.Policy) memory {

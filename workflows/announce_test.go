@@ -32,8 +32,8 @@ func (e *orderTest) announcer(made *[]ltp.Announcement, fails error) {
 	}).Maybe()
 }
 
-// told is the progress of an order whose tenant has webhooks.
-func (e *orderTest) told(o ltp.Order) ltp.Progress {
+// announced is the progress of an order whose tenant has webhooks.
+func (e *orderTest) announced(o ltp.Order) ltp.Progress {
 	p := e.progress(o)
 	p.Webhooks = true
 	return p
@@ -50,7 +50,7 @@ func eventsOf(made []ltp.Announcement) (all []ltp.WebhookEvent) {
 func TestOrderAnnouncesWhatItComesTo(t *testing.T) {
 	t.Run("executed at once", func(t *testing.T) {
 		e, made := announcing(t, ltp.Stable)
-		_, err := e.goOn(e.told(order))
+		_, err := e.goOn(e.announced(order))
 		require.NoError(t, err)
 		assert.Equal(t, []ltp.Announcement{{OrderID: "A2", N: 1, Event: ltp.OrderConfirmed}}, *made)
 	})
@@ -63,7 +63,7 @@ func TestOrderAnnouncesWhatItComesTo(t *testing.T) {
 			}
 		}
 		e.recovers(2*time.Minute, ltp.Recovering)
-		_, err := e.goOn(e.told(order))
+		_, err := e.goOn(e.announced(order))
 		require.NoError(t, err)
 		assert.Equal(t, []ltp.WebhookEvent{ltp.OrderDeferred, ltp.OrderConfirmed}, eventsOf(*made))
 		assert.Equal(t, ltp.Wait{Component: db, Epoch: 3, Reason: ltp.ReasonUnstable}, (*made)[0].Wait)
@@ -72,7 +72,7 @@ func TestOrderAnnouncesWhatItComesTo(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		e, made := announcing(t, ltp.Unstable)
 		e.at(time.Minute, e.CancelWorkflow)
-		_, err := e.goOn(e.told(order))
+		_, err := e.goOn(e.announced(order))
 		require.ErrorAs(t, err, new(*temporal.CanceledError))
 		assert.Equal(t, []ltp.WebhookEvent{ltp.OrderDeferred, ltp.OrderCancelled}, eventsOf(*made))
 	})
@@ -80,14 +80,14 @@ func TestOrderAnnouncesWhatItComesTo(t *testing.T) {
 		e, made := announcing(t, ltp.Unstable)
 		late := order
 		late.Deadline = e.Now().Add(time.Minute)
-		_, err := e.goOn(e.told(late))
+		_, err := e.goOn(e.announced(late))
 		require.NoError(t, err)
 		assert.Equal(t, []ltp.WebhookEvent{ltp.OrderDeferred, ltp.OrderExpired}, eventsOf(*made))
 	})
 	t.Run("its turn is no deferral", func(t *testing.T) {
 		e, made := announcing(t, ltp.Stable)
 		e.turn(time.Second, time.Second)
-		_, err := e.goOn(e.told(keyed))
+		_, err := e.goOn(e.announced(keyed))
 		require.NoError(t, err)
 		assert.Equal(t, []ltp.WebhookEvent{ltp.OrderConfirmed}, eventsOf(*made))
 	})
@@ -98,7 +98,7 @@ func TestOrderEndsAsItDoesWhateverBecomesOfItsWebhooks(t *testing.T) {
 	e, made := newOrderTest(t, ltp.Unstable), new([]ltp.Announcement)
 	e.announcer(made, errors.New("no more"))
 	e.recovers(time.Minute, ltp.Recovering)
-	outcome, err := e.goOn(e.told(order))
+	outcome, err := e.goOn(e.announced(order))
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Executed, outcome.State)
 	assert.Equal(t, []ltp.WebhookEvent{ltp.OrderDeferred, ltp.OrderConfirmed}, eventsOf(*made))
@@ -109,7 +109,7 @@ func TestContinuedOrderGoesOnAnnouncing(t *testing.T) {
 	e, made := announcing(t, ltp.Unstable)
 	e.grows(time.Second)
 	e.at(2*time.Second, func() { e.SignalWorkflow(ltp.ExpediteSignal, nil) })
-	p := e.continued(e.told(order))
+	p := e.continued(e.announced(order))
 	assert.Equal(t, ltp.Announcing{Count: 1, State: ltp.Deferred}, p.Announcing)
 	assert.Equal(t, []ltp.WebhookEvent{ltp.OrderDeferred}, eventsOf(*made))
 

@@ -26,7 +26,7 @@ func TestCancelledOrderThatNoFitEpochHasSeenEndsAtOnce(t *testing.T) {
 	}, e.withdrawals[0])
 	assert.Empty(t, e.attempts)
 	for _, u := range e.upserts {
-		assert.Equal(t, string(ltp.Deferred), u[ltp.StateAttribute], "Temporal tells cancelled workflows apart by itself")
+		assert.Equal(t, string(ltp.Deferred), u[ltp.StateAttribute], "Temporal itself marks workflows that are cancelled")
 	}
 }
 

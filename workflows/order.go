@@ -272,7 +272,7 @@ func (o *order) release(ctx workflow.Context, s ltp.Stability) (ltp.Answer, erro
 // Whatever comes of that, the order goes on.
 func (o *order) announce(ctx workflow.Context, a ltp.Announcement) {
 	var w *activities.Announcer
-	_ = o.ask(ctx, "tells webhooks: "+string(a.Event), w.Announce, a, nil)
+	_ = o.ask(ctx, "send to webhooks: "+string(a.Event), w.Announce, a, nil)
 }
 
 // end closes the order. Only ends that Temporal does not tell apart by itself are marked.

@@ -176,12 +176,12 @@ func TestContinuingAsNewLosesNothingThatWasSaid(t *testing.T) {
 // it takes over, and none when the component has been lost sight of.
 func TestAnObserverIsToldTheVerdictInForce(t *testing.T) {
 	e := newOrientationTest(t)
-	var told []ltp.Verdict
+	var handed []ltp.Verdict
 	var a *activities.Observer
 	e.OnActivity(a.Observe, mock.Anything, mock.Anything).After(time.Minute).Return(
 		func(_ context.Context, in ltp.ObserveInput) (ltp.Handover, error) {
-			told = append(told, in.LastVerdict)
-			if len(told) == 3 {
+			handed = append(handed, in.LastVerdict)
+			if len(handed) == 3 {
 				return ltp.Handover{}, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 			}
 			return ltp.Handover{At: e.Now()}, nil
@@ -189,5 +189,5 @@ func TestAnObserverIsToldTheVerdictInForce(t *testing.T) {
 	e.sees(time.Second, ltp.Unhealthy, "sick")
 	e.sees(90*time.Second, ltp.Slow, "slow")
 	e.play(4*time.Minute + 30*time.Second)
-	assert.Equal(t, []ltp.Verdict{"", ltp.Unhealthy, ltp.Slow, ""}, told)
+	assert.Equal(t, []ltp.Verdict{"", ltp.Unhealthy, ltp.Slow, ""}, handed)
 }

@@ -33,7 +33,7 @@ func TestOrdersOfFilesAreReadAsTheAPIReadsThem(t *testing.T) {
 	}
 }
 
-// TestSchemaThatCannotBeUsedKeepsTheNodeFromStarting: a bad schema is told before
+// TestSchemaThatCannotBeUsedKeepsTheNodeFromStarting: a bad schema is reported before
 // anything runs.
 func TestSchemaThatCannotBeUsedKeepsTheNodeFromStarting(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "order.schema.json")

@@ -149,7 +149,7 @@ func (s replayStatus) waiting() (all []string) {
 	}
 	switch {
 	case s.State == ltp.Recovering:
-		all = append(all, "  No release runs: is a worker up? Each order also looks by itself, at the latest when its longest backstop rings.")
+		all = append(all, "  No release runs: is a worker up? Each order also looks by itself, at the latest when its longest backstop fires.")
 	case s.State.Fit():
 		all = append(all, "  They look by themselves, each at its backstop.")
 	default:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts the server with the settings of the environment, by the template that it has built
-# in. One that listens everywhere tells others the first address of this host.
+# in. One that listens everywhere announces the first address of this host.
 set -eu
 
 first() { getent ahostsv4 "$(hostname)" | { read -r address _ && echo "$address"; }; }

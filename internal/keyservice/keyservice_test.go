@@ -72,7 +72,7 @@ func TestWrappedKeysAreThoseThatWereWrapped(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "secret", string(decrypted[0].GetData()))
 
-		// Whoever does not name the service is told to.
+		// Whoever does not name the service gets an error that says so.
 		_, err = payload.ReadKeys(path)
 		assert.ErrorContains(t, err, "--payload-key-kms")
 	}

@@ -68,7 +68,7 @@ func (p *process) all(s syscall.Signal) {
 }
 
 // freeze stops every process where it is. A stopped process does not see the signal
-// that tells it of our death, so a guard wakes it then.
+// that reports our death to it, so a guard wakes it then.
 func (p *process) freeze() error {
 	if p.guard != nil {
 		return nil

@@ -14,12 +14,12 @@ import (
 
 var errUseless = errors.New("useless")
 
-// TestValueFollowsItsFiles where they are of use, tells of each change once, and looks no
+// TestValueFollowsItsFiles where they are of use, logs each change once, and looks no
 // oftener than it is to.
 func TestValueFollowsItsFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held, looks := "one", 0
-		var told []string
+		var logged []string
 		v, err := reload.New(func() (string, func() (string, error)) {
 			looks++
 			now := held
@@ -33,7 +33,7 @@ func TestValueFollowsItsFiles(t *testing.T) {
 			if err != nil {
 				s = err.Error()
 			}
-			told = append(told, s)
+			logged = append(logged, s)
 		})
 		require.NoError(t, err)
 		held = "two"
@@ -46,7 +46,7 @@ func TestValueFollowsItsFiles(t *testing.T) {
 		}
 		assert.Equal(t, "three", v.Current())
 		assert.Equal(t, 6, looks)
-		assert.Equal(t, []string{"two", "useless", "three"}, told)
+		assert.Equal(t, []string{"two", "useless", "three"}, logged)
 		held = ""
 		time.Sleep(time.Second)
 		assert.ErrorIs(t, v.Stale(), errUseless)

@@ -39,7 +39,7 @@ func TestAForecastKeepsToTheLimits(t *testing.T) {
 	assert.Zero(t, ForecastBegin(s, 0, time.Second).Ends(0))
 }
 
-// TestAForecastGoesOnAsTheControllerDoes: far orders are told by the latest turns that were
+// TestAForecastGoesOnAsTheControllerDoes: far orders follow from the latest turns that were
 // played, as if all were.
 func TestAForecastGoesOnAsTheControllerDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

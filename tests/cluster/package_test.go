@@ -43,23 +43,26 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 	assert.Equal(t, "640 root:ltp", h.run(t, "stat", "--format", "%a %U:%G", "/etc/ltp/ltp.env"))
 	h.copy(t, h.env, "/etc/ltp/ltp.env")
 	h.run(t, "chown", "root:ltp", "/etc/ltp/ltp.env")
-	h.run(t, "sh", "-c", "set -a; . /etc/ltp/ltp.env; ltp setup && ltp setup --orders-db "+url)
+	h.run(t, "sh", "-c", "export $(grep ^TEMPORAL_ /etc/ltp/ltp.env) && ltp setup && ltp setup --orders-db "+url)
 	h.run(t, "systemctl", "enable", "--now", "ltp-worker", "ltp-observer", "ltp-api")
 	first := h.processes(t)
 	require.Eventually(t, func() bool { return strings.Contains(answer("http://"+admin+"/orientation"), `"STABLE"`) }, patience, 100*time.Millisecond)
 
 	require.NoError(t, db.Set("default_transaction_read_only", "on"))
 	require.Eventually(t, func() bool { return strings.Contains(answer("http://"+admin+"/orientation"), `"UNSTABLE"`) }, patience, 100*time.Millisecond)
-	shop := &customers{api: "http://" + api, accepted: map[string]bool{}, answers: map[int]int{}}
-	shop.order(t, 100, 0)
+	shop := &customers{api: "http://" + api, answers: map[int]int{}}
+	for range 100 {
+		shop.order(t)
+	}
 	upgrading, upgraded := context.WithCancel(t.Context())
 	var arriving sync.WaitGroup
 	arriving.Go(func() {
-		for n := 100; upgrading.Err() == nil; n++ {
-			shop.order(t, 1, n)
+		for upgrading.Err() == nil {
+			shop.order(t)
 			time.Sleep(50 * time.Millisecond)
 		}
 	})
+	defer func() { upgraded(); arriving.Wait() }()
 	h.copy(t, debs[1], "/tmp/second.deb")
 	h.run(t, "dpkg", "--install", "/tmp/second.deb")
 	upgraded()
@@ -67,10 +70,12 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 
 	second := h.processes(t)
 	for part, p := range second {
+		assert.Equal(t, "0", first[part].restarts, "%s was ready and alive before", part)
 		assert.NotEqual(t, first[part].pid, p.pid, "%s was started anew", part)
 		assert.Equal(t, "/usr/bin/ltp", p.exe, "%s runs what is installed now", part)
-		assert.Equal(t, "0", p.restarts, "%s was ready, alive and ended when it was to", part)
+		assert.Equal(t, "0", p.restarts, "%s was ready and alive after", part)
 	}
+	assert.NotContains(t, h.run(t, "journalctl", "--no-pager"), "stop-sigterm", "every part ended when it was to")
 	mine, err := os.ReadFile(h.env)
 	require.NoError(t, err)
 	assert.Equal(t, strings.TrimSpace(string(mine)), h.run(t, "cat", "/etc/ltp/ltp.env"), "the settings were kept")
@@ -86,8 +91,9 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 	tally, err := orders.Tally(t.Context(), "deb-")
 	require.NoError(t, err)
 	assert.EqualValues(t, len(shop.accepted), tally.Orders, "each once, and none that was not accepted")
-	for id := range shop.accepted {
-		assert.Contains(t, answer("http://"+api+"/orders/"+id), `"EXECUTED"`)
+	assert.Greater(t, len(shop.accepted), 100, "orders came during the upgrade")
+	for _, id := range shop.accepted {
+		assert.Eventually(t, func() bool { return strings.Contains(answer("http://"+api+"/orders/"+id), `"EXECUTED"`) }, patience, 20*time.Millisecond, id)
 	}
 	t.Logf("%d orders accepted, %d connections refused during the upgrade, answers %v", len(shop.accepted), shop.refused, shop.answers)
 	assert.Equal(t, map[int]int{http.StatusAccepted: len(shop.accepted)}, shop.answers, "whoever was answered was answered 202")
@@ -96,7 +102,7 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 	for part := range second {
 		assert.Equal(t, "inactive", h.say(t, "systemctl", "is-active", part))
 	}
-	left := h.run(t, "sh", "-c", "find /usr /etc /var/lib /opt -xdev -newer /tmp/first.deb -name '*ltp*' -not -path '/var/lib/dpkg/*' | sort")
+	left := h.run(t, "sh", "-c", "find /usr /etc /var/lib /opt -xdev -cnewer /tmp/first.deb -name '*ltp*' -not -path '/var/lib/dpkg/*' | sort")
 	assert.Equal(t, "/etc/ltp\n/etc/ltp/ltp.env", left, "what a removal leaves")
 	h.run(t, "dpkg", "--purge", "ltp")
 	assert.NotContains(t, h.run(t, "ls", "/etc"), "ltp")
@@ -105,7 +111,7 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 // host is a container that systemd runs, on the network of this machine.
 type host struct {
 	stack *cluster.Stack
-	id    string
+	name  string
 	env   string // the file with its settings
 }
 
@@ -128,19 +134,19 @@ func boot(t *testing.T) *host {
 	} else {
 		args = append(args[:len(args)-2], "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw")
 	}
-	id, err := s.Docker(t.Context(), append(args, "ltp-offline/host")...)
-	require.NoError(t, err)
-	h := &host{stack: s, id: id, env: filepath.Join(t.TempDir(), "ltp.env")}
+	h := &host{stack: s, name: s.Project + "-host", env: filepath.Join(t.TempDir(), "ltp.env")}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if t.Failed() {
-			said, _ := s.Docker(ctx, "exec", id, "journalctl", "--no-pager", "--lines", "60")
+			said, _ := s.Docker(ctx, "exec", h.name, "journalctl", "--no-pager", "--lines", "60")
 			t.Log(said)
 		}
-		_, err := s.Docker(ctx, "rm", "--force", "--volumes", id)
+		_, err := s.Docker(ctx, "rm", "--force", "--volumes", h.name)
 		assert.NoError(t, err)
 	})
+	_, err = s.Docker(t.Context(), append(args, "ltp-offline/host")...)
+	require.NoError(t, err)
 	state := ""
 	for end := time.Now().Add(patience); state != "running" && state != "degraded" && time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		state = h.say(t, "systemctl", "is-system-running")
@@ -154,7 +160,7 @@ func boot(t *testing.T) *host {
 // run runs a command on the host, which must succeed, and returns what it said.
 func (h *host) run(t *testing.T, command ...string) string {
 	t.Helper()
-	out, err := h.stack.Docker(t.Context(), append([]string{"exec", h.id}, command...)...)
+	out, err := h.docker(t, append([]string{"exec", h.name}, command...)...)
 	require.NoError(t, err)
 	return out
 }
@@ -162,13 +168,19 @@ func (h *host) run(t *testing.T, command ...string) string {
 // say runs a command on the host, and returns what it said, also where it failed.
 func (h *host) say(t *testing.T, command ...string) string {
 	t.Helper()
-	out, _ := h.stack.Docker(t.Context(), append([]string{"exec", h.id}, command...)...)
+	out, _ := h.docker(t, append([]string{"exec", h.name}, command...)...)
 	return out
+}
+
+func (h *host) docker(t *testing.T, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return h.stack.Docker(ctx, args...)
 }
 
 func (h *host) copy(t *testing.T, file, to string) {
 	t.Helper()
-	_, err := h.stack.Docker(t.Context(), "cp", file, h.id+":"+to)
+	_, err := h.docker(t, "cp", file, h.name+":"+to)
 	require.NoError(t, err)
 }
 
@@ -275,42 +287,45 @@ func packages(t *testing.T) (debs []string) {
 // customers order, and send an order again until it was answered.
 type customers struct {
 	api      string
-	accepted map[string]bool
+	accepted []string
 	answers  map[int]int
 	refused  int // connections
 }
 
-func (c *customers) order(t *testing.T, n, from int) {
-	for i := from; i < from+n; i++ {
-		id := fmt.Sprintf("deb-%04d", i)
-		body := fmt.Sprintf(`{"id":%q,"customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":1,"unit_amount_minor":1000}]}`, id)
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/orders", strings.NewReader(body))
-			if !assert.NoError(t, err) {
-				return
-			}
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("Prefer", "respond-async")
-			response, err := http.DefaultClient.Do(r)
-			if err != nil {
-				c.refused++
-				continue
-			}
-			said, _ := io.ReadAll(response.Body)
-			_ = response.Body.Close()
-			c.answers[response.StatusCode]++
-			if response.StatusCode == http.StatusAccepted {
-				c.accepted[id] = true
-				break
-			}
-			t.Logf("%s: %d %s", id, response.StatusCode, said)
+// order orders once.
+func (c *customers) order(t *testing.T) {
+	id := fmt.Sprintf("deb-%04d", len(c.accepted))
+	body := fmt.Sprintf(`{"id":%q,"customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":1,"unit_amount_minor":1000}]}`, id)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/orders", strings.NewReader(body))
+		if !assert.NoError(t, err) {
+			return
 		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Prefer", "respond-async")
+		response, err := web.Do(r)
+		if err != nil {
+			c.refused++
+			continue
+		}
+		said, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		c.answers[response.StatusCode]++
+		if response.StatusCode == http.StatusAccepted {
+			c.accepted = append(c.accepted, id)
+			return
+		}
+		t.Logf("%s: %d %s", id, response.StatusCode, said)
 	}
+	assert.Fail(t, "it was not accepted", id)
 }
+
+// web does not wait for ever.
+var web = &http.Client{Timeout: 30 * time.Second}
 
 // answer is what a URL answers; "" where nobody does.
 func answer(url string) string {
-	response, err := http.Get(url)
+	response, err := web.Get(url)
 	if err != nil {
 		return ""
 	}

@@ -39,7 +39,7 @@ type exchange struct {
 }
 
 // reconnect returns when the exchange reaches a Temporal that has come back: until then it
-// tells whoever starts behind it that there is none.
+// answers whoever starts behind it that there is none.
 func (x *exchange) reconnect(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -182,15 +182,15 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Probes of a port. A kubelet has no certificate to show. */}}
+{{/* Probes of a port; of another one, live, whether the process is alive: customers may fill the first. A kubelet has no certificate to show. */}}
 {{- define "ltp.probes" -}}
 {{- $scheme := ternary "HTTPS" "HTTP" (ne .root.Values.tls.secret "") }}
 {{- if .root.Values.tls.clientCA }}
 readinessProbe: {tcpSocket: {port: {{ .port }}}, periodSeconds: 2}
-livenessProbe: {tcpSocket: {port: {{ .port }}}, periodSeconds: 10, failureThreshold: 6}
+livenessProbe: {tcpSocket: {port: {{ .live | default .port }}}, periodSeconds: 10, failureThreshold: 6}
 {{- else }}
 readinessProbe: {httpGet: {path: {{ .ready }}, port: {{ .port }}, scheme: {{ $scheme }}}, periodSeconds: 2, timeoutSeconds: 5}
-livenessProbe: {httpGet: {path: /healthz, port: {{ .port }}, scheme: {{ $scheme }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
+livenessProbe: {httpGet: {path: /healthz, port: {{ .live | default .port }}, scheme: {{ $scheme }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
 {{- end }}
 {{- end }}
 

@@ -11,7 +11,7 @@ CREATE TABLE {schema}.order_keys (
     written_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- attempt, epoch, fence, begun_at, read_at and worker are the receipt of the write.
+-- attempt, epoch, fence_state, begun_at, read_at and worker are the receipt of the write.
 CREATE TABLE {schema}.orders (
     id           text COLLATE "C" PRIMARY KEY,
     customer     text        NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE {schema}.orders (
     created_at   timestamptz NOT NULL DEFAULT now(),
     attempt      text        NOT NULL DEFAULT '',
     epoch        bigint      NOT NULL DEFAULT 0,
-    fence        text        NOT NULL DEFAULT '',
+    fence_state  text        NOT NULL DEFAULT '',
     begun_at     timestamptz,
     read_at      timestamptz,
     worker       text        NOT NULL DEFAULT ''

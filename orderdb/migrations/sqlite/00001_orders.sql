@@ -11,7 +11,7 @@ CREATE TABLE order_keys (
     written_at   TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
 ) STRICT, WITHOUT ROWID;
 
--- attempt, epoch, fence, begun_at, read_at and worker are the receipt of the write; times
+-- attempt, epoch, fence_state, begun_at, read_at and worker are the receipt of the write; times
 -- are UTC, in milliseconds.
 CREATE TABLE orders (
     id           TEXT PRIMARY KEY,
@@ -23,7 +23,7 @@ CREATE TABLE orders (
     created_at   TEXT    NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
     attempt      TEXT    NOT NULL DEFAULT '',
     epoch        INTEGER NOT NULL DEFAULT 0,
-    fence        TEXT    NOT NULL DEFAULT '',
+    fence_state  TEXT    NOT NULL DEFAULT '',
     begun_at     TEXT,
     read_at      TEXT,
     worker       TEXT    NOT NULL DEFAULT ''
