@@ -1,6 +1,7 @@
 // Package activities carries out what workflows decide: it asks the board, writes orders
-// into the order database behind a fence, withdraws those that are to end without being
-// written, and observes components.
+// into the order database behind a fencing token, withdraws those that are to end without
+// being written, by a tombstone, and observes components. They are the adapters between
+// deterministic workflows and the world.
 package activities
 
 import (

@@ -1,4 +1,5 @@
-// Package api is the HTTP order API over starter. It holds no state of its own:
+// Package api is the HTTP order API over starter: a stateless gateway with admission control
+// by bulkheads and load shedding. It holds no state of its own:
 // what it promises is durable in Temporal before it answers, and what it says of orders
 // is read from there, so it works with every worker down.
 //

@@ -1,4 +1,4 @@
-// Package apikey keeps the keys of the order API: a file that knows who shows which secret,
+// Package apikey is a credential store of bearer keys: a file that knows who shows which secret,
 // and none of the secrets.
 package apikey
 

@@ -1,5 +1,5 @@
-// Package board keeps the last orientation read of each component at hand, so that
-// routing an order costs no network call.
+// Package board is a cache with a lease: it keeps the last orientation read of each component
+// at hand, so that routing an order costs no network call.
 //
 // A board never answers with an orientation older than its lease. When it cannot
 // read, or what it reads cannot be trusted, the component is UNKNOWN: the order

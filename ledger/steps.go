@@ -105,7 +105,7 @@ func parkingID(orderID string, no int) string { return fmt.Sprintf("%s/parking/%
 // lostTasks are notes of workflow tasks that were lost.
 func lostTasks(lost []trace.LostTask) (all []trace.Note) {
 	for _, l := range lost {
-		text := fmt.Sprintf("a workflow task was lost (%s): what was done in it stands in no history", l.Cause)
+		text := fmt.Sprintf("a workflow task was lost (%s): what was done in it is in no history", l.Cause)
 		all = append(all, trace.Note{At: l.EndedAt, Kind: trace.NoteTask, By: l.Worker, Text: text, Source: l.Source})
 	}
 	return all

@@ -1,4 +1,4 @@
-// Package node puts the parts of the order node together in one process: board,
+// Package node is the composition root: it puts the parts of the order node together in one process: board,
 // worker, order API and observers.
 package node
 

@@ -1,4 +1,5 @@
-// Package observer holds the hysteresis that turns samples of a component into
+// Package observer is a health checker, the detector of a circuit breaker: it holds the
+// hysteresis that turns samples of a component into
 // verdicts, the loop that takes the samples, and a simulation that shows what recorded
 // samples would have led to. The probes are in the packages below it.
 //

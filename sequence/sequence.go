@@ -1,4 +1,5 @@
-// Package sequence reaches the sequences of ordering keys: it puts orders into them, and
+// Package sequence reaches the sequences of ordering keys, which are FIFO queues, one for each
+// key: it puts orders into them, and
 // looks whether their heads have ended. The Sequence workflow keeps one.
 package sequence
 

@@ -1,5 +1,5 @@
-// Package starter starts, looks up, lists and cancels orders: what an order API in
-// Go imports. Looking up needs no worker.
+// Package starter is the client library of the node: it starts, looks up, lists and cancels
+// orders, and is what an order API in Go imports. A repeat of an order is idempotent. Looking up needs no worker.
 package starter
 
 import (

@@ -1,5 +1,5 @@
-// Package trace reads frames out of Temporal history: the history is the trace,
-// and nothing is logged twice.
+// Package trace reads frames out of Temporal history, by event sourcing: it folds the state
+// machines over the recorded events. The history is the trace, and nothing is logged twice.
 //
 // From the events up: OrderFrames and OrientationFrames read one workflow's
 // history, Incidents finds what happened to a component and Choose picks one,

@@ -95,7 +95,7 @@ func (p *printer) orderRows(t OrderTrace) (rows [][]row) {
 		rows = append(rows, []row{{at: w.RecordedAt, kind: "withdraw", lines: []line{p.found(w)}}})
 	}
 	for _, l := range t.Lost {
-		text := say("a workflow task was lost (%s): what was done in it stands in no history", words.Clean(l.Cause))
+		text := say("a workflow task was lost (%s): what was done in it is in no history", words.Clean(l.Cause))
 		if l.Worker != "" {
 			text = append(text, whisper(" by %s", words.Clean(l.Worker))...)
 		}

@@ -1,4 +1,5 @@
-// Package worker registers the workflows and activities and runs them.
+// Package worker registers the workflows and activities and runs them. One that fails alone
+// takes itself out of service: outlier detection.
 package worker
 
 import (

@@ -1,5 +1,5 @@
 // Package workflows holds the deterministic code: Order, Orientation, Replay, Sequence and
-// Delivery.
+// Delivery, durable state machines whose steps are decided by the pure functions of package ltp.
 //
 // Orders wait for days across deployments: every recorded history under testdata must
 // replay.

@@ -206,7 +206,7 @@ func (in *inspection) known(cmd *cobra.Command, err error) error {
 // absent says of an order that it is not there.
 func absent(orderID string, err error) error {
 	if errors.Is(err, trace.ErrNotFound) {
-		return fmt.Errorf("no order %s: it never was, or Temporal's retention has passed it", orderID)
+		return fmt.Errorf("no order %s: it was never accepted, or is past Temporal's retention", orderID)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -95,6 +96,10 @@ Without an address they use what ltp demo and ltp dev keep in the state director
 		a.keysCommand(), a.webhooksCommand(), a.payloadKeyCommand(), a.codecCommand(), versionCommand(), manCommand(),
 	)
 	explainArguments(cmd)
+	explainGroups(cmd)
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %s --help lists the flags", err, cmd.CommandPath())
+	})
 	a.completeNames(cmd)
 	return cmd
 }
@@ -112,6 +117,27 @@ func explainArguments(cmd *cobra.Command) {
 	}
 	for _, sub := range cmd.Commands() {
 		explainArguments(sub)
+	}
+}
+
+// explainGroups has every command that only groups others refuse a word that is none of
+// theirs, and say which are; Cobra shows help and succeeds.
+func explainGroups(cmd *cobra.Command) {
+	for _, group := range cmd.Commands() {
+		if !group.HasSubCommands() || group.Runnable() {
+			continue
+		}
+		var names []string
+		for _, sub := range group.Commands() {
+			names = append(names, sub.Name())
+		}
+		group.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return fmt.Errorf("unknown command %s %s: it is one of %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
+		}
+		explainGroups(group)
 	}
 }
 

@@ -53,7 +53,7 @@ func (a *app) ordersReject() *cobra.Command {
 		Use:   "reject ORDER... --why WHY",
 		Short: "End parked orders as REJECTED",
 		Long: `End parked orders as REJECTED. Their customers read why. An order that turns out to have
-been written ends EXECUTED. It needs no worker to be asked, and one to be done.`,
+been written ends EXECUTED. The request needs no worker; a worker carries it out.`,
 		Example: "  ltp orders reject A2 --why 'the article is sold out'",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {

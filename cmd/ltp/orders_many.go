@@ -78,7 +78,7 @@ that are left alone. It may be interrupted and run again.`
 func (a *app) many(cmd *cobra.Command, ask *asking) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&ask.which.Query, "query", "", "all waiting orders that this visibility query finds")
-	f.IntVar(&ask.yes, "yes", 0, "do it without asking if there are so many, give or take one in a hundred")
+	f.IntVar(&ask.yes, "yes", 0, "the number of orders that you expect, within 1 %; does it without asking then")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ask.which.State = stateOf(string(ask.which.State))
 		chosen := ask.which.Query != "" || ask.which.Component != "" || f.Changed("state")

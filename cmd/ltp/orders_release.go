@@ -27,7 +27,7 @@ attempt fails, or the state changes before it, the order waits again, and the pa
 spent. An order that was once let through can be cancelled only when the order database
 says that it was not written, which takes the end of the hold.
 
-It needs no worker to be asked, and one to be done. It prints where the order is then, and
+The request needs no worker; a worker carries it out. It prints where the order is then, and
 ends with exit status 1 where that is not EXECUTED.`,
 		Example: "  ltp orders release A2 --why 'the migration is done: one order first'",
 		Args:    cobra.ExactArgs(1),

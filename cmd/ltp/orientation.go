@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) orientationCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "orientation", Short: "Tell, hold and release the orientation of a component, and change its policy"}
+	cmd := &cobra.Command{Use: "orientation", Short: "Show, hold and release the orientation of a component, and change its policy"}
 	cmd.AddCommand(a.orientationGet(), a.orientationHold(), a.orientationRelease(), a.orientationPolicy())
 	return cmd
 }
@@ -21,7 +21,7 @@ func (a *app) orientationCommand() *cobra.Command {
 func (a *app) orientationGet() *cobra.Command {
 	return &cobra.Command{
 		Use:   "get [COMPONENT]",
-		Short: "Tell what is held true of a component; needs no worker",
+		Short: "Show the state of a component, its epoch, holds and policy; needs no worker",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			component := ltp.DefaultComponent
@@ -41,7 +41,7 @@ func (a *app) orientationGet() *cobra.Command {
 	}
 }
 
-// reading reads what is held true of a component from Temporal, without a worker.
+// reading reads the orientation of a component from Temporal, without a worker.
 func (a *app) reading(ctx context.Context, component string) (board.Reading, error) {
 	if err := ltp.ValidComponent(component); err != nil {
 		return board.Reading{}, err
@@ -66,7 +66,7 @@ func (a *app) orientationHold() *cobra.Command {
 		Short: "Defer every order of a component until it is released",
 		Long: `Defer every order of a component until it is released, or until a time. Several operators
 may hold it: their holds stand beside each other, each with its own end, and it is held
-while one of them lasts. Who holds it and says hold again replaces their own.
+while one of them lasts. A second hold of the same operator replaces the first.
 
 With --wait it returns when no write of an order is in flight, and shows how many there
 are until then. That takes 7 s at least: for so long a worker may go on that had read the
@@ -227,7 +227,7 @@ func (a *app) tell(ctx context.Context, component, name string, word any, by, wh
 	defer cancel()
 	err = board.SendUpdate(ctx, t, component, name, word, answer)
 	if ctx.Err() != nil {
-		return fmt.Errorf("no worker took the word within 15 s: start ltp worker or ltp dev and say it again (%s of %s)", name, component)
+		return fmt.Errorf("no worker processed the update within 15 s (%s of %s): start ltp worker or ltp dev, and repeat the command", name, component)
 	}
 	return err
 }

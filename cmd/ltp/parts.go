@@ -217,6 +217,6 @@ func settingsFlags(cmd *cobra.Command, s *observer.Settings) {
 	f.DurationVar(&s.SlowExit, "slow-exit", s.SlowExit, "writes must stay under this to end DEGRADED")
 	f.IntVar(&s.Fall, "fall", s.Fall, "how many samples in a row it takes for the worse")
 	f.IntVar(&s.Rise, "rise", s.Rise, "how many samples in a row it takes for the better")
-	f.IntVar(&s.Window, "window", s.Window, "of how many samples half may not be errors, also between good ones; 0 counts errors in a row alone")
+	f.IntVar(&s.Window, "window", s.Window, "of the last so many samples, half being errors makes the component unfit; 0 counts errors in a row alone")
 	before(cmd, func() error { return flagged(s.Validate()) })
 }

@@ -63,9 +63,9 @@ func (a *app) replayPlan() *cobra.Command {
 	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Say which orders a release would signal, in which order and by when; releases nothing",
-		Long: `Say which of the orders that wait a release would signal, in which order, at what rate
-and by when, and release nothing. It needs no worker. While the component is unfit it is
+		Short: "Show which orders a release would release, in which order and by when; releases nothing",
+		Long: `Show which of the waiting orders would be released, in which order, at what rate and by
+when, and release nothing. It needs no worker. While the component is unfit it is
 the plan for when it recovers.
 
 Times are the earliest: every commit succeeds, and an order takes --took from its release
@@ -183,7 +183,7 @@ func (p plan) write(w io.Writer, now time.Time, shown bool) error {
 	var text []string
 	say := func(format string, args ...any) { text = append(text, fmt.Sprintf(format, args...)) }
 	if p.Orders == 0 {
-		say("%s is %s, epoch %d. No order waits: a release would signal none.", p.Component, p.State, p.Epoch)
+		say("%s is %s, epoch %d. No order waits: nothing would be released.", p.Component, p.State, p.Epoch)
 		_, err := fmt.Fprintln(w, text[0])
 		return err
 	}

@@ -64,7 +64,7 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 			s.At = at.Add(time.Minute)
 			s.Replay.Attempt, s.Replay.LastError = 3, "activity heartbeat timeout"
 			return s
-		}, []string{"nothing heard of it for 1 min", "attempt  3; the one before ended: activity heartbeat timeout"}},
+		}, []string{"no report for 1 min", "attempt  3; the one before ended: activity heartbeat timeout"}},
 		"drained": {func() replayStatus {
 			s := ramp()
 			s.Replay.Settling = true

@@ -108,7 +108,7 @@ func (s replayStatus) replaying() (all []string) {
 		}
 		say("so far   %s and %s since %s", words.Plural(r.Passes, "sweep"), words.Plural(r.Setbacks, "setback"), s.ago(r.BegunAt))
 		if silent := s.At.Sub(r.At); silent > 10*time.Second && !r.At.IsZero() {
-			say("silent   nothing heard of it for %s: is a worker up?", words.Lasted(silent.Round(time.Second)))
+			say("silent   no report for %s: is a worker up?", words.Lasted(silent.Round(time.Second)))
 		}
 	}
 	if s.Replay.Settling {
@@ -151,7 +151,7 @@ func (s replayStatus) waiting() (all []string) {
 	case s.State == ltp.Recovering:
 		all = append(all, "  No release runs: is a worker up? Each order also looks by itself, at the latest when its longest backstop fires.")
 	case s.State.Fit():
-		all = append(all, "  They look by themselves, each at its backstop.")
+		all = append(all, "  Each order looks at the state again when its backstop fires.")
 	default:
 		all = append(all, "  They are released when the state is RECOVERING: ltp replay plan shows how.")
 	}

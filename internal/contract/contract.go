@@ -1,4 +1,4 @@
-// Package contract holds what the HTTP API is asked and answers against its OpenAPI
+// Package contract is contract testing: it holds what the HTTP API is asked and answers against its OpenAPI
 // document. Tests alone import it: the validator is no part of the product.
 package contract
 

@@ -1,4 +1,4 @@
-// Package link is a TCP link that can fail as networks do: it can be cut, so that
+// Package link is a TCP proxy for fault injection: a link that can fail as networks do: it can be cut, so that
 // connections end, and it can hang, so that they stay open and nothing arrives.
 package link
 

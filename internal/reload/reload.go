@@ -1,4 +1,5 @@
-// Package reload keeps what was made of files, and makes it anew when they have changed:
+// Package reload is hot reloading by polling: it keeps what was made of files, and makes it
+// anew when they have changed:
 // who changes them need not tell us, and no timer, signal or watch of a file system can miss
 // it.
 package reload

@@ -1,4 +1,4 @@
-// Package visibility lists the executions that a query finds, oldest first and in bounded
+// Package visibility is keyset pagination by time: it lists the executions that a query finds, oldest first and in bounded
 // memory. The visibility store lists newest first only, late, and may answer with what it
 // was not asked for.
 package visibility

@@ -1,4 +1,4 @@
-// Package health probes a component by its HTTP health endpoint.
+// Package health is an adapter: it probes a component by its HTTP health endpoint.
 package health
 
 import (

@@ -1,4 +1,4 @@
-// Package patroni hears what Patroni says of a Postgres cluster, over its REST API.
+// Package patroni is an adapter: it asks Patroni about a Postgres cluster, over its REST API.
 package patroni
 
 import (

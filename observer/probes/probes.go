@@ -1,4 +1,4 @@
-// Package probes opens the probe of a component by the URL of the component.
+// Package probes is a factory: it opens the probe of a component by the URL of the component.
 package probes
 
 import (
