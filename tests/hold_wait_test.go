@@ -37,7 +37,7 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 		"sqlite": {
 			func(*testing.T) string { return "" },
 			func(t *testing.T, r *rig) func() {
-				db, err := sql.Open("sqlite", "file:"+r.orders)
+				db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)") // the probe writes, too
 				require.NoError(t, err)
 				t.Cleanup(func() { _ = db.Close() })
 				conn, err := db.Conn(r.ctx)

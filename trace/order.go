@@ -153,7 +153,7 @@ func (o *orderReader) begin(r run) error {
 		o.Order, o.Execution, o.Stamp, o.RunID, o.AcceptedAt = p.Order, p.Execution, p.Stamp, r.runID, at(r.events[0])
 	}
 	o.Runs = append(o.Runs, r.runID)
-	o.p, o.alarm, o.continued, o.now = p, alarm{}, "", time.Time{}
+	o.p, o.alarm, o.continued, o.now, o.taken = p, alarm{}, "", time.Time{}, 0
 	if p.Phase == ltp.PhaseWaiting {
 		o.alarm = alarm{at: p.WakeAt, wanted: true} // the run sets its own timer first
 	}

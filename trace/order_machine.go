@@ -38,7 +38,7 @@ type orderReader struct {
 	answering, beating bool
 	did                int64
 	didAt              time.Time
-	taken              int64      // the event of the Update that was taken in last
+	taken              int64      // the event of this run whose Update was taken in last
 	deferred           ltp.Reason // why the order was last deferred
 	continued          string     // the run that must come next, if any
 }

@@ -470,3 +470,35 @@ func TestRoutingOfTheEventItself(t *testing.T) {
 		t.Errorf("an order without a result ended %+v, %t", out, ok)
 	}
 }
+
+// TestUpdatesOfTwoRunsMayHaveOneEventID: events are numbered anew in each run of an order.
+func TestUpdatesOfTwoRunsMayHaveOneEventID(t *testing.T) {
+	same := 0
+	for others := range 20 {
+		o := deferred("A2", day("14:30:10"), ltp.Unstable, 4).After(time.Second).Release(ltp.Recovering, 5).Work() // in vain: its worker has not read of that
+		o.After(time.Second).Continue("run-2").After(time.Second)
+		for range others {
+			o.Signal("none of ours")
+		}
+		released(o, ltp.Recovering, 5)
+		var updates []int64
+		for _, e := range o.Events {
+			if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED {
+				updates = append(updates, e.GetEventId())
+			}
+		}
+		if len(updates) > 1 && updates[0] == updates[len(updates)-1] {
+			same++
+		}
+		got, err := trace.OrderFrames(o.Events)
+		if err != nil {
+			t.Fatalf("Updates at events %d: %v", updates, err)
+		}
+		if got.State() != ltp.Executed {
+			t.Errorf("%s", got.State())
+		}
+	}
+	if same == 0 {
+		t.Error("no two Updates had one event ID")
+	}
+}
