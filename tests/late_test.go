@@ -10,6 +10,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // TestOrdersThatWaitedForAWorkerAreReleasedLikeABacklog: an observer sees a healthy
@@ -91,6 +92,7 @@ func TestAWorkerLearnsFirstWhatWasSaidWhileNoneRan(t *testing.T) {
 			break
 		}
 	}
+	require.Eventually(t, r.saidUnfit, patience, 10*time.Millisecond, "the verdict is on its way to Temporal until then")
 	n = r.up(working)
 	r.until(n, ltp.Unstable)
 	sub := r.submit(order("sick-1"))
@@ -101,4 +103,15 @@ func TestAWorkerLearnsFirstWhatWasSaidWhileNoneRan(t *testing.T) {
 	assert.Equal(t, ltp.ReasonUnstable, o.Frames[1].Response.Reason, "and it did not try")
 	end()
 	r.executedOnce("sick-", []string{"sick-1"})
+}
+
+// saidUnfit reports whether the latest verdict that Temporal has for the Orientation is unfit.
+func (r *rig) saidUnfit() bool {
+	var latest ltp.Observation
+	for _, e := range r.run(ltp.OrientationWorkflowID(ltp.DefaultComponent), "").Events {
+		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s.GetSignalName() == ltp.ObservationSignal {
+			require.NoError(r.t, trace.Decode(s.GetInput(), &latest))
+		}
+	}
+	return latest.Verdict != "" && !latest.Verdict.Fit()
 }

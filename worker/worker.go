@@ -53,11 +53,11 @@ type Deps struct {
 // another, so that news of a component never queues behind orders. While its own way into
 // the order database fails and other workers' does not, it runs no orders.
 type Worker struct {
-	orders     *outlier
-	control    worker.Worker
-	client     client.Client
-	components []string
-	log        *slog.Logger
+	orders  *outlier
+	control worker.Worker
+	client  client.Client
+	board   *board.Board
+	log     *slog.Logger
 }
 
 // OrderOptions are those of the worker that runs orders, for who wants to compare.
@@ -74,7 +74,7 @@ func OrderOptions() worker.Options {
 func New(c client.Client, d Deps) *Worker {
 	name := activities.ProcessName()
 	w := &Worker{
-		client: c, components: d.Board.Components(), log: d.Log,
+		client: c, board: d.Board, log: d.Log,
 		control: worker.New(c, ltp.ControlQueue, worker.Options{
 			WorkerStopTimeout:            workerStopTimeout,
 			MaxHeartbeatThrottleInterval: heartbeatEvery,
@@ -151,19 +151,24 @@ func (w *Worker) Start() error {
 // catchUpWithin bounds how long orders wait for the Orientations at the start of a worker.
 const catchUpWithin = 10 * time.Second
 
-// catchUp returns when each Orientation has taken in all that was sent to it before: a
-// query is answered after that. Orders would be written into a component that observers
+// catchUp returns when each Orientation has taken in all that was sent to it before (a query
+// is answered after that), and the board has read what became of it. Orders would be written into a component that observers
 // have found unfit meanwhile.
 func (w *Worker) catchUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpWithin)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, component := range w.components {
+	for _, component := range w.board.Components() {
 		all.Go(func() {
 			_, err := w.client.QueryWorkflow(ctx, ltp.OrientationWorkflowID(component), "", client.QueryTypeStackTrace)
-			if err != nil && !errors.As(err, new(*serviceerror.NotFound)) {
+			switch {
+			case errors.As(err, new(*serviceerror.NotFound)):
+				return
+			case err != nil:
 				w.log.Warn("the Orientation may not have taken in what was said while no worker ran", "component", component, "error", err)
+				return
 			}
+			_, _ = w.board.Fresh(ctx, component) // what it cannot read, it does not hold true for long
 		})
 	}
 	all.Wait()
