@@ -683,11 +683,12 @@ func (s *step) defers(pause bool) {
 		s.Pauses++
 	case s.Wait.Reason == ReasonAwaitsReplay:
 		d = b.Most // each wake is work for the server that the replay needs
-	case s.awaitsTurn(), s.Wait.Reason == ReasonBacklog:
-		d = Doubled(min(maxPause, b.First), b.Most, s.Backstops)
-		s.Backstops++
 	default:
-		d = Doubled(b.First, b.Most, s.Backstops)
+		first := b.First
+		if s.awaitsTurn() || s.Wait.Reason == ReasonBacklog {
+			first = min(maxPause, first)
+		}
+		d = Doubled(first, b.Most, s.Backstops)
 		s.Backstops++
 	}
 	at := s.now.At.Add(jittered(d, s.Order.ID, s.Attempt))

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/internal/words"
@@ -16,7 +15,6 @@ import (
 
 // Demo is one run of ltp demo, and where it ran.
 type Demo struct {
-	At      time.Time   `json:"at"`
 	Commit  string      `json:"commit"`
 	Machine Machine     `json:"machine"`
 	Report  demo.Report `json:"report"`
@@ -32,7 +30,6 @@ func readDemo(ctx context.Context, file string) (*Demo, error) {
 	if err := json.Unmarshal(content, &d.Report); err != nil {
 		return nil, fmt.Errorf("%s is not what ltp demo --format json prints: %w", file, err)
 	}
-	d.At = d.Report.Outage.BeganAt.Time
 	if d.Report.Orders.Submitted == 0 {
 		return nil, fmt.Errorf("%s is not what ltp demo --format json prints: it has no orders", file)
 	}

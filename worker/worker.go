@@ -152,8 +152,8 @@ func (w *Worker) Start() error {
 const catchUpWithin = 10 * time.Second
 
 // catchUp returns when each Orientation has taken in all that was sent to it before (a query
-// is answered after that), and the board has read what became of it. Orders would be written into a component that observers
-// have found unfit meanwhile.
+// is answered after that), and the board has read what became of it. Orders would be written
+// into a component that observers have found unfit meanwhile.
 func (w *Worker) catchUp() {
 	ctx, cancel := context.WithTimeout(context.Background(), catchUpWithin)
 	defer cancel()
