@@ -22,8 +22,8 @@ import (
 	"github.com/ltp-node/ltp/internal/cluster"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/internal/loopback"
-	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb"
+	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
 // nfpm makes the packages, as it does within GoReleaser, whose version of it this is.
@@ -35,7 +35,8 @@ const nfpm = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2"
 func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 	h := boot(t)
 	debs := packages(t)
-	db, url := theOrderDB(t)
+	db := pgtest.Start(t)
+	url := db.Database(t)
 	api, admin := h.settings(t, url)
 
 	h.copy(t, debs[0], "/tmp/first.deb")
@@ -48,7 +49,7 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 	first := h.processes(t)
 	require.Eventually(t, func() bool { return strings.Contains(answer("http://"+admin+"/orientation"), `"STABLE"`) }, patience, 100*time.Millisecond)
 
-	require.NoError(t, db.Set("default_transaction_read_only", "on"))
+	db.Set(t, "default_transaction_read_only", "on")
 	require.Eventually(t, func() bool { return strings.Contains(answer("http://"+admin+"/orientation"), `"UNSTABLE"`) }, patience, 100*time.Millisecond)
 	shop := &customers{api: "http://" + api, answers: map[int]int{}}
 	for range 100 {
@@ -80,7 +81,7 @@ func TestTheDebIsUpgradedUnderWaitingOrders(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, strings.TrimSpace(string(mine)), h.run(t, "cat", "/etc/ltp/ltp.env"), "the settings were kept")
 
-	require.NoError(t, db.Set("default_transaction_read_only", "off"))
+	db.Set(t, "default_transaction_read_only", "off")
 	orders, err := orderdb.Open(t.Context(), url)
 	require.NoError(t, err)
 	defer func() { _ = orders.Close() }()
@@ -224,18 +225,6 @@ func (h *host) processes(t *testing.T) map[string]process {
 		all[part] = process{pid, h.run(t, "readlink", "/proc/"+pid+"/exe"), h.run(t, "systemctl", "show", "--property", "NRestarts", "--value", part)}
 	}
 	return all
-}
-
-func theOrderDB(t *testing.T) (*pglocal.Server, string) {
-	t.Helper()
-	db, err := pglocal.Start(t.Context(), pglocal.Options{NoSync: true})
-	if errors.Is(err, pglocal.ErrNotInstalled) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(db.Remove)
-	require.NoError(t, db.Exec(t.Context(), "CREATE DATABASE orders"))
-	return db, db.URL("orders")
 }
 
 // packages are two debs of this checkout, the second with a higher version, made of what
