@@ -113,6 +113,7 @@ type Audit struct {
 	BeganAt  time.Time    `json:"began_at"`
 	EndedAt  time.Time    `json:"ended_at,omitzero"` // zero while it goes on
 	StartUp  bool         `json:"start_up,omitempty"`
+	Restart  bool         `json:"restart,omitempty"`
 	Window   trace.Window `json:"window"`
 	Verdict  Verdict      `json:"verdict"`
 	Claims   []Claim      `json:"claims"`
@@ -147,7 +148,7 @@ func judge(claims []Claim) Verdict {
 // Scope is what to audit.
 type Scope struct {
 	Component string
-	// Incident is the number of the incident, from 1, oldest first; 0 is the latest.
+	// Incident is the number of the incident, from 1, oldest first; 0 is the current or latest outage.
 	Incident int
 	// Rows is the order database. Where it is nil, NoRows says why it is not held
 	// against Temporal.
@@ -279,7 +280,7 @@ func (c *incident) see(t trace.OrderTrace) {
 func (c *incident) close(replays, rows Claim) Audit {
 	in := c.found.Incident
 	a := Audit{
-		Component: in.Component, Incident: c.found.Number, BeganAt: in.BeganAt, EndedAt: in.EndedAt, StartUp: in.StartUp,
+		Component: in.Component, Incident: c.found.Number, BeganAt: in.BeganAt, EndedAt: in.EndedAt, StartUp: in.StartUp, Restart: in.Restart,
 		Window: c.window, Gaps: slices.Concat(c.found.Orientation.Gaps, c.gaps),
 	}
 	instability := c.instability()

@@ -49,8 +49,11 @@ func (p *printer) paint(code, s string) string {
 
 func (p *printer) head(a Audit) {
 	what := "incident"
-	if a.StartUp {
+	switch {
+	case a.StartUp:
 		what = "start-up"
+	case a.Restart:
+		what = "restart, incident"
 	}
 	p.WriteString(p.paint("1", fmt.Sprintf("Audit of %s %d of %s", what, a.Incident, a.Component)) + "\n")
 	if a.EndedAt.IsZero() {

@@ -32,7 +32,7 @@ type Source interface {
 type Scope struct {
 	Namespace string // of Temporal
 	Component string
-	Incident  int // its number, oldest first from 1; 0 is the latest
+	Incident  int // its number, oldest first from 1; 0 is the current or latest outage
 	// TempDir is where what does not fit in memory is sorted; empty is the default
 	// directory for temporary files.
 	TempDir string

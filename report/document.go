@@ -66,8 +66,11 @@ func (r Report) document() document {
 		Subtitle: fmt.Sprintf("Incident %d · %s · %s UTC", a.Incident, a.BeganAt.UTC().Format(day), r.span(a.BeganAt, a.EndedAt)),
 		Verdict:  a.Verdict, VerdictText: verdictText(a), Figures: r.figures(),
 	}
-	if a.StartUp {
+	switch {
+	case a.StartUp:
 		d.Title = "Start-up report: " + a.Component
+	case a.Restart:
+		d.Title = "Restart report: " + a.Component
 	}
 	d.Sections = append(d.Sections, r.summary(), r.pictures(), section{ID: "happened", Title: "What happened", Level: 2})
 	for i, p := range r.Phases {

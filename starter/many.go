@@ -89,9 +89,12 @@ func (s *Starter) asked(ctx context.Context, what, orderID string, err error) er
 type Tally struct {
 	// Asked are all that were found; of these it was Done for some, others had Ended
 	// already, and for others it Failed.
-	Asked, Done, Ended, Failed int
+	Asked  int `json:"asked"`
+	Done   int `json:"done"`
+	Ended  int `json:"ended"`
+	Failed int `json:"failed"`
 	// Failures are the first of those that failed, with why.
-	Failures []string
+	Failures []string `json:"failures,omitempty"`
 }
 
 // ErrMore: more orders are meant than the limit says. Those within it were asked.

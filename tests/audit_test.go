@@ -51,7 +51,7 @@ func (r *rig) auditedButLost(args ...string) (a audit.Audit) {
 	return a
 }
 
-// verified exports the latest incident and has the file verified.
+// verified exports the latest outage and has the file verified.
 func (r *rig) verified() {
 	r.t.Helper()
 	file := filepath.Join(r.t.TempDir(), "incident.jsonl")

@@ -67,13 +67,13 @@ func (c *terminal) refused(args ...string) string {
 // status runs a command that prints where an order is.
 func (c *terminal) status(args ...string) (st starter.Status) {
 	c.t.Helper()
-	require.NoError(c.t, json.Unmarshal([]byte(c.run(args...)), &st))
+	require.NoError(c.t, json.Unmarshal([]byte(c.run(append(args, "--format", "json")...)), &st))
 	return st
 }
 
 func (c *terminal) orientation(args ...string) (o ltp.Orientation) {
 	c.t.Helper()
-	require.NoError(c.t, json.Unmarshal([]byte(c.run(append([]string{"orientation"}, args...)...)), &o))
+	require.NoError(c.t, json.Unmarshal([]byte(c.run(append(append([]string{"orientation"}, args...), "--format", "json")...)), &o))
 	return o
 }
 

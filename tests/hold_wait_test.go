@@ -63,7 +63,7 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 			r.until(n, ltp.Stable)
 
 			end := row.write(t, r)
-			p := cli.start("orientation", "hold", "--wait", "--by", "ann", "--why", "migration", "--orders-db", r.orders)
+			p := cli.start("orientation", "hold", "--format", "json", "--wait", "--by", "ann", "--why", "migration", "--orders-db", r.orders)
 			p.Says(&p.Stderr, `orders-db is held\. For 7s writes may begin`)
 			p.Says(&p.Stderr, `[1-9]\d* writes? in flight\.`)
 			r.submit(order("under-the-hold"))
@@ -77,7 +77,7 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 			assert.Equal(t, "ann", held.Hold.By)
 
 			require.Eventually(t, func() bool { return n.Board.Orientation(ltp.DefaultComponent).Observed == ltp.Healthy }, patience, 20*time.Millisecond)
-			p = cli.start("orientation", "hold", "--wait", "--by", "ann", "--why", "again", "--orders-db", r.orders)
+			p = cli.start("orientation", "hold", "--format", "json", "--wait", "--by", "ann", "--why", "again", "--orders-db", r.orders)
 			p.Says(&p.Stderr, `is held`)
 			require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "over"}))
 			assert.Equal(t, 1, p.Wait(), p)

@@ -22,7 +22,7 @@ func TestThePolicyOutlivesTheProcessThatAskedForIt(t *testing.T) {
 	cli := newTerminal(t)
 	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
 	policy := func(args ...string) (p ltp.Policy) {
-		require.NoError(t, json.Unmarshal([]byte(cli.run(append([]string{"orientation", "policy"}, args...)...)), &p))
+		require.NoError(t, json.Unmarshal([]byte(cli.run(append([]string{"orientation", "policy", "--format", "json"}, args...)...)), &p))
 		return p
 	}
 	work := func(args ...string) *process {

@@ -160,7 +160,7 @@ func TestAPassWhoseAttemptFailsIsSpent(t *testing.T) {
 		r.becomes(id, ltp.Deferred)
 	}
 	r.exec(`CREATE TRIGGER deny BEFORE INSERT ON orders WHEN NEW.id LIKE 'spent-%' BEGIN SELECT RAISE(ABORT, 'not yet'); END`)
-	p := cli.start("orders", "release", "spent-1", "--by", "eve", "--why", "one first")
+	p := cli.start("orders", "release", "spent-1", "--format", "json", "--by", "eve", "--why", "one first")
 	assert.Equal(t, 1, p.Wait(), p)
 	assert.Contains(t, p.Stderr.String(), "spent-1 was not executed and waits again (SYSTEM_UNSTABLE): its pass is spent")
 	var st starter.Status

@@ -83,7 +83,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	assert.Zero(t, places[ids[15]], "the one that was expedited")
 	cli := newTerminal(t)
 	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
-	assert.Contains(t, cli.run("orders", "get", ids[3]), fmt.Sprintf(`"ahead": %d`, places[ids[3]]))
+	assert.Contains(t, cli.run("orders", "get", ids[3], "--format", "json"), fmt.Sprintf(`"ahead": %d`, places[ids[3]]))
 	assert.Contains(t, cli.run("inspect", ids[3]), fmt.Sprintf("about %s before it, held until", words.Plural(places[ids[3]], "order")))
 	assert.Contains(t, cli.run("replay", "plan"), "held, until "+until.Format(time.DateTime))
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(places[a], places[b]) })

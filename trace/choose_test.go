@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ltp-node/ltp"
@@ -44,6 +45,62 @@ func TestIncidentsAreChosenByNumber(t *testing.T) {
 	if _, err := trace.Choose(nil, 1); !errors.Is(err, trace.ErrNoIncident) {
 		t.Errorf("where there is none: %v", err)
 	}
+}
+
+// TestARestartIsNoOutage: what nobody asked a number of is the latest outage, also where the
+// observers were restarted after it.
+func TestARestartIsNoOutage(t *testing.T) {
+	outage := states{"14:00:00", ltp.Stable, "14:30:00", ltp.Unstable, "14:30:45", ltp.Recovering, "14:30:50", ltp.Stable}
+	for name, c := range map[string]struct {
+		after    states
+		latest   int
+		restarts []int
+	}{
+		"a restart":                    {states{"15:00:00", ltp.Unknown, "15:00:01", ltp.Stable}, 1, []int{2}},
+		"two restarts":                 {states{"15:00:00", ltp.Unknown, "15:00:01", ltp.Recovering, "15:00:02", ltp.Stable, "15:01:00", ltp.Unknown, "15:01:01", ltp.Stable}, 1, []int{2, 3}},
+		"a restart that goes on":       {states{"15:00:00", ltp.Unknown}, 2, nil},
+		"nobody observed for a minute": {states{"15:00:00", ltp.Unknown, "15:01:00", ltp.Stable}, 2, nil},
+		"a short outage":               {states{"15:00:00", ltp.Unstable, "15:00:01", ltp.Stable}, 2, nil},
+		"a restart in a slow database": {states{"15:00:00", ltp.Unknown, "15:00:01", ltp.Degraded, "15:00:20", ltp.Stable}, 2, nil},
+		"nothing":                      {nil, 1, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			all := trace.Incidents(append(slices.Clone(outage), c.after...).trace())
+			in, err := trace.Choose(all, 0)
+			if err != nil || in.No != c.latest {
+				t.Errorf("incident %d (%v), want %d", in.No, err, c.latest)
+			}
+			var restarts []int
+			for _, s := range trace.Summaries(all, day("16:00:00")) {
+				if s.Restart {
+					restarts = append(restarts, s.No)
+				}
+			}
+			if !slices.Equal(restarts, c.restarts) {
+				t.Errorf("restarts %v, want %v", restarts, c.restarts)
+			}
+			var list strings.Builder
+			if err := trace.WriteIncidents(&list, "orders-db", all, nil, trace.Options{}); err != nil || strings.Count(list.String(), "  restart\n") != len(c.restarts) {
+				t.Errorf("%v\n%s", err, list.String())
+			}
+		})
+	}
+	only := append(states{"14:00:00", ltp.Stable}, "15:00:00", ltp.Unknown, "15:00:01", ltp.Stable)
+	if in, err := trace.Choose(trace.Incidents(only.trace()), 0); err != nil || !in.Restart {
+		t.Errorf("where there is only a restart: %+v, %v", in, err)
+	}
+}
+
+// states are times of day and the states that a component entered then.
+type states []any
+
+func (s states) trace() trace.OrientationTrace {
+	o := trace.OrientationTrace{Component: "orders-db"}
+	for i := 0; i < len(s); i += 2 {
+		at := day(s[i].(string))
+		o.Frames = append(o.Frames, ltp.Frame{At: at, Orientation: &ltp.Orientation{Component: o.Component, State: s[i+1].(ltp.State), Epoch: int64(i), Since: at}})
+	}
+	return o
 }
 
 func TestIncidentsAreSummedUp(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-// The latest incident of a component, as ltp inspect shows it.
+// The latest outage of a component, as ltp inspect shows it.
 func Example() {
 	ctx := context.Background()
 	var options client.Options

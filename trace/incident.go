@@ -22,6 +22,9 @@ type Incident struct {
 	// StartUp marks the time before a component was STABLE for the first time, when it
 	// was never UNSTABLE in it: no outage.
 	StartUp bool `json:"start_up,omitempty"`
+	// Restart marks a short time that nobody observed, as when the observers or all workers
+	// were restarted: the component was seen neither UNSTABLE nor DEGRADED in it. No outage.
+	Restart bool `json:"restart,omitempty"`
 	// Before is the orientation that was left. It is nil when there was none, and not
 	// STABLE when the trace begins in the middle of the incident.
 	Before *ltp.Orientation `json:"before,omitempty"`
@@ -34,6 +37,18 @@ type Incident struct {
 
 // Open reports whether the incident is still going on.
 func (i Incident) Open() bool { return i.EndedAt.IsZero() }
+
+// restartTime is how long a restart may leave a component unobserved. What takes longer has
+// deferred orders for as long, and counts as an outage.
+const restartTime = time.Minute
+
+// restart reports whether the incident is over and was a restart.
+func (i Incident) restart() bool {
+	if i.Open() || i.StartUp || i.EndedAt.Sub(i.BeganAt) >= restartTime {
+		return false
+	}
+	return !slices.ContainsFunc(i.States(), func(s ltp.State) bool { return s == ltp.Unstable || s == ltp.Degraded })
+}
 
 // Lead is how much of the time before and after an incident is shown with it.
 const Lead = 30 * time.Second
@@ -136,6 +151,7 @@ func Incidents(o OrientationTrace) []Incident {
 			open.StartUp = false
 		case ltp.Stable:
 			open.EndedAt = f.At
+			open.Restart = open.restart()
 			all = append(all, *open)
 			open = nil
 		}
@@ -147,17 +163,17 @@ func Incidents(o OrientationTrace) []Incident {
 }
 
 // Latest is the incident to show when nobody asked for a certain one: the latest
-// outage, or else the start-up; false when there is neither.
+// outage, or else the latest of all; false when there is none.
 func Latest(incidents []Incident) (Incident, bool) {
-	for i := len(incidents) - 1; i >= 0; i-- {
-		if !incidents[i].StartUp {
-			return incidents[i], true
-		}
-	}
 	if len(incidents) == 0 {
 		return Incident{}, false
 	}
-	return incidents[0], true
+	for _, in := range slices.Backward(incidents) {
+		if !in.StartUp && !in.Restart {
+			return in, true
+		}
+	}
+	return incidents[len(incidents)-1], true
 }
 
 // ErrNoIncident: the component has had no incident.

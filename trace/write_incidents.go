@@ -18,6 +18,7 @@ type IncidentSummary struct {
 	EndedAt    time.Time   `json:"ended_at,omitzero"`
 	DurationMs int64       `json:"duration_ms"`
 	StartUp    bool        `json:"start_up,omitempty"`
+	Restart    bool        `json:"restart,omitempty"`
 	States     []ltp.State `json:"states"`
 	// Worst is the worst of the states, and Reason why it came to that.
 	Worst  ltp.State `json:"worst,omitempty"`
@@ -29,7 +30,7 @@ func Summaries(incidents []Incident, now time.Time) []IncidentSummary {
 	all := []IncidentSummary{}
 	for _, in := range incidents {
 		s := IncidentSummary{
-			No: in.No, Component: in.Component, BeganAt: in.BeganAt, EndedAt: in.EndedAt, StartUp: in.StartUp, States: in.States(),
+			No: in.No, Component: in.Component, BeganAt: in.BeganAt, EndedAt: in.EndedAt, StartUp: in.StartUp, Restart: in.Restart, States: in.States(),
 		}
 		end := now
 		if !in.Open() {
@@ -61,6 +62,8 @@ func WriteIncidents(w io.Writer, component string, incidents []Incident, gaps []
 			status = line{{"ONGOING", red}}
 		case in.StartUp:
 			status = whisper("start-up")
+		case in.Restart:
+			status = whisper("restart")
 		}
 		p.title(line{{number, bold}}.then(plain, "%s", p.lasts(in)[0].text), status)
 		p.paragraph(len(number), path(in))

@@ -38,7 +38,7 @@ func (p *printer) summary(t Timeline) {
 		status = nil
 	case in.Open():
 		status = line{{"ONGOING", red}}
-	case in.StartUp:
+	case in.StartUp || in.Restart:
 		status = nil
 	}
 	p.title(line{{in.title(), bold}}, status)
@@ -56,6 +56,8 @@ func (i Incident) title() string {
 		return i.Component
 	case i.StartUp:
 		return "Start-up of " + i.Component
+	case i.Restart:
+		return fmt.Sprintf("Restart, incident %d of %s", i.No, i.Component)
 	}
 	return fmt.Sprintf("Incident %d of %s", i.No, i.Component)
 }

@@ -21,11 +21,11 @@ const (
 
 func (a *app) auditCommand() *cobra.Command {
 	var s auditScope
-	var asJSON bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Judge an incident: a verdict for every claim, with its evidence",
-		Long: `Judge the latest incident of a component, or another one, by its trace: was no order
+		Long: `Judge the latest outage of a component, or another incident, by its trace: was no order
 lost and none executed twice, was no write begun while unfit, did every order wait
 that had to, and does every history decide the same when it is replayed. With
 --orders-db, every row of the order database is held against the order that Temporal
@@ -44,7 +44,7 @@ broken and not all could be checked, or the audit could not be made at all.`,
 				return noAudit(cmd, err)
 			}
 			out := cmd.OutOrStdout()
-			if asJSON {
+			if as.JSON() {
 				err = trace.WriteJSON(out, found)
 			} else {
 				err = audit.Write(out, found, look(out))
@@ -62,7 +62,7 @@ broken and not all could be checked, or the audit could not be made at all.`,
 	}
 	cmd.SetFlagErrorFunc(noAudit)
 	s.flags(cmd)
-	formatFlag(cmd.Flags(), &asJSON, "one object")
+	as.flag(cmd, "one object")
 	return cmd
 }
 
@@ -81,7 +81,7 @@ type auditScope struct {
 
 func (s *auditScope) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.component, "component", ltp.DefaultComponent, "the component whose incident it is")
-	cmd.Flags().IntVar(&s.incident, "incident", 0, "the number of the incident, from 1, oldest first; 0 is the latest")
+	cmd.Flags().IntVar(&s.incident, "incident", 0, "the number of the incident, from 1, oldest first; 0 is the current or latest outage")
 	s.orders.flags(cmd, "the order database to compare with: postgres://… or an SQLite file (default orders.db in the state directory, where all orders were written to it)")
 }
 

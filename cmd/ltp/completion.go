@@ -63,11 +63,9 @@ func (a *app) completeNames(cmd *cobra.Command) {
 		_ = cmd.RegisterFlagCompletionFunc("reason", fixed(all))
 	}
 	if f := cmd.LocalFlags().Lookup("format"); f != nil {
-		all := []string{"human", "json"}
-		if cmd.Name() == "inspect" {
-			all = append(all, "jsonl")
+		if as, ok := f.Value.(*format); ok {
+			_ = cmd.RegisterFlagCompletionFunc("format", fixed(as.of))
 		}
-		_ = cmd.RegisterFlagCompletionFunc("format", fixed(all))
 	}
 	if cmd.LocalFlags().Lookup("component") != nil {
 		_ = cmd.RegisterFlagCompletionFunc("component", a.completion(components))
@@ -139,9 +137,20 @@ func incidents(ctx context.Context, t *temporal, cmd *cobra.Command, _ []string)
 	var all []cobra.Completion
 	for _, s := range slices.Backward(trace.Summaries(trace.Incidents(o), time.Now())) {
 		took := (time.Duration(s.DurationMs) * time.Millisecond).Round(time.Second)
-		all = append(all, cobra.CompletionWithDesc(strconv.Itoa(s.No), clock(s.BeganAt)+", "+took.String()+" "+string(s.Worst)))
+		all = append(all, cobra.CompletionWithDesc(strconv.Itoa(s.No), clock(s.BeganAt)+", "+took.String()+" "+kindOf(s)))
 	}
 	return all, nil
+}
+
+// kindOf is what an incident was, in a word.
+func kindOf(s trace.IncidentSummary) string {
+	switch {
+	case s.StartUp:
+		return "start-up"
+	case s.Restart:
+		return "restart"
+	}
+	return string(s.Worst)
 }
 
 // ordersOf are the newest orders in a state, or in any; a command takes one of them or many.

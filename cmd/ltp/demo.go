@@ -32,7 +32,7 @@ type demoFlags struct {
 	fault   string
 	yes     bool
 	compare bool
-	json    bool
+	as      format
 	exit    bool
 	uiPort  int
 }
@@ -98,7 +98,7 @@ The trace is kept in the state directory: look at it with ltp inspect and ltp de
 	flags.StringVar(&f.bin, "postgres-bin", "", "the directory of initdb and postgres, where they are not found without")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before a database of yours is locked")
 	flags.BoolVar(&f.compare, "compare", false, "run as many orders besides with plain Temporal retries, and compare")
-	formatFlag(flags, &f.json, "the report as one object, and nothing else on standard output")
+	f.as.flag(cmd, "the report as one object, and nothing else on standard output")
 	flags.BoolVar(&f.exit, "exit", false, "end when the report is printed, also on a terminal")
 	flags.IntVar(&f.uiPort, "ui-port", 0, "where Temporal UI listens on 127.0.0.1; 0 is 8233 if that is free, or any")
 	return cmd
@@ -168,7 +168,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.json {
+	if f.as.JSON() {
 		err = printJSON(cmd.OutOrStdout(), report)
 	} else {
 		err = report.WriteText(cmd.OutOrStdout(), terminal.Is(cmd.OutOrStdout()))
@@ -176,7 +176,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if err != nil {
 		return err
 	}
-	if !f.json {
+	if !f.as.JSON() {
 		a.whatNext(cmd.OutOrStdout(), report, t.ui)
 	}
 	if !f.exit && terminal.Is(os.Stdout) && terminal.Is(os.Stdin) {

@@ -24,6 +24,7 @@ const healthPatience = 3 * time.Second
 // nothing but this program.
 func (a *app) healthCommand() *cobra.Command {
 	var cert, key string
+	var as format
 	cmd := &cobra.Command{
 		Use:   "health [URL]",
 		Short: "Ask a running part how it is: for health checks of containers",
@@ -55,10 +56,14 @@ The exit status is 0 if the answer is 200, and 1 otherwise.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), says)
-			return err
+			answer := struct {
+				URL  string `json:"url"`
+				Says string `json:"says"`
+			}{at, says}
+			return as.show(cmd, answer, func(w io.Writer) { fmt.Fprintln(w, says) })
 		},
 	}
+	as.flag(cmd, "what was asked and the answer, as one object")
 	cmd.Flags().StringVar(&cert, "tls-cert", "", "a certificate to show, in PEM")
 	cmd.Flags().StringVar(&key, "tls-key", "", "the key of --tls-cert, in PEM")
 	return cmd

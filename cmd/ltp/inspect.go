@@ -46,7 +46,7 @@ type inspection struct {
 	incident          int
 	list, follow, all bool
 	since, until      string
-	format            string
+	as                format
 	noPager           bool
 	window            trace.Window // of since and until
 	reader            *trace.Reader
@@ -79,13 +79,13 @@ func (a *app) inspectCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&in.component, "component", in.component, "the component to look at")
-	flags.IntVar(&in.incident, "incident", 0, "the number of an incident; 0 is the current or last outage")
+	flags.IntVar(&in.incident, "incident", 0, "the number of an incident; 0 is the current or latest outage")
 	flags.BoolVar(&in.list, "incidents", false, "list the incidents")
 	flags.StringVar(&in.since, "since", "", "show a stretch of time: from then on, as 2026-01-31T14:30:00Z or as 90m, 2h, 3d ago")
 	flags.StringVar(&in.until, "until", "", "with --since: up to then; up to now without it")
 	flags.BoolVar(&in.follow, "follow", false, "show what happens, until Ctrl-C")
 	flags.BoolVar(&in.all, "all", false, "show every frame, also where many say the same")
-	flags.StringVar(&in.format, "format", "human", "human, json, or jsonl with one frame a line")
+	in.as.flag(cmd, "one object, or with jsonl one frame a line", "jsonl")
 	flags.BoolVar(&in.noPager, "no-pager", false, "do not page on a terminal")
 	cmd.MarkFlagsMutuallyExclusive("incident", "incidents", "since")
 	cmd.MarkFlagsMutuallyExclusive("incident", "incidents", "follow")
@@ -95,11 +95,6 @@ func (a *app) inspectCommand() *cobra.Command {
 
 // check refuses what goes together badly, before anything is connected to.
 func (in *inspection) check(cmd *cobra.Command, args []string, now time.Time) (err error) {
-	switch in.format {
-	case "human", "json", "jsonl":
-	default:
-		return fmt.Errorf("--format %q: use human, json or jsonl", in.format)
-	}
 	if err := ltp.ValidComponent(in.component); err != nil {
 		return err
 	}
@@ -114,7 +109,7 @@ func (in *inspection) check(cmd *cobra.Command, args []string, now time.Time) (e
 		}
 	}
 	switch {
-	case in.follow && in.format == "json":
+	case in.follow && in.as.JSON():
 		return errors.New("--follow has no end, and so no JSON document: use --format jsonl")
 	case in.incident < 0:
 		return fmt.Errorf("--incident %d: incidents are numbered from 1", in.incident)
@@ -216,10 +211,10 @@ func (in *inspection) order(cmd *cobra.Command, orderID string) error {
 	if err != nil {
 		return absent(orderID, err)
 	}
-	switch in.format {
-	case "json":
+	switch {
+	case in.as.JSON():
 		return trace.WriteJSON(in.out, order)
-	case "jsonl":
+	case in.as.lines():
 		return trace.WriteJSONLines(in.out, order.Frames)
 	}
 	place := in.place(cmd.Context(), order)
@@ -246,10 +241,10 @@ func (in *inspection) place(ctx context.Context, o trace.OrderTrace) *ltp.Place 
 
 func (in *inspection) incidents(incidents []trace.Incident, gaps []trace.Gap) error {
 	all := trace.Summaries(incidents, time.Now())
-	switch in.format {
-	case "json":
+	switch {
+	case in.as.JSON():
 		return trace.WriteJSON(in.out, all)
-	case "jsonl":
+	case in.as.lines():
 		return trace.WriteJSONLines(in.out, all)
 	}
 	return in.page(func(w io.Writer, o trace.Options) error {
@@ -259,9 +254,9 @@ func (in *inspection) incidents(incidents []trace.Incident, gaps []trace.Gap) er
 
 func (in *inspection) timeline(cmd *cobra.Command, o trace.OrientationTrace, incident trace.Incident, w trace.Window) error {
 	switch {
-	case in.format == "jsonl":
+	case in.as.lines():
 		return in.stream(cmd, o, incident, w)
-	case in.format == "json" || in.all:
+	case in.as.JSON() || in.all:
 		orders, err := in.reader.Orders(cmd.Context(), w)
 		if err != nil {
 			return err
@@ -283,7 +278,7 @@ func (in *inspection) timeline(cmd *cobra.Command, o trace.OrientationTrace, inc
 }
 
 func (in *inspection) tell(t trace.Timeline) error {
-	if in.format == "json" {
+	if in.as.JSON() {
 		return trace.WriteJSON(in.out, t)
 	}
 	return in.page(func(w io.Writer, o trace.Options) error {
@@ -338,7 +333,7 @@ func (in *inspection) followOrder(cmd *cobra.Command, orderID string) error {
 
 // live shows entries as they come.
 func (in *inspection) live() func([]trace.Entry) error {
-	if in.format == "jsonl" {
+	if in.as.lines() {
 		return func(entries []trace.Entry) error {
 			for _, e := range entries {
 				if err := trace.WriteJSONLines(in.out, e.Frames); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,7 @@ func keysFlag(cmd *cobra.Command, file *string) {
 
 func keysCreate() *cobra.Command {
 	var file, role, expires string
+	var as format
 	var k apikey.Key
 	cmd := &cobra.Command{
 		Use:   "create --keys FILE --role ROLE",
@@ -76,13 +78,20 @@ func keysCreate() *cobra.Command {
 			case err != nil:
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), secret)
+			shown := struct {
+				listedKey
+				Secret string `json:"secret"`
+			}{listKey(made, now), secret}
+			if err := as.show(cmd, shown, func(w io.Writer) { fmt.Fprintln(w, secret) }); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "ltp: this is the secret of the key %s, and it is printed this once: %s keeps its SHA-256 alone\n", made.ID, file)
 			return nil
 		},
 	}
 	keysFlag(cmd, &file)
 	f := cmd.Flags()
+	as.flag(cmd, "the key and its secret, as one object")
 	f.StringVar(&role, "role", "", "customer, support or operator")
 	f.StringVar(&k.Tenant, "tenant", "", "the tenant whose orders it reaches; without, the default one")
 	f.StringVar(&k.Customer, "customer", "", "the one customer whose orders a key of the role customer reaches")
@@ -123,9 +132,13 @@ type listedKey struct {
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
 }
 
+func listKey(k apikey.Key, now time.Time) listedKey {
+	return listedKey{k.ID, fmt.Sprint(k.State(now)), k.Tenant, k.Role, k.Customer, k.Name, k.CreatedAt, k.ExpiresAt, k.RevokedAt}
+}
+
 func keysList() *cobra.Command {
 	var file string
-	var asJSON bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "list --keys FILE",
 		Short: "List the keys, and which of them are good",
@@ -136,10 +149,9 @@ func keysList() *cobra.Command {
 				return err
 			}
 			now := time.Now()
-			if asJSON {
+			if as.JSON() {
 				for _, k := range f.Keys {
-					listed := listedKey{k.ID, fmt.Sprint(k.State(now)), k.Tenant, k.Role, k.Customer, k.Name, k.CreatedAt, k.ExpiresAt, k.RevokedAt}
-					if err := printJSONLine(cmd.OutOrStdout(), listed); err != nil {
+					if err := printJSONLine(cmd.OutOrStdout(), listKey(k, now)); err != nil {
 						return err
 					}
 				}
@@ -152,7 +164,7 @@ func keysList() *cobra.Command {
 			return t.Flush()
 		},
 	}
-	formatFlag(cmd.Flags(), &asJSON, "one key a line")
+	as.flag(cmd, "one key a line")
 	keysFlag(cmd, &file)
 	return cmd
 }
@@ -167,6 +179,7 @@ func day(t time.Time) string {
 
 func keysRevoke() *cobra.Command {
 	var file string
+	var as format
 	cmd := &cobra.Command{
 		Use:   "revoke --keys FILE ID",
 		Short: "End a key, within a second wherever the file is read",
@@ -182,10 +195,10 @@ goes on until its order ends, for ten minutes at most.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "the key %s is revoked\n", k.ID)
-			return nil
+			return as.show(cmd, listKey(k, time.Now()), func(w io.Writer) { fmt.Fprintf(w, "the key %s is revoked\n", k.ID) })
 		},
 	}
+	as.flag(cmd, "the key as one object")
 	keysFlag(cmd, &file)
 	return cmd
 }

@@ -19,16 +19,17 @@ import (
 
 // observeFlags are those flags of ltp observe that are no settings.
 type observeFlags struct {
-	component, url      string
-	orders              ordersDB
-	patroni             []string
-	record              string
-	once, explain, json bool
-	samples             string
-	drain               time.Duration
-	writePath           time.Duration
-	rejectOn            orderdb.Rules
-	sql                 string
+	component, url string
+	orders         ordersDB
+	patroni        []string
+	record         string
+	once, explain  bool
+	as             format
+	samples        string
+	drain          time.Duration
+	writePath      time.Duration
+	rejectOn       orderdb.Rules
+	sql            string
 }
 
 func (a *app) observeCommand() *cobra.Command {
@@ -64,7 +65,7 @@ of what --record has recorded.`,
 	flags.BoolVar(&f.explain, "explain", false, "say what the thresholds mean, and end; needs no Temporal")
 	flags.StringVar(&f.samples, "samples", "", "with --explain: a recording (- for standard input), and what would have been decided when")
 	flags.DurationVar(&f.drain, "drain", f.drain, "with --samples: how long a backlog is taken to drain")
-	formatFlag(flags, &f.json, "with --once or --explain, one object a line")
+	f.as.flag(cmd, "with --once or --explain, one object a line")
 	policyFlags(cmd, &c.Policy)
 	settingsFlags(cmd, &c.Settings)
 	listenFlags(cmd, &l)
@@ -117,7 +118,7 @@ func (f observeFlags) validate() error {
 		return errors.New("--orders-sql is for an order database, and --url is a health endpoint: leave one of them out")
 	case f.samples != "" && !f.explain:
 		return errors.New("--samples is for --explain: add it")
-	case f.json && !f.once && !f.explain:
+	case f.as.JSON() && !f.once && !f.explain:
 		return errors.New("--format json is for --once and --explain: add one of them")
 	case f.drain < 0:
 		return fmt.Errorf("--drain %s is negative: give a duration of 0 or more", f.drain)

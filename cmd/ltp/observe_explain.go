@@ -21,7 +21,7 @@ func explain(cmd *cobra.Command, f observeFlags, c node.Config) error {
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	defer out.Flush()
 	var err error
-	if f.json {
+	if f.as.JSON() {
 		err = printJSONLine(out, map[string]any{"rules": rulesInMs(f.component, rules)})
 	} else {
 		err = explainRules(out, f.component, rules)
@@ -39,7 +39,7 @@ func explain(cmd *cobra.Command, f observeFlags, c node.Config) error {
 		if err != nil {
 			return fmt.Errorf("--samples %s: %w", f.samples, err)
 		}
-		if f.json {
+		if f.as.JSON() {
 			err = printJSONLine(out, d)
 		} else {
 			_, err = fmt.Fprintln(out, decisionLine(d))
@@ -48,7 +48,7 @@ func explain(cmd *cobra.Command, f observeFlags, c node.Config) error {
 			return err
 		}
 	}
-	if f.json {
+	if f.as.JSON() {
 		return printJSONLine(out, map[string]any{"totals": sim.Totals()})
 	}
 	return writeTotals(out, sim.Totals())

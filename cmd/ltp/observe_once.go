@@ -46,7 +46,7 @@ func (a *app) observeOnce(cmd *cobra.Command, f observeFlags, s observer.Setting
 		return cannotTell(cmd, fmt.Errorf("%s has no verdict within %s; its newest sample: %s", f.component, short(patience), sampleWords(newest)))
 	}
 	seen.Component, seen.Observer = f.component, "ltp observe --once"
-	if f.json {
+	if f.as.JSON() {
 		err = printJSONLine(cmd.OutOrStdout(), seen)
 	} else {
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s  %s\n", f.component, seen.Verdict, plain(seen.Reason), evidenceWords(seen.Evidence))

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +28,7 @@ func (a *app) ordersSubmit() *cobra.Command {
 	var wait time.Duration
 	var by ltp.Execution
 	var check func([]byte) error
+	var as format
 	cmd := &cobra.Command{
 		Use:   "submit",
 		Short: "Submit one order, as JSON from a file or standard input",
@@ -54,12 +54,13 @@ func (a *app) ordersSubmit() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return printJSON(cmd.OutOrStdout(), st)
+				return as.show(cmd, st, func(w io.Writer) { writeStatus(w, st) })
 			}, starter.WithExecution(by))
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "-", "the order as JSON; - is standard input")
 	cmd.Flags().DurationVar(&wait, "wait", time.Second, "how long to wait for a decision")
+	as.flag(cmd, "one object, the same as that of GET /orders/{id}")
 	executionFlags(cmd, &by)
 	orderSchemaFlag(cmd, &check)
 	return cmd
@@ -92,7 +93,8 @@ func readOrder(file string, stdin io.Reader, check func([]byte) error) (ltp.Orde
 const placeTimeout = 2 * time.Second
 
 func (a *app) ordersGet() *cobra.Command {
-	return &cobra.Command{
+	var as format
+	cmd := &cobra.Command{
 		Use:   "get ORDER",
 		Short: "Say where an order is; needs no worker",
 		Args:  cobra.ExactArgs(1),
@@ -105,17 +107,19 @@ func (a *app) ordersGet() *cobra.Command {
 				ctx, cancel := context.WithTimeout(cmd.Context(), placeTimeout)
 				defer cancel()
 				st.Backlog = s.Place(ctx, st)
-				return printJSON(cmd.OutOrStdout(), st)
+				return as.show(cmd, st, func(w io.Writer) { writeStatus(w, st) })
 			})
 		},
 	}
+	as.flag(cmd, "one object, the same as that of GET /orders/{id}")
+	return cmd
 }
 
 func (a *app) ordersList() *cobra.Command {
 	var filter starter.Filter
 	var state, reason string
 	var limit int
-	var asJSON bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List orders, newest first; needs no worker",
@@ -140,7 +144,7 @@ With --state PARKED:
 			filter.AllTenants = true
 			filter.State, filter.Reason, filter.Size = stateOf(state), ltp.Reason(strings.ToUpper(reason)), min(limit, starter.MaxPage)
 			return a.withStarter(cmd, func(s *starter.Starter) error {
-				list := newOrderList(cmd.OutOrStdout(), filter.State, asJSON)
+				list := newOrderList(cmd.OutOrStdout(), filter.State, as.JSON())
 				for left := limit; ; {
 					page, err := s.List(cmd.Context(), filter)
 					if err != nil {
@@ -170,7 +174,7 @@ With --state PARKED:
 	cmd.Flags().TimeVar(&filter.Since, "since", time.Time{}, []string{time.RFC3339Nano}, "accepted at this time or later")
 	cmd.Flags().TimeVar(&filter.Until, "until", time.Time{}, []string{time.RFC3339Nano}, "accepted before this time")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the most orders to list")
-	formatFlag(cmd.Flags(), &asJSON, "one object a line")
+	as.flag(cmd, "one object a line")
 	return cmd
 }
 
@@ -204,13 +208,6 @@ func class(st starter.Status) string {
 		return strconv.Itoa(st.Priority)
 	}
 	return "-"
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
 
 // clock is a time as tables show it.

@@ -22,6 +22,7 @@ type erasing struct {
 	db      ordersDB
 	yes     bool
 	wait    time.Duration
+	as      format
 }
 
 func (a *app) ordersErase() *cobra.Command {
@@ -67,13 +68,14 @@ the refusal names. It needs no worker, and may be interrupted and run again.`,
 	e.db.flags(cmd, "the order database that the order was written to: postgres://… or an SQLite file"+ownOrders)
 	cmd.Flags().StringVar(&e.by, "by", operator(), "who says so")
 	cmd.Flags().StringVar(&e.why, "why", "", "why (required); it is kept, so it must not name the customer")
+	e.as.flag(cmd, "what was erased, as one object")
 	cmd.Flags().BoolVar(&e.yes, "yes", false, "do it without asking")
 	cmd.Flags().DurationVar(&e.wait, "wait", 2*time.Minute, "how long to wait for Temporal to delete")
 	return cmd
 }
 
 func (a *app) erase(cmd *cobra.Command, id string, e erasing) error {
-	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	ctx, out := cmd.Context(), e.as.notes(cmd)
 	db, err := orderdb.Open(ctx, e.db.url, orderdb.WithSchema(e.db.schema))
 	if err != nil {
 		return err
@@ -93,7 +95,7 @@ func (a *app) erase(cmd *cobra.Command, id string, e erasing) error {
 	}
 	if !e.yes {
 		sayWhatGoes(out, o, t.namespace)
-		if err := typedID(cmd, id); err != nil {
+		if err := typedID(cmd, out, id); err != nil {
 			return err
 		}
 	}
@@ -118,7 +120,30 @@ func (a *app) erase(cmd *cobra.Command, id string, e erasing) error {
 	}
 	sayHistories(out, o, deleted)
 	fmt.Fprintln(out, "Not reached: your own tables (--orders-sql), backups, logs, messages that webhooks have received, and traces that were exported, which hold no customer.")
+	if e.as.JSON() {
+		return printJSON(cmd.OutOrStdout(), erased{
+			OrderID: id, State: o.State, Activity: o.Activity, InOrdersDB: !elsewhere, ErasedAt: rows.At, Outbox: rows.Outbox,
+			Orders: deleted.Orders, Deliveries: deleted.Deliveries, Sequences: deleted.Sequences, InLine: deleted.InLine,
+		})
+	}
 	return nil
+}
+
+// erased is what ltp orders erase --format json prints.
+type erased struct {
+	OrderID string         `json:"order_id"`
+	State   ltp.OrderState `json:"state,omitempty"` // how it had ended, where Temporal still had it
+	// InOrdersDB says that the order database held it; else Activity, of the user's, wrote it.
+	InOrdersDB bool      `json:"in_orders_db"`
+	Activity   string    `json:"activity,omitempty"`
+	ErasedAt   time.Time `json:"erased_at,omitzero"` // for the first time
+	Outbox     int64     `json:"outbox_rows"`
+	// Orders, Deliveries and Sequences are runs that were deleted from Temporal. InLine says
+	// that the run of the ordering key was left, since orders stand in line.
+	Orders     int  `json:"order_runs"`
+	Deliveries int  `json:"delivery_runs"`
+	Sequences  int  `json:"sequence_runs"`
+	InLine     bool `json:"in_line,omitempty"`
 }
 
 // sayWhatGoes is shown before the question.
@@ -138,8 +163,7 @@ func sayWhatGoes(out io.Writer, o erase.Order, namespace string) {
 }
 
 // typedID returns nil when the person has typed the order's id.
-func typedID(cmd *cobra.Command, id string) error {
-	out := cmd.OutOrStdout()
+func typedID(cmd *cobra.Command, out io.Writer, id string) error {
 	fmt.Fprint(out, "It cannot be undone. Type the order's id to erase it: ")
 	typed, err := line(cmd.Context(), cmd.InOrStdin())
 	switch {

@@ -63,6 +63,7 @@ been written ends EXECUTED. The request needs no worker; a worker carries it out
 			return a.withStarter(cmd, func(s *starter.Starter) error { return ask.named(cmd, s, ids) })
 		},
 	}
+	ask.as.flag(cmd, "how many were asked, and what came of it, as one object")
 	says(cmd, &i, "why (required); the customers of the orders read it")
 	return cmd
 }

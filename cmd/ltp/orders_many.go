@@ -27,6 +27,7 @@ type asking struct {
 	check func() error
 	which starter.Which
 	yes   int
+	as    format
 	one   func(*starter.Starter, context.Context, string) error
 	many  func(*starter.Starter, context.Context, starter.Which, int, func(starter.Tally)) (starter.Tally, error)
 }
@@ -78,6 +79,7 @@ that are left alone. It may be interrupted and run again.`
 func (a *app) many(cmd *cobra.Command, ask *asking) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&ask.which.Query, "query", "", "all waiting orders that this visibility query finds")
+	ask.as.flag(cmd, "how many were asked, and what came of it, as one object")
 	f.IntVar(&ask.yes, "yes", 0, "the number of orders that you expect, within 1 %; does it without asking then")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ask.which.State = stateOf(string(ask.which.State))
@@ -109,20 +111,29 @@ func (a *app) many(cmd *cobra.Command, ask *asking) *cobra.Command {
 
 // named asks the orders that were named.
 func (q *asking) named(cmd *cobra.Command, s *starter.Starter, ids []string) error {
-	failed := 0
+	t := starter.Tally{Asked: len(ids)}
 	for _, id := range ids {
 		switch err := q.one(s, cmd.Context(), id); {
 		case err == nil:
-			fmt.Fprintf(cmd.OutOrStdout(), "%s of %s requested. ltp orders get %s shows how it goes on.\n", q.ask, id, id)
+			t.Done++
+			if !q.as.JSON() {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s of %s requested. ltp orders get %s shows how it goes on.\n", q.ask, id, id)
+			}
 		case len(ids) == 1:
 			return err
 		default:
-			failed++
+			t.Failed++
+			t.Failures = append(t.Failures, id+": "+err.Error())
 			fmt.Fprintf(cmd.ErrOrStderr(), "ltp: %s: %v\n", id, err)
 		}
 	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %s could not be asked", failed, words.Plural(len(ids), "order"))
+	if q.as.JSON() {
+		if err := printJSON(cmd.OutOrStdout(), t); err != nil {
+			return err
+		}
+	}
+	if t.Failed > 0 {
+		return fmt.Errorf("%d of %s could not be asked", t.Failed, words.Plural(len(ids), "order"))
 	}
 	return nil
 }
@@ -140,15 +151,14 @@ const shownFew = 5
 
 // found asks all orders that the query finds, after the person has said how many.
 func (q *asking) found(cmd *cobra.Command, s *starter.Starter) error {
-	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	ctx := cmd.Context()
 	q.which.Before = time.Now()
 	n, err := s.CountWaiting(ctx, q.which)
 	if err != nil {
 		return flaggedQuery(err)
 	}
 	if n == 0 {
-		fmt.Fprintf(out, "No %s order matches.\n", q.kind())
-		return nil
+		return q.as.show(cmd, starter.Tally{}, func(w io.Writer) { fmt.Fprintf(w, "No %s order matches.\n", q.kind()) })
 	}
 	if err := q.confirmed(cmd, s, n); err != nil {
 		return err
@@ -158,7 +168,9 @@ func (q *asking) found(cmd *cobra.Command, s *starter.Starter) error {
 	if progress != nil {
 		fmt.Fprintln(cmd.ErrOrStderr())
 	}
-	q.report(out, t)
+	if err := q.as.show(cmd, t, func(w io.Writer) { q.report(w, t) }); err != nil {
+		return err
+	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted after %d of about %s: run it again for the rest", t.Asked, words.Plural(n, "order"))
@@ -183,7 +195,7 @@ func (q *asking) confirmed(cmd *cobra.Command, s *starter.Starter, n int) error 
 		}
 		return nil
 	}
-	out := cmd.OutOrStdout()
+	out := q.as.notes(cmd)
 	some, err := s.Waiting(cmd.Context(), q.which, shownFew)
 	if err != nil {
 		return flaggedQuery(err)

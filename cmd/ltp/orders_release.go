@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 func (a *app) ordersRelease() *cobra.Command {
 	var by, why string
 	var wait time.Duration
+	var as format
 	cmd := &cobra.Command{
 		Use:   "release ORDER --why WHY",
 		Short: "Let one order through a hold, as a canary, while all others wait",
@@ -49,7 +51,7 @@ ends with exit status 1 where that is not EXECUTED.`,
 				if err != nil {
 					return err
 				}
-				if err := printJSON(cmd.OutOrStdout(), st); err != nil {
+				if err := as.show(cmd, st, func(w io.Writer) { writeStatus(w, st) }); err != nil {
 					return err
 				}
 				return notPassed(st, ctx.Err() != nil, wait)
@@ -59,6 +61,7 @@ ends with exit status 1 where that is not EXECUTED.`,
 	cmd.Flags().StringVar(&by, "by", operator(), "who says so")
 	cmd.Flags().StringVar(&why, "why", "", "why (required)")
 	cmd.Flags().DurationVar(&wait, "wait", 15*time.Second, "how long to wait for what becomes of it")
+	as.flag(cmd, "one object, the same as that of GET /orders/{id}")
 	return cmd
 }
 

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/trace"
 )
 
 func (a *app) orientationCommand() *cobra.Command {
@@ -19,39 +22,69 @@ func (a *app) orientationCommand() *cobra.Command {
 }
 
 func (a *app) orientationGet() *cobra.Command {
-	return &cobra.Command{
+	var as format
+	cmd := &cobra.Command{
 		Use:   "get [COMPONENT]",
-		Short: "Show the state of a component, its epoch, holds and policy; needs no worker",
+		Short: "Show the state of a component or of all, with epoch, holds and policy; needs no worker",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			component := ltp.DefaultComponent
-			if len(args) == 1 {
-				component = args[0]
-			}
-			r, err := a.reading(cmd.Context(), component)
+			all, err := a.readings(cmd.Context(), args...)
 			if err != nil {
 				return err
 			}
-			return printJSON(cmd.OutOrStdout(), struct {
-				ltp.Orientation
-				Steering ltp.Steering `json:"steering,omitzero"`
-				Policy   ltp.Policy   `json:"policy,omitzero"`
-			}{r.Orientation, r.Steering, r.Policy})
+			for _, r := range all {
+				now := shownReading(r)
+				if err := as.show(cmd, now, now.write); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
+	as.flag(cmd, "one object for each component")
+	return cmd
 }
 
-// reading reads the orientation of a component from Temporal, without a worker.
-func (a *app) reading(ctx context.Context, component string) (board.Reading, error) {
-	if err := ltp.ValidComponent(component); err != nil {
-		return board.Reading{}, err
+// readings reads the orientations of components from Temporal, without a worker: of all where
+// none is named.
+func (a *app) readings(ctx context.Context, components ...string) (all []board.Reading, err error) {
+	for _, c := range components {
+		if err := ltp.ValidComponent(c); err != nil {
+			return nil, err
+		}
 	}
 	t, err := a.connect(ctx)
 	if err != nil {
-		return board.Reading{}, err
+		return nil, err
 	}
 	defer t.stop()
-	return board.Read(ctx, t, component)
+	if len(components) == 0 {
+		if components, err = t.components(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range components {
+		r, err := board.Read(ctx, t, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// components are those that have an orientation, the order database first, which is the one
+// where there is none yet.
+func (t *temporal) components(ctx context.Context) ([]string, error) {
+	known, err := trace.NewReader(t.Client, t.namespace).Components(ctx)
+	if err != nil {
+		return nil, err
+	}
+	others := slices.DeleteFunc(slices.Clone(known), func(c string) bool { return c == ltp.DefaultComponent })
+	if len(others) == len(known) && len(known) > 0 {
+		return others, nil
+	}
+	return append([]string{ltp.DefaultComponent}, others...), nil
 }
 
 func (a *app) orientationHold() *cobra.Command {
@@ -60,6 +93,7 @@ func (a *app) orientationHold() *cobra.Command {
 	var until string
 	var wait bool
 	var orders ordersDB
+	var as format
 	component := ltp.DefaultComponent
 	cmd := &cobra.Command{
 		Use:   "hold",
@@ -90,7 +124,7 @@ that an activity of yours executes are written where only you can look.`,
 			case !wait && (cmd.Flags().Changed("orders-db") || cmd.Flags().Changed("orders-schema")):
 				return errors.New("--orders-db and --orders-schema say where --wait looks: give --wait, or leave them out")
 			}
-			held, err := a.update(cmd, component, ltp.HoldUpdate, h, h.By, h.Why)
+			held, err := a.update(cmd, &as, component, ltp.HoldUpdate, h, h.By, h.Why)
 			if err != nil || !wait {
 				return err
 			}
@@ -103,6 +137,7 @@ that an activity of yours executes are written where only you can look.`,
 	cmd.Flags().BoolVar(&h.Freeze, "freeze", false, "also stop intake: new orders are refused with a clear answer")
 	cmd.Flags().DurationVar(&lasts, "for", 0, "end the hold by itself after so long, such as 10m")
 	cmd.Flags().StringVar(&until, "until", "", "end it at a time of day here, such as 15:00, or at a time such as 2026-11-05T15:00:00Z")
+	as.flag(cmd, "the orientation as one object")
 	return cmd
 }
 
@@ -140,6 +175,7 @@ func holdEnds(now time.Time, lasts time.Duration, until string, given bool) (tim
 
 func (a *app) orientationRelease() *cobra.Command {
 	var r ltp.Release
+	var as format
 	component := ltp.DefaultComponent
 	cmd := &cobra.Command{
 		Use:   "release",
@@ -148,17 +184,19 @@ func (a *app) orientationRelease() *cobra.Command {
 several operators hold the component, each ends their own, and --all ends all of them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := a.update(cmd, component, ltp.ReleaseUpdate, r, r.By, r.Why)
+			_, err := a.update(cmd, &as, component, ltp.ReleaseUpdate, r, r.By, r.Why)
 			return err
 		},
 	}
 	whoAndWhy(cmd, &component, &r.By, &r.Why)
 	cmd.Flags().BoolVar(&r.All, "all", false, "end the holds of everybody")
+	as.flag(cmd, "the orientation as one object")
 	return cmd
 }
 
 func (a *app) orientationPolicy() *cobra.Command {
 	var w ltp.PolicyChange
+	var as format
 	component := ltp.DefaultComponent
 	cmd := &cobra.Command{
 		Use:   "policy",
@@ -169,27 +207,35 @@ change is kept in the history and holds at once, also for a dwell that is under 
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if w.Empty() {
-				return a.showPolicy(cmd, component)
+				all, err := a.readings(cmd.Context(), component)
+				if err != nil {
+					return err
+				}
+				return showPolicy(cmd, &as, component, all[0].Policy)
 			}
 			var now ltp.Policy
 			if err := a.tell(cmd.Context(), component, ltp.PolicyUpdate, w, w.By, w.Why, &now); err != nil {
 				return flagged(err)
 			}
-			return printJSON(cmd.OutOrStdout(), now)
+			return showPolicy(cmd, &as, component, now)
 		},
 	}
+	as.flag(cmd, "the policy as one object")
 	whoAndWhy(cmd, &component, &w.By, &w.Why)
 	cmd.Flags().Lookup("why").Usage = "why (required with a change)"
 	policySettings(cmd, &w, "")
 	return cmd
 }
 
-func (a *app) showPolicy(cmd *cobra.Command, component string) error {
-	r, err := a.reading(cmd.Context(), component)
-	if err != nil {
-		return err
-	}
-	return printJSON(cmd.OutOrStdout(), r.Policy)
+func showPolicy(cmd *cobra.Command, as *format, component string, p ltp.Policy) error {
+	return as.show(cmd, p, func(w io.Writer) {
+		s := newSheet(w, "The policy of "+component)
+		defer s.end()
+		s.add("dwell", "%s", short(p.Dwell))
+		s.add("max dwell", "%s", short(p.MaxDwell))
+		s.add("flap window", "%s", short(p.FlapWindow))
+		s.add("grace", "%s", short(p.Grace))
+	})
 }
 
 func whoAndWhy(cmd *cobra.Command, component, by, why *string) {
@@ -200,11 +246,11 @@ func whoAndWhy(cmd *cobra.Command, component, by, why *string) {
 
 // update says an operator's word and shows what holds since. It is kept in history; it
 // needs a worker.
-func (a *app) update(cmd *cobra.Command, component, name string, word any, by, why string) (now ltp.Orientation, err error) {
+func (a *app) update(cmd *cobra.Command, as *format, component, name string, word any, by, why string) (now ltp.Orientation, err error) {
 	if err := a.tell(cmd.Context(), component, name, word, by, why, &now); err != nil {
 		return now, err
 	}
-	return now, printJSON(cmd.OutOrStdout(), now)
+	return now, as.show(cmd, now, shownOrientation{Orientation: now, at: time.Now()}.write)
 }
 
 // tell says an operator's word, whose answer is decoded into answer.

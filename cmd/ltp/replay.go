@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 func (a *app) replayCommand() *cobra.Command {
@@ -29,10 +32,12 @@ leaves the component RECOVERING, and its orders waiting.`,
 type steering struct {
 	component string
 	word      ltp.Steer
+	as        format
 }
 
 func (s *steering) flags(cmd *cobra.Command) {
 	s.component = ltp.DefaultComponent
+	s.as.flag(cmd, "what operators say of the replay, as one object")
 	whoAndWhy(cmd, &s.component, &s.word.By, &s.word.Why)
 }
 
@@ -46,7 +51,7 @@ func (s *steering) rateFlag(cmd *cobra.Command) {
 }
 
 // steer says the word and shows what stands since.
-func (a *app) steer(cmd *cobra.Command, s steering) error {
+func (a *app) steer(cmd *cobra.Command, s *steering) error {
 	// What is no number at all cannot even be said: see ltp.Steer.Validate.
 	if err := s.word.Validate(ltp.Steering{Paused: true}); err != nil && s.word.By != "" && s.word.Why != "" {
 		return err
@@ -55,7 +60,15 @@ func (a *app) steer(cmd *cobra.Command, s steering) error {
 	if err := a.tell(cmd.Context(), s.component, ltp.SteerUpdate, s.word, s.word.By, s.word.Why, &now); err != nil {
 		return err
 	}
-	return printJSON(cmd.OutOrStdout(), now)
+	return s.as.show(cmd, now, func(w io.Writer) {
+		lines := steered(now, time.Now())
+		if len(lines) == 0 {
+			lines = []string{"no operator says anything of it: the pace decides"}
+		}
+		for _, line := range lines {
+			fmt.Fprintf(w, "Replay of %s: %s\n", s.component, words.Clean(line))
+		}
+	})
 }
 
 func (a *app) replayPause() *cobra.Command {
@@ -70,7 +83,7 @@ STABLE component, use ltp orientation hold.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.word.Paused = new(true)
-			return a.steer(cmd, s)
+			return a.steer(cmd, &s)
 		},
 	}
 	s.flags(cmd)
@@ -87,7 +100,7 @@ func (a *app) replayResume() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.word.Paused = new(false)
-			return a.steer(cmd, s)
+			return a.steer(cmd, &s)
 		},
 	}
 	s.flags(cmd)
@@ -117,7 +130,7 @@ commits fail or take long. 0, or --reset, leaves the rate to the pace again.`, l
 				}
 			}
 			s.word.Rate = &rate
-			return a.steer(cmd, s)
+			return a.steer(cmd, &s)
 		},
 	}
 	s.flags(cmd)

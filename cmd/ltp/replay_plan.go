@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -60,7 +59,8 @@ const ends = 5
 func (a *app) replayPlan() *cobra.Command {
 	component := ltp.DefaultComponent
 	took := replay.Took
-	var all, asJSON bool
+	var all bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show which orders a release would release, in which order and by when; releases nothing",
@@ -87,9 +87,8 @@ customer the same of one order.`,
 			defer t.stop()
 			each := func(plannedOrder) error { return nil }
 			switch w := cmd.OutOrStdout(); {
-			case all && asJSON:
-				lines := json.NewEncoder(w)
-				each = func(o plannedOrder) error { return lines.Encode(o) }
+			case all && as.JSON():
+				each = func(o plannedOrder) error { return printJSONLine(w, o) }
 			case all:
 				each = func(o plannedOrder) error {
 					_, err := fmt.Fprintln(w, o)
@@ -100,9 +99,9 @@ customer the same of one order.`,
 			switch {
 			case err != nil:
 				return err
-			case all && asJSON:
+			case all && as.JSON():
 				return nil
-			case asJSON:
+			case as.JSON():
 				return printJSON(cmd.OutOrStdout(), p)
 			}
 			return p.write(cmd.OutOrStdout(), time.Now(), all)
@@ -111,7 +110,7 @@ customer the same of one order.`,
 	cmd.Flags().StringVar(&component, "component", component, "the component")
 	cmd.Flags().DurationVar(&took, "took", took, "how long an order takes from its release to its end")
 	cmd.Flags().BoolVar(&all, "all", false, "print every order, in turn")
-	formatFlag(cmd.Flags(), &asJSON, "one object; with --all one order a line, and nothing else")
+	as.flag(cmd, "one object; with --all one order a line, and nothing else")
 	return cmd
 }
 

@@ -37,7 +37,7 @@ component fell before; fixed releases at the ceiling, as a batch job that signal
 	flags.Float64Var(&f.rate, "rate", 0, "the most orders released per second, as an operator says it; 0 is the pace's ceiling")
 	flags.Float64Var(&f.capacity, "capacity", 1500, "how many writes per second the database does at most, once warm")
 	flags.Uint64Var(&f.seed, "seed", 1, "of what is random")
-	formatFlag(flags, &f.json, "a line for each run, with the load over time")
+	f.as.flag(cmd, "a line for each run, with the load over time")
 	flags.StringVar(&f.svg, "svg", "", "also draw the load over time into this file")
 	return cmd
 }
@@ -47,7 +47,7 @@ type simulateFlags struct {
 	orders         int64
 	rate, capacity float64
 	seed           uint64
-	json           bool
+	as             format
 }
 
 func (f simulateFlags) run(cmd *cobra.Command) error {
@@ -62,13 +62,13 @@ func (f simulateFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 		results = append(results, r)
-		if f.json {
+		if f.as.JSON() {
 			if err := printJSONLine(cmd.OutOrStdout(), r); err != nil {
 				return err
 			}
 		}
 	}
-	if !f.json {
+	if !f.as.JSON() {
 		out := cmd.OutOrStdout()
 		if err := errors.Join(simulate.WriteTable(out, results), simulate.WriteText(out, shownOf(results), !terminal.Is(out))); err != nil {
 			return err

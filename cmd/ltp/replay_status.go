@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,6 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/replay"
-	"github.com/ltp-node/ltp/trace"
 )
 
 // replayStatus is how far the release of what waits for a component is, by what Temporal
@@ -42,7 +40,8 @@ type replayStatus struct {
 
 func (a *app) replayStatus() *cobra.Command {
 	var component string
-	var asJSON, watch bool
+	var watch bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how far replays are, or what waits and why; needs no worker",
@@ -56,7 +55,7 @@ func (a *app) replayStatus() *cobra.Command {
 				return err
 			}
 			defer t.stop()
-			view := &replayView{w: cmd.OutOrStdout(), terminal: terminal.Is(cmd.OutOrStdout()), json: asJSON}
+			view := &replayView{w: cmd.OutOrStdout(), terminal: terminal.Is(cmd.OutOrStdout()), json: as.JSON()}
 			for {
 				now, err := readReplays(cmd.Context(), t, component)
 				if cmd.Context().Err() != nil && watch {
@@ -77,7 +76,7 @@ func (a *app) replayStatus() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&component, "component", "", "one component (default: all that have an orientation)")
-	formatFlag(cmd.Flags(), &asJSON, "one object for each component; with --watch one object a line")
+	as.flag(cmd, "one object for each component; with --watch one object a line")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second, until interrupted")
 	return cmd
 }
@@ -87,12 +86,10 @@ func (a *app) replayStatus() *cobra.Command {
 func readReplays(ctx context.Context, t *temporal, component string) ([]replayStatus, error) {
 	components := []string{component}
 	if component == "" {
-		known, err := trace.NewReader(t.Client, t.namespace).Components(ctx)
-		if err != nil {
+		var err error
+		if components, err = t.components(ctx); err != nil {
 			return nil, err
 		}
-		others := slices.DeleteFunc(known, func(c string) bool { return c == ltp.DefaultComponent })
-		components = append([]string{ltp.DefaultComponent}, others...)
 	}
 	var all []replayStatus
 	for _, c := range components {

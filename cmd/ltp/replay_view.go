@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -48,7 +47,7 @@ func (v *replayView) show(all []replayStatus, again bool) error {
 
 func (v *replayView) encode(s replayStatus, again bool) error {
 	if again {
-		return json.NewEncoder(v.w).Encode(s)
+		return printJSONLine(v.w, s)
 	}
 	return printJSON(v.w, s)
 }
@@ -72,20 +71,18 @@ func (v *replayView) picture(s replayStatus, again bool) []string {
 
 // lines are the status for people.
 func (s replayStatus) lines() []string {
-	head := fmt.Sprintf("%s  %s  epoch %d", s.Component, s.State, s.Epoch)
-	if !s.Since.IsZero() && !s.Blind {
-		head += ", since " + s.ago(s.Since)
-	}
-	if s.Reason != "" {
-		head += ": " + s.Reason
-	}
-	all := []string{head}
+	seen := shownOrientation{Blind: s.Blind, at: s.At}
+	seen.Component, seen.State, seen.Epoch, seen.Since, seen.Reason = s.Component, s.State, s.Epoch, s.Since, s.Reason
+	all := []string{seen.head()}
 	if s.Replay != nil {
 		all = append(all, s.replaying()...)
 	} else {
 		all = append(all, s.waiting()...)
 	}
-	return append(all, s.steered()...)
+	for _, line := range steered(s.Steering, s.At) {
+		all = append(all, "  "+line)
+	}
+	return all
 }
 
 // replaying shows a release under way.
@@ -104,9 +101,9 @@ func (s replayStatus) replaying() (all []string) {
 		}
 		say("rate     %s; %s", rate, s.left())
 		if !r.Oldest.IsZero() && r.Remaining > 0 {
-			say("oldest   accepted %s", s.ago(r.Oldest))
+			say("oldest   accepted %s", ago(r.Oldest, s.At))
 		}
-		say("so far   %s and %s since %s", words.Plural(r.Passes, "sweep"), words.Plural(r.Setbacks, "setback"), s.ago(r.BegunAt))
+		say("so far   %s and %s since %s", words.Plural(r.Passes, "sweep"), words.Plural(r.Setbacks, "setback"), ago(r.BegunAt, s.At))
 		if silent := s.At.Sub(r.At); silent > 10*time.Second && !r.At.IsZero() {
 			say("silent   no report for %s: is a worker up?", words.Lasted(silent.Round(time.Second)))
 		}
@@ -145,7 +142,7 @@ func (s replayStatus) waiting() (all []string) {
 	}
 	all = append(all, fmt.Sprintf("  Nothing is replayed. Waiting: %s (%s).", words.Plural(s.Waiting, "order"), strings.Join(why, ", ")))
 	if s.Next != nil {
-		all = append(all, fmt.Sprintf("  First in turn: %s, accepted %s.", s.Next.OrderID, s.ago(s.Next.AcceptedAt)))
+		all = append(all, fmt.Sprintf("  First in turn: %s, accepted %s.", s.Next.OrderID, ago(s.Next.AcceptedAt, s.At)))
 	}
 	switch {
 	case s.State == ltp.Recovering:
@@ -156,29 +153,6 @@ func (s replayStatus) waiting() (all []string) {
 		all = append(all, "  They are released when the state is RECOVERING: ltp replay plan shows how.")
 	}
 	return all
-}
-
-// steered shows what operators say, each with their own word.
-func (s replayStatus) steered() (all []string) {
-	tell := func(what string, w ltp.Said) {
-		all = append(all, fmt.Sprintf("  %s, by %s, %s: %s", what, w.By, s.ago(w.Since), w.Why))
-	}
-	if s.Steering.Paused {
-		tell("PAUSED", s.Steering.Pause)
-	}
-	if s.Steering.Rate > 0 {
-		tell(fmt.Sprintf("at most %v orders/s", s.Steering.Rate), s.Steering.Limit)
-	}
-	return all
-}
-
-// ago is a moment, and how long before this status that was.
-func (s replayStatus) ago(t time.Time) string {
-	when := "just now"
-	if past := s.At.Sub(t).Round(time.Second); past > 0 {
-		when = words.Lasted(past) + " ago"
-	}
-	return fmt.Sprintf("%s UTC (%s)", t.UTC().Format(time.TimeOnly), when)
 }
 
 // cut is a line that fits, with room for the colour of a state.

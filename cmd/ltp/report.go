@@ -8,16 +8,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/report"
 )
 
 func (a *app) reportCommand() *cobra.Command {
 	var s auditScope
 	var path string
+	var as format
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Write the postmortem of an incident from its trace",
-		Long: `Write what happened in the latest incident of a component, or another one: summary,
+		Long: `Write what happened in the latest outage of a component, or another incident: summary,
 phases, what customers saw, and what an engineer, a regulator and a business owner want
 to know, with pictures. The incident is audited for it; with --orders-db, so are the
 rows of the order database.
@@ -44,12 +46,22 @@ Markdown. No worker needs to run. The same history gives the same report.`,
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "Written to %s.\n", path)
+			if as.JSON() {
+				return printJSON(cmd.OutOrStdout(), writtenReport{path, r.Audit})
+			}
 			return nil
 		},
 	}
 	s.flags(cmd)
+	as.flag(cmd, "where it is written, the incident and its audit, as one object")
 	cmd.Flags().StringVarP(&path, "output", "o", "report.html", "the file to write, ending in .html or .md")
 	return cmd
+}
+
+// writtenReport is what ltp report --format json prints.
+type writtenReport struct {
+	Output string      `json:"output"`
+	Audit  audit.Audit `json:"audit"`
 }
 
 func reportForm(path string) (func(io.Writer, report.Report) error, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,7 @@ func (a *app) setupCommand() *cobra.Command {
 	var o ordersDB
 	var role string
 	var script bool
+	var as format
 	var retention time.Duration
 	cmd := &cobra.Command{
 		Use:   "setup",
@@ -38,6 +41,8 @@ tables, in a schema of their own, and what the role of workers and observers is 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case script && as.JSON():
+				return errors.New("--print prints SQL: leave --format json out")
 			case script:
 				return orderdb.Script(cmd.OutOrStdout(), o.url, role, orderdb.WithSchema(o.schema))
 			case cmd.Flags().Changed("role"):
@@ -45,17 +50,18 @@ tables, in a schema of their own, and what the role of workers and observers is 
 			case o.url != "" && cmd.Flags().Changed("retention"):
 				return errors.New("--retention is of the Temporal namespace, --orders-db makes the order database: run ltp setup once for each")
 			case o.url != "":
-				return setUpOrders(cmd, o)
+				return setUpOrders(cmd, &as, o)
 			case cmd.Flags().Changed("orders-schema"):
 				return errors.New("--orders-schema is for --orders-db or --print: add one of them")
 			}
 			if cmd.Flags().Changed("retention") && retention < minRetention {
 				return fmt.Errorf("--retention %s: use %s or more", retention, minRetention)
 			}
-			return a.setUpNamespace(cmd, retention)
+			return a.setUpNamespace(cmd, &as, retention)
 		},
 	}
 	o.flags(cmd, "the order database to make ready: postgres://… or an SQLite file")
+	as.flag(cmd, "what was made, as one object; not with --print")
 	cmd.Flags().BoolVar(&script, "print", false, "print SQL for the order database, for Postgres unless --orders-db is an SQLite file, and connect to nothing")
 	cmd.Flags().StringVar(&role, "role", "app", "with --print: the role that workers and observers have in Postgres")
 	cmd.Flags().DurationVar(&retention, "retention", 0, "make the namespace where it is missing, with this retention, such as 720h")
@@ -70,21 +76,29 @@ const minRetention = 24 * time.Hour
 const namespacePatience = time.Minute
 
 // setUpNamespace makes the namespace where retention is not 0, and registers what it lacks.
-func (a *app) setUpNamespace(cmd *cobra.Command, retention time.Duration) error {
+// madeNamespace is what ltp setup has made of the namespace.
+type madeNamespace struct {
+	Namespace string `json:"namespace"`
+	Made      bool   `json:"made"`
+	// Registered are the search attributes that it lacked.
+	Registered []string `json:"registered"`
+}
+
+func (a *app) setUpNamespace(cmd *cobra.Command, as *format, retention time.Duration) error {
 	t, err := a.connect(cmd.Context())
 	if err != nil {
 		return err
 	}
 	defer t.stop()
+	now := madeNamespace{Namespace: t.namespace, Registered: []string{}}
 	if retention != 0 {
 		ctx, cancel := context.WithTimeout(cmd.Context(), namespacePatience)
 		defer cancel()
-		made, err := starter.MakeNamespace(ctx, t, t.namespace, retention)
-		if err != nil {
+		if now.Made, err = starter.MakeNamespace(ctx, t, t.namespace, retention); err != nil {
 			return err
 		}
-		if made {
-			fmt.Fprintf(cmd.OutOrStdout(), "Made namespace %s, which keeps ended orders for %s.\n", t.namespace, short(retention))
+		if now.Made {
+			fmt.Fprintf(as.notes(cmd), "Made namespace %s, which keeps ended orders for %s.\n", t.namespace, short(retention))
 		}
 	}
 	added, err := starter.Setup(cmd.Context(), t, t.namespace)
@@ -92,28 +106,37 @@ func (a *app) setUpNamespace(cmd *cobra.Command, retention time.Duration) error 
 		return err
 	}
 	slices.Sort(added)
-	if len(added) == 0 {
-		fmt.Fprintf(cmd.OutOrStdout(), "Namespace %s has all search attributes already.\n", t.namespace)
-		return nil
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "Registered in namespace %s: %v\n", t.namespace, added)
-	return nil
+	now.Registered = append(now.Registered, added...)
+	return as.show(cmd, now, func(w io.Writer) {
+		if len(added) == 0 {
+			fmt.Fprintf(w, "Namespace %s has all search attributes already.\n", t.namespace)
+			return
+		}
+		fmt.Fprintf(w, "Registered in namespace %s: %s\n", t.namespace, strings.Join(added, ", "))
+	})
 }
 
-func setUpOrders(cmd *cobra.Command, o ordersDB) error {
+// madeTables is what ltp setup has made of the order database.
+type madeTables struct {
+	In   string `json:"in"` // the schema, or the file
+	Made bool   `json:"made"`
+}
+
+func setUpOrders(cmd *cobra.Command, as *format, o ordersDB) error {
 	ctx := cmd.Context()
 	db, err := orderdb.Open(ctx, o.url, orderdb.WithSchema(o.schema))
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	out, where := cmd.OutOrStdout(), "schema "+o.schema
+	where := "schema " + o.schema
 	if path, ok := orderdb.File(o.url); ok {
 		where = path
 	}
 	if db.Check(ctx) == nil {
-		fmt.Fprintf(out, "The order database has all its tables in %s already.\n", where)
-		return nil
+		return as.show(cmd, madeTables{In: where}, func(w io.Writer) {
+			fmt.Fprintf(w, "The order database has all its tables in %s already.\n", where)
+		})
 	}
 	if err := db.Migrate(ctx); err != nil {
 		return err
@@ -121,6 +144,7 @@ func setUpOrders(cmd *cobra.Command, o ordersDB) error {
 	if err := db.Check(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Made the tables of the order database in %s.\n", where)
-	return nil
+	return as.show(cmd, madeTables{In: where, Made: true}, func(w io.Writer) {
+		fmt.Fprintf(w, "Made the tables of the order database in %s.\n", where)
+	})
 }

@@ -38,6 +38,7 @@ docs/trace.md is the contract: the format, what it proves, and what it does not.
 func (a *app) traceExportCommand() *cobra.Command {
 	scope := ledger.Scope{Component: ltp.DefaultComponent}
 	var out, key string
+	var as format
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write the trace of an incident, and a signed checkpoint of it",
@@ -64,10 +65,11 @@ The same history exports to the same bytes. No worker needs to run.`,
 			scope.Namespace, scope.TempDir = t.namespace, filepath.Dir(out)
 			reader := trace.NewReader(t.Client, t.namespace)
 			reader.Progress = reading(cmd.ErrOrStderr())
-			return exportTrace(cmd, reader, scope, signer, out)
+			return exportTrace(cmd, &as, reader, scope, signer, out)
 		},
 	}
-	cmd.Flags().IntVar(&scope.Incident, "incident", 0, "the number of the incident, oldest first from 1; 0 is the latest")
+	as.flag(cmd, "the files, and what they cover, as one object")
+	cmd.Flags().IntVar(&scope.Incident, "incident", 0, "the number of the incident, oldest first from 1; 0 is the current or latest outage")
 	cmd.Flags().StringVar(&scope.Component, "component", scope.Component, "the component whose incident to export")
 	cmd.Flags().StringVarP(&out, "output", "o", "incident.jsonl", "the file to write")
 	cmd.Flags().StringVar(&key, "key", "", "the private key to sign with (default: trace.key in the state directory, made on first use)")
@@ -76,7 +78,7 @@ The same history exports to the same bytes. No worker needs to run.`,
 
 // exportTrace writes the file and its checkpoint. Neither takes the place of an older one
 // before both are whole and on disk, and where the file cannot, the checkpoint does not.
-func exportTrace(cmd *cobra.Command, src ledger.Source, scope ledger.Scope, key note.Signer, out string) error {
+func exportTrace(cmd *cobra.Command, as *format, src ledger.Source, scope ledger.Scope, key note.Signer, out string) error {
 	beside := checkpointOf(out)
 	file, err := newFile(out)
 	if err != nil {
@@ -110,16 +112,23 @@ func exportTrace(cmd *cobra.Command, src ledger.Source, scope ledger.Scope, key 
 	if err := signed.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("%s is written and its checkpoint is not: export again: %w", out, err)
 	}
-	w := cmd.OutOrStdout()
-	fmt.Fprintf(w, "%s: %s, %d entries\n", out, covered(x.Coverage), x.Tree.N)
-	if x.Coverage.Open {
-		fmt.Fprintln(w, "The incident is still going on: what comes after is not in the file.")
-	}
-	if x.Coverage.Gaps > 0 {
-		fmt.Fprintf(w, "%d gaps: what Temporal no longer has is named in the file.\n", x.Coverage.Gaps)
-	}
-	fmt.Fprintf(w, "%s: signed by %s; keep a copy elsewhere\n", beside, key.Name())
-	return nil
+	written := struct {
+		Output     string          `json:"output"`
+		Checkpoint string          `json:"checkpoint"`
+		Key        string          `json:"key"` // that signed it
+		Entries    int64           `json:"entries"`
+		Coverage   ledger.Coverage `json:"coverage"`
+	}{out, beside, key.Name(), x.Tree.N, x.Coverage}
+	return as.show(cmd, written, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s, %d entries\n", out, covered(x.Coverage), x.Tree.N)
+		if x.Coverage.Open {
+			fmt.Fprintln(w, "The incident is still going on: what comes after is not in the file.")
+		}
+		if x.Coverage.Gaps > 0 {
+			fmt.Fprintf(w, "%s: what Temporal no longer has is named in the file.\n", words.Plural(x.Coverage.Gaps, "gap"))
+		}
+		fmt.Fprintf(w, "%s: signed by %s; keep a copy elsewhere\n", beside, key.Name())
+	})
 }
 
 func covered(c ledger.Coverage) string {
@@ -153,6 +162,7 @@ func (a *app) signer(said io.Writer, path string) (note.Signer, error) {
 
 func (a *app) traceKeygenCommand() *cobra.Command {
 	name, path := ledger.DefaultKeyName, ""
+	var as format
 	cmd := &cobra.Command{
 		Use:   "keygen",
 		Short: "Make the key that exports are signed with, and print its public key",
@@ -172,10 +182,14 @@ A key that is there is not replaced.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), public)
-			return nil
+			made := struct {
+				Key       string `json:"key"` // the file
+				PublicKey string `json:"public_key"`
+			}{path, public}
+			return as.show(cmd, made, func(w io.Writer) { fmt.Fprintln(w, public) })
 		},
 	}
+	as.flag(cmd, "the file of the key and the public key, as one object")
 	cmd.Flags().StringVar(&name, "name", name, "the name of the key: what it stands for, such as orders.example.com")
 	cmd.Flags().StringVar(&path, "key", "", "where to write it (default: trace.key in the state directory)")
 	return cmd
@@ -227,7 +241,7 @@ func (p proofFlags) against(a *app, file string) (ledger.Against, error) {
 
 func (a *app) traceVerifyCommand() *cobra.Command {
 	var p proofFlags
-	var asJSON bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify an exported trace offline, and name the first broken line",
@@ -251,11 +265,11 @@ the same key shows only against a checkpoint that was kept elsewhere: --checkpoi
 			if err != nil {
 				return err
 			}
-			return writeVerdict(cmd.OutOrStdout(), args[0], v, asJSON)
+			return writeVerdict(cmd.OutOrStdout(), args[0], v, as.JSON())
 		},
 	}
 	p.add(cmd, true)
-	formatFlag(cmd.Flags(), &asJSON, "the verdict as one object")
+	as.flag(cmd, "the verdict as one object")
 	return cmd
 }
 
@@ -284,6 +298,7 @@ func writeVerdict(w io.Writer, name string, v ledger.Verdict, asJSON bool) error
 func (a *app) traceProveCommand() *cobra.Command {
 	var p proofFlags
 	var orderID, out string
+	var as format
 	cmd := &cobra.Command{
 		Use:   "prove --order ID FILE",
 		Short: "Write what the customer of one order needs to check it",
@@ -317,11 +332,19 @@ check it with the public key alone, and reads nothing of other orders in it.`,
 			if err := writeFile(out, writeBytes([]byte(proof.String()))); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of order %s proved, %d bytes\n", out, n-1, orderID, proof.Len())
-			return nil
+			proved := struct {
+				Output  string `json:"output"`
+				OrderID string `json:"order_id"`
+				Entries int    `json:"entries"`
+				Bytes   int    `json:"bytes"`
+			}{out, orderID, int(n - 1), proof.Len()}
+			return as.show(cmd, proved, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %d entries of order %s proved, %d bytes\n", out, proved.Entries, orderID, proved.Bytes)
+			})
 		},
 	}
 	p.add(cmd, true)
+	as.flag(cmd, "the file and what it proves, as one object")
 	cmd.Flags().StringVar(&orderID, "order", "", "the order")
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the file to write (default: ID.tlog-proof)")
 	_ = cmd.MarkFlagRequired("order")
@@ -330,7 +353,7 @@ check it with the public key alone, and reads nothing of other orders in it.`,
 
 func (a *app) traceVerifyProofCommand() *cobra.Command {
 	var p proofFlags
-	var asJSON bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "verify-proof FILE",
 		Short: "Check the proof of one order, with the public key alone",
@@ -348,7 +371,7 @@ func (a *app) traceVerifyProofCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s proves nothing: %w", args[0], err)
 			}
-			if asJSON {
+			if as.JSON() {
 				return printJSON(cmd.OutOrStdout(), proof)
 			}
 			writeProof(cmd.OutOrStdout(), proof)
@@ -356,7 +379,7 @@ func (a *app) traceVerifyProofCommand() *cobra.Command {
 		},
 	}
 	p.add(cmd, false)
-	formatFlag(cmd.Flags(), &asJSON, "what was proved as one object")
+	as.flag(cmd, "what was proved as one object")
 	return cmd
 }
 

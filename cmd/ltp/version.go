@@ -59,19 +59,19 @@ func (b build) String() string {
 }
 
 func versionCommand() *cobra.Command {
-	var asJSON bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Tell version, commit and date of this program",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asJSON {
+			if as.JSON() {
 				return trace.WriteJSON(cmd.OutOrStdout(), version())
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "ltp", version())
 			return err
 		},
 	}
-	formatFlag(cmd.Flags(), &asJSON, "one object")
+	as.flag(cmd, "one object")
 	return cmd
 }

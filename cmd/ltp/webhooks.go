@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -112,7 +114,7 @@ type listedEndpoint struct {
 
 func (a *app) webhooksList() *cobra.Command {
 	var file webhooksFile
-	var asJSON bool
+	var as format
 	var tenant func() *string
 	cmd := &cobra.Command{
 		Use:   "list --webhooks FILE",
@@ -130,7 +132,7 @@ func (a *app) webhooksList() *cobra.Command {
 					list.Endpoints = append(list.Endpoints, listedEndpoint{e.Tenant, e.Name, origin(e.URL), kinds(e.Secrets), e.Events})
 				}
 			}
-			if !asJSON { // before Temporal is asked, which may not answer
+			if !as.JSON() { // before Temporal is asked, which may not answer
 				t := table.New(out, "tenant", "name", "url", "secrets", "events")
 				for _, e := range list.Endpoints {
 					t.Row(e.Tenant, e.Name, e.URL, e.Secrets, events(e.Events))
@@ -148,7 +150,7 @@ func (a *app) webhooksList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if as.JSON() {
 				list.Troubles, list.Looked, list.More = append(list.Troubles, all...), looked, more
 				return printJSON(out, list)
 			}
@@ -157,7 +159,7 @@ func (a *app) webhooksList() *cobra.Command {
 		},
 	}
 	file.required(cmd)
-	formatFlag(cmd.Flags(), &asJSON, "one object")
+	as.flag(cmd, "one object")
 	tenant = tenantFlag(cmd, "the endpoints and orders of this tenant alone; '' is the default one")
 	return cmd
 }
@@ -223,6 +225,7 @@ func events(of []ltp.WebhookEvent) string {
 
 func (a *app) webhooksTest() *cobra.Command {
 	var file webhooksFile
+	var as format
 	var tenant func() *string
 	cmd := &cobra.Command{
 		Use:   "test --webhooks FILE [NAME...]",
@@ -252,8 +255,17 @@ or to all, and say what each answers. It needs no Temporal. Exits 1 unless all a
 				}
 				named[e.Name] = true
 				tried++
-				if !try(cmd, hooks, e) {
+				answer := try(cmd.Context(), hooks, e)
+				if !answer.OK {
 					failed++
+				}
+				if as.JSON() {
+					err = printJSONLine(cmd.OutOrStdout(), answer)
+				} else {
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), answer)
+				}
+				if err != nil {
+					return err
 				}
 			}
 			for _, name := range names {
@@ -271,32 +283,53 @@ or to all, and say what each answers. It needs no Temporal. Exits 1 unless all a
 		},
 	}
 	file.required(cmd)
+	as.flag(cmd, "one answer a line")
 	tenant = tenantFlag(cmd, "the endpoints of this tenant alone; '' is the default one")
 	return cmd
 }
 
-// try sends a test message, and says what is answered.
-func try(cmd *cobra.Command, hooks *webhook.Webhooks, e webhook.Endpoint) bool {
+// tested is what an endpoint answered to a test message.
+type tested struct {
+	Endpoint string `json:"endpoint"`
+	OK       bool   `json:"ok"`
+	Status   int    `json:"status,omitempty"`
+	Error    string `json:"error,omitempty"`
+	Answer   string `json:"answer,omitempty"` // its beginning
+	ID       string `json:"message_id,omitempty"`
+	TookMs   int64  `json:"took_ms"`
+}
+
+// String is a line for people.
+func (t tested) String() string {
+	said := cmp.Or(t.Error, fmt.Sprintf("answered %d", t.Status))
+	if t.Answer != "" {
+		said += ": " + t.Answer
+	}
+	return fmt.Sprintf("%s: %s (%s, %d ms)", t.Endpoint, said, t.ID, t.TookMs)
+}
+
+// try sends a test message.
+func try(ctx context.Context, hooks *webhook.Webhooks, e webhook.Endpoint) tested {
+	t := tested{Endpoint: ltp.FullID(e.Tenant, e.Name)}
 	m, err := webhook.TestMessage(e.Name, time.Now())
 	if err != nil {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", ltp.FullID(e.Tenant, e.Name), err)
-		return false
+		t.Error = err.Error()
+		return t
 	}
+	t.ID = m.ID
 	begun := time.Now()
-	status, answer, err := hooks.Try(cmd.Context(), e.Tenant, e.Name, m)
-	said := fmt.Sprintf("answered %d", status)
+	status, answer, err := hooks.Try(ctx, e.Tenant, e.Name, m)
+	t.OK, t.Status, t.TookMs = err == nil, status, time.Since(begun).Milliseconds()
 	if err != nil {
-		said = err.Error()
+		t.Error = err.Error()
 	}
-	if text := words.Clean(string(answer[:min(len(answer), 200)])); text != "" {
-		said += ": " + text
-	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s (%s, %s)\n", ltp.FullID(e.Tenant, e.Name), said, m.ID, time.Since(begun).Round(time.Millisecond))
-	return err == nil
+	t.Answer = words.Clean(string(answer[:min(len(answer), 200)]))
+	return t
 }
 
 func (a *app) webhooksRedeliver() *cobra.Command {
 	var all, failed bool
+	var as format
 	var tenant func() *string
 	cmd := &cobra.Command{
 		Use:   "redeliver ORDER... | --failed",
@@ -326,7 +359,7 @@ which receivers tell a repeat. It works for as long as Temporal keeps the order.
 					return err
 				}
 			}
-			wrong := 0
+			wrong, asked := 0, []string{}
 			for _, id := range ids {
 				if err := webhook.Redeliver(cmd.Context(), t.Client, id, all); err != nil {
 					wrong++
@@ -337,17 +370,26 @@ which receivers tell a repeat. It works for as long as Temporal keeps the order.
 				if all {
 					what = "all messages are sent again"
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", id, what)
+				asked = append(asked, id)
+				if !as.JSON() {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", id, what)
+				}
+			}
+			if as.JSON() {
+				if err := printJSON(cmd.OutOrStdout(), map[string][]string{"orders": asked}); err != nil {
+					return err
+				}
 			}
 			if wrong > 0 {
 				return fmt.Errorf("%d of %s could not be asked", wrong, words.Plural(len(ids), "order"))
 			}
-			if failed && len(ids) == 0 {
+			if failed && len(ids) == 0 && !as.JSON() {
 				fmt.Fprintln(cmd.OutOrStdout(), "Nothing was given up.")
 			}
 			return nil
 		},
 	}
+	as.flag(cmd, "the orders whose messages are sent again, as one object")
 	cmd.Flags().BoolVar(&all, "all", false, "every message of the orders, also what was delivered")
 	cmd.Flags().BoolVar(&failed, "failed", false, "all orders whose Delivery has given a message up, or was ended by hand; not those of which an announcement was missed")
 	tenant = tenantFlag(cmd, "with --failed, the orders of this tenant alone; '' is the default one")
@@ -356,6 +398,7 @@ which receivers tell a repeat. It works for as long as Temporal keeps the order.
 
 func webhooksSecret() *cobra.Command {
 	var asymmetric bool
+	var as format
 	cmd := &cobra.Command{
 		Use:   "secret",
 		Short: "Make a secret to sign messages with",
@@ -364,16 +407,18 @@ HMAC-SHA256); with it, the receiver has the public key that is printed on standa
 (v1a).`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !asymmetric {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), webhook.NewSecret())
-				return err
+			var made struct {
+				Secret    string `json:"secret"`
+				PublicKey string `json:"public_key,omitempty"`
 			}
-			secret, public := webhook.NewKeys()
-			fmt.Fprintln(cmd.ErrOrStderr(), "ltp: the receiver checks signatures with", public)
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), secret)
-			return err
+			if made.Secret = webhook.NewSecret(); asymmetric {
+				made.Secret, made.PublicKey = webhook.NewKeys()
+				fmt.Fprintln(cmd.ErrOrStderr(), "ltp: the receiver checks signatures with", made.PublicKey)
+			}
+			return as.show(cmd, made, func(w io.Writer) { fmt.Fprintln(w, made.Secret) })
 		},
 	}
+	as.flag(cmd, "the secret, and the public key where there is one, as one object")
 	cmd.Flags().BoolVar(&asymmetric, "ed25519", false, "make an ed25519 key pair")
 	return cmd
 }

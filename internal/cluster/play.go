@@ -101,7 +101,7 @@ func (s *Stack) Ready(ctx context.Context) error {
 	})
 }
 
-// Audit judges the latest incident by ltp audit inside the network, which compares the
+// Audit judges the latest outage by ltp audit inside the network, which compares the
 // order database.
 func (s *Stack) Audit(ctx context.Context) (audit.Audit, error) {
 	url, err := s.OrdersURL(ctx)

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/words"
+)
+
+// shownOrientation is what a component's orientation is shown as.
+type shownOrientation struct {
+	ltp.Orientation
+	// Blind says that State is UNKNOWN because it cannot be seen.
+	Blind    bool         `json:"blind,omitempty"`
+	Steering ltp.Steering `json:"steering,omitzero"`
+	Policy   ltp.Policy   `json:"policy,omitzero"`
+	at       time.Time    // when it was read
+}
+
+func shownReading(r board.Reading) shownOrientation {
+	return shownOrientation{r.Orientation, r.Blind, r.Steering, r.Policy, time.Now()}
+}
+
+// write shows it to people.
+func (o shownOrientation) write(w io.Writer) {
+	s := newSheet(w, o.head())
+	defer s.end()
+	for _, h := range o.Hold.Holds() {
+		s.add("held", "%s", heldBy(h))
+	}
+	if o.Observed != "" {
+		s.add("observed", "%s", o.Observed)
+	}
+	if o.Observer != "" {
+		s.add("observer", "%s", o.Observer)
+	}
+	if o.Evidence.Samples > 0 || o.Evidence.Error != "" {
+		s.add("evidence", "%s", evidenceWords(o.Evidence))
+	}
+	for _, line := range steered(o.Steering, o.at) {
+		s.add("replay", "%s", line)
+	}
+	if p := o.Policy; p != (ltp.Policy{}) {
+		s.add("policy", "dwell %s, max dwell %s, flap window %s, grace %s", short(p.Dwell), short(p.MaxDwell), short(p.FlapWindow), short(p.Grace))
+	}
+}
+
+// head is "orders-db  UNSTABLE  epoch 4, since 06:10:11 UTC (12 s ago): why".
+func (o shownOrientation) head() string {
+	head := fmt.Sprintf("%s  %s  epoch %d", o.Component, o.State, o.Epoch)
+	if !o.Since.IsZero() && !o.Blind {
+		head += ", since " + ago(o.Since, o.at)
+	}
+	if o.Reason != "" {
+		head += ": " + words.Clean(o.Reason)
+	}
+	return head
+}
+
+// heldBy is whose hold it is, why, since when and until when.
+func heldBy(h ltp.Hold) string {
+	said := fmt.Sprintf("by %s, since %s UTC", h.By, clock(h.Since))
+	if !h.Until.IsZero() {
+		said += fmt.Sprintf(", until %s UTC", clock(h.Until))
+	}
+	if h.Freeze {
+		said += ", new orders are refused"
+	}
+	return said + ": " + h.Why
+}
+
+// steered is what operators say of the replays of a component, each with their own word.
+func steered(s ltp.Steering, now time.Time) (all []string) {
+	say := func(what string, w ltp.Said) {
+		all = append(all, fmt.Sprintf("%s, by %s, %s: %s", what, w.By, ago(w.Since, now), w.Why))
+	}
+	if s.Paused {
+		say("PAUSED", s.Pause)
+	}
+	if s.Rate > 0 {
+		say(fmt.Sprintf("at most %v orders/s", s.Rate), s.Limit)
+	}
+	return all
+}
+
+// ago is a moment, and how long before now that was.
+func ago(t, now time.Time) string {
+	when := "just now"
+	if past := now.Sub(t).Round(time.Second); past > 0 {
+		when = words.Lasted(past) + " ago"
+	}
+	return fmt.Sprintf("%s UTC (%s)", t.UTC().Format(time.TimeOnly), when)
+}
