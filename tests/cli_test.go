@@ -142,6 +142,7 @@ func TestCommandLine(t *testing.T) {
 	require.Eventually(t, func() bool { return strings.Contains(c.completes("orders", "release", "A"), "A3\tDEFERRED") }, patience, 100*time.Millisecond)
 	assert.NotContains(t, c.completes("orders", "release", "A"), "A1", "it has ended")
 	assert.Contains(t, c.completes("orders", "get", ""), "A1\tEXECUTED")
+	assert.NotContains(t, c.completes("orders", "cancel", ""), "A1", "it has ended")
 	assert.NotContains(t, c.completes("orders", "cancel", "A3", ""), "A3", "it was named")
 	assert.Contains(t, c.completes("orientation", "hold", "--component", ""), ltp.DefaultComponent)
 	assert.Regexp(t, `(?m)^\d+\t.* UNSTABLE$`, c.completes("inspect", "--incident", ""))

@@ -38,9 +38,10 @@ var flagWords = map[string][]string{
 	"log-format": {"text", "json"},
 }
 
-// completable is the state of the orders that a command is for; all orders are without.
-var completable = map[string]ltp.OrderState{
-	"retry": ltp.Parked, "reject": ltp.Parked, "release": ltp.Deferred, "expedite": ltp.Deferred,
+// completable are the orders that a command is for, among those that wait; a command that is
+// not here is for all orders.
+var completable = map[string]*starter.Which{
+	"cancel": {}, "retry": {State: ltp.Parked}, "reject": {State: ltp.Parked}, "release": {State: ltp.Deferred}, "expedite": {State: ltp.Deferred},
 }
 
 // completeNames has the shell complete what Temporal knows: orders, components, incidents;
@@ -153,22 +154,45 @@ func kindOf(s trace.IncidentSummary) string {
 	return string(s.Worst)
 }
 
-// ordersOf are the newest orders in a state, or in any; a command takes one of them or many.
-func ordersOf(state ltp.OrderState, many bool) proposal {
+// ordersOf are the newest of the orders that wait as which says, or of all where it is nil; a
+// command takes one of them or many.
+func ordersOf(which *starter.Which, many bool) proposal {
 	return func(ctx context.Context, t *temporal, _ *cobra.Command, args []string) ([]cobra.Completion, error) {
 		if len(args) > 0 && !many {
 			return nil, nil
 		}
-		page, err := starter.New(t.Client).List(ctx, starter.Filter{AllTenants: true, State: state, Size: completedOrders})
+		newest, err := newestOrders(ctx, starter.New(t.Client), which)
 		if err != nil {
 			return nil, err
 		}
 		var all []cobra.Completion
-		for _, st := range page.Orders {
+		for _, st := range newest {
 			if !slices.Contains(args, st.OrderID) {
 				all = append(all, cobra.CompletionWithDesc(st.OrderID, string(st.State)+", accepted "+clock(st.AcceptedAt)))
 			}
 		}
 		return all, nil
+	}
+}
+
+func newestOrders(ctx context.Context, s *starter.Starter, which *starter.Which) ([]starter.Status, error) {
+	if which != nil {
+		return s.Waiting(ctx, *which, completedOrders)
+	}
+	page, err := s.List(ctx, starter.Filter{AllTenants: true, Size: completedOrders})
+	return page.Orders, err
+}
+
+// completeFrom completes the arguments of a command with names that are in a file.
+func completeFrom(names func() ([]cobra.Completion, error)) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		all, err := names()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return slices.DeleteFunc(all, func(c cobra.Completion) bool {
+			name, _, _ := strings.Cut(c, "\t")
+			return slices.Contains(args, name)
+		}), cobra.ShellCompDirectiveNoFileComp
 	}
 }

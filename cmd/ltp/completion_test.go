@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ltp-node/ltp/webhook"
 )
 
 // completed is what the shell is given for a line whose last word is begun.
@@ -32,6 +37,7 @@ func TestWordsOfFlagsAreCompleted(t *testing.T) {
 		"inspect --format json":        {"json", "jsonl"},
 		"replay simulate --scenario c": {"cold-cache"},
 		"orders list --log-level w":    {"warn"},
+		"keys create --role s":         {"support"},
 	} {
 		words := strings.Fields(line)
 		begun := words[len(words)-1]
@@ -43,6 +49,29 @@ func TestWordsOfFlagsAreCompleted(t *testing.T) {
 		}
 		assert.Equal(t, want, fit, line)
 	}
+}
+
+func TestKeysAndEndpointsAreCompletedFromTheirFiles(t *testing.T) {
+	dir := t.TempDir()
+	keys, hooks := dir+"/api.keys", dir+"/hooks.json"
+	var ids []string
+	for _, name := range []string{"web", "desk"} {
+		out, _, err := run(t, "", "keys", "create", "--keys", keys, "--role", "support", "--name", name, "--format", "json")
+		require.NoError(t, err)
+		var made listedKey
+		require.NoError(t, json.Unmarshal([]byte(out), &made))
+		ids = append(ids, made.ID)
+	}
+	assert.Equal(t, ids, completed(t, "keys", "revoke", "--keys", keys, ""))
+	_, _, err := run(t, "", "keys", "revoke", "--keys", keys, ids[0])
+	require.NoError(t, err)
+	assert.Equal(t, ids[1:], completed(t, "keys", "revoke", "--keys", keys, ""))
+	assert.Empty(t, completed(t, "keys", "revoke", "--keys", dir+"/none", ""))
+
+	content := fmt.Sprintf(`{"endpoints": [{"name": "shop", "url": "https://shop.example/hooks", "secrets": [%[1]q]}, {"name": "crm", "url": "https://crm.example/", "secrets": [%[1]q]}]}`, webhook.NewSecret())
+	require.NoError(t, os.WriteFile(hooks, []byte(content), 0o600))
+	assert.Equal(t, []string{"shop", "crm"}, completed(t, "webhooks", "test", "--webhooks", hooks, ""))
+	assert.Equal(t, []string{"crm"}, completed(t, "webhooks", "test", "--webhooks", hooks, "shop", ""))
 }
 
 // TestNothingIsProposedWithoutTemporal, quietly, and no server is started.

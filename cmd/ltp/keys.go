@@ -98,6 +98,7 @@ func keysCreate() *cobra.Command {
 	f.StringVar(&k.Name, "name", "", "what people call the key")
 	f.StringVar(&expires, "expires", "", "when it ends: in 90d or 12h, or at 2030-01-31T14:30:00Z; without, never")
 	_ = cmd.MarkFlagRequired("role")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]cobra.Completion{string(ltp.CustomerRole), string(ltp.SupportRole), string(ltp.OperatorRole)}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -198,6 +199,18 @@ goes on until its order ends, for ten minutes at most.`,
 			return as.show(cmd, listKey(k, time.Now()), func(w io.Writer) { fmt.Fprintf(w, "the key %s is revoked\n", k.ID) })
 		},
 	}
+	cmd.ValidArgsFunction = completeFrom(func() (all []cobra.Completion, err error) {
+		f, err := apikey.Read(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range f.Keys {
+			if k.RevokedAt.IsZero() {
+				all = append(all, cobra.CompletionWithDesc(k.ID, string(k.Role)+" "+k.Name))
+			}
+		}
+		return all, nil
+	})
 	as.flag(cmd, "the key as one object")
 	keysFlag(cmd, &file)
 	return cmd

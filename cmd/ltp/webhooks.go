@@ -283,6 +283,16 @@ or to all, and say what each answers. It needs no Temporal. Exits 1 unless all a
 		},
 	}
 	file.required(cmd)
+	cmd.ValidArgsFunction = completeFrom(func() (all []cobra.Completion, err error) {
+		f, err := webhook.Read(file.path, file.private)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range f.Endpoints {
+			all = append(all, cobra.CompletionWithDesc(e.Name, e.Tenant))
+		}
+		return all, nil
+	})
 	as.flag(cmd, "one answer a line")
 	tenant = tenantFlag(cmd, "the endpoints of this tenant alone; '' is the default one")
 	return cmd
