@@ -121,7 +121,7 @@ func TestAnOrientationIsShownToPeople(t *testing.T) {
 	}
 	var text strings.Builder
 	o.write(&text)
-	assert.Equal(t, `orders-db  UNSTABLE  epoch 5, since 14:30:00 UTC (`+words.Lasted(12*time.Second)+` ago): held by ann: migration
+	assert.Equal(t, `orders-db is UNSTABLE, epoch 5, since 14:30:00 UTC (`+words.Lasted(12*time.Second)+` ago): held by ann: migration
   held      by ann, since 2030-01-31 14:30:00.000 UTC, until 2030-01-31 15:30:00.000 UTC, new orders are refused: migration
   observed  HEALTHY
   replay    PAUSED, by bob, 14:30:00 UTC (`+words.Lasted(12*time.Second)+` ago): cold cache

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/table"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -229,12 +230,12 @@ change is kept in the history and holds at once, also for a dwell that is under 
 
 func showPolicy(cmd *cobra.Command, as *format, component string, p ltp.Policy) error {
 	return as.show(cmd, p, func(w io.Writer) {
-		s := newSheet(w, "The policy of "+component)
-		defer s.end()
-		s.add("dwell", "%s", short(p.Dwell))
-		s.add("max dwell", "%s", short(p.MaxDwell))
-		s.add("flap window", "%s", short(p.FlapWindow))
-		s.add("grace", "%s", short(p.Grace))
+		s := table.NewSheet(w, "The policy of "+component)
+		defer s.Flush() //nolint:errcheck // w is a buffer
+		s.Add("dwell", "%s", short(p.Dwell))
+		s.Add("max dwell", "%s", short(p.MaxDwell))
+		s.Add("flap window", "%s", short(p.FlapWindow))
+		s.Add("grace", "%s", short(p.Grace))
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/table"
 	"github.com/ltp-node/ltp/internal/words"
 )
 
@@ -26,36 +27,36 @@ func shownReading(r board.Reading) shownOrientation {
 
 // write shows it to people.
 func (o shownOrientation) write(w io.Writer) {
-	s := newSheet(w, o.head())
-	defer s.end()
+	s := table.NewSheet(w, o.head())
+	defer s.Flush() //nolint:errcheck // w is a buffer
 	for _, h := range o.Hold.Holds() {
-		s.add("held", "%s", heldBy(h))
+		s.Add("held", "%s", heldBy(h))
 	}
 	if o.Observed != "" {
-		s.add("observed", "%s", o.Observed)
+		s.Add("observed", "%s", o.Observed)
 	}
 	if o.Observer != "" {
-		s.add("observer", "%s", o.Observer)
+		s.Add("observer", "%s", o.Observer)
 	}
 	if o.Evidence.Samples > 0 || o.Evidence.Error != "" {
-		s.add("evidence", "%s", evidenceWords(o.Evidence))
+		s.Add("evidence", "%s", evidenceWords(o.Evidence))
 	}
 	for _, line := range steered(o.Steering, o.at) {
-		s.add("replay", "%s", line)
+		s.Add("replay", "%s", line)
 	}
 	if p := o.Policy; p != (ltp.Policy{}) {
-		s.add("policy", "dwell %s, max dwell %s, flap window %s, grace %s", short(p.Dwell), short(p.MaxDwell), short(p.FlapWindow), short(p.Grace))
+		s.Add("policy", "dwell %s, max dwell %s, flap window %s, grace %s", short(p.Dwell), short(p.MaxDwell), short(p.FlapWindow), short(p.Grace))
 	}
 }
 
-// head is "orders-db  UNSTABLE  epoch 4, since 06:10:11 UTC (12 s ago): why".
+// head is "orders-db is UNSTABLE, epoch 4, since 06:10:11 UTC (12 s ago): why".
 func (o shownOrientation) head() string {
-	head := fmt.Sprintf("%s  %s  epoch %d", o.Component, o.State, o.Epoch)
+	head := fmt.Sprintf("%s is %s, epoch %d", o.Component, o.State, o.Epoch)
 	if !o.Since.IsZero() && !o.Blind {
 		head += ", since " + ago(o.Since, o.at)
 	}
 	if o.Reason != "" {
-		head += ": " + words.Clean(o.Reason)
+		head += ": " + o.Reason
 	}
 	return head
 }

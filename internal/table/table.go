@@ -1,74 +1,93 @@
-// Package table prints tables for people: columns under heads in capitals, "-" for what is
-// not there, and, on a terminal, lines that are cut at its width.
+// Package table prints tables for people by go-pretty: columns under heads in capitals, "-"
+// for what is not there, and, on a terminal, lines that are cut at its width; and sheets,
+// which are the names and values of one thing.
 package table
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/internal/words"
 )
 
+// style has two spaces between columns, and no lines.
+func style() table.Style {
+	s := table.StyleDefault
+	s.Box = table.BoxStyle{PaddingRight: "  ", UnfinishedRow: "…"}
+	s.Options = table.OptionsNoBordersAndSeparators
+	s.Format.Header = text.FormatUpper
+	return s
+}
+
 // Table is a table that is written when it is flushed.
 type Table struct {
-	columns *tabwriter.Writer
+	to   io.Writer
+	rows table.Writer
 }
 
 // New begins a table with its heads. Where w is a terminal, lines are cut at its width: the
 // last column is the one that may be long.
 func New(w io.Writer, heads ...string) *Table {
+	t := begin(w)
 	if width, _, ok := terminal.Size(w); ok && width > 0 {
-		w = &cutter{to: w, width: width}
+		t.rows.Style().Size.WidthMax = width
 	}
-	t := &Table{columns: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	row := make(table.Row, len(heads))
 	for i, head := range heads {
-		heads[i] = strings.ToUpper(head)
+		row[i] = head
 	}
-	t.line(heads)
+	t.rows.AppendHeader(row)
+	return t
+}
+
+func begin(w io.Writer) *Table {
+	t := &Table{to: w, rows: table.NewWriter()}
+	t.rows.SetStyle(style())
+	t.rows.SuppressTrailingSpaces()
 	return t
 }
 
 // Row adds a line of cells, one for each head, as fmt prints them. What would move a cursor or
 // a column is taken out.
 func (t *Table) Row(cells ...any) {
-	texts := make([]string, len(cells))
+	row := make(table.Row, len(cells))
 	for i, cell := range cells {
-		texts[i] = cmp.Or(words.Clean(fmt.Sprint(cell)), "-")
+		row[i] = cmp.Or(words.Clean(fmt.Sprint(cell)), "-")
 	}
-	t.line(texts)
+	t.rows.AppendRow(row)
 }
-
-func (t *Table) line(cells []string) { fmt.Fprintln(t.columns, strings.Join(cells, "\t")) }
 
 // Flush writes the table.
-func (t *Table) Flush() error { return t.columns.Flush() }
-
-// cutter passes lines on, cut at a width in columns.
-type cutter struct {
-	to    io.Writer
-	width int
-	line  []byte
+func (t *Table) Flush() error {
+	_, err := fmt.Fprintln(t.to, t.rows.Render())
+	return err
 }
 
-func (c *cutter) Write(p []byte) (int, error) {
-	c.line = append(c.line, p...)
-	for {
-		line, rest, ended := bytes.Cut(c.line, []byte("\n"))
-		if !ended {
-			return len(p), nil
-		}
-		text := []rune(string(line))
-		if len(text) > c.width {
-			text = append(text[:c.width-1], '…')
-		}
-		if _, err := io.WriteString(c.to, string(text)+"\n"); err != nil {
-			return 0, err
-		}
-		c.line = rest
+// Sheet is the names and values of one thing, in lines under a head.
+type Sheet struct {
+	head  string
+	lines *Table
+}
+
+// NewSheet begins a sheet.
+func NewSheet(w io.Writer, head string) *Sheet { return &Sheet{head, begin(w)} }
+
+// Add adds a line; without a value there is none. What would move a cursor is taken out.
+func (s *Sheet) Add(name, format string, args ...any) {
+	if value := words.Clean(fmt.Sprintf(format, args...)); value != "" {
+		s.lines.rows.AppendRow(table.Row{"  " + name, value})
 	}
+}
+
+// Flush writes the sheet.
+func (s *Sheet) Flush() error {
+	if _, err := fmt.Fprintln(s.lines.to, words.Clean(s.head)); err != nil || s.lines.rows.Length() == 0 {
+		return err
+	}
+	return s.lines.Flush()
 }
