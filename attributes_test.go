@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 func TestAttributesHaveOneForm(t *testing.T) {
@@ -201,7 +202,7 @@ func TestFormOfAttributesKeepsTheirMeaning(t *testing.T) {
 		require.Equal(t, a, again, "the form of the form is itself")
 
 		// By way of an order, as in histories and in the order database.
-		o := validOrder()
+		o := ordertest.New("A2")
 		o.Attributes, o.Lines[0].Attributes = a, b
 		data, err := json.Marshal(o)
 		require.NoError(t, err)
@@ -213,7 +214,7 @@ func TestFormOfAttributesKeepsTheirMeaning(t *testing.T) {
 		third, _ := anyJSON(t, 1)
 		c, err := ltp.ParseAttributes([]byte(third))
 		require.NoError(t, err)
-		with := func(a ltp.Attributes) string { o := validOrder(); o.Attributes = a; return o.ContentHash() }
+		with := func(a ltp.Attributes) string { o := ordertest.New("A2"); o.Attributes = a; return o.ContentHash() }
 		same := reflect.DeepEqual(meaning(t, one), meaning(t, third))
 		require.Equal(t, same, a == c)
 		require.Equal(t, same, with(a) == with(c), "the same hash exactly if they mean the same")

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // TestABacklogThatWaitedForAWorkerIsReleased: a component that takes orders releases it,
@@ -58,7 +59,7 @@ func TestALateOrderLeavesItselfToTheRelease(t *testing.T) {
 
 // TestOnlyTheFirstRoutingIsLate: an order that was routed waits for what its routing named.
 func TestOnlyTheFirstRoutingIsLate(t *testing.T) {
-	p := ltp.NewProgress(validOrder(), ltp.Execution{}, ltp.Stamp{Epoch: 3}, nil)
+	p := ltp.NewProgress(ordertest.New("A2"), ltp.Execution{}, ltp.Stamp{Epoch: 3}, nil)
 	now := ltp.Moment{At: start.Add(time.Minute), Task: 3, Begun: start}
 	p, commands := p.Next(ltp.Event{}, now)
 	assert.Equal(t, time.Minute, commands[len(commands)-1].Route.Waited)

@@ -13,14 +13,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
-
-func validOrder() ltp.Order {
-	return ltp.Order{
-		ID: "A2", Customer: "c-17", Currency: "USD",
-		Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
-	}
-}
 
 func article(sku string, quantity, unit int64) ltp.Line {
 	return ltp.Line{SKU: sku, Quantity: quantity, UnitAmountMinor: unit}
@@ -49,7 +43,7 @@ func TestDiscountsTakeTheTotalDownToZero(t *testing.T) {
 		"the discount first":  {[]ltp.Line{off, most}, 0},
 		"a total that passes": {append(append(slices.Repeat([]ltp.Line{most}, 250), slices.Repeat([]ltp.Line{off}, 249)...), article("b", 1, 0)), ltp.MaxAmountMinor},
 	} {
-		o := validOrder()
+		o := ordertest.New("A2")
 		o.Lines = c.lines
 		if assert.NoError(t, o.Validate(), name) {
 			assert.Equal(t, c.total, o.AmountMinor(), name)
@@ -58,13 +52,13 @@ func TestDiscountsTakeTheTotalDownToZero(t *testing.T) {
 }
 
 func TestAttributesOfAnOrderAndItsLinesHaveABoundTogether(t *testing.T) {
-	o := validOrder()
+	o := ordertest.New("A2")
 	o.Attributes, o.Lines[0].Attributes = ofSize(ltp.MaxAttributes), ofSize(ltp.MaxAttributes)
 	require.NoError(t, o.Validate())
 }
 
 func TestOrdersThatNoStateMakesRightAreRefused(t *testing.T) {
-	require.NoError(t, validOrder().Validate())
+	require.NoError(t, ordertest.New("A2").Validate())
 	rows := []struct {
 		field string
 		spoil func(*ltp.Order)
@@ -132,7 +126,7 @@ func TestOrdersThatNoStateMakesRightAreRefused(t *testing.T) {
 		{"/deadline", func(o *ltp.Order) { o.Deadline = time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC) }},
 	}
 	for _, r := range rows {
-		o := validOrder()
+		o := ordertest.New("A2")
 		r.spoil(&o)
 		var invalid *ltp.InvalidError
 		if assert.Truef(t, errors.As(o.Validate(), &invalid), "%s was accepted: %+v", r.field, o) {
@@ -143,12 +137,12 @@ func TestOrdersThatNoStateMakesRightAreRefused(t *testing.T) {
 }
 
 func TestContentHashTellsRepeatFromConflict(t *testing.T) {
-	o := validOrder()
-	same := validOrder()
+	o := ordertest.New("A2")
+	same := ordertest.New("A2")
 	same.DependsOn = []string{ltp.DefaultComponent} // what leaving it out means
 	same.Priority = ltp.DefaultPriority
 	assert.Equal(t, o.ContentHash(), same.ContentHash())
-	many, sorted := validOrder(), validOrder()
+	many, sorted := ordertest.New("A2"), ordertest.New("A2")
 	many.DependsOn, sorted.DependsOn = []string{"stock", "orders-db", "payments"}, []string{"orders-db", "payments", "stock"}
 	assert.Equal(t, many.ContentHash(), sorted.ContentHash(), "components have no order")
 	assert.Equal(t, []string{"stock", "orders-db", "payments"}, many.DependsOn, "hashing changes nothing")
@@ -165,22 +159,22 @@ func TestContentHashTellsRepeatFromConflict(t *testing.T) {
 		"own, {}":  func(o *ltp.Order) { o.Attributes = attributes(`{}`) },
 		"line's":   func(o *ltp.Order) { o.Lines[0].Attributes = attributes(`{"gift":true}`) },
 	} {
-		other := validOrder()
+		other := ordertest.New("A2")
 		change(&other)
 		assert.NotEqual(t, o.ContentHash(), other.ContentHash(), name)
 	}
-	a, b := validOrder(), validOrder()
+	a, b := ordertest.New("A2"), ordertest.New("A2")
 	a.Attributes, b.Attributes = attributes(`{"b":1.10,"a":"\u00e9"}`), attributes(` { "a" : "é", "b" : 11e-1 } `)
 	assert.Equal(t, a.ContentHash(), b.ContentHash(), "attributes that mean the same")
-	assert.Equal(t, "f3daf66ab1e8735f7c56eb2acb48875f", validOrder().ContentHash()[:32], "what an order without them has always had")
-	a, b = validOrder(), validOrder()
+	assert.Equal(t, "f3daf66ab1e8735f7c56eb2acb48875f", ordertest.New("A2").ContentHash()[:32], "what an order without them has always had")
+	a, b = ordertest.New("A2"), ordertest.New("A2")
 	a.Deadline = start
 	b.Deadline = start.In(time.FixedZone("CET", 3600))
 	assert.Equal(t, a.ContentHash(), b.ContentHash(), "the same moment in another zone")
 }
 
 func TestAmountIsTheSumOfTheLines(t *testing.T) {
-	o := validOrder()
+	o := ordertest.New("A2")
 	o.Lines = append(o.Lines, ltp.Line{SKU: "pen", Quantity: 3, UnitAmountMinor: 5})
 	assert.EqualValues(t, 12015, o.AmountMinor())
 }

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // life drives the machine of one order by hand.
@@ -27,11 +28,7 @@ func live(t require.TestingT, p ltp.Progress) *life {
 
 // accepted is an order that the door stamped with epoch 3.
 func accepted(change ...func(*ltp.Order)) ltp.Progress {
-	o := validOrder()
-	for _, c := range change {
-		c(&o)
-	}
-	return ltp.NewProgress(o, ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil)
+	return ltp.NewProgress(ordertest.New("A2", change...), ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil)
 }
 
 func (l *life) next(e ltp.Event) *life {
@@ -480,7 +477,7 @@ func TestBackstopLeavesAnOrderToTheReplayOnce(t *testing.T) {
 }
 
 func TestDoorMarksWhatWillNotAct(t *testing.T) {
-	o := validOrder()
+	o := ordertest.New("A2")
 	now := ltp.Orientation{Component: "orders-db", State: ltp.Unstable, Epoch: 4}
 	mark := ltp.DoorMark(o, []ltp.Orientation{now})
 	require.NotNil(t, mark)
@@ -502,7 +499,7 @@ func TestExpeditedOrderIsMarkedOnce(t *testing.T) {
 
 func TestActivityOfTheUsersFollowsOnTheFence(t *testing.T) {
 	own := ltp.Execution{Activity: "Pack", TaskQueue: "packing"}
-	p := ltp.NewProgress(validOrder(), own, ltp.Stamp{}, nil)
+	p := ltp.NewProgress(ordertest.New("A2"), own, ltp.Stamp{}, nil)
 	l := live(t, p).next(ltp.Event{}).routed(ltp.Stable, 3)
 	require.NotNil(t, l.last().Execute)
 	assert.Empty(t, l.last().Execute.Route.Written)
@@ -528,7 +525,7 @@ func TestMachineKeepsItsPromises(t *testing.T) {
 		if rapid.Bool().Draw(t, "external") {
 			own = ltp.Execution{Activity: "Pack", TaskQueue: "packing"}
 		}
-		o := validOrder()
+		o := ordertest.New("A2")
 		if rapid.Bool().Draw(t, "keyed") {
 			o.OrderingKey = "c-17"
 		}
@@ -740,7 +737,7 @@ func TestFailureIsHeldAgainstWhatIsWrittenTo(t *testing.T) {
 // TestEndThatWasAskedForWhileTheUsersActivityRanComesFirst: the activity may run for an
 // hour, and its failure is no reason to begin again.
 func TestEndThatWasAskedForWhileTheUsersActivityRanComesFirst(t *testing.T) {
-	l := live(t, ltp.NewProgress(validOrder(), ltp.Execution{Activity: "Pack", TaskQueue: "packing"}, ltp.Stamp{}, nil))
+	l := live(t, ltp.NewProgress(ordertest.New("A2"), ltp.Execution{Activity: "Pack", TaskQueue: "packing"}, ltp.Stamp{}, nil))
 	l.next(ltp.Event{}).routed(ltp.Stable, 3).executed(ltp.Attempt{Result: ltp.ResultAdmitted})
 	late := l.last().Hand.Failed(ltp.ExternalFailure{NotTaken: true}, start, start)
 	l.next(ltp.Event{Executed: &late}).routed(ltp.Stable, 5)

@@ -6,12 +6,13 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // TestContentHashIsThatOfBefore: an order that was accepted by an earlier version is
 // still the same order, and its row in the order database still agrees.
 func TestContentHashIsThatOfBefore(t *testing.T) {
-	o := ltp.Order{ID: "A2", Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}}
+	o := ordertest.New("A2")
 	assert.Equal(t, "f3daf66ab1e8735f7c56eb2acb48875f008eef5d7f09160a660502d74435c2b5", o.ContentHash())
 	keyed, first := o, o
 	keyed.OrderingKey, first.Priority = "c-17", 1

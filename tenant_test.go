@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 var actions = []ltp.Action{ltp.Submitting, ltp.Reading, ltp.Cancelling, ltp.Operating}
@@ -68,7 +69,7 @@ func TestCustomersOrdersStayWithinTheirBounds(t *testing.T) {
 		{own, func(o *ltp.Order) { o.Customer = "" }, "/customer"},
 		{ltp.Identity{Role: ltp.OperatorRole}, func(o *ltp.Order) { o.Priority, o.Risk, o.DependsOn = 1, ltp.HighRisk, []string{"fax"} }, ""},
 	} {
-		o := validOrder()
+		o := ordertest.New("A2")
 		c.wants(&o)
 		err := cmp.Or(c.who.Reaches(o), c.who.Admits(o))
 		var not *ltp.ForbiddenError
@@ -98,7 +99,7 @@ func TestFullIDsAreOneTenantsAlone(t *testing.T) {
 	kept := 0
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := ltp.Identity{Tenant: anyTenant.Draw(t, "a")}, ltp.Identity{Tenant: anyTenant.Draw(t, "b")}
-		one, two := validOrder(), validOrder()
+		one, two := ordertest.New("A2"), ordertest.New("A2")
 		one.ID, two.ID = anyOwn.Draw(t, "one's id"), anyOwn.Draw(t, "two's id")
 		one.OrderingKey, two.OrderingKey = anyOwn.Draw(t, "one's key"), anyOwn.Draw(t, "two's key")
 		full, err := a.Full(one)
@@ -144,7 +145,7 @@ func TestLinesOfABoundCustomerAreTheirOwn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := ltp.Identity{Tenant: anyTenant.Draw(t, "tenant"), Customer: customer.Draw(t, "a")}, ltp.Identity{Customer: customer.Draw(t, "b")}
 		b.Tenant = a.Tenant
-		o := validOrder()
+		o := ordertest.New("A2")
 		o.OrderingKey = key.Draw(t, "key")
 		one, err := a.Full(o)
 		if err != nil {
@@ -170,7 +171,7 @@ func TestLinesOfABoundCustomerAreTheirOwn(t *testing.T) {
 		}
 	})
 	_, err := ltp.Identity{Customer: "c-17"}.Full(func() ltp.Order {
-		o := validOrder()
+		o := ordertest.New("A2")
 		o.OrderingKey = strings.Repeat("k", 102)
 		return o
 	}())

@@ -15,13 +15,12 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	mockdb "github.com/ltp-node/ltp/orderdb/mock"
 )
 
-var order = ltp.Order{
-	ID: "A1", Customer: "ann", Currency: "USD", Lines: []ltp.Line{{SKU: "tea", Quantity: 2, UnitAmountMinor: 450}},
-}
+var order = ordertest.New("A1")
 
 // attempt is the second attempt at the order, which the routing before admitted, in a task
 // that was given the epochs.

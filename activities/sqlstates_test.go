@@ -18,6 +18,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -224,7 +225,7 @@ func (w *world) said() ltp.Orientation {
 
 // place accepts an order and lets it act.
 func (w *world) place(id string) *placed {
-	o := ltp.Order{ID: w.name + "-" + id, Customer: "c", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 1, UnitAmountMinor: 1}}}
+	o := ordertest.New(w.name + "-" + id)
 	now := w.said()
 	p := &placed{Progress: ltp.NewProgress(o, ltp.Execution{}, ltp.Stamp{Epoch: now.Epoch, State: now.State}, nil)}
 	w.live = append(w.live, p)

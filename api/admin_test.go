@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -49,7 +50,7 @@ func TestWhatIsOnWhichListener(t *testing.T) {
 	}
 	for name, h := range surfaces {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, request("POST", "/orders", order("A2"), "Prefer", "respond-async"))
+		h.ServeHTTP(w, request("POST", "/orders", ordertest.JSON("A2"), "Prefer", "respond-async"))
 		assert.Equal(t, name == "customers", w.Code == http.StatusAccepted, "POST /orders of %s: %d", name, w.Code)
 	}
 	ask(t, operated(b), request("GET", "/metrics", "")).wants(t, 404, notFound) // nothing is measured
@@ -63,10 +64,12 @@ func TestOperatorsAreAnsweredWhileCustomersAreShed(t *testing.T) {
 		h, ops := New(Config{Starter: d, Board: b}), NewAdmin(AdminConfig{Board: b, Metrics: &served{}})
 		var done sync.WaitGroup
 		for i := range intakeAtOnce + intakeQueue {
-			done.Go(func() { ask(t, h, request("POST", "/orders", order(fmt.Sprint("A", i)), "Prefer", "respond-async")) })
+			done.Go(func() {
+				ask(t, h, request("POST", "/orders", ordertest.JSON(fmt.Sprint("A", i)), "Prefer", "respond-async"))
+			})
 		}
 		synctest.Wait()
-		ask(t, h, request("POST", "/orders", order("B1"))).wants(t, http.StatusTooManyRequests, tooManyRequests)
+		ask(t, h, request("POST", "/orders", ordertest.JSON("B1"))).wants(t, http.StatusTooManyRequests, tooManyRequests)
 		for _, path := range []string{"/orientation", "/orientation/orders-db", "/metrics", "/healthz", "/readyz"} {
 			for range 2 * (intakeAtOnce + intakeQueue) {
 				got := ask(t, ops, request("GET", path, ""))

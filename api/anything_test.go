@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/oidc/oidctest"
 	"github.com/ltp-node/ltp/starter"
 )
@@ -29,7 +30,7 @@ func anything(t *rapid.T, shown ...string) *http.Request {
 	query := pick("query", "", "", "", "?state=DEFERRED", "?state=x", "?customer=c-17&page_size=5", "?page_size=", "?page_size=-1", "?page_size=99999999999999999999", "?page_token=AAAA", "?foo=1", "?state=DEFERRED&state=PARKED", "?since=2026-01-01", "?%zz", "?since=2026-01-01T00:00:00Z&until=2025-01-01T00:00:00Z")
 	body := ""
 	if method == "POST" || rapid.IntRange(0, 9).Draw(t, "body all the same") == 0 {
-		body = order(pick("id", "A1", "A2", "B1", "", "acme/A1", "key-1", "é", strings.Repeat("x", 200)))
+		body = ordertest.JSON(pick("id", "A1", "A2", "B1", "", "acme/A1", "key-1", "é", strings.Repeat("x", 200)))
 		if n := len(body); rapid.IntRange(0, 2).Draw(t, "damage") > 0 {
 			at := rapid.IntRange(0, n-1).Draw(t, "at")
 			to := rapid.IntRange(at, n).Draw(t, "to")

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -52,7 +53,7 @@ func TestWhoIsAnsweredWhere(t *testing.T) {
 		good    int
 		for_    string // whom it is for; others are forbidden, and who has no key is unauthenticated
 	}{
-		{"POST /orders", order("A9"), 202, "customer bound tenant's operator"},
+		{"POST /orders", ordertest.JSON("A9"), 202, "customer bound tenant's operator"},
 		{"GET /orders", "", 200, "customer bound support tenant's operator"},
 		{"GET /orders/A1", "", 200, "customer bound support tenant's operator"},
 		{"HEAD /orders/A1", "", 200, "customer bound support tenant's operator"},
@@ -131,7 +132,7 @@ func TestKeysAreShownInOneWay(t *testing.T) {
 		{[]string{"Bearer " + strings.Repeat("x", 9000)}, "none has more than 8192 bytes"},
 		{[]string{"Bearer s3cr3t s3cr3t"}, "nobody has this key"}, {[]string{"Bearer S3CR3T"}, "nobody has this key"},
 	} {
-		r := request("POST", "/orders", order("A1"))
+		r := request("POST", "/orders", ordertest.JSON("A1"))
 		r.Header["Authorization"] = c.shown
 		got := ask(t, h, r)
 		got.wants(t, 401, unauthenticated)
@@ -164,7 +165,7 @@ func TestOrderBeyondTheBoundsIsForbidden(t *testing.T) {
 		assert.Equal(t, c.field, got.Field)
 		assert.Equal(t, before, d.starts())
 	}
-	got := ask(t, h, request("POST", "/orders", strings.Replace(order("A1"), "c-17", "c-18", 1), "Authorization", "Bearer bound"))
+	got := ask(t, h, request("POST", "/orders", strings.Replace(ordertest.JSON("A1"), "c-17", "c-18", 1), "Authorization", "Bearer bound"))
 	got.wants(t, 403, forbidden)
 	assert.Equal(t, "/customer", got.Field)
 	got = ask(t, h, request("GET", "/orders?customer=c-18", "", "Authorization", "Bearer bound"))
@@ -198,7 +199,7 @@ func TestRepeatOfAnAcceptedOrderIsNotForbidden(t *testing.T) {
 	for name, body := range map[string]string{
 		"an order that is new":           strings.Replace(with(`"priority":1`), "A2", "A3", 1),
 		"other content under its name":   with(`"priority":2`),
-		"and with another price besides": strings.Replace(with(`"priority":1`), "450", "451", 1),
+		"and with another price besides": strings.Replace(with(`"priority":1`), "6000", "6001", 1),
 	} {
 		got := ask(t, h, request("POST", "/orders", body, shown("shop")[:4]...))
 		got.wants(t, 403, forbidden)
@@ -224,7 +225,7 @@ func TestIdempotencyKeyIsTheCustomersOwn(t *testing.T) {
 		"shop": {Role: ltp.CustomerRole, Tenant: "acme"},
 	})
 	ids := map[string]bool{}
-	for who, body := range map[string]string{"one": order(""), "two": strings.Replace(order(""), "c-17", "c-18", 1), "shop": order("")} {
+	for who, body := range map[string]string{"one": ordertest.JSON(""), "two": strings.Replace(ordertest.JSON(""), "c-17", "c-18", 1), "shop": ordertest.JSON("")} {
 		for range 2 {
 			got := ask(t, h, request("POST", "/orders", body, "Authorization", "Bearer "+who, "Idempotency-Key", "k", "Prefer", "respond-async"))
 			got.wants(t, 202, nil)
@@ -291,9 +292,9 @@ func TestTenantsAreApartWhateverTheyAsk(t *testing.T) {
 			method, path, body := "GET", "", ""
 			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0, 1:
-				method, path, body = "POST", "/orders", strings.Replace(order(id.Draw(t, "id")), "450", rapid.SampledFrom([]string{"450", "451"}).Draw(t, "price"), 1)
+				method, path, body = "POST", "/orders", strings.Replace(ordertest.JSON(id.Draw(t, "id")), "6000", rapid.SampledFrom([]string{"6000", "6001"}).Draw(t, "price"), 1)
 			case 2:
-				method, path, body = "POST", "/orders", order("")
+				method, path, body = "POST", "/orders", ordertest.JSON("")
 				header = append(header, "Idempotency-Key", rapid.SampledFrom([]string{"k", "l"}).Draw(t, "key"))
 			case 3:
 				path = "/orders/" + strings.ReplaceAll(id.Draw(t, "id"), "/", "%2F")
@@ -334,7 +335,7 @@ func timeless(body string) string {
 func TestCallerReachesTheirOwnOrdersAlone(t *testing.T) {
 	d := newDesk()
 	h, _ := keyed(d, ring{"one": {Role: ltp.CustomerRole, Tenant: "acme", Customer: "c-17"}, "two": {Role: ltp.CustomerRole, Tenant: "acme", Customer: "c-18"}})
-	ask(t, h, request("POST", "/orders", order("A1"), "Authorization", "Bearer one", "Prefer", "respond-async")).wants(t, 202, nil)
+	ask(t, h, request("POST", "/orders", ordertest.JSON("A1"), "Authorization", "Bearer one", "Prefer", "respond-async")).wants(t, 202, nil)
 	for _, r := range []struct{ method, path string }{{"GET", "/orders/A1"}, {"GET", "/orders/A1/events"}, {"DELETE", "/orders/A1"}} {
 		ask(t, h, request(r.method, r.path, "", "Authorization", "Bearer two", "Prefer", "respond-async")).wants(t, 404, orderNotFound)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -54,14 +55,14 @@ func TestWhatIsOverTheBoundIsRefused(t *testing.T) {
 		codes := make(chan int, intakeAtOnce+intakeQueue)
 		for i := range intakeAtOnce + intakeQueue {
 			done.Go(func() {
-				codes <- ask(t, h, request("POST", "/orders", order(fmt.Sprint("A", i)), "Prefer", "respond-async")).StatusCode
+				codes <- ask(t, h, request("POST", "/orders", ordertest.JSON(fmt.Sprint("A", i)), "Prefer", "respond-async")).StatusCode
 			})
 		}
 		synctest.Wait()
 		assert.Len(t, d.came, intakeAtOnce, "no more are on their way to Temporal")
 
 		begun := time.Now()
-		got := ask(t, h, request("POST", "/orders", order("B1")))
+		got := ask(t, h, request("POST", "/orders", ordertest.JSON("B1")))
 		got.wants(t, http.StatusTooManyRequests, tooManyRequests)
 		assert.Zero(t, time.Since(begun))
 		after, err := strconv.Atoi(got.Header.Get("Retry-After"))
@@ -81,7 +82,7 @@ func TestWhatIsOverTheBoundIsRefused(t *testing.T) {
 			assert.Equal(t, http.StatusAccepted, <-codes)
 		}
 		assert.Equal(t, intakeAtOnce, d.starts())
-		ask(t, h, request("POST", "/orders", order("B1"), "Prefer", "respond-async")).wants(t, 202, nil)
+		ask(t, h, request("POST", "/orders", ordertest.JSON("B1"), "Prefer", "respond-async")).wants(t, 202, nil)
 	})
 }
 
@@ -91,7 +92,7 @@ func TestTemporalThatIsKnownToBeAwayIsNotAsked(t *testing.T) {
 	d := newDesk()
 	h := New(Config{Starter: d, Board: observed(ltp.Stable), Away: func() bool { return away }})
 	for _, r := range []*http.Request{
-		request("POST", "/orders", order("A1")), request("GET", "/orders", ""), request("GET", "/orders/A1", ""), request("DELETE", "/orders/A1", ""),
+		request("POST", "/orders", ordertest.JSON("A1")), request("GET", "/orders", ""), request("GET", "/orders/A1", ""), request("DELETE", "/orders/A1", ""),
 	} {
 		got := ask(t, h, r)
 		got.wants(t, http.StatusServiceUnavailable, unreachable)
@@ -100,7 +101,7 @@ func TestTemporalThatIsKnownToBeAwayIsNotAsked(t *testing.T) {
 	assert.Zero(t, d.starts())
 	ask(t, h, request("GET", "/readyz", "")).wants(t, 200, nil)
 	away = false
-	ask(t, h, request("POST", "/orders", order("A1"))).wants(t, 202, nil)
+	ask(t, h, request("POST", "/orders", ordertest.JSON("A1"))).wants(t, 202, nil)
 }
 
 // listening is the address of a server on the handler.
@@ -119,7 +120,7 @@ func posts(t *testing.T, address string) *net.TCPConn {
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	body := order("A1")
+	body := ordertest.JSON("A1")
 	_, err = fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: respond-async\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	require.NoError(t, err)
 	return c.(*net.TCPConn)
@@ -175,7 +176,7 @@ func (d late) Submit(ctx context.Context, o ltp.Order) (starter.Submission, erro
 
 // TestOrderThatIsNotInLineYetIsPromised, and the answer says what it is not.
 func TestOrderThatIsNotInLineYetIsPromised(t *testing.T) {
-	got := ask(t, New(Config{Starter: late{newDesk()}, Board: observed(ltp.Stable)}), request("POST", "/orders", order("A1")))
+	got := ask(t, New(Config{Starter: late{newDesk()}, Board: observed(ltp.Stable)}), request("POST", "/orders", ordertest.JSON("A1")))
 	got.wants(t, 202, nil)
 	assert.Contains(t, got.text, "not yet in line")
 }
@@ -188,7 +189,7 @@ func TestHotOrderingKeyHurtsItself(t *testing.T) {
 		d := newHeld()
 		h := New(Config{Starter: d, Board: observed(ltp.Stable)})
 		of := func(id, key string) *http.Request {
-			return request("POST", "/orders", strings.Replace(order(id), "{", `{"ordering_key":"`+key+`",`, 1), "Prefer", "respond-async")
+			return request("POST", "/orders", strings.Replace(ordertest.JSON(id), "{", `{"ordering_key":"`+key+`",`, 1), "Prefer", "respond-async")
 		}
 		const hot = 300
 		var done sync.WaitGroup

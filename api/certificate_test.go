@@ -27,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // authority issues certificates.
@@ -274,7 +275,7 @@ func ordersByTLS(t *testing.T, ln *Listener, roots *x509.CertPool) *tls.Conn {
 	c, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: roots})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	body := order("A1")
+	body := ordertest.JSON("A1")
 	_, err = fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: respond-async\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	require.NoError(t, err)
 	return c

@@ -7,10 +7,13 @@ import (
 	"testing/iotest"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // with is an order with one member more.
-func with(member string) string { return strings.TrimSuffix(order("A2"), "}") + "," + member + "}" }
+func with(member string) string {
+	return strings.TrimSuffix(ordertest.JSON("A2"), "}") + "," + member + "}"
+}
 
 // lined is an order with the one line.
 func lined(line string) string {
@@ -25,13 +28,13 @@ func TestBodiesThatAreNoOrderAreRefusedByField(t *testing.T) {
 		"empty":                   {"", "", "empty", invalidJSON},
 		"blank":                   {" \r\n\t", "", "empty", invalidJSON},
 		"not JSON":                {"id=A2", "", "byte 1", invalidJSON},
-		"cut off":                 {order("A2")[:40], "", "byte 40", invalidJSON},
-		"trailing data":           {order("A2") + "x", "", "after top-level value", invalidJSON},
-		"two documents":           {order("A2") + "\n" + order("A3"), "", "after top-level value", invalidJSON},
+		"cut off":                 {ordertest.JSON("A2")[:40], "", "byte 40", invalidJSON},
+		"trailing data":           {ordertest.JSON("A2") + "x", "", "after top-level value", invalidJSON},
+		"two documents":           {ordertest.JSON("A2") + "\n" + ordertest.JSON("A3"), "", "after top-level value", invalidJSON},
 		"trailing comma":          {`{"id":"A2",}`, "", "byte", invalidJSON},
-		"byte order mark":         {"\ufeff" + order("A2"), "", "byte 1", invalidJSON},
+		"byte order mark":         {"\ufeff" + ordertest.JSON("A2"), "", "byte 1", invalidJSON},
 		"not UTF-8":               {with(`"risk":"` + "\xff" + `"`), "", "UTF-8", invalidJSON},
-		"an array":                {"[" + order("A2") + "]", "", "object", invalidJSON},
+		"an array":                {"[" + ordertest.JSON("A2") + "]", "", "object", invalidJSON},
 		"null":                    {"null", "", "object", invalidJSON},
 		"a string":                {`"A2"`, "", "object", invalidJSON},
 		"nested too deep":         {`{"id":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "", "depth", invalidJSON},
@@ -46,7 +49,7 @@ func TestBodiesThatAreNoOrderAreRefusedByField(t *testing.T) {
 		"number for text":         {with(`"risk":1`), "/risk", "string", invalidOrder},
 		"number for id":           {`{"id":7}`, "/id", "string", invalidOrder},
 		"empty id":                {`{"id":""}`, "/id", "leave the field out", invalidOrder},
-		"bad id":                  {order("-A2"), "/id", "letters, digits", invalidOrder},
+		"bad id":                  {ordertest.JSON("-A2"), "/id", "letters, digits", invalidOrder},
 		"text for number":         {lined(`{"sku":"b","quantity":"2"}`), "/lines/1/quantity", "whole number", invalidOrder},
 		"fraction":                {lined(`{"sku":"b","quantity":1.5}`), "/lines/1/quantity", "whole number", invalidOrder},
 		"fraction of nothing":     {lined(`{"sku":"b","quantity":2.0}`), "/lines/1/quantity", "whole number", invalidOrder},
@@ -110,14 +113,14 @@ func TestOrdersThatTheOperatorsCheckRefusesAreInvalid(t *testing.T) {
 		}
 		return &ltp.InvalidError{Field: "/attributes/gift", Hint: "the schema of orders requires this field"}
 	}})
-	got := ask(t, h, request("POST", "/orders", " "+order("A2"), "Prefer", "respond-async"))
+	got := ask(t, h, request("POST", "/orders", " "+ordertest.JSON("A2"), "Prefer", "respond-async"))
 	got.wants(t, 400, invalidOrder)
 	if got.Field != "/attributes/gift" || !strings.HasPrefix(got.Detail, "/attributes/gift: the schema") || d.starts() != 0 {
 		t.Errorf("%q: %q; %d orders accepted", got.Field, got.Detail, d.starts())
 	}
 	ask(t, h, request("POST", "/orders", with(`"attributes":{"gift":true}`), "Prefer", "respond-async")).wants(t, 202, nil)
 	ask(t, h, request("POST", "/orders", with(`"attributes":{"gift":1,"gift":2}`), "Prefer", "respond-async")).wants(t, 400, invalidOrder)
-	if len(asked) != 2 || asked[0] != " "+order("A2") {
+	if len(asked) != 2 || asked[0] != " "+ordertest.JSON("A2") {
 		t.Errorf("asked of %q", asked)
 	}
 	if o := d.accepted["A2"]; o.Attributes.String() != `{"gift":true}` {
@@ -142,7 +145,7 @@ func TestBodyMustBeDeclaredAsJSON(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk()
-			r := request("POST", "/orders", order("A2"), append([]string{"Content-Type", "", "Prefer", "respond-async"}, c.header...)...)
+			r := request("POST", "/orders", ordertest.JSON("A2"), append([]string{"Content-Type", "", "Prefer", "respond-async"}, c.header...)...)
 			got := ask(t, handler(d), r)
 			if c.code == 202 {
 				got.wants(t, 202, nil)
@@ -157,7 +160,7 @@ func TestBodyMustBeDeclaredAsJSON(t *testing.T) {
 }
 
 func TestBodyHasABound(t *testing.T) {
-	padded := func(n int) string { return order("A2") + strings.Repeat(" ", n-len(order("A2"))) }
+	padded := func(n int) string { return ordertest.JSON("A2") + strings.Repeat(" ", n-len(ordertest.JSON("A2"))) }
 	d := newDesk()
 	h := handler(d)
 	ask(t, h, request("POST", "/orders", padded(MaxBody+1))).wants(t, 413, bodyTooLarge)
@@ -169,8 +172,8 @@ func TestBodyHasABound(t *testing.T) {
 
 func TestBodyThatBreaksOffStartsNothing(t *testing.T) {
 	d := newDesk()
-	r := request("POST", "/orders", order("A2"))
-	r.Body = io.NopCloser(iotest.TimeoutReader(iotest.HalfReader(strings.NewReader(order("A2")))))
+	r := request("POST", "/orders", ordertest.JSON("A2"))
+	r.Body = io.NopCloser(iotest.TimeoutReader(iotest.HalfReader(strings.NewReader(ordertest.JSON("A2")))))
 	ask(t, handler(d), r).wants(t, 400, invalidJSON)
 	if d.starts() != 0 {
 		t.Error("the order was accepted")

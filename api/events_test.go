@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -84,7 +85,7 @@ func TestStreamsCostNobodyElseAnything(t *testing.T) {
 		got.wants(t, http.StatusTooManyRequests, tooManyRequests)
 		assert.NotEmpty(t, got.Header.Get("Retry-After"))
 		ask(t, h, request("GET", "/orders/A2", "")).wants(t, 200, nil)
-		ask(t, h, request("POST", "/orders", order("A3"), "Prefer", "respond-async")).wants(t, 202, nil)
+		ask(t, h, request("POST", "/orders", ordertest.JSON("A3"), "Prefer", "respond-async")).wants(t, 202, nil)
 		empty()
 		d.put("A2", starter.Status{State: ltp.Executed})
 		assert.Equal(t, 200, streamed(h, request("GET", "/orders/A2/events", "")).Code)
@@ -175,7 +176,7 @@ func TestLookUpThatFindsNoRoomToWaitSaysSo(t *testing.T) {
 		got.wants(t, 200, nil)
 		assert.Zero(t, time.Since(begun))
 		assert.Empty(t, got.Header.Get("Preference-Applied"))
-		posted := ask(t, h, request("POST", "/orders", order("A3"), "Prefer", "wait=2"))
+		posted := ask(t, h, request("POST", "/orders", ordertest.JSON("A3"), "Prefer", "wait=2"))
 		posted.wants(t, 202, nil)
 		assert.Equal(t, 2*time.Second, time.Since(begun), "whose orders are new wait as they like")
 		empty()

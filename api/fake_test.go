@@ -318,11 +318,3 @@ func (a answer) wants(t *testing.T, status int, k *kind) {
 		t.Fatalf("answered %d %s, want %d %s\n%s", a.StatusCode, a.Type, status, want, a.text)
 	}
 }
-
-// order is the body of an order with the id; without one it has none.
-func order(id string) string {
-	if id != "" {
-		id = fmt.Sprintf(`"id":%q,`, id)
-	}
-	return fmt.Sprintf(`{%s"customer":"c-17","currency":"USD","lines":[{"sku":"tea","quantity":2,"unit_amount_minor":450}]}`, id)
-}

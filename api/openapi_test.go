@@ -27,6 +27,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/contract"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderjson/schema"
 	"github.com/ltp-node/ltp/starter"
 )
@@ -391,14 +392,14 @@ type orientations struct {
 
 // TestEveryExceptionIsNeeded: the contract accepts the request, and the API cannot.
 func TestEveryExceptionIsNeeded(t *testing.T) {
-	twice := request("POST", "/orders", order(""), "Idempotency-Key", "k", "Idempotency-Key", "l")
-	empty := request("POST", "/orders", order(""))
+	twice := request("POST", "/orders", ordertest.JSON(""), "Idempotency-Key", "k", "Idempotency-Key", "l")
+	empty := request("POST", "/orders", ordertest.JSON(""))
 	empty.Header["Idempotency-Key"] = []string{""}
 	needed := map[string]*http.Request{
-		"a body that breaks off":                             request("POST", "/orders", order("A2")),
+		"a body that breaks off":                             request("POST", "/orders", ordertest.JSON("A2")),
 		"a field twice":                                      request("POST", "/orders", with(`"customer":"d"`)),
 		"a whole number with a fraction or an exponent":      request("POST", "/orders", lined(`{"sku":"b","quantity":2.0}`)),
-		"text of more bytes than characters":                 request("POST", "/orders", strings.Replace(order(""), "c-17", "c-"+strings.Repeat("ж", 200), 1)),
+		"text of more bytes than characters":                 request("POST", "/orders", strings.Replace(ordertest.JSON(""), "c-17", "c-"+strings.Repeat("ж", 200), 1)),
 		"a total out of bounds":                              request("POST", "/orders", lined(`{"sku":"b","quantity":9007199254740991,"unit_amount_minor":2}`)),
 		"a deadline out of bounds":                           request("POST", "/orders", with(`"deadline":"1969-12-31T12:00:00Z"`)),
 		"attributes out of bounds":                           request("POST", "/orders", with(`"attributes":{"a":"`+strings.Repeat("x", ltp.MaxAttributes)+`"}`)),
@@ -408,7 +409,7 @@ func TestEveryExceptionIsNeeded(t *testing.T) {
 		"a page token that is not of this listing":           request("GET", "/orders?page_token=AAAA", ""),
 		"a header twice":                                     twice,
 		"an empty header":                                    empty,
-		"an order that the operator's schema does not allow": request("POST", "/orders", strings.Replace(order(""), "c-17", "d-17", 1)),
+		"an order that the operator's schema does not allow": request("POST", "/orders", strings.Replace(ordertest.JSON(""), "c-17", "d-17", 1)),
 	}
 	own, err := schema.Compile([]byte(`{"properties": {"customer": {"pattern": "^c"}}}`))
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // proxied believes the proxies of an address.
@@ -41,7 +42,7 @@ func TestProxyIsBelievedOfWhoAsks(t *testing.T) {
 	h := New(Config{Starter: d, Board: observed(ltp.Stable), Proxy: proxied(t, "10.1.2.0/24", "fd00::/8", "192.0.2.7")})
 	says := []string{"X-Ltp-Tenant", "acme", "X-Ltp-Role", "customer", "X-Ltp-Customer", "c-17"}
 	for n, at := range []string{"10.1.2.3:4000", "[::ffff:10.1.2.3]:4000", "[fd00::1]:4000", "[fd00::1%eth0]:4000", "192.0.2.7:1"} {
-		ask(t, h, from(at, "POST", "/orders", order(fmt.Sprint("A", n)), says...)).wants(t, 202, nil)
+		ask(t, h, from(at, "POST", "/orders", ordertest.JSON(fmt.Sprint("A", n)), says...)).wants(t, 202, nil)
 		assert.Contains(t, d.accepted, fmt.Sprint("acme/A", n))
 	}
 	accepted := d.starts()
@@ -50,7 +51,7 @@ func TestProxyIsBelievedOfWhoAsks(t *testing.T) {
 	ask(t, h, from("10.1.2.3:1", "GET", "/orders/A1", "", "X-Ltp-Tenant", "acme", "X-Ltp-Role", "customer", "X-Ltp-Customer", "c-18")).wants(t, 404, orderNotFound)
 	ask(t, h, from("10.1.2.3:1", "GET", "/orders/A1", "", "X-Ltp-Tenant", "acme", "X-Ltp-Role", "support")).wants(t, 200, nil)
 	for _, at := range []string{"10.1.3.3:4000", "[::ffff:10.1.3.3]:1", "127.0.0.1:1", "[::1]:1", "192.0.2.8:1", "[fe80::1%eth0]:1", "@", "", "10.1.2.3", "/run/ltp.sock"} {
-		got := ask(t, h, from(at, "POST", "/orders", order("B1"), append(says, "X-Forwarded-For", "10.1.2.3", "Forwarded", "for=10.1.2.3", "X-Real-Ip", "10.1.2.3")...))
+		got := ask(t, h, from(at, "POST", "/orders", ordertest.JSON("B1"), append(says, "X-Forwarded-For", "10.1.2.3", "Forwarded", "for=10.1.2.3", "X-Real-Ip", "10.1.2.3")...))
 		got.wants(t, 401, unauthenticated)
 		assert.Contains(t, got.Detail, "from the proxies of the order node alone", at)
 		assert.Empty(t, got.Header.Values("WWW-Authenticate"), "no key or token would count")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -93,8 +94,8 @@ func TestRequestsAreMeasured(t *testing.T) {
 	d.settle = starter.Status{State: ltp.Executed}
 	h := New(Config{Starter: d, Board: observed(ltp.Stable), Metrics: m})
 	for _, r := range []*http.Request{
-		request("POST", "/orders", order("A2")),
-		request("POST", "/orders", order("A2")),
+		request("POST", "/orders", ordertest.JSON("A2")),
+		request("POST", "/orders", ordertest.JSON("A2")),
 		request("POST", "/orders", "{"),
 		request("GET", "/orders/A2", ""),
 		request("GET", "/made/up", ""),
@@ -126,7 +127,7 @@ func TestLogHasTheInstanceAndTheCauseOfAProblem(t *testing.T) {
 		d := newDesk()
 		d.err = c.err
 		h := New(Config{Starter: d, Board: observed(ltp.Stable), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
-		got := ask(t, h, request("POST", "/orders", order("A2")))
+		got := ask(t, h, request("POST", "/orders", ordertest.JSON("A2")))
 		line, _, _ := strings.Cut(log.String(), "\n")
 		if !strings.Contains(line, c.level) || !strings.Contains(line, got.Instance) {
 			t.Errorf("logged %s, want %s of %s", line, c.level, got.Instance)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -29,7 +30,7 @@ func listen(t *testing.T) net.Listener {
 
 // post sends an order over the network.
 func post(ln net.Listener, prefer string) (code int, body string, err error) {
-	r, err := http.NewRequest("POST", fmt.Sprintf("http://%s/orders", ln.Addr()), strings.NewReader(order("A2")))
+	r, err := http.NewRequest("POST", fmt.Sprintf("http://%s/orders", ln.Addr()), strings.NewReader(ordertest.JSON("A2")))
 	if err != nil {
 		return 0, "", err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -43,9 +44,9 @@ func TestSubmissionIsAnsweredByWhereTheOrderIs(t *testing.T) {
 					d := newDesk()
 					d.settle = c.settle
 					h := handler(d)
-					got := ask(t, h, request("POST", "/orders", order("A2")))
+					got := ask(t, h, request("POST", "/orders", ordertest.JSON("A2")))
 					if again {
-						got = ask(t, h, request("POST", "/orders", order("A2")))
+						got = ask(t, h, request("POST", "/orders", ordertest.JSON("A2")))
 					}
 					got.wants(t, c.code, c.kind)
 					for _, s := range c.says {
@@ -75,9 +76,9 @@ func TestRepeatOfADeferredOrderThatWentOnIsAnsweredByWhereItStands(t *testing.T)
 	d := newDesk()
 	d.settle = starter.Status{State: ltp.Deferred}
 	h := handler(d)
-	ask(t, h, request("POST", "/orders", order("A2"))).wants(t, 202, nil)
+	ask(t, h, request("POST", "/orders", ordertest.JSON("A2"))).wants(t, 202, nil)
 	d.put("A2", starter.Status{State: ltp.Executed})
-	ask(t, h, request("POST", "/orders", order("A2"))).wants(t, 201, nil)
+	ask(t, h, request("POST", "/orders", ordertest.JSON("A2"))).wants(t, 201, nil)
 }
 
 func TestAnswerWaitsAsLongAsTheClientPrefers(t *testing.T) {
@@ -113,7 +114,7 @@ func TestAnswerWaitsAsLongAsTheClientPrefers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := request("POST", "/orders", order("A2"))
+				r := request("POST", "/orders", ordertest.JSON("A2"))
 				r.Header["Prefer"] = c.prefer
 				begun := time.Now()
 				got := ask(t, handler(newDesk()), r)
@@ -134,7 +135,7 @@ func TestAnswerComesAsSoonAsTheOrderIsDeferred(t *testing.T) {
 		d := newDesk()
 		d.settle, d.after = starter.Status{State: ltp.Deferred}, 20*time.Millisecond
 		begun := time.Now()
-		ask(t, handler(d), request("POST", "/orders", order("A2"), "Prefer", "wait=30")).wants(t, 202, nil)
+		ask(t, handler(d), request("POST", "/orders", ordertest.JSON("A2"), "Prefer", "wait=30")).wants(t, 202, nil)
 		if waited := time.Since(begun); waited != d.after {
 			t.Errorf("waited %s after the order was deferred at %s", waited, d.after)
 		}
@@ -149,7 +150,7 @@ func TestOrderThatTheDoorDefersIsAnsweredAtOnce(t *testing.T) {
 			d := newDesk()
 			d.deferred = &ltp.Wait{Component: "orders-db", Epoch: 4, Reason: ltp.ReasonUnstable}
 			begun := time.Now()
-			got := ask(t, handler(d), request("POST", "/orders", order("A2"), "Prefer", prefer))
+			got := ask(t, handler(d), request("POST", "/orders", ordertest.JSON("A2"), "Prefer", prefer))
 			got.wants(t, 202, nil)
 			if waited := time.Since(begun); waited != 0 {
 				t.Errorf("%q: waited %s", prefer, waited)
@@ -182,7 +183,7 @@ func TestOrderIsNamedByIDOrKeyOrUs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk()
 			d.settle = starter.Status{State: ltp.Executed}
-			got := ask(t, handler(d), request("POST", "/orders", order(c.id), "Idempotency-Key", c.key))
+			got := ask(t, handler(d), request("POST", "/orders", ordertest.JSON(c.id), "Idempotency-Key", c.key))
 			got.wants(t, 201, nil)
 			if !c.want.MatchString(got.status.OrderID) || ltp.ValidID(got.status.OrderID) != nil {
 				t.Errorf("the order is named %q", got.status.OrderID)
@@ -198,12 +199,12 @@ func TestKeyNamesTheSameOrderEveryTime(t *testing.T) {
 	d := newDesk()
 	d.settle = starter.Status{State: ltp.Executed}
 	h := handler(d)
-	first := ask(t, h, request("POST", "/orders", order(""), "Idempotency-Key", `"8e03978e"`))
-	again := ask(t, h, request("POST", "/orders", order(""), "Idempotency-Key", "8e03978e")) // quotes are not part of a key
+	first := ask(t, h, request("POST", "/orders", ordertest.JSON(""), "Idempotency-Key", `"8e03978e"`))
+	again := ask(t, h, request("POST", "/orders", ordertest.JSON(""), "Idempotency-Key", "8e03978e")) // quotes are not part of a key
 	if first.status.OrderID != again.status.OrderID || first.text != again.text || d.starts() != 1 {
 		t.Errorf("%d orders: %s, then %s", d.starts(), first.text, again.text)
 	}
-	other := strings.Replace(order(""), "tea", "coffee", 1)
+	other := strings.Replace(ordertest.JSON(""), "book", "coffee", 1)
 	ask(t, h, request("POST", "/orders", other, "Idempotency-Key", "8e03978e")).wants(t, 422, orderConflict)
 	if d.starts() != 1 {
 		t.Errorf("%d orders", d.starts())
@@ -224,7 +225,7 @@ func TestKeysThatCannotBeUsedAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk()
-			r := request("POST", "/orders", order(""))
+			r := request("POST", "/orders", ordertest.JSON(""))
 			r.Header["Idempotency-Key"] = keys
 			got := ask(t, handler(d), r)
 			got.wants(t, 400, invalidRequest)
@@ -237,7 +238,7 @@ func TestKeysThatCannotBeUsedAreRefused(t *testing.T) {
 
 func TestKeyThatDiffersFromTheIDIsRefused(t *testing.T) {
 	d := newDesk()
-	got := ask(t, handler(d), request("POST", "/orders", order("A2"), "Idempotency-Key", "k-1"))
+	got := ask(t, handler(d), request("POST", "/orders", ordertest.JSON("A2"), "Idempotency-Key", "k-1"))
 	got.wants(t, 400, keyAndID)
 	if d.starts() != 0 {
 		t.Error("the order was accepted")
@@ -252,7 +253,7 @@ func TestConcurrentRepeatsAreOneOrder(t *testing.T) {
 		answers := make(chan answer)
 		const clients = 8
 		for range clients {
-			go func() { answers <- ask(t, h, request("POST", "/orders", order(""), "Idempotency-Key", "k-1")) }()
+			go func() { answers <- ask(t, h, request("POST", "/orders", ordertest.JSON(""), "Idempotency-Key", "k-1")) }()
 		}
 		replayed := 0
 		for range clients {
@@ -288,7 +289,7 @@ func TestErrorsOfASubmissionArePromises(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk()
 			d.err = c.err
-			got := ask(t, handler(d), request("POST", "/orders", order("A2")))
+			got := ask(t, handler(d), request("POST", "/orders", ordertest.JSON("A2")))
 			got.wants(t, c.code, c.kind)
 			if ra := got.Header.Get("Retry-After"); ra != c.retryAfter {
 				t.Errorf("Retry-After: %q, want %q", ra, c.retryAfter)
@@ -313,7 +314,7 @@ func TestErrorsOfASubmissionArePromises(t *testing.T) {
 func TestMadeUpIDIsToldWhenTheAnswerOfTemporalIsLost(t *testing.T) {
 	d := newDesk()
 	d.err = starter.ErrUnreachable
-	got := ask(t, handler(d), request("POST", "/orders", order("")))
+	got := ask(t, handler(d), request("POST", "/orders", ordertest.JSON("")))
 	got.wants(t, 503, unreachable)
 	if ltp.ValidID(got.OrderID) != nil || !strings.Contains(got.Detail, got.OrderID) {
 		t.Errorf("the client cannot repeat the order: %s", got.text)
@@ -329,7 +330,7 @@ func (unfollowable) Await(context.Context, starter.Submission) (starter.Status, 
 
 func TestAcceptedOrderThatCannotBeFollowedIsStillAccepted(t *testing.T) {
 	h := New(Config{Starter: unfollowable{newDesk()}, Board: observed(ltp.Stable)})
-	got := ask(t, h, request("POST", "/orders", order("A2")))
+	got := ask(t, h, request("POST", "/orders", ordertest.JSON("A2")))
 	got.wants(t, 202, nil)
 	if got.status.OrderID != "A2" || got.status.State != ltp.Accepted || strings.Contains(got.text, "accepted_at") {
 		t.Errorf("answered %s", got.text)
@@ -338,7 +339,7 @@ func TestAcceptedOrderThatCannotBeFollowedIsStillAccepted(t *testing.T) {
 
 func TestPanicIsAProblem(t *testing.T) {
 	h := New(Config{Starter: nil, Board: observed(ltp.Stable)})
-	got := ask(t, h, request("POST", "/orders", order("A2")))
+	got := ask(t, h, request("POST", "/orders", ordertest.JSON("A2")))
 	got.wants(t, 500, internalError)
 	if strings.Contains(got.text, "nil pointer") {
 		t.Errorf("shows internals: %s", got.text)

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/oidc"
 	"github.com/ltp-node/ltp/oidc/oidctest"
 	"github.com/ltp-node/ltp/starter"
@@ -66,11 +67,11 @@ func TestTokenIsWhomItsClaimsName(t *testing.T) {
 	ask(t, h, shows(mine, "POST", "/orders", with(`"priority":1`))).wants(t, 202, nil)
 	ask(t, h, shows(mine, "GET", "/orders/A2", "")).wants(t, 200, nil)
 	ask(t, h, shows(others, "GET", "/orders/A2", "")).wants(t, 404, orderNotFound)
-	ask(t, h, shows(others, "POST", "/orders", order("A3"))).wants(t, 403, forbidden)
+	ask(t, h, shows(others, "POST", "/orders", ordertest.JSON("A3"))).wants(t, 403, forbidden)
 	ask(t, h, shows(mine, "POST", "/orders", with(`"risk":"high"`))).wants(t, 403, forbidden) // beyond the bounds
 	support := i.Token(claims{"tenant": "acme", "role": []string{"offline_access", "support"}})
 	ask(t, h, shows(support, "GET", "/orders/A2", "")).wants(t, 200, nil)
-	refused := ask(t, h, shows(support, "POST", "/orders", order("A4")))
+	refused := ask(t, h, shows(support, "POST", "/orders", ordertest.JSON("A4")))
 	refused.wants(t, 403, forbidden)
 	assert.Equal(t, `Bearer error="insufficient_scope"`, refused.Header.Get("WWW-Authenticate"))
 	ask(t, h, shows(i.Token(claims{"tenant": "globex", "role": "operator"}), "GET", "/orders/A2", "")).wants(t, 404, orderNotFound)
@@ -99,7 +100,7 @@ func TestTokenThatNamesNobodyIsForbidden(t *testing.T) {
 		"customer": {{"tenant": "acme", "role": "customer"}, {"tenant": "acme", "role": "customer", "customer": ""}, {"tenant": "acme", "role": "customer", "customer": 17}, {"tenant": "acme", "role": "support", "customer": "c-17"}},
 	} {
 		for _, c := range all {
-			got := ask(t, h, shows(i.Token(c), "POST", "/orders", order("A1")))
+			got := ask(t, h, shows(i.Token(c), "POST", "/orders", ordertest.JSON("A1")))
 			got.wants(t, 403, forbidden)
 			assert.Contains(t, got.Detail, fmt.Sprintf("its claim %q", claim), "%v", c)
 			assert.Equal(t, `Bearer error="insufficient_scope"`, got.Header.Get("WWW-Authenticate"))
@@ -180,13 +181,13 @@ func TestHostileTokensOpenNothing(t *testing.T) {
 		"huge":                        i.Token(claims{"tenant": "acme", "role": "customer", "customer": "c-17", "more": strings.Repeat("x", 9000)}),
 	}
 	for name, token := range hostile {
-		got := ask(t, h, shows(token, "POST", "/orders", order("A1")))
+		got := ask(t, h, shows(token, "POST", "/orders", ordertest.JSON("A1")))
 		if got.StatusCode != 401 {
 			t.Errorf("%s: answered %d %s", name, got.StatusCode, got.text)
 		}
 		assert.Equal(t, `Bearer error="invalid_token"`, got.Header.Get("WWW-Authenticate"), name)
 	}
-	twice := shows(whole, "POST", "/orders", order("A1"))
+	twice := shows(whole, "POST", "/orders", ordertest.JSON("A1"))
 	twice.Header.Add("Authorization", "Bearer "+whole)
 	got := ask(t, h, twice)
 	got.wants(t, 401, unauthenticated)
@@ -293,7 +294,7 @@ func TestIssuerThatIsAway(t *testing.T) {
 	d := newDesk()
 	h := New(Config{Starter: d, Board: observed(ltp.Stable), Auth: auth})
 	good := i.Token(customerOf("c-17"))
-	got := ask(t, h, shows(good, "POST", "/orders", order("A1")))
+	got := ask(t, h, shows(good, "POST", "/orders", ordertest.JSON("A1")))
 	got.wants(t, 503, unidentified)
 	assert.NotEmpty(t, got.Header.Get("Retry-After"))
 	assert.Zero(t, d.starts())

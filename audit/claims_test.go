@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -36,9 +37,7 @@ func add(o *trace.OrientationTrace, ms int, s ltp.State, epoch int64, reason str
 
 // placed is an order that was accepted, and nothing else.
 func placed(id string, ms int) trace.OrderTrace {
-	return trace.OrderTrace{AcceptedAt: at(ms), Stamp: ltp.Stamp{Epoch: 3}, Order: ltp.Order{
-		ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
-	}}
+	return trace.OrderTrace{AcceptedAt: at(ms), Stamp: ltp.Stamp{Epoch: 3}, Order: ordertest.New(id)}
 }
 
 // routed adds a routing, as the order's machine asks.

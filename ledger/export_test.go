@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
@@ -259,7 +260,7 @@ func ordered(id string, accepted time.Time, late time.Duration, published map[in
 		return epoch
 	}
 	epoch := epochAt(accepted)
-	order := ltp.Order{ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}}
+	order := ordertest.New(id)
 	p := ltp.NewProgress(order, ltp.Execution{}, ltp.Stamp{Epoch: epoch, State: states[epoch]}, nil)
 	o := tracetest.New(p, accepted).After(late)
 	if now := epochAt(o.Now); now > epoch {

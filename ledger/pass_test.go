@@ -30,7 +30,7 @@ func underAHold(t *testing.T, seen ltp.Verdict, o *tracetest.Order) file {
 
 // held is an order that waits since it came under the hold.
 func held() *tracetest.Order {
-	o := accepted("14:40:10", ltp.Execution{}, ltp.Unstable, 7, nil)
+	o := accepted("14:40:10", ltp.Execution{}, ltp.Unstable, 7)
 	now := o.Board[ltp.DefaultComponent]
 	now.Hold, now.Observed = &ltp.Hold{By: "ann", Why: "a leak", Freeze: true}, ltp.Healthy
 	o.Board[ltp.DefaultComponent] = now
@@ -59,7 +59,7 @@ func TestAnOrderThatWasLetThroughAHoldIsWhole(t *testing.T) {
 		"executed":  {letThrough(held()), ltp.Executed},
 		"cancelled": {spent(), ltp.Cancelled},
 		"with the order itself": {func() *tracetest.Order {
-			o := accepted("14:40:10", ltp.Execution{}, ltp.Unstable, 7, nil)
+			o := accepted("14:40:10", ltp.Execution{}, ltp.Unstable, 7)
 			o.Board[ltp.DefaultComponent] = held().Board[ltp.DefaultComponent]
 			return letThrough(o)
 		}(), ltp.Executed},

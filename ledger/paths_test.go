@@ -7,27 +7,24 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 // accepted is an order that came at some time of the outage.
-func accepted(at string, e ltp.Execution, s ltp.State, epoch int64, change func(*ltp.Order)) *tracetest.Order {
-	o := ltp.Order{ID: "P1", Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}}
-	if change != nil {
-		change(&o)
-	}
+func accepted(at string, e ltp.Execution, s ltp.State, epoch int64, changes ...func(*ltp.Order)) *tracetest.Order {
 	stamp := ltp.Stamp{Epoch: epoch, State: s}
 	if e.External() {
 		stamp = ltp.Stamp{}
 	}
-	return tracetest.New(ltp.NewProgress(o, e, stamp, nil), clock(at)).Hold(s, epoch)
+	return tracetest.New(ltp.NewProgress(ordertest.New("P1", changes...), e, stamp, nil), clock(at)).Hold(s, epoch)
 }
 
 // fails is an order whose next n attempts fail by its own fault.
 func fails(at string, e ltp.Execution, r ltp.Result, n int) *tracetest.Order {
-	o := accepted(at, e, ltp.Stable, 6, nil)
+	o := accepted(at, e, ltp.Stable, 6)
 	o.Blame = ltp.BlameOrder
 	for range n {
 		o.Writes = append(o.Writes, tracetest.Write{Result: r, Error: "value too long"})
@@ -65,58 +62,57 @@ func retried(o *tracetest.Order) *tracetest.Order {
 // Whatever becomes of an order, a file that says so is whole.
 func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 	own := ltp.Execution{Activity: "Sell", TaskQueue: "shop"}
-	inLine := func(o *ltp.Order) { o.OrderingKey = "c-17" }
 	here := ltp.Execution{}
 	for name, c := range map[string]struct {
 		make func() *tracetest.Order
 		ends ltp.OrderState
 	}{
 		"its task was lost before it was routed": {func() *tracetest.Order {
-			return accepted("14:29:35", here, ltp.Stable, 3, nil).Lose(0).Work()
+			return accepted("14:29:35", here, ltp.Stable, 3).Lose(0).Work()
 		}, ltp.Executed},
 		"its task was lost after it was written": {func() *tracetest.Order {
-			o := accepted("14:29:35", here, ltp.Stable, 3, nil).Lose(enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND)
+			o := accepted("14:29:35", here, ltp.Stable, 3).Lose(enumspb.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND)
 			o.Row = &ltp.Receipt{
 				Attempt: "P1/1", Worker: tracetest.Worker, BegunAt: o.Now, CommittedAt: o.Now, Fence: ltp.Fence{Component: "orders-db", State: ltp.Stable, Epoch: 3},
 			}
 			return o.After(time.Second).Work()
 		}, ltp.Executed},
 		"an attempt gave no answer": {func() *tracetest.Order {
-			o := accepted("14:29:35", here, ltp.Stable, 3, nil)
+			o := accepted("14:29:35", here, ltp.Stable, 3)
 			o.Silent["Execute"] = 1
 			return o.Work().Fires().Work()
 		}, ltp.Executed},
 		"a release gave no answer": {func() *tracetest.Order {
-			o := accepted("14:30:10", here, ltp.Unstable, 4, nil).Work().At(clock("14:31:00")).Hold(ltp.Stable, 6)
+			o := accepted("14:30:10", here, ltp.Unstable, 4).Work().At(clock("14:31:00")).Hold(ltp.Stable, 6)
 			o.Silent["Execute"] = 1
 			return o.Release(ltp.Stable, 6).Work().Fires().Work()
 		}, ltp.Executed},
 		"a routing gave no answer": {func() *tracetest.Order {
-			o := accepted("14:29:35", here, ltp.Stable, 3, nil)
+			o := accepted("14:29:35", here, ltp.Stable, 3)
 			o.Silent["CheckOrientation"] = 1
 			return o.Work().Fires().Work()
 		}, ltp.Executed},
 		"woken by its backstop, and given the epoch with the next task": {func() *tracetest.Order {
-			o := accepted("14:30:10", here, ltp.Unstable, 4, nil)
+			o := accepted("14:30:10", here, ltp.Unstable, 4)
 			o.OfWorker = ltp.Backstop{First: 2 * time.Minute, Most: 30 * time.Minute}
 			return o.Work().Fires().Hold(ltp.Stable, 6).Work().Fires().Work()
 		}, ltp.Executed},
 		"its cancellation waits": {func() *tracetest.Order {
-			return accepted("14:29:59", here, ltp.Stable, 3, nil).At(clock("14:30:01")).Hold(ltp.Unstable, 4).Work().Cancel("shop").Work()
+			return accepted("14:29:59", here, ltp.Stable, 3).At(clock("14:30:01")).Hold(ltp.Unstable, 4).Work().Cancel("shop").Work()
 		}, ltp.Deferred},
 		"cancelled by a tombstone": {func() *tracetest.Order {
-			o := accepted("14:29:59", here, ltp.Stable, 3, nil).At(clock("14:30:01")).Hold(ltp.Unstable, 4).Work().Cancel("shop").Work()
+			o := accepted("14:29:59", here, ltp.Stable, 3).At(clock("14:30:01")).Hold(ltp.Unstable, 4).Work().Cancel("shop").Work()
 			return o.At(clock("14:30:46")).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work()
 		}, ltp.Cancelled},
 		"found to be written when it was cancelled": {func() *tracetest.Order {
-			o := accepted("14:29:35", here, ltp.Stable, 3, nil).Lose(0)
+			o := accepted("14:29:35", here, ltp.Stable, 3).Lose(0)
 			o.Row = &ltp.Receipt{
 				Attempt: "P1/1", Worker: tracetest.Worker, BegunAt: o.Now, CommittedAt: o.Now, Fence: ltp.Fence{Component: "orders-db", State: ltp.Stable, Epoch: 3},
 			}
 			return o.Cancel("shop").Work()
 		}, ltp.Executed},
 		"a tombstone was met": {func() *tracetest.Order {
-			o := accepted("14:29:35", here, ltp.Stable, 3, nil)
+			o := accepted("14:29:35", here, ltp.Stable, 3)
 			o.Writes = []tracetest.Write{{Result: ltp.ResultWithdrawn, Withdrawn: &ltp.Ending{State: ltp.Rejected, Reason: "by hand"}}}
 			return o.Work()
 		}, ltp.Rejected},
@@ -160,30 +156,30 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 			return instructed(parked(own, ltp.ResultUnavailable), ltp.DoReject)
 		}, ltp.Rejected},
 		"had its turn": {func() *tracetest.Order {
-			return accepted("14:29:35", here, ltp.Stable, 3, inLine).Work().After(time.Second).Turn().Work()
+			return accepted("14:29:35", here, ltp.Stable, 3, ordertest.OrderingKey("c-17")).Work().After(time.Second).Turn().Work()
 		}, ltp.Executed},
 		"cancelled in line": {func() *tracetest.Order {
-			return accepted("14:29:35", here, ltp.Stable, 3, inLine).Work().After(time.Second).Cancel("shop").Work()
+			return accepted("14:29:35", here, ltp.Stable, 3, ordertest.OrderingKey("c-17")).Work().After(time.Second).Cancel("shop").Work()
 		}, ltp.Cancelled},
 		"in several runs": {func() *tracetest.Order {
-			o := accepted("14:30:10", here, ltp.Unstable, 4, nil).Work().After(time.Second).Continue("run-2")
+			o := accepted("14:30:10", here, ltp.Unstable, 4).Work().After(time.Second).Continue("run-2")
 			return o.At(clock("14:30:46")).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work()
 		}, ltp.Executed},
 		"by the user's activity": {func() *tracetest.Order {
-			return accepted("14:29:35", own, ltp.Stable, 3, nil).Work().Picks("17@till").After(time.Second).Returns(map[string]int{"slip": 4}).Work()
+			return accepted("14:29:35", own, ltp.Stable, 3).Work().Picks("17@till").After(time.Second).Returns(map[string]int{"slip": 4}).Work()
 		}, ltp.Executed},
 		"the user's activity runs": {func() *tracetest.Order {
-			return accepted("14:29:35", own, ltp.Stable, 3, nil).Work()
+			return accepted("14:29:35", own, ltp.Stable, 3).Work()
 		}, ltp.Accepted},
 		"the user's activity fails": {func() *tracetest.Order {
-			o := accepted("14:29:35", own, ltp.Stable, 3, nil)
+			o := accepted("14:29:35", own, ltp.Stable, 3)
 			o.Blame = ltp.BlameOrder
 			o.Work().After(5 * time.Second).TimesOut(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START).Work()
 			o.Fires().Work().Picks("17@till").Fails(ltp.UnavailableError, "the till is closed", nil).Work()
 			return o.Fires().Work().Picks("17@till").Fails(ltp.RejectedError, "no such article", nil).Work()
 		}, ltp.Rejected},
 		"ended by force": {func() *tracetest.Order {
-			return accepted("14:30:10", here, ltp.Unstable, 4, nil).Work().Terminate("test data")
+			return accepted("14:30:10", here, ltp.Unstable, 4).Work().Terminate("test data")
 		}, ltp.Terminated},
 	} {
 		t.Run(name, func(t *testing.T) {

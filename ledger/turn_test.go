@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
 )
@@ -53,10 +54,7 @@ func TestAwaitingATurnIsALawfulAnswerToWhoStandsInLine(t *testing.T) {
 				states[f.Orientation.Epoch], published[f.Orientation.Epoch] = f.Orientation.State, f.At
 			}
 			o := trace.OrderTrace{
-				Order: ltp.Order{
-					ID: "B1", Customer: "c-17", Currency: "USD", OrderingKey: "c-17",
-					Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
-				},
+				Order: ordertest.New("B1", ordertest.OrderingKey("c-17")),
 				RunID: "run-of-B1", AcceptedAt: published[c.path[0].epoch].Add(time.Millisecond),
 			}
 			for i, a := range c.path {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
@@ -22,7 +23,7 @@ func BenchmarkPut(b *testing.B) {
 			b.SetParallelism(clients)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := db.Put(b.Context(), order(fmt.Sprint("A", n.Add(1))), nil); err != nil {
+					if _, err := db.Put(b.Context(), ordertest.New(fmt.Sprint("A", n.Add(1))), nil); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/sqlitefile"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
@@ -58,7 +59,7 @@ func TestCheckFindsTablesThatAreMissing(t *testing.T) {
 			assertProblem(t, orderdb.SchemaMissing, "has no tables of ltp: run ltp setup --orders-db ", db.Check(within(t)))
 			require.NoError(t, db.Migrate(within(t)), "tables of others may stand beside ours")
 			require.NoError(t, db.Check(within(t)))
-			mustPut(t, db, order("A1"))
+			mustPut(t, db, ordertest.New("A1"))
 		})
 	}
 }
@@ -184,9 +185,9 @@ func uses(t *testing.T, url, id string, opts ...orderdb.Option) error {
 		failed = append(failed, err)
 	}
 	for range 2 {
-		_, err := db.Put(ctx, order(id), admit(receipt(id, 1)))
+		_, err := db.Put(ctx, ordertest.New(id), admit(receipt(id, 1)))
 		failed = append(failed, err)
-		_, err = db.Withdraw(ctx, order(id+"-gone"), cancelled, nil)
+		_, err = db.Withdraw(ctx, ordertest.New(id+"-gone"), cancelled, nil)
 		failed = append(failed, err)
 	}
 	failed = append(failed, db.TryWritePath(ctx), db.Ping(ctx))
@@ -383,7 +384,7 @@ func TestADamagedFileIsSaidToBe(t *testing.T) {
 	db := open(t, path)
 	require.NoError(t, db.Migrate(t.Context()))
 	for i := range 400 {
-		mustPut(t, db, order(fmt.Sprintf("A%04d", i)))
+		mustPut(t, db, ordertest.New(fmt.Sprintf("A%04d", i)))
 	}
 	require.NoError(t, db.Close())
 	// A connection that closes late may leave the log beside the file, whose pages count more.

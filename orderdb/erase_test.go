@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -21,7 +22,7 @@ const secretName, secretWord = "Zebulon Quast", "hollyhock lane"
 
 // private is an order that holds what is to be erased.
 func private(id string) ltp.Order {
-	o := of(secretName, id)
+	o := ordertest.New(id, ordertest.Customer(secretName))
 	var err error
 	if o.Attributes, err = ltp.ParseAttributes([]byte(`{"street":"` + secretWord + `"}`)); err != nil {
 		panic(err)
@@ -107,8 +108,8 @@ func TestAnErasedOrderLeavesItsKeyAndReceipt(t *testing.T) {
 		db := open(t, url)
 		_, err := db.Put(t.Context(), private("A1"), admit(receipt("A1", 1)))
 		require.NoError(t, err)
-		mustPut(t, db, order("A2"))
-		require.Len(t, found(t, b, url, secretName, secretWord, "lamp"), 3)
+		mustPut(t, db, ordertest.New("A2"))
+		require.Len(t, found(t, b, url, secretName, secretWord, "book"), 3)
 
 		erased, err := db.Erase(t.Context(), erasure(private("A1")))
 		require.NoError(t, err)
@@ -125,7 +126,7 @@ func TestAnErasedOrderLeavesItsKeyAndReceipt(t *testing.T) {
 		stored, err := db.Put(t.Context(), private("A1"), admit(receipt("A1", 2)))
 		require.NoError(t, err)
 		assert.Equal(t, orderdb.Stored{Repeated: true, Receipt: inRow(receipt("A1", 1))}, stored, "a repeat writes nothing")
-		_, err = db.Put(t.Context(), order("A1"), nil)
+		_, err = db.Put(t.Context(), ordertest.New("A1"), nil)
 		require.ErrorIs(t, err, orderdb.ErrConflict)
 		assert.Empty(t, found(t, b, url, secretName, secretWord))
 
@@ -136,7 +137,7 @@ func TestAnErasedOrderLeavesItsKeyAndReceipt(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, e.ID == "A1", e.Customer == "", e.ID)
 			assert.Equal(t, e.ID == "A1", e.ErasedAt.Equal(erased.At), e.ID)
-			assert.EqualValues(t, 3998, e.AmountMinor)
+			assert.EqualValues(t, 12000, e.AmountMinor)
 			if e.ID == "A1" {
 				assert.Equal(t, private("A1").ContentHash(), e.ContentHash)
 				assert.Equal(t, inRow(receipt("A1", 1)), e.Receipt)
@@ -180,9 +181,9 @@ func TestWhatMayNotBeErasedIsLeftAsItWas(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		mustPut(t, db, private("A1"))
-		_, err := db.Erase(t.Context(), erasure(order("A1")))
+		_, err := db.Erase(t.Context(), erasure(ordertest.New("A1")))
 		require.ErrorIs(t, err, orderdb.ErrConflict, "another order")
-		_, err = db.Erase(t.Context(), erasure(order("A2")))
+		_, err = db.Erase(t.Context(), erasure(ordertest.New("A2")))
 		require.ErrorIs(t, err, orderdb.ErrNotFound)
 		_, err = db.Erase(t.Context(), orderdb.Erasure{ID: "A2", Tombstone: ltp.Cancelled})
 		require.ErrorContains(t, err, "content hash")

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -46,7 +47,7 @@ func meet(t *testing.T, db orderdb.DB, all []*attempt) (wait func()) {
 	asked, goOn := make(chan struct{}), make(chan struct{})
 	var under sync.WaitGroup
 	under.Go(func() {
-		_, err := db.Put(t.Context(), order("first"), func() (ltp.Receipt, error) {
+		_, err := db.Put(t.Context(), ordertest.New("first"), func() (ltp.Receipt, error) {
 			close(asked)
 			<-goOn
 			return ltp.Receipt{}, nil
@@ -90,14 +91,14 @@ func TestWritesThatComeTogetherHaveTheirOwnEnds(t *testing.T) {
 			url := backends[0].fresh(t)
 			db := open(t, url)
 			require.NoError(t, db.Migrate(t.Context()))
-			mustPut(t, db, order("B1"))
+			mustPut(t, db, ordertest.New("B1"))
 			execSQLite(t, url, refusal.sql)
 			shut := errors.New("the fence is shut")
 			all := []*attempt{
-				{order: order("A1")}, {order: order("A1")}, {order: order("A2")},
-				{order: of("another", "B1")}, {order: order("B1")}, {order: of("banned", "C1")},
-				{order: order("D1"), admit: func() error { return shut }}, {order: order("A3")},
-				{order: order("E1"), end: &cancelled}, {order: order("E1")}, {order: order("B1"), end: &cancelled},
+				{order: ordertest.New("A1")}, {order: ordertest.New("A1")}, {order: ordertest.New("A2")},
+				{order: ordertest.New("B1", ordertest.Customer("another"))}, {order: ordertest.New("B1")}, {order: ordertest.New("C1", ordertest.Customer("banned"))},
+				{order: ordertest.New("D1"), admit: func() error { return shut }}, {order: ordertest.New("A3")},
+				{order: ordertest.New("E1"), end: &cancelled}, {order: ordertest.New("E1")}, {order: ordertest.New("B1"), end: &cancelled},
 			}
 			meet(t, db, all)()
 			for i, want := range []struct {
@@ -123,7 +124,7 @@ func TestWritesThatComeTogetherHaveTheirOwnEnds(t *testing.T) {
 				assert.Equal(t, want.tombstone, a.stored.Tombstone, "%d", i)
 			}
 			assertWithdrawn(t, db, 5, 1) // first, B1, A1, A2 and A3; E1
-			assert.False(t, mustPut(t, db, order("F1")), "the connection is well")
+			assert.False(t, mustPut(t, db, ordertest.New("F1")), "the connection is well")
 		})
 	}
 }
@@ -143,9 +144,9 @@ func TestWritesThatComeTogetherAskTogether(t *testing.T) {
 	}
 	var all []*attempt
 	for i := range orderdb.GroupSize {
-		all = append(all, &attempt{order: order(fmt.Sprint("A", i)), admit: ask})
+		all = append(all, &attempt{order: ordertest.New(fmt.Sprint("A", i)), admit: ask})
 	}
-	all = append(all, &attempt{order: order("next"), admit: func() error {
+	all = append(all, &attempt{order: ordertest.New("next"), admit: func() error {
 		tally, err := db.Tally(t.Context(), "A")
 		written = tally.Orders
 		return err
@@ -167,8 +168,8 @@ func TestACallerMayGoWhileItsWriteWaitsAmongOthers(t *testing.T) {
 	var release func()
 	both := make(chan struct{}, 2)
 	all := []*attempt{
-		{order: order("A1"), ctx: going, admit: func() error { both <- struct{}{}; return nil }},
-		{order: order("A2"), admit: func() error {
+		{order: ordertest.New("A1"), ctx: going, admit: func() error { both <- struct{}{}; return nil }},
+		{order: ordertest.New("A2"), admit: func() error {
 			release = holdSQLite(t, url) // after which nothing can begin
 			both <- struct{}{}
 			return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -28,11 +29,11 @@ func TestWhatHangsAtAFormerLeaderIsAbandoned(t *testing.T) {
 	require.NoError(t, former.Freeze())
 	put, withdrawn, probed := make(chan error, 1), make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := db.Put(context.Background(), order("hangs"), nil)
+		_, err := db.Put(context.Background(), ordertest.New("hangs"), nil)
 		put <- err
 	}()
 	go func() {
-		_, err := db.Withdraw(context.Background(), order("withdrawn"), cancelled, nil)
+		_, err := db.Withdraw(context.Background(), ordertest.New("withdrawn"), cancelled, nil)
 		withdrawn <- err
 	}()
 	go func() {
@@ -47,7 +48,7 @@ func TestWhatHangsAtAFormerLeaderIsAbandoned(t *testing.T) {
 	var fault *orderdb.Fault
 	require.ErrorAs(t, <-probed, &fault)
 	assert.True(t, fault.Definite(), "%v", fault)
-	assert.False(t, persist(t, db, order("hangs")), "the leader never had it")
+	assert.False(t, persist(t, db, ordertest.New("hangs")), "the leader never had it")
 	facts, err := probe.Probe(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, pair.Leader().Host(), facts["leader"])

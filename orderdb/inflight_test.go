@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -32,7 +33,7 @@ func TestAWriteIsInFlightUntilItHasEnded(t *testing.T) {
 
 		release, writer, done := b.hold(t, url), open(t, url), make(chan error, 1)
 		go func() {
-			_, err := writer.Put(t.Context(), order("flight-1"), nil)
+			_, err := writer.Put(t.Context(), ordertest.New("flight-1"), nil)
 			done <- err
 		}()
 		require.Eventually(t, func() bool { return writesInFlight(t, db) == 1 }, time.Minute, 5*time.Millisecond)
@@ -52,7 +53,7 @@ func TestEveryTransactionThatWritesIsInFlight(t *testing.T) {
 	url := server.Database(t)
 	db := open(t, url)
 	require.NoError(t, db.Migrate(t.Context()))
-	_, err := db.Put(t.Context(), order("flight-1"), nil)
+	_, err := db.Put(t.Context(), ordertest.New("flight-1"), nil)
 	require.NoError(t, err)
 	var open []*pgx.Conn
 	for range 3 {

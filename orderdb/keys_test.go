@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -55,12 +56,12 @@ func TestAnOrderKeepsTheReceiptOfTheWriteThatHappened(t *testing.T) {
 	conform(t, func(t *testing.T, _ backend, url string) {
 		db := open(t, url)
 		first := inRow(receipt("A1", 1))
-		stored, err := db.Put(t.Context(), order("A1"), admit(receipt("A1", 1)))
+		stored, err := db.Put(t.Context(), ordertest.New("A1"), admit(receipt("A1", 1)))
 		require.NoError(t, err)
 		assert.Equal(t, orderdb.Stored{Receipt: first}, stored)
 
 		for _, db := range []orderdb.DB{db, open(t, url)} {
-			stored, err = db.Put(t.Context(), order("A1"), admit(receipt("A1", 2)))
+			stored, err = db.Put(t.Context(), ordertest.New("A1"), admit(receipt("A1", 2)))
 			require.NoError(t, err)
 			assert.Equal(t, orderdb.Stored{Repeated: true, Receipt: first}, stored)
 		}
@@ -79,7 +80,7 @@ func TestAnOrderMayBeWrittenWithoutAReceipt(t *testing.T) {
 		db := open(t, url)
 		none := ltp.Receipt{Fence: ltp.Fence{Component: ltp.DefaultComponent}}
 		for _, repeated := range []bool{false, true} {
-			stored, err := db.Put(t.Context(), order("A1"), nil)
+			stored, err := db.Put(t.Context(), ordertest.New("A1"), nil)
 			require.NoError(t, err)
 			assert.Equal(t, orderdb.Stored{Repeated: repeated, Receipt: none}, stored)
 		}
@@ -90,11 +91,11 @@ func TestAnOrderMayBeWrittenWithoutAReceipt(t *testing.T) {
 func TestAnOrderThatIsWrittenIsNotWithdrawn(t *testing.T) {
 	conform(t, func(t *testing.T, _ backend, url string) {
 		db := open(t, url)
-		_, err := db.Put(t.Context(), order("A1"), admit(receipt("A1", 1)))
+		_, err := db.Put(t.Context(), ordertest.New("A1"), admit(receipt("A1", 1)))
 		require.NoError(t, err)
 		want := orderdb.Stored{Repeated: true, Receipt: inRow(receipt("A1", 1))}
 		for _, db := range []orderdb.DB{db, open(t, url)} {
-			assert.Equal(t, want, mustWithdraw(t, db, order("A1"), cancelled))
+			assert.Equal(t, want, mustWithdraw(t, db, ordertest.New("A1"), cancelled))
 		}
 		assertWithdrawn(t, db, 1, 0)
 	})
@@ -103,13 +104,13 @@ func TestAnOrderThatIsWrittenIsNotWithdrawn(t *testing.T) {
 func TestAnOrderThatWasWithdrawnIsNeverWritten(t *testing.T) {
 	conform(t, func(t *testing.T, _ backend, url string) {
 		db := open(t, url)
-		assert.Equal(t, orderdb.Stored{Tombstone: &cancelled}, mustWithdraw(t, db, order("A1"), cancelled))
+		assert.Equal(t, orderdb.Stored{Tombstone: &cancelled}, mustWithdraw(t, db, ordertest.New("A1"), cancelled))
 		there := orderdb.Stored{Repeated: true, Tombstone: &cancelled}
 		for _, db := range []orderdb.DB{db, open(t, url)} {
-			stored, err := db.Put(t.Context(), order("A1"), admit(receipt("A1", 1)))
+			stored, err := db.Put(t.Context(), ordertest.New("A1"), admit(receipt("A1", 1)))
 			require.NoError(t, err)
 			assert.Equal(t, there, stored)
-			assert.Equal(t, there, mustWithdraw(t, db, order("A1"), expired), "the first end stays")
+			assert.Equal(t, there, mustWithdraw(t, db, ordertest.New("A1"), expired), "the first end stays")
 		}
 		assertWithdrawn(t, db, 0, 1)
 		_, err := db.Row(t.Context(), "A1")
@@ -126,14 +127,14 @@ func TestEveryEndIsReadAsItWasWritten(t *testing.T) {
 		for i, end := range []ltp.Ending{
 			cancelled, expired, {State: ltp.Rejected, Reason: `Ада "O'Neil" 👩🏽‍💻 $1 ?`}, {State: ltp.Cancelled},
 		} {
-			o := order(fmt.Sprint("A", i))
+			o := ordertest.New(fmt.Sprint("A", i))
 			assert.Equal(t, orderdb.Stored{Tombstone: &end}, mustWithdraw(t, db, o, end))
 			assert.Equal(t, orderdb.Stored{Repeated: true, Tombstone: &end}, mustWithdraw(t, db, o, end))
 		}
 		noText := ltp.Ending{State: ltp.Cancelled, Reason: "a\x00b\xff"}
-		assert.Equal(t, "ab\ufffd", mustWithdraw(t, db, order("B1"), noText).Tombstone.Reason, "it keeps no order from ending")
+		assert.Equal(t, "ab\ufffd", mustWithdraw(t, db, ordertest.New("B1"), noText).Tombstone.Reason, "it keeps no order from ending")
 		for _, state := range []ltp.OrderState{"", "ORDER", ltp.Executed, ltp.Deferred} {
-			_, err := db.Withdraw(t.Context(), order("C1"), ltp.Ending{State: state}, nil)
+			_, err := db.Withdraw(t.Context(), ordertest.New("C1"), ltp.Ending{State: state}, nil)
 			assertClass(t, orderdb.Unavailable, err)
 		}
 		assertWithdrawn(t, db, 0, 5)
@@ -144,11 +145,11 @@ func TestEveryEndIsReadAsItWasWritten(t *testing.T) {
 func TestAnotherOrdersKeyIsAConflict(t *testing.T) {
 	conform(t, func(t *testing.T, _ backend, url string) {
 		db := open(t, url)
-		mustPut(t, db, order("order"))
-		mustWithdraw(t, db, order("tombstone"), cancelled)
+		mustPut(t, db, ordertest.New("order"))
+		mustWithdraw(t, db, ordertest.New("tombstone"), cancelled)
 		for _, id := range []string{"order", "tombstone"} {
-			_, put := db.Put(t.Context(), of("grace", id), nil)
-			_, withdrawn := db.Withdraw(t.Context(), of("grace", id), expired, nil)
+			_, put := db.Put(t.Context(), ordertest.New(id, ordertest.Customer("grace")), nil)
+			_, withdrawn := db.Withdraw(t.Context(), ordertest.New(id, ordertest.Customer("grace")), expired, nil)
 			for _, err := range []error{put, withdrawn} {
 				assertClass(t, orderdb.Rejected, err)
 				require.ErrorIs(t, err, orderdb.ErrConflict)
@@ -165,7 +166,7 @@ func TestOfPutAndWithdrawExactlyOneWins(t *testing.T) {
 		const keys, each = 40, 3
 		var orders, tombstones int64
 		for k := range keys {
-			o := order(fmt.Sprint("A", k))
+			o := ordertest.New(fmt.Sprint("A", k))
 			stored := make([]orderdb.Stored, 2*each)
 			var wg sync.WaitGroup
 			for i := range stored {
@@ -210,12 +211,12 @@ func TestOfPutAndWithdrawExactlyOneWins(t *testing.T) {
 func TestNothingThatRefusesAnOrderKeepsItFromBeingWithdrawn(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
-		mustPut(t, db, of("banned", "A0"))
+		mustPut(t, db, ordertest.New("A0", ordertest.Customer("banned")))
 		for i, rule := range []string{
 			"CREATE UNIQUE INDEX one_each ON orders (customer)", b.refuse, b.dropOutbox, b.refuseLate, "ALTER TABLE orders RENAME TO old_orders",
 		} {
 			b.exec(t, url, rule)
-			o := of("banned", fmt.Sprint("A", i+1))
+			o := ordertest.New(fmt.Sprint("A", i+1), ordertest.Customer("banned"))
 			_, err := db.Put(t.Context(), o, nil)
 			require.Error(t, err)
 			assert.Equal(t, orderdb.Stored{Tombstone: &cancelled}, mustWithdraw(t, db, o, cancelled))
@@ -229,12 +230,12 @@ func TestNothingThatRefusesAnOrderKeepsItFromBeingWithdrawn(t *testing.T) {
 func TestARuleAboutKeysRefusesNoWithdrawalForGood(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
-		mustWithdraw(t, db, order("A1"), cancelled)
+		mustWithdraw(t, db, ordertest.New("A1"), cancelled)
 		b.exec(t, url, "CREATE UNIQUE INDEX one_each ON order_keys (kind)")
-		_, err := db.Withdraw(t.Context(), order("A2"), cancelled, nil)
+		_, err := db.Withdraw(t.Context(), ordertest.New("A2"), cancelled, nil)
 		assertClass(t, orderdb.Unavailable, err)
 		b.exec(t, url, "DROP INDEX one_each")
-		assert.False(t, mustWithdraw(t, db, order("A2"), cancelled).Repeated)
+		assert.False(t, mustWithdraw(t, db, ordertest.New("A2"), cancelled).Repeated)
 	})
 }
 
@@ -242,30 +243,30 @@ func TestAWithdrawalThatIsNotAdmittedLeavesNothing(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
 		fenced := errors.New("the component became unfit")
-		_, err := db.Withdraw(t.Context(), order("A1"), cancelled, func() error { return fenced })
+		_, err := db.Withdraw(t.Context(), ordertest.New("A1"), cancelled, func() error { return fenced })
 		assertClass(t, orderdb.Unavailable, err)
 		require.ErrorIs(t, err, fenced)
 		assert.Zero(t, b.count(t, url, "SELECT count(*) FROM order_keys"))
 
-		_, err = open(t, b.nowhere(t)).Withdraw(t.Context(), order("A1"), cancelled, func() error { t.Error("asked for admission"); return nil })
+		_, err = open(t, b.nowhere(t)).Withdraw(t.Context(), ordertest.New("A1"), cancelled, func() error { t.Error("asked for admission"); return nil })
 		assertClass(t, orderdb.Unavailable, err)
-		assert.False(t, mustPut(t, db, order("A1")))
+		assert.False(t, mustPut(t, db, ordertest.New("A1")))
 	})
 }
 
 func TestAHangingWithdrawalEndsWithItsContext(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
-		mustWithdraw(t, db, order("A0"), cancelled) // has a connection
+		mustWithdraw(t, db, ordertest.New("A0"), cancelled) // has a connection
 		release := b.hold(t, url)
 		defer release()
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := db.Withdraw(ctx, order("A1"), cancelled, nil)
+		_, err := db.Withdraw(ctx, ordertest.New("A1"), cancelled, nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assertClass(t, b.hungClass, err)
 		release()
-		assert.Equal(t, &cancelled, mustWithdraw(t, db, order("A1"), cancelled).Tombstone)
+		assert.Equal(t, &cancelled, mustWithdraw(t, db, ordertest.New("A1"), cancelled).Tombstone)
 		assertWithdrawn(t, db, 0, 2)
 	})
 }
@@ -274,10 +275,10 @@ func TestAHangingWithdrawalEndsWithItsContext(t *testing.T) {
 func TestAnOrderWhoseRowIsGoneIsUnknown(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
-		mustPut(t, db, order("A1"))
+		mustPut(t, db, ordertest.New("A1"))
 		b.exec(t, url, "DELETE FROM orders")
-		_, put := db.Put(t.Context(), order("A1"), nil)
-		_, withdrawn := db.Withdraw(t.Context(), order("A1"), cancelled, nil)
+		_, put := db.Put(t.Context(), ordertest.New("A1"), nil)
+		_, withdrawn := db.Withdraw(t.Context(), ordertest.New("A1"), cancelled, nil)
 		for _, err := range []error{put, withdrawn} {
 			assertClass(t, orderdb.Unknown, err)
 			require.ErrorIs(t, err, orderdb.ErrNotFound)
@@ -316,7 +317,7 @@ func TestAWithdrawalWaitsForAPutThatNobodyWaitsFor(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			put := make(chan error, 1)
 			go func() {
-				_, err := db.Put(ctx, order("A1"), admit(receipt("A1", 1)))
+				_, err := db.Put(ctx, ordertest.New("A1"), admit(receipt("A1", 1)))
 				put <- err
 			}()
 			awaitLock(t, url, "ShareLock")
@@ -331,7 +332,7 @@ func TestAWithdrawalWaitsForAPutThatNobodyWaitsFor(t *testing.T) {
 			brief, cancel := context.WithCancel(t.Context())
 			given := make(chan error, 1)
 			go func() {
-				_, err := db.Withdraw(brief, order("A1"), cancelled, nil)
+				_, err := db.Withdraw(brief, ordertest.New("A1"), cancelled, nil)
 				given <- err
 			}()
 			awaitWait(t, url, "transactionid", given)
@@ -341,7 +342,7 @@ func TestAWithdrawalWaitsForAPutThatNobodyWaitsFor(t *testing.T) {
 				return countPostgres(t, url, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'transactionid'") == 0
 			}, 20*time.Second, 5*time.Millisecond)
 			withdrawn := make(chan orderdb.Stored, 1)
-			go func() { withdrawn <- mustWithdraw(t, db, order("A1"), expired) }()
+			go func() { withdrawn <- mustWithdraw(t, db, ordertest.New("A1"), expired) }()
 			awaitWait(t, url, "transactionid", nil)
 
 			if commits {
@@ -355,7 +356,7 @@ func TestAWithdrawalWaitsForAPutThatNobodyWaitsFor(t *testing.T) {
 			pgtest.Exec(t, url, `SELECT pg_terminate_backend(pid) FROM pg_locks
 				WHERE locktype = 'relation' AND mode = 'RowShareLock' AND relation = 'ltp_probe'::regclass AND NOT granted`)
 			assert.Equal(t, orderdb.Stored{Tombstone: &expired}, <-withdrawn)
-			stored, err := db.Put(t.Context(), order("A1"), nil)
+			stored, err := db.Put(t.Context(), ordertest.New("A1"), nil)
 			require.NoError(t, err)
 			assert.Equal(t, orderdb.Stored{Repeated: true, Tombstone: &expired}, stored)
 			assertWithdrawn(t, db, 0, 1)

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -61,13 +62,13 @@ func TestWhatTheTablesTookBeforeShowsWhatAMigrationChanged(t *testing.T) {
 				require.NoError(t, db.Migrate(t.Context()))
 				require.NoError(t, db.TryLatest(t.Context()), "there is no order yet")
 				for id, customer := range map[string]string{"A1": "c-00000001", "A2": "c-00000002", "A3": "c-00000003"} {
-					mustPut(t, db, of(customer, id))
+					mustPut(t, db, ordertest.New(id, ordertest.Customer(customer)))
 				}
 				require.NoError(t, db.TryLatest(t.Context()))
 
 				b.exec(t, url, statements)
 				require.NoError(t, db.TryWritePath(t.Context()), "the probe's own order goes through")
-				_, err := db.Put(t.Context(), of("c-00000003", "B1"), nil)
+				_, err := db.Put(t.Context(), ordertest.New("B1", ordertest.Customer("c-00000003")), nil)
 				var e *orderdb.Error
 				require.ErrorAs(t, err, &e)
 				assert.True(t, orderdb.OfContent(e.Code), e.Code)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -32,7 +33,7 @@ func TestANameServerThatIsSilentAboutALostHostKeepsNobodyFromTheOthers(t *testin
 		}
 		return []string{host}, nil
 	})()
-	assert.False(t, mustPut(t, open(t, u.String()), order("A1")))
+	assert.False(t, mustPut(t, open(t, u.String()), ordertest.New("A1")))
 	assert.True(t, asked.Load())
 
 	p, err := orderdb.OpenProbe(u.String(), "orders-db")

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
@@ -61,7 +62,7 @@ func persist(t *testing.T, db orderdb.DB, o ltp.Order) (repeated bool) {
 func putBriefly(t *testing.T, db orderdb.DB, id string) error {
 	t.Helper()
 	return briefly(t, func(ctx context.Context) error {
-		_, err := db.Put(ctx, order(id), nil)
+		_, err := db.Put(ctx, ordertest.New(id), nil)
 		return err
 	})
 }
@@ -70,7 +71,7 @@ func putBriefly(t *testing.T, db orderdb.DB, id string) error {
 func withdrawBriefly(t *testing.T, db orderdb.DB, id string) error {
 	t.Helper()
 	return briefly(t, func(ctx context.Context) error {
-		_, err := db.Withdraw(ctx, order(id), cancelled, nil)
+		_, err := db.Withdraw(ctx, ordertest.New(id), cancelled, nil)
 		return err
 	})
 }
@@ -104,7 +105,7 @@ func zombie(t *testing.T, pair *pglocal.Pair, url string) (former *pglocal.Serve
 	t.Helper()
 	former = pair.Leader()
 	db := open(t, url)
-	assert.False(t, persist(t, db, order("before")))
+	assert.False(t, persist(t, db, ordertest.New("before")))
 	pair.Standby().Stop()
 	assertClass(t, orderdb.Unknown, putBriefly(t, db, "lost"))
 	require.NoError(t, former.Freeze())
@@ -117,7 +118,7 @@ func TestAFormerLeaderAcknowledgesNothing(t *testing.T) {
 	pair, url := ownPair(t)
 	former := zombie(t, pair, url)
 	db := open(t, url)
-	assert.False(t, persist(t, db, order("after")))
+	assert.False(t, persist(t, db, ordertest.New("after")))
 	former.Thaw()
 
 	// The obvious statement acknowledges an order that the leader does not have.
@@ -135,8 +136,8 @@ func TestAFormerLeaderAcknowledgesNothing(t *testing.T) {
 		assertClass(t, orderdb.Unknown, putBriefly(t, alone, id))
 		assertClass(t, orderdb.Unknown, withdrawBriefly(t, alone, id))
 	}
-	assert.False(t, persist(t, db, order("lost")), "the leader never had it")
-	assert.True(t, persist(t, db, order("before")))
+	assert.False(t, persist(t, db, ordertest.New("lost")), "the leader never had it")
+	assert.True(t, persist(t, db, ordertest.New("before")))
 	assertThere(t, pair.Leader(), "before", "after", "lost")
 }
 
@@ -151,7 +152,7 @@ func TestAProcessThatHasJustStartedKeepsFromTheFormerLeader(t *testing.T) {
 	facts, err := probe(t, openProbe(t, plain))
 	require.NoError(t, err)
 	assert.Equal(t, pair.Leader().Host(), facts["leader"])
-	assert.False(t, persist(t, open(t, plain), order("after")))
+	assert.False(t, persist(t, open(t, plain), ordertest.New("after")))
 	assertThere(t, pair.Leader(), "before", "after")
 }
 
@@ -184,7 +185,7 @@ func TestConnectionsToAFormerLeaderAreGivenUpUnused(t *testing.T) {
 	former.Thaw()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err = db.Put(ctx, order("after"), nil)
+	_, err = db.Put(ctx, ordertest.New("after"), nil)
 	require.NoError(t, err, "not one write hangs")
 	assertThere(t, pair.Leader(), "after", "before-a", "before-h")
 }
@@ -214,7 +215,7 @@ func TestAfterAChangeOfLeaderAtMostOneWriteFails(t *testing.T) {
 				if failed == 0 {
 					ctx, cancel = context.WithTimeout(ctx, 500*time.Millisecond) // a frozen server says nothing
 				}
-				_, err := db.Put(ctx, order(id), nil)
+				_, err := db.Put(ctx, ordertest.New(id), nil)
 				cancel()
 				if err != nil {
 					failed++
@@ -244,7 +245,7 @@ func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 			pair, url := ownPair(t)
 			const timeout = 100 * time.Millisecond
 			db := open(t, url+fmt.Sprint("&statement_timeout=", timeout.Milliseconds()))
-			assert.False(t, persist(t, db, order("before")))
+			assert.False(t, persist(t, db, ordertest.New("before")))
 			pair.Standby().Stop()
 
 			watcher := pgtest.Connect(t, pair.Leader().URL("orders"))
@@ -252,7 +253,7 @@ func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 			defer stop()
 			done := make(chan error, 1)
 			go func() {
-				_, err := db.Put(ctx, order("A1"), nil)
+				_, err := db.Put(ctx, ordertest.New("A1"), nil)
 				done <- err
 			}()
 			var waits time.Duration
@@ -266,7 +267,7 @@ func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 			assertClass(t, orderdb.Unknown, putBriefly(t, db, "A1"))
 
 			require.NoError(t, mend(t, pair))
-			assert.True(t, persist(t, db, order("A1")))
+			assert.True(t, persist(t, db, ordertest.New("A1")))
 			assertTally(t, db, 2)
 		})
 	}
@@ -276,7 +277,7 @@ func TestAWriteThatWaitsForTheStandbyEndsWithItsContextOnly(t *testing.T) {
 func TestAWriteThatHangsIsAcknowledgedWhenTheStandbyReturns(t *testing.T) {
 	pair, url := ownPair(t)
 	db := open(t, url)
-	assert.False(t, persist(t, db, order("before")))
+	assert.False(t, persist(t, db, ordertest.New("before")))
 	pair.Standby().Stop()
 	done := inFlight(t, db, pair.Leader().URL("orders"), "A1", "SyncRep")
 	require.NoError(t, pair.Standby().Start(t.Context()))
@@ -315,7 +316,7 @@ func TestAFrozenLeaderThatComesFirstIsPassedOver(t *testing.T) {
 	pair, url := ownPair(t)
 	require.NoError(t, pair.Leader().Freeze())
 	require.NoError(t, pair.Promote(t.Context()))
-	assert.False(t, persist(t, open(t, url), order("A1")))
+	assert.False(t, persist(t, open(t, url), ordertest.New("A1")))
 	assertThere(t, pair.Leader(), "A1")
 }
 
@@ -325,10 +326,10 @@ func TestAServerThatDoesNotShowItsTimelineIsUsed(t *testing.T) {
 	pgtest.Exec(t, pair.Leader().URL("orders")+"&synchronous_commit=remote_apply",
 		"REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
 	db := open(t, plainUser(t, pair.Leader().URL("orders"), url))
-	assert.False(t, persist(t, db, order("A1")))
+	assert.False(t, persist(t, db, ordertest.New("A1")))
 	pair.Leader().Kill()
 	require.NoError(t, pair.Promote(t.Context()))
-	assert.True(t, persist(t, db, order("A1")))
+	assert.True(t, persist(t, db, ordertest.New("A1")))
 }
 
 // TestAnotherClusterIsNoFormerLeader: its timeline is lower, and says nothing.

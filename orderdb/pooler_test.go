@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
@@ -40,7 +41,7 @@ func putAll(t *testing.T, dbs []orderdb.DB, prefix string, n int) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			id := fmt.Sprint(prefix, i)
-			stored, err := dbs[i%len(dbs)].Put(ctx, order(id), admit(receipt(id, 1)))
+			stored, err := dbs[i%len(dbs)].Put(ctx, ordertest.New(id), admit(receipt(id, 1)))
 			assert.NoError(t, err)
 			assert.Equal(t, orderdb.Stored{Receipt: inRow(receipt(id, 1))}, stored)
 		})
@@ -62,16 +63,16 @@ func TestOrdersAreWrittenThroughAPooler(t *testing.T) {
 				wg.Go(func() { assert.NoError(t, dbs[i%2].TryWritePath(t.Context())) })
 				wg.Go(func() {
 					id := fmt.Sprint(prefix, i)
-					assert.True(t, mustPut(t, dbs[i%2], order(id)))
+					assert.True(t, mustPut(t, dbs[i%2], ordertest.New(id)))
 					row, err := dbs[i%2].Row(t.Context(), id)
 					assert.NoError(t, err)
-					assert.Equal(t, order(id), row.Order)
+					assert.Equal(t, ordertest.New(id), row.Order)
 					missing, err := dbs[i%2].Missing(t.Context(), []string{id, "none"})
 					assert.NoError(t, err)
 					assert.Equal(t, []string{"none"}, missing)
 				})
 				wg.Go(func() {
-					stored, err := dbs[i%2].Withdraw(t.Context(), order(fmt.Sprint(prefix, "W", i)), cancelled, nil)
+					stored, err := dbs[i%2].Withdraw(t.Context(), ordertest.New(fmt.Sprint(prefix, "W", i)), cancelled, nil)
 					assert.NoError(t, err)
 					assert.Equal(t, orderdb.Stored{Tombstone: &cancelled}, stored)
 				})
@@ -180,8 +181,8 @@ func TestAStatementThatTheSessionForgotIsSentAgain(t *testing.T) {
 	db := open(t, url+"&pool_max_conns=1")
 	pgtest.Exec(t, url, `CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DEALLOCATE ALL; RETURN NULL; END $$;
 		CREATE TRIGGER forget AFTER INSERT ON orders FOR EACH ROW WHEN (NEW.id = 'forget') EXECUTE FUNCTION forget()`)
-	mustPut(t, db, order("forget"))
-	assert.False(t, mustPut(t, db, order("A1")))
-	assert.True(t, mustPut(t, db, order("A1")))
+	mustPut(t, db, ordertest.New("forget"))
+	assert.False(t, mustPut(t, db, ordertest.New("A1")))
+	assert.True(t, mustPut(t, db, ordertest.New("A1")))
 	assertTally(t, db, 2)
 }

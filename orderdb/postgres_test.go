@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -42,7 +43,7 @@ func connections(t *testing.T, db orderdb.DB, prefix string, n int) {
 	done := make(chan error, n)
 	for i := range n {
 		go func() {
-			_, err := db.Put(context.Background(), order(prefix+string(rune('a'+i))), func() (ltp.Receipt, error) {
+			_, err := db.Put(context.Background(), ordertest.New(prefix+string(rune('a'+i))), func() (ltp.Receipt, error) {
 				ready <- struct{}{}
 				<-goOn
 				return ltp.Receipt{}, nil
@@ -64,7 +65,7 @@ func inFlight(t *testing.T, db orderdb.DB, url, id, event string) <-chan error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		_, err := db.Put(context.Background(), order(id), nil)
+		_, err := db.Put(context.Background(), ordertest.New(id), nil)
 		done <- err
 	}()
 	awaitWait(t, url, event, done)
@@ -99,7 +100,7 @@ func TestAfterARestartAtMostOneWriteFindsAStaleConnection(t *testing.T) {
 
 	failed := 0
 	for i := range 20 {
-		if _, err := db.Put(t.Context(), order("after-"+string(rune('a'+i))), nil); err != nil {
+		if _, err := db.Put(t.Context(), ordertest.New("after-"+string(rune('a'+i))), nil); err != nil {
 			failed++
 		}
 	}
@@ -109,16 +110,16 @@ func TestAfterARestartAtMostOneWriteFindsAStaleConnection(t *testing.T) {
 func TestAStoppedServerIsUnavailable(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
-	mustPut(t, db, order("A1"))
+	mustPut(t, db, ordertest.New("A1"))
 	server.Stop()
 	var err error
 	for range 2 { // the first may have been sent over the connection that was there
-		_, err = db.Put(t.Context(), order("A2"), nil)
+		_, err = db.Put(t.Context(), ordertest.New("A2"), nil)
 		require.Error(t, err)
 	}
 	assertClass(t, orderdb.Unavailable, err)
 	require.NoError(t, server.Start())
-	mustPut(t, db, order("A2"))
+	mustPut(t, db, ordertest.New("A2"))
 	assertTally(t, db, 2)
 }
 
@@ -128,7 +129,7 @@ func TestAReadOnlyServerIsUnavailableUntilItIsNot(t *testing.T) {
 	connections(t, db, "before-", 4)
 	server.Set(t, "default_transaction_read_only", "on")
 	assert.Eventually(t, func() bool {
-		_, err := db.Put(t.Context(), order("A1"), nil)
+		_, err := db.Put(t.Context(), ordertest.New("A1"), nil)
 		class, failed := orderdb.ClassOf(err)
 		if failed {
 			assert.Equal(t, orderdb.Unavailable, class, "%v", err)
@@ -137,7 +138,7 @@ func TestAReadOnlyServerIsUnavailableUntilItIsNot(t *testing.T) {
 	}, 10*time.Second, 5*time.Millisecond)
 	server.Set(t, "default_transaction_read_only", "")
 	assert.Eventually(t, func() bool {
-		_, err := db.Put(t.Context(), order("A2"), nil)
+		_, err := db.Put(t.Context(), ordertest.New("A2"), nil)
 		return err == nil
 	}, 10*time.Second, 5*time.Millisecond)
 }
@@ -150,7 +151,7 @@ func TestAFrozenServerEndsWritesWithTheirContexts(t *testing.T) {
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		began := time.Now()
-		_, err := db.Put(ctx, order("A1"), nil)
+		_, err := db.Put(ctx, ordertest.New("A1"), nil)
 		cancel()
 		require.Error(t, err)
 		assert.NotEqual(t, orderdb.Rejected, err.(*orderdb.Error).Class)
@@ -160,7 +161,7 @@ func TestAFrozenServerEndsWritesWithTheirContexts(t *testing.T) {
 	assert.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err := db.Put(ctx, order("A1"), nil)
+		_, err := db.Put(ctx, ordertest.New("A1"), nil)
 		return err == nil
 	}, 10*time.Second, 5*time.Millisecond)
 	got, err := db.Tally(t.Context(), "A1")
@@ -171,22 +172,22 @@ func TestAFrozenServerEndsWritesWithTheirContexts(t *testing.T) {
 func TestAnIdleConnectionThatDoesNotAnswerIsNotWrittenOver(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
-	mustPut(t, db, order("A1"))
+	mustPut(t, db, ordertest.New("A1"))
 	server.Freeze(t)
 	// Idle for longer than a connection is trusted.
 	<-time.After(1100 * time.Millisecond)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, err := db.Put(ctx, order("A2"), neverAdmitted(t))
+	_, err := db.Put(ctx, ordertest.New("A2"), neverAdmitted(t))
 	assertClass(t, orderdb.Unavailable, err)
 	server.Thaw()
-	mustPut(t, db, order("A2"))
+	mustPut(t, db, ordertest.New("A2"))
 }
 
 func TestAConnectionLostInFlightLeavesTheOutcomeUnknown(t *testing.T) {
 	url := sharedPostgres(t)
 	db := open(t, url)
-	mustPut(t, db, order("A0"))
+	mustPut(t, db, ordertest.New("A0"))
 	release := holdPostgres(t, url)
 	defer release()
 	done := inFlight(t, db, url, "A1", "relation")
@@ -194,13 +195,13 @@ func TestAConnectionLostInFlightLeavesTheOutcomeUnknown(t *testing.T) {
 		WHERE datname = current_database() AND wait_event = 'relation'`)
 	assertClass(t, orderdb.Unknown, <-done)
 	release()
-	mustPut(t, db, order("A1"))
+	mustPut(t, db, ordertest.New("A1"))
 }
 
 func TestACancelledStatementIsUnavailable(t *testing.T) {
 	url := sharedPostgres(t)
 	db := open(t, url)
-	mustPut(t, db, order("A0"))
+	mustPut(t, db, ordertest.New("A0"))
 	release := holdPostgres(t, url)
 	defer release()
 	done := inFlight(t, db, url, "A1", "relation")
@@ -212,7 +213,7 @@ func TestACancelledStatementIsUnavailable(t *testing.T) {
 func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	server, url := ownPostgres(t)
 	db := open(t, url)
-	mustPut(t, db, order("A0"))
+	mustPut(t, db, ordertest.New("A0"))
 	probe, err := orderdb.OpenProbe(url, "orders-db")
 	require.NoError(t, err)
 	defer probe.Close()
@@ -237,7 +238,7 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	for range 2 {
 		withdrawn := make(chan error, 1)
 		go func() {
-			_, err := db.Withdraw(context.Background(), order("W1"), cancelled, nil)
+			_, err := db.Withdraw(context.Background(), ordertest.New("W1"), cancelled, nil)
 			withdrawn <- err
 		}()
 		awaitWait(t, url, "SyncRep", withdrawn)
@@ -254,8 +255,8 @@ func TestACommitThatNoStandbyConfirmedIsUnknown(t *testing.T) {
 	require.Error(t, <-probed)
 
 	server.Set(t, "synchronous_standby_names", "")
-	assert.True(t, mustPut(t, db, order("A1")))
-	assert.True(t, mustWithdraw(t, db, order("W1"), cancelled).Repeated)
+	assert.True(t, mustPut(t, db, ordertest.New("A1")))
+	assert.True(t, mustWithdraw(t, db, ordertest.New("W1"), cancelled).Repeated)
 	assertWithdrawn(t, db, 2, 1)
 }
 
@@ -305,7 +306,7 @@ func TestAWarningOfATriggerIsNoReasonToDoubt(t *testing.T) {
 		$$ BEGIN RAISE WARNING 'canceling wait for synchronous replication'; RETURN NEW; END $$;
 		CREATE TRIGGER warn BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION warn()`)
 	db := open(t, url)
-	assert.False(t, mustPut(t, db, order("A1")))
+	assert.False(t, mustPut(t, db, ordertest.New("A1")))
 }
 
 // twoHosts is an order database that is on the first server, or else on the shared
@@ -330,11 +331,11 @@ func TestOfSeveralHostsTheOneThatTakesWritesIsUsed(t *testing.T) {
 	hosts := twoHosts(t, first)
 	first.Set(t, "default_transaction_read_only", "on")
 	awaitSetting(t, first.URL(), "default_transaction_read_only", "on")
-	assert.False(t, mustPut(t, open(t, hosts), order("A1")), "the first host is read-only")
+	assert.False(t, mustPut(t, open(t, hosts), ordertest.New("A1")), "the first host is read-only")
 
 	first.Freeze(t)
 	began := time.Now()
-	assert.True(t, mustPut(t, open(t, hosts), order("A1")), "the first host is frozen")
+	assert.True(t, mustPut(t, open(t, hosts), ordertest.New("A1")), "the first host is frozen")
 	assert.Less(t, time.Since(began), 10*time.Second)
 }
 
@@ -348,7 +349,7 @@ func TestWhenTheLeaderFreezesTheNextIsFoundInSeconds(t *testing.T) {
 		hung.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
-			_, err := db.Put(ctx, order("A1"), nil)
+			_, err := db.Put(ctx, ordertest.New("A1"), nil)
 			assertClass(t, orderdb.Unknown, err)
 		})
 	}
@@ -356,7 +357,7 @@ func TestWhenTheLeaderFreezesTheNextIsFoundInSeconds(t *testing.T) {
 	// The places of the connections given up are free: nobody waits for their
 	// goodbyes, which take 15 s.
 	began := time.Now()
-	assert.False(t, mustPut(t, db, order("A1")))
+	assert.False(t, mustPut(t, db, ordertest.New("A1")))
 	assert.Less(t, time.Since(began), 10*time.Second)
 }
 
@@ -373,7 +374,7 @@ func TestAPutWaitsForTheSameOrderThatIsStillBeingWritten(t *testing.T) {
 	first := inFlight(t, db, url, "A1", "relation")
 	// Its row is there, and nobody can see it yet.
 	second := make(chan bool, 1)
-	go func() { second <- mustPut(t, db, order("A1")) }()
+	go func() { second <- mustPut(t, db, ordertest.New("A1")) }()
 	awaitWait(t, url, "transactionid", nil)
 	_, err = holder.Exec(t.Context(), "ROLLBACK")
 	require.NoError(t, err)

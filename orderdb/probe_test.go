@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -148,7 +149,7 @@ func TestAProbeIsNotHeldUpByABusyWriter(t *testing.T) {
 	for range 4 {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := db.Put(t.Context(), order(fmt.Sprint("A", written.Add(1))), nil); err != nil {
+				if _, err := db.Put(t.Context(), ordertest.New(fmt.Sprint("A", written.Add(1))), nil); err != nil {
 					t.Error(err)
 				}
 			}

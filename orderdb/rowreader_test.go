@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -31,7 +32,7 @@ func TestALedgerReadsEveryRowAsItStands(t *testing.T) {
 		var ids []string
 		for i := range 510 {
 			ids = append(ids, fmt.Sprintf("L-%04d", i))
-			mustPut(t, db, order(ids[i]))
+			mustPut(t, db, ordertest.New(ids[i]))
 		}
 		b.exec(t, url, `UPDATE orders SET amount_minor = 7 WHERE id = 'L-0003';
 			INSERT INTO order_outbox (order_id, payload) VALUES ('L-0004', '{}');
@@ -44,7 +45,7 @@ func TestALedgerReadsEveryRowAsItStands(t *testing.T) {
 		for e, err := range l.Created(t.Context(), time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}) {
 			require.NoError(t, err)
 			found = append(found, e.ID)
-			o := order(e.ID)
+			o := ordertest.New(e.ID)
 			assert.Equal(t, o.ContentHash(), e.ContentHash)
 			assert.Equal(t, o.Customer, e.Customer)
 			assert.Equal(t, o.Currency, e.Currency)
@@ -84,9 +85,9 @@ func TestALedgerReadsEveryRowAsItStands(t *testing.T) {
 func TestOutboxRowsWithoutAnOrderAreGhosts(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url)
-		mustPut(t, db, order("A1"))
-		mustPut(t, db, order("G-0000a"))
-		mustWithdraw(t, db, order("W1"), cancelled)
+		mustPut(t, db, ordertest.New("A1"))
+		mustPut(t, db, ordertest.New("G-0000a"))
+		mustWithdraw(t, db, ordertest.New("W1"), cancelled)
 		var want []string
 		rows := "INSERT INTO order_outbox (order_id, payload) VALUES ('W1', '{}')"
 		for i := range 510 {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"modernc.org/sqlite"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -33,7 +34,7 @@ func TestAWriteThatHangsInTheDiskIsLeftBehindAndNoneBegunAfterIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() {
-		_, err := db.Put(ctx, order("A1"), nil)
+		_, err := db.Put(ctx, ordertest.New("A1"), nil)
 		first <- err
 	}()
 	<-stalled
@@ -42,18 +43,18 @@ func TestAWriteThatHangsInTheDiskIsLeftBehindAndNoneBegunAfterIt(t *testing.T) {
 
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := db.Put(ctx, order("A2"), neverAdmitted(t))
+	_, err := db.Put(ctx, ordertest.New("A2"), neverAdmitted(t))
 	assertClass(t, orderdb.Unavailable, err)
 
 	stall <- struct{}{}
-	assert.False(t, mustPut(t, db, order("A2")))
+	assert.False(t, mustPut(t, db, ordertest.New("A2")))
 }
 
 func TestSQLiteWritesAheadLog(t *testing.T) {
 	url := backends[0].fresh(t)
 	db := open(t, url)
 	require.NoError(t, db.Migrate(t.Context()))
-	mustPut(t, db, order("A1"))
+	mustPut(t, db, ordertest.New("A1"))
 	var mode string
 	require.NoError(t, sqliteConn(t, url).QueryRowContext(t.Context(), "PRAGMA journal_mode").Scan(&mode))
 	assert.Equal(t, "wal", mode)
@@ -63,7 +64,7 @@ func TestReadsGoOnWhileAWriteHangs(t *testing.T) {
 	url := backends[0].fresh(t)
 	db := open(t, url)
 	require.NoError(t, db.Migrate(t.Context()))
-	mustPut(t, db, order("A1"))
+	mustPut(t, db, ordertest.New("A1"))
 	defer holdSQLite(t, url)()
 	other := open(t, url) // also when it connects only now
 	for _, db := range []orderdb.DB{db, other} {
@@ -80,9 +81,9 @@ func TestATriggerThatEndsTheTransactionRejectsAndLeavesTheConnectionWell(t *test
 	db := open(t, url)
 	require.NoError(t, db.Migrate(t.Context()))
 	execSQLite(t, url, "CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.id = 'A1' BEGIN SELECT RAISE(ROLLBACK, 'not A1'); END")
-	_, err := db.Put(t.Context(), order("A1"), nil)
+	_, err := db.Put(t.Context(), ordertest.New("A1"), nil)
 	assertClass(t, orderdb.Rejected, err)
 	require.EqualError(t, err, "not A1")
-	assert.False(t, mustPut(t, db, order("A2")))
+	assert.False(t, mustPut(t, db, ordertest.New("A2")))
 	assertTally(t, db, 1)
 }

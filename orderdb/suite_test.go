@@ -161,17 +161,6 @@ func open(t *testing.T, url string, opts ...orderdb.Option) orderdb.DB {
 	return db
 }
 
-func order(id string) ltp.Order {
-	return ltp.Order{ID: id, Customer: "ada", Currency: "USD", Lines: []ltp.Line{{SKU: "lamp", Quantity: 2, UnitAmountMinor: 1999}}}
-}
-
-// of is an order of a customer.
-func of(customer, id string) ltp.Order {
-	o := order(id)
-	o.Customer = customer
-	return o
-}
-
 // mustPut puts an order and returns whether it was repeated.
 func mustPut(t *testing.T, db orderdb.DB, o ltp.Order) bool {
 	t.Helper()

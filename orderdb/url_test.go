@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -69,7 +70,7 @@ func TestAPathMayHaveAnyCharacters(t *testing.T) {
 		db := open(t, url)
 		require.NoError(t, db.Migrate(t.Context()), url)
 		require.NoError(t, db.Check(t.Context()), url)
-		mustPut(t, db, order("A1"))
+		mustPut(t, db, ordertest.New("A1"))
 		require.NoError(t, db.Close())
 		require.FileExists(t, file, url)
 		p := openProbe(t, odd+"/orders.db") // which is there

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -143,14 +144,14 @@ func TestTheWritePathFailsAsAnOrderDoes(t *testing.T) {
 				url := b.fresh(t)
 				db := open(t, url+b.single)
 				require.NoError(t, db.Migrate(t.Context()))
-				mustPut(t, db, order("A0"))
+				mustPut(t, db, ordertest.New("A0"))
 				require.NoError(t, db.TryWritePath(t.Context()))
 				p := openProbe(t, url, orderdb.WithWritePathEvery(time.Nanosecond))
 				_, err := probe(t, p)
 				require.NoError(t, err)
 
 				b.exec(t, url, statements)
-				_, err = db.Put(t.Context(), order("A1"), nil)
+				_, err = db.Put(t.Context(), ordertest.New("A1"), nil)
 				assertError(t, c.class, c.code[b.name], err)
 				err = db.TryWritePath(t.Context())
 				facts, probed := probe(t, p)
@@ -175,7 +176,7 @@ func TestTheWritePathFailsAsAnOrderDoes(t *testing.T) {
 				require.NoError(t, db.TryWritePath(t.Context()))
 				_, err = probe(t, p)
 				require.NoError(t, err)
-				assert.False(t, mustPut(t, db, order("A1")))
+				assert.False(t, mustPut(t, db, ordertest.New("A1")))
 			})
 		}
 	}
@@ -188,7 +189,7 @@ func TestATryOfTheWritePathLeavesNothingOfAnOrder(t *testing.T) {
 		for i := range 16 {
 			wg.Go(func() { assert.NoError(t, db.TryWritePath(t.Context())) })
 			wg.Go(func() { assert.NoError(t, other.TryWritePath(t.Context())) })
-			wg.Go(func() { assert.False(t, mustPut(t, db, order(fmt.Sprint("A", i)))) })
+			wg.Go(func() { assert.False(t, mustPut(t, db, ordertest.New(fmt.Sprint("A", i)))) })
 		}
 		wg.Wait()
 		assertTally(t, db, 16)
@@ -216,7 +217,7 @@ func TestNoCustomerCanHaveTheProbesOrder(t *testing.T) {
 func TestATryOfTheWritePathHangsAsAnOrderDoesAndNoLonger(t *testing.T) {
 	conform(t, func(t *testing.T, b backend, url string) {
 		db := open(t, url+b.single)
-		mustPut(t, db, order("A0"))
+		mustPut(t, db, ordertest.New("A0"))
 		require.NoError(t, db.TryWritePath(t.Context()))
 		release := b.hold(t, url)
 		defer release()
@@ -231,7 +232,7 @@ func TestATryOfTheWritePathHangsAsAnOrderDoesAndNoLonger(t *testing.T) {
 		release()
 		require.NoError(t, <-done, "it waits as long as it may")
 		assert.Equal(t, [3]int64{1, 1, 1}, contents(t, b, url))
-		assert.False(t, mustPut(t, db, order("A1")))
+		assert.False(t, mustPut(t, db, ordertest.New("A1")))
 	})
 }
 
@@ -255,7 +256,7 @@ func TestAMissingPrivilegeStopsOrdersAndShowsOnTheWritePath(t *testing.T) {
 		require.NoError(t, db.TryWritePath(t.Context()))
 		pgtest.Exec(t, admin, "REVOKE INSERT ON "+table+" FROM "+userOf(t, app))
 		id := fmt.Sprint("A", i)
-		_, put := db.Put(t.Context(), order(id), nil)
+		_, put := db.Put(t.Context(), ordertest.New(id), nil)
 		for _, err := range []error{put, db.TryWritePath(t.Context())} {
 			assertError(t, orderdb.Unavailable, "42501", err)
 			assert.EqualError(t, err, "unavailable: permission denied for table "+table+" (42501)")
@@ -263,7 +264,7 @@ func TestAMissingPrivilegeStopsOrdersAndShowsOnTheWritePath(t *testing.T) {
 		_, err := probe(t, p)
 		assertFault(t, err, false, "permission denied for table "+table+" (42501)")
 		pgtest.Exec(t, admin, "GRANT INSERT ON "+table+" TO "+userOf(t, app))
-		assert.False(t, mustPut(t, db, order(id)))
+		assert.False(t, mustPut(t, db, ordertest.New(id)))
 	}
 	assertTally(t, db, 3)
 }

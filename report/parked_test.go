@@ -10,13 +10,14 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
 // failing is an order whose next attempts fail by its own fault.
 func failing(id string, r ltp.Result, n int) *tracetest.Order {
-	order := ltp.Order{ID: id, Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 1, UnitAmountMinor: 100}}}
+	order := ordertest.New(id, ordertest.Article("book", 1, 100))
 	o := tracetest.New(ltp.NewProgress(order, ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil), at(-25_000)).Hold(ltp.Stable, 3)
 	o.Blame = ltp.BlameOrder
 	for range n {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -31,7 +32,7 @@ func fallen(o ltp.Orientation) trace.Incident {
 // it was deferred.
 func executed(id string, accepted, committed int, deferred bool) trace.OrderTrace {
 	t := trace.OrderTrace{AcceptedAt: at(accepted), EndedAt: at(committed + 1), Outcome: &ltp.Outcome{State: ltp.Executed}}
-	t.Order = ltp.Order{ID: id, Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 1, UnitAmountMinor: 100}}}
+	t.Order = ordertest.New(id, ordertest.Article("book", 1, 100))
 	route := func(ms int, woken ltp.Wake, d ltp.Decision) {
 		n := len(t.Frames)/2 + 1
 		t.Frames = append(t.Frames,

@@ -16,6 +16,7 @@ import (
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/internal/marks"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // continuing stands in for the Order workflow: it is cancelled, cannot end yet, and goes on
@@ -50,7 +51,7 @@ func TestOrderIsOneThroughAllItsRuns(t *testing.T) {
 	temporal := server.Client()
 	orders := New(temporal, WithBoard(boardOf(board.Reading{Orientation: at(ltp.DefaultComponent, ltp.Unstable, 4), ReadAt: time.Now()})))
 
-	sub, err := orders.Submit(t.Context(), book())
+	sub, err := orders.Submit(t.Context(), ordertest.New("A2"))
 	require.NoError(t, err)
 	require.NotNil(t, sub.Deferred)
 	first, err := orders.Get(t.Context(), "A2")
@@ -85,7 +86,7 @@ func TestOrderIsOneThroughAllItsRuns(t *testing.T) {
 		require.NoError(t, err)
 		return n == 1 && len(page.Orders) == 1 && page.Orders[0].Reason == ltp.ReasonAwaitsProof
 	}, 10*time.Second, 10*time.Millisecond)
-	repeat, err := orders.Submit(t.Context(), book())
+	repeat, err := orders.Submit(t.Context(), ordertest.New("A2"))
 	require.NoError(t, err)
 	assert.True(t, repeat.Repeated)
 	assert.NotEqual(t, sub.RunID, repeat.RunID)

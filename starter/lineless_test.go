@@ -11,9 +11,8 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
-
-func orderingKey(key string) func(*ltp.Order) { return func(o *ltp.Order) { o.OrderingKey = key } }
 
 // lineless is a Temporal in which no sequence can be joined.
 type lineless struct {
@@ -29,7 +28,7 @@ func (c lineless) SignalWithStartWorkflow(context.Context, string, string, any, 
 func TestOrderThatCannotJoinIsDurable(t *testing.T) {
 	for _, err := range []error{serviceerror.NewUnavailable("away"), serviceerror.NewInvalidArgument("too many"), errors.New("no")} {
 		c := lineless{doorOf(at(ltp.DefaultComponent, ltp.Stable, 3)), err}
-		sub, failed := New(c).Submit(t.Context(), book(orderingKey("c-17")))
+		sub, failed := New(c).Submit(t.Context(), ordertest.New("A2", ordertest.OrderingKey("c-17")))
 		require.NoError(t, failed)
 		assert.True(t, sub.NotInLine)
 		assert.Equal(t, "run-1", sub.RunID)
@@ -38,7 +37,7 @@ func TestOrderThatCannotJoinIsDurable(t *testing.T) {
 
 // TestSummaryIsTextToWhoRendersMarkdown, as Temporal UI does.
 func TestSummaryIsTextToWhoRendersMarkdown(t *testing.T) {
-	o := book()
+	o := ordertest.New("A2")
 	o.Customer = "[click](javascript:alert(1)) <b>*x*</b>"
 	said := summary(o)
 	assert.Equal(t, `order A2: 120.00 USD for \[click\]\(javascript\:alert\(1\)\) \<b\>\*x\*\</b\>`, said)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // door is a Temporal that has Orientations, and takes orders. It has no histories: who
@@ -98,22 +99,6 @@ func boardOf(all ...board.Reading) *board.Board {
 	return b
 }
 
-func book(more ...func(*ltp.Order)) ltp.Order {
-	o := ltp.Order{ID: "A2", Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}}
-	for _, change := range more {
-		change(&o)
-	}
-	return o
-}
-
-func highRisk(o *ltp.Order) { o.Risk = ltp.HighRisk }
-
-func dependsOn(components ...string) func(*ltp.Order) {
-	return func(o *ltp.Order) { o.DependsOn = components }
-}
-
-func priority(class int) func(*ltp.Order) { return func(o *ltp.Order) { o.Priority = class } }
-
 // TestDoorStampsAndMarksOrders: the workflow learns what the door read, and an order that
 // has to wait is found by its search attributes from its first event on.
 func TestDoorStampsAndMarksOrders(t *testing.T) {
@@ -131,30 +116,30 @@ func TestDoorStampsAndMarksOrders(t *testing.T) {
 		stamp     ltp.Stamp
 		mark      *ltp.Mark
 	}{
-		"stable": {order: book(), now: []ltp.Orientation{at(db, ltp.Stable, 3)}, stamp: ltp.Stamp{Epoch: 3, State: ltp.Stable}},
-		"degraded": {order: book(), now: []ltp.Orientation{at(db, ltp.Degraded, 3)},
+		"stable": {order: ordertest.New("A2"), now: []ltp.Orientation{at(db, ltp.Stable, 3)}, stamp: ltp.Stamp{Epoch: 3, State: ltp.Stable}},
+		"degraded": {order: ordertest.New("A2"), now: []ltp.Orientation{at(db, ltp.Degraded, 3)},
 			stamp: ltp.Stamp{Epoch: 3, State: ltp.Degraded}},
-		"degraded, high risk": {order: book(highRisk), now: []ltp.Orientation{at(db, ltp.Degraded, 3)},
+		"degraded, high risk": {order: ordertest.New("A2", ordertest.HighRisk), now: []ltp.Orientation{at(db, ltp.Degraded, 3)},
 			stamp: ltp.Stamp{Epoch: 3, State: ltp.Degraded}, mark: mark(db, 3, ltp.ReasonDegraded)},
-		"unstable": {order: book(), now: []ltp.Orientation{at(db, ltp.Unstable, 4)},
+		"unstable": {order: ordertest.New("A2"), now: []ltp.Orientation{at(db, ltp.Unstable, 4)},
 			stamp: ltp.Stamp{Epoch: 4, State: ltp.Unstable}, mark: mark(db, 4, ltp.ReasonUnstable)},
-		"unknown": {order: book(), now: []ltp.Orientation{at(db, ltp.Unknown, 1)},
+		"unknown": {order: ordertest.New("A2"), now: []ltp.Orientation{at(db, ltp.Unknown, 1)},
 			stamp: ltp.Stamp{Epoch: 1, State: ltp.Unknown}, mark: mark(db, 1, ltp.ReasonUnknown)},
-		"recovering": {order: book(), now: []ltp.Orientation{at(db, ltp.Recovering, 5)},
+		"recovering": {order: ordertest.New("A2"), now: []ltp.Orientation{at(db, ltp.Recovering, 5)},
 			stamp: ltp.Stamp{Epoch: 5, State: ltp.Recovering}, mark: mark(db, 5, ltp.ReasonRecovering)},
-		"of another class": {order: book(priority(1)), now: []ltp.Orientation{at(db, ltp.Unstable, 4)},
+		"of another class": {order: ordertest.New("A2", ordertest.Priority(1)), now: []ltp.Orientation{at(db, ltp.Unstable, 4)},
 			stamp: ltp.Stamp{Epoch: 4, State: ltp.Unstable}, mark: ofClass},
-		"what it depends on is unfit": {order: book(dependsOn("payments")),
+		"what it depends on is unfit": {order: ordertest.New("A2", ordertest.DependsOn("payments")),
 			now:   []ltp.Orientation{at(db, ltp.Stable, 3), at("payments", ltp.Unstable, 8)},
 			stamp: ltp.Stamp{Epoch: 3, State: ltp.Stable}, mark: mark("payments", 8, ltp.ReasonUnstable)},
-		"what is written to is unfit, and not named": {order: book(dependsOn("payments")),
+		"what is written to is unfit, and not named": {order: ordertest.New("A2", ordertest.DependsOn("payments")),
 			now:   []ltp.Orientation{at(db, ltp.Unstable, 4), at("payments", ltp.Stable, 8)},
 			stamp: ltp.Stamp{Epoch: 4, State: ltp.Unstable}, mark: mark(db, 4, ltp.ReasonUnstable)},
-		"its deadline has passed": {order: book(func(o *ltp.Order) { o.Deadline = time.Unix(1, 0) }),
+		"its deadline has passed": {order: ordertest.New("A2", func(o *ltp.Order) { o.Deadline = time.Unix(1, 0) }),
 			now: []ltp.Orientation{at(db, ltp.Unstable, 4)}, stamp: ltp.Stamp{Epoch: 4, State: ltp.Unstable}},
-		"executed elsewhere": {order: book(dependsOn("payments")), execution: fulfil,
+		"executed elsewhere": {order: ordertest.New("A2", ordertest.DependsOn("payments")), execution: fulfil,
 			now: []ltp.Orientation{at("payments", ltp.Stable, 8)}},
-		"executed elsewhere, unfit": {order: book(dependsOn("payments")), execution: fulfil,
+		"executed elsewhere, unfit": {order: ordertest.New("A2", ordertest.DependsOn("payments")), execution: fulfil,
 			now: []ltp.Orientation{at("payments", ltp.Unstable, 9)}, mark: mark("payments", 9, ltp.ReasonUnstable)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,12 +153,12 @@ func TestDoorStampsAndMarksOrders(t *testing.T) {
 			}
 			assert.Equal(t, memo, d.options.Memo)
 			if c.mark == nil {
-				assert.Equal(t, map[string]any{ltp.CustomerAttribute: book().Customer}, d.marked())
+				assert.Equal(t, map[string]any{ltp.CustomerAttribute: ordertest.New("A2").Customer}, d.marked())
 				assert.Nil(t, sub.Deferred)
 				return
 			}
 			want := map[string]any{
-				ltp.CustomerAttribute: book().Customer, ltp.StateAttribute: "DEFERRED", ltp.ComponentAttribute: c.mark.Component,
+				ltp.CustomerAttribute: ordertest.New("A2").Customer, ltp.StateAttribute: "DEFERRED", ltp.ComponentAttribute: c.mark.Component,
 				ltp.EpochAttribute: c.mark.Epoch, ltp.ReasonAttribute: string(c.mark.Reason),
 			}
 			if c.mark.Priority != ltp.DefaultPriority {
@@ -191,10 +176,10 @@ func TestDoorStampsAndMarksOrders(t *testing.T) {
 func TestDoorThatCannotSeeMarksNothing(t *testing.T) {
 	d := doorOf(at(ltp.DefaultComponent, ltp.Stable, 3))
 	d.ended = true
-	sub, err := New(d).Submit(t.Context(), book())
+	sub, err := New(d).Submit(t.Context(), ordertest.New("A2"))
 	require.NoError(t, err)
 	assert.Nil(t, sub.Deferred)
-	assert.Equal(t, map[string]any{ltp.CustomerAttribute: book().Customer}, d.marked())
+	assert.Equal(t, map[string]any{ltp.CustomerAttribute: ordertest.New("A2").Customer}, d.marked())
 	assert.Equal(t, ltp.Stamp{Epoch: 3, State: ltp.Unknown}, d.input[0].(ltp.Progress).Stamp)
 }
 
@@ -204,7 +189,7 @@ func TestDoorReadsTheBoardOfItsProcess(t *testing.T) {
 		b := boardOf(board.Reading{Orientation: at(ltp.DefaultComponent, ltp.Unstable, 4), ReadAt: time.Now()})
 		orders := New(d, WithBoard(b))
 		submit := func() ltp.Progress {
-			_, err := orders.Submit(t.Context(), book())
+			_, err := orders.Submit(t.Context(), ordertest.New("A2"))
 			require.NoError(t, err)
 			return d.input[0].(ltp.Progress)
 		}
@@ -220,7 +205,7 @@ func TestDoorReadsTheBoardOfItsProcess(t *testing.T) {
 		submit()
 		assert.Equal(t, 2, d.reads)
 
-		_, err := orders.Submit(t.Context(), book(dependsOn("fax")))
+		_, err := orders.Submit(t.Context(), ordertest.New("A2", ordertest.DependsOn("fax")))
 		assert.ErrorIs(t, err, ErrComponent, "neither the board nor Temporal has it")
 	})
 }
@@ -238,17 +223,17 @@ func TestDoorRefusesWhatIsFrozenOrUnknown(t *testing.T) {
 		execution ltp.Execution
 		want      error
 	}{
-		"frozen":                          {now: []ltp.Orientation{frozen}, order: book(), want: ErrFrozen},
-		"frozen, and another is named":    {now: []ltp.Orientation{frozen, payments}, order: book(dependsOn("payments")), want: ErrFrozen},
-		"frozen, and not written to":      {now: []ltp.Orientation{frozen, payments}, order: book(dependsOn("payments")), execution: fulfil},
-		"held":                            {now: []ltp.Orientation{held}, order: book()},
-		"unknown":                         {now: []ltp.Orientation{at(ltp.DefaultComponent, ltp.Stable, 3)}, order: book(dependsOn("fax")), want: ErrComponent},
-		"unknown, and not written to":     {now: []ltp.Orientation{payments}, order: book(dependsOn("fax")), execution: fulfil, want: ErrComponent},
-		"not started":                     {order: book(), want: ErrNotStarted},
-		"not started, named":              {order: book(dependsOn(ltp.DefaultComponent)), want: ErrNotStarted},
-		"not started, another is named":   {order: book(dependsOn("payments")), want: ErrNotStarted},
-		"not started, and not written to": {order: book(), execution: fulfil, want: ErrNotStarted},
-		"what is written to is unknown":   {now: []ltp.Orientation{payments}, order: book(dependsOn("payments")), want: ErrNotStarted},
+		"frozen":                          {now: []ltp.Orientation{frozen}, order: ordertest.New("A2"), want: ErrFrozen},
+		"frozen, and another is named":    {now: []ltp.Orientation{frozen, payments}, order: ordertest.New("A2", ordertest.DependsOn("payments")), want: ErrFrozen},
+		"frozen, and not written to":      {now: []ltp.Orientation{frozen, payments}, order: ordertest.New("A2", ordertest.DependsOn("payments")), execution: fulfil},
+		"held":                            {now: []ltp.Orientation{held}, order: ordertest.New("A2")},
+		"unknown":                         {now: []ltp.Orientation{at(ltp.DefaultComponent, ltp.Stable, 3)}, order: ordertest.New("A2", ordertest.DependsOn("fax")), want: ErrComponent},
+		"unknown, and not written to":     {now: []ltp.Orientation{payments}, order: ordertest.New("A2", ordertest.DependsOn("fax")), execution: fulfil, want: ErrComponent},
+		"not started":                     {order: ordertest.New("A2"), want: ErrNotStarted},
+		"not started, named":              {order: ordertest.New("A2", ordertest.DependsOn(ltp.DefaultComponent)), want: ErrNotStarted},
+		"not started, another is named":   {order: ordertest.New("A2", ordertest.DependsOn("payments")), want: ErrNotStarted},
+		"not started, and not written to": {order: ordertest.New("A2"), execution: fulfil, want: ErrNotStarted},
+		"what is written to is unknown":   {now: []ltp.Orientation{payments}, order: ordertest.New("A2", ordertest.DependsOn("payments")), want: ErrNotStarted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := doorOf(c.now...)
@@ -259,14 +244,14 @@ func TestDoorRefusesWhatIsFrozenOrUnknown(t *testing.T) {
 			}
 		})
 	}
-	_, err := New(doorOf(frozen)).Submit(t.Context(), book())
+	_, err := New(doorOf(frozen)).Submit(t.Context(), ordertest.New("A2"))
 	assert.ErrorContains(t, err, "moving the database")
 }
 
 // TestDeferredOrderIsAnsweredWithoutItsHistory, which this Temporal does not have.
 func TestDeferredOrderIsAnsweredWithoutItsHistory(t *testing.T) {
 	orders := New(doorOf(at(ltp.DefaultComponent, ltp.Unstable, 4)))
-	sub, err := orders.Submit(t.Context(), book())
+	sub, err := orders.Submit(t.Context(), ordertest.New("A2"))
 	require.NoError(t, err)
 	st, err := orders.Await(t.Context(), sub)
 	require.NoError(t, err)

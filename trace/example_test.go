@@ -71,7 +71,7 @@ func ExampleWriteOrder() {
 	}
 	// Output:
 	// Order A2                                                                DEFERRED
-	// 120.00 USD for customer-A2, depends on orders-db
+	// 120.00 USD for c-17, depends on orders-db
 	// accepted 2024-05-20 14:30:10.000 UTC
 	//
 	//   14:30:10.000  accepted        Order Received - Pending Confirmation

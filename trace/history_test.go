@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
 
@@ -152,15 +153,8 @@ func payloads(v any) *commonpb.Payloads {
 // order is the history of an order.
 type order = tracetest.Order
 
-func anOrder(id string) ltp.Order {
-	return ltp.Order{
-		ID: id, Customer: "customer-" + id, Currency: "USD",
-		Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}},
-	}
-}
-
 // newOrder is an order that the door accepted under STABLE, epoch 3.
-func newOrder(id string, at time.Time) *order { return accepted(anOrder(id), at, ltp.Stable, 3) }
+func newOrder(id string, at time.Time) *order { return accepted(ordertest.New(id), at, ltp.Stable, 3) }
 
 // accepted is an order that the door accepted under a state, as everybody holds true.
 func accepted(o ltp.Order, at time.Time, s ltp.State, epoch int64) *order {
@@ -170,7 +164,7 @@ func accepted(o ltp.Order, at time.Time, s ltp.State, epoch int64) *order {
 
 // deferred is an order that came while the component was in a state in which it waits.
 func deferred(id string, at time.Time, s ltp.State, epoch int64) *order {
-	return accepted(anOrder(id), at, s, epoch).Work()
+	return accepted(ordertest.New(id), at, s, epoch).Work()
 }
 
 // released is o after the replay engine released it.
@@ -180,14 +174,14 @@ func released(o *order, s ltp.State, epoch int64) *order {
 
 // inLine is an order that does not have its turn yet.
 func inLine(id string, at time.Time, s ltp.State, epoch int64) *order {
-	o := anOrder(id)
+	o := ordertest.New(id)
 	o.OrderingKey = "c-17"
 	return accepted(o, at, s, epoch).Work()
 }
 
 // external is an order that an activity of the user's executes.
 func external(id string, at time.Time, s ltp.State, epoch int64) *order {
-	p := ltp.NewProgress(anOrder(id), ltp.Execution{Activity: "Sell", TaskQueue: "shop"}, ltp.Stamp{}, nil)
+	p := ltp.NewProgress(ordertest.New(id), ltp.Execution{Activity: "Sell", TaskQueue: "shop"}, ltp.Stamp{}, nil)
 	return tracetest.New(p, at).Hold(s, epoch).Work()
 }
 

@@ -12,6 +12,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
@@ -120,7 +121,7 @@ func paths() map[string]struct {
 	is("cancelled when it could be", o.After(time.Minute).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work(),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: NOTHING", "withdrawn: TOMBSTONE", "CANCELLED")
 
-	due := anOrder("A2")
+	due := ordertest.New("A2")
 	due.Deadline = start.Add(time.Minute)
 	is("expired", accepted(due, start, ltp.Unstable, 4).Work().Fires().Work(),
 		"A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: UNWRITTEN", "EXPIRED deadline passed before the order could be executed")
@@ -208,7 +209,7 @@ func paths() map[string]struct {
 		`A2/2 EXECUTE RECOVERY_CONFIRMED RECOVERING@5, replays A2/1 deferred for "SYSTEM_UNSTABLE", by SIGNAL`,
 		"executed under RECOVERING@5", "EXECUTED")
 
-	high := anOrder("A2")
+	high := ordertest.New("A2")
 	high.Risk = ltp.HighRisk
 	o = released(accepted(high, start, ltp.Unstable, 4).Work().After(time.Second), ltp.Degraded, 6)
 	is("high risk", released(o.After(time.Second), ltp.Stable, 7),
@@ -384,7 +385,7 @@ func TestFramesOfAReleaseAreOfItsExecute(t *testing.T) {
 	if !slices.Equal(x.Given, []int64{4, 5}) || x.Receipt.Attempt != "A2/2" {
 		t.Errorf("given %v, receipt %+v", x.Given, x.Receipt)
 	}
-	if !got.AcceptedAt.Equal(day("14:30:10")) || got.EndedAt.IsZero() || got.Order.Customer != "customer-A2" || got.Stamp.Epoch != 4 {
+	if !got.AcceptedAt.Equal(day("14:30:10")) || got.EndedAt.IsZero() || got.Order.Customer != "c-17" || got.Stamp.Epoch != 4 {
 		t.Errorf("accepted at %s, ended at %s, order %+v", got.AcceptedAt, got.EndedAt, got.Order)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
@@ -14,7 +15,7 @@ import (
 func parkedOrder(t *testing.T, then ...ltp.Instruction) trace.OrderTrace {
 	t.Helper()
 	o := tracetest.New(ltp.NewProgress(
-		ltp.Order{ID: "A2", Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}},
+		ordertest.New("A2"),
 		ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil), time.Date(2024, 5, 20, 14, 0, 0, 0, time.UTC)).Hold(ltp.Stable, 3)
 	o.Blame = ltp.BlameOrder
 	for range ltp.ParkAfter {
@@ -108,7 +109,7 @@ func TestRefusedOrderDidNotWait(t *testing.T) {
 		t.Error("an order that was parked has waited")
 	}
 	o := tracetest.New(ltp.NewProgress(
-		ltp.Order{ID: "A3", Customer: "c-17", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}},
+		ordertest.New("A3"),
 		ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil), time.Date(2024, 5, 20, 14, 0, 0, 0, time.UTC)).Hold(ltp.Stable, 3)
 	o.Blame, o.Writes = ltp.BlameOrder, []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}
 	found, err := trace.OrderFrames(o.Work().Events)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
 )
@@ -88,7 +89,7 @@ func flicker(n int) (trace.OrientationTrace, trace.Orders) {
 	// While it did not write: deferred, and released in turn.
 	for i := range n {
 		id++
-		one, at := anOrder(fmt.Sprintf("A%d", id)), day("14:30:10").Add(time.Duration(i)*45*time.Second/time.Duration(n))
+		one, at := ordertest.New(fmt.Sprintf("A%d", id)), day("14:30:10").Add(time.Duration(i)*45*time.Second/time.Duration(n))
 		if i == 3 {
 			one.Deadline = day("14:30:50")
 		}
@@ -113,7 +114,7 @@ func flicker(n int) (trace.OrientationTrace, trace.Orders) {
 	add(released(late.At(day("14:31:06")), ltp.Stable, 6))
 	for i := range 2 {
 		id++
-		add(accepted(anOrder(fmt.Sprintf("A%d", id)), day("14:31:10").Add(time.Duration(i)*time.Second), ltp.Stable, 6).Work())
+		add(accepted(ordertest.New(fmt.Sprintf("A%d", id)), day("14:31:10").Add(time.Duration(i)*time.Second), ltp.Stable, 6).Work())
 	}
 	return o, all
 }
@@ -261,7 +262,7 @@ func TestTextFromOutsideIsShownHarmlessly(t *testing.T) {
 	c.at(day("14:30:00")).falls(evil, evil, ltp.Evidence{Error: evil, Facts: map[string]string{evil: evil}})
 	o := must(trace.OrientationFrames(c.all()))(t)
 	in, _ := trace.Latest(trace.Incidents(o))
-	order := anOrder("A1")
+	order := ordertest.New("A1")
 	order.Customer = evil
 	bad := accepted(order, day("14:30:01"), ltp.Stable, 3)
 	bad.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: evil}}

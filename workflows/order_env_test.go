@@ -18,6 +18,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/activities"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/workflows"
 )
 
@@ -27,8 +28,8 @@ const (
 )
 
 var (
-	order = ltp.Order{ID: "A2", Customer: "c", Currency: "USD", Lines: []ltp.Line{{SKU: "book", Quantity: 1, UnitAmountMinor: 12000}}}
-	keyed = ltp.Order{ID: "A2", Customer: "c", Currency: "USD", Lines: order.Lines, OrderingKey: "c-17"}
+	order = ordertest.New("A2")
+	keyed = ordertest.New("A2", ordertest.OrderingKey("c-17"))
 )
 
 // orderTest runs one order. Its activities ask the decision table about the components as
