@@ -49,7 +49,7 @@ func TestAttributesReachTheRowAndAreSearchableThere(t *testing.T) {
 				AND (body #>> '{attributes,weight}')::numeric = 1.1 AND body->'lines' @> '[{"attributes":{"lot":"L-9"}}]'
 				AND (body #>> '{attributes,loyalty}') = '12345678901234567890'`,
 			func(t *testing.T, r *rig, query string) (found int) {
-				require.NoError(t, pgtest.Connect(t, r.orders).QueryRow(r.ctx, query).Scan(&found))
+				require.NoError(t, pgtest.Connect(t, r.Orders).QueryRow(r.Ctx, query).Scan(&found))
 				return found
 			},
 		},
@@ -59,7 +59,7 @@ func TestAttributesReachTheRowAndAreSearchableThere(t *testing.T) {
 				AND json_extract(body, '$.attributes.weight') = 1.1 AND json_extract(body, '$.lines[0].attributes.lot') = 'L-9'
 				AND body -> '$.attributes.loyalty' = '12345678901234567890'`,
 			func(t *testing.T, r *rig, query string) (found int) {
-				db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
+				db, err := sql.Open("sqlite", "file:"+r.Orders+"?_pragma=busy_timeout(10000)")
 				require.NoError(t, err)
 				defer db.Close()
 				require.NoError(t, db.QueryRowContext(context.Background(), query).Scan(&found))
@@ -75,7 +75,7 @@ func TestAttributesReachTheRowAndAreSearchableThere(t *testing.T) {
 			require.NoError(t, err)
 			c.CheckOrder = s.Check
 			n := r.up(c)
-			r.until(n, ltp.Stable)
+			r.Until(n.Board, ltp.Stable)
 
 			response, problem := do(t, "POST", url+"/orders", strings.Replace(ownOrder, "Lisbon", "Faro", 1), nil)
 			assert.Equal(t, 400, response.StatusCode)
@@ -89,7 +89,7 @@ func TestAttributesReachTheRowAndAreSearchableThere(t *testing.T) {
 			response, _ = do(t, "POST", url+"/orders", strings.Replace(ownOrder, "1.10", "1.11", 1), nil)
 			assert.Equal(t, 422, response.StatusCode, "another attribute is another order")
 
-			a := r.audited(0, "--orders-db", r.orders)
+			a := r.audited(0, "--orders-db", r.Orders)
 			assert.Equal(t, audit.Held, a.Claim(audit.RowsAgree).Verdict, "%+v", a.Claim(audit.RowsAgree))
 		})
 	}
@@ -103,7 +103,7 @@ func TestAttributesReachAnActivityOfTheUsers(t *testing.T) {
 	c.Execution = fulfil
 	url := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	s.open()
 	response, _ := do(t, "POST", url+"/orders", ownOrder, nil)
 	require.Less(t, response.StatusCode, 300)
@@ -113,7 +113,7 @@ func TestAttributesReachAnActivityOfTheUsers(t *testing.T) {
 	require.NoError(t, err)
 	defer db.Close()
 	var body string
-	require.NoError(t, db.QueryRowContext(r.ctx, "SELECT body FROM fulfilments WHERE json_extract(body, '$.attributes.shop') = 'Lisbon'").Scan(&body))
+	require.NoError(t, db.QueryRowContext(r.Ctx, "SELECT body FROM fulfilments WHERE json_extract(body, '$.attributes.shop') = 'Lisbon'").Scan(&body))
 	var o ltp.Order
 	require.NoError(t, json.Unmarshal([]byte(body), &o))
 	assert.Equal(t, ownForm(), o.Attributes.String())

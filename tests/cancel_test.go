@@ -11,6 +11,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/orderdb"
 )
@@ -22,10 +23,10 @@ func TestOrderAcceptedWhileUnfitIsCancelledAtOnce(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	response, said := do(t, "POST", api+"/orders", orderJSON("X1"), nil)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	response, said := do(t, "POST", api+"/orders", ordertest.JSON("X1"), nil)
 	require.Equal(t, http.StatusAccepted, response.StatusCode)
 	require.Equal(t, "DEFERRED", said["state"])
 
@@ -35,13 +36,13 @@ func TestOrderAcceptedWhileUnfitIsCancelledAtOnce(t *testing.T) {
 	assert.NotContains(t, said, "cancel_requested")
 	response, said = do(t, "DELETE", api+"/orders/X1", "", nil)
 	assert.Equal(t, http.StatusOK, response.StatusCode, "%v", said)
-	story, err := r.reader().Order(r.ctx, "X1")
+	story, err := r.Reader().Order(r.Ctx, "X1")
 	require.NoError(t, err)
 	require.Len(t, story.Withdrawals, 1)
 	assert.Equal(t, ltp.FoundUnwritten, story.Withdrawals[0].Found)
 
 	end()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.unwritten("X1")
 }
 
@@ -52,7 +53,7 @@ func TestCancellationOfWhatMayBeWrittenWaitsForProof(t *testing.T) {
 	r, n, api := cancelling(t)
 	end := r.hangs(n, "P1")
 	require.Eventually(t, func() bool {
-		st, err := r.start.Get(r.ctx, "P1")
+		st, err := r.Start.Get(r.Ctx, "P1")
 		return assert.NoError(t, err) && st.Reason == ltp.ReasonUnstable
 	}, patience, 50*time.Millisecond, "the attempt has ended, and the order waits")
 	end()
@@ -67,19 +68,19 @@ func TestCancellationOfWhatMayBeWrittenWaitsForProof(t *testing.T) {
 	assert.Equal(t, "AWAITS_PROOF", said["reason"])
 	r.unwritten("P1")
 
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	assert.Equal(t, ltp.Cancelled, r.ended("P1").State)
+	r.Release()
+	assert.Equal(t, ltp.Cancelled, r.Ended("P1").State)
 	r.awaitWithdrawal("P1", ltp.FoundTombstone)
 	response, said = do(t, "GET", api+"/orders/P1", "", nil)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assert.NotContains(t, said, "cancel_requested")
-	late, err := n.DB.Put(r.ctx, order("P1"), nil)
+	late, err := n.DB.Put(r.Ctx, ordertest.New("P1"), nil)
 	require.NoError(t, err)
 	require.NotNil(t, late.Tombstone, "a write that comes late meets the tombstone")
 	r.unwritten("P1")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }
 
@@ -94,13 +95,13 @@ func TestCancellationOfAWriteThatSucceedsComesTooLate(t *testing.T) {
 	assert.Equal(t, true, said["cancel_requested"])
 	end()
 	require.Eventually(t, func() bool {
-		_, err := r.openDB().Row(r.ctx, "P2")
+		_, err := r.OpenDB().Row(r.Ctx, "P2")
 		return err == nil
 	}, patience, 50*time.Millisecond)
 	r.awaitWithdrawal("P2", ltp.FoundNothing)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	r.executedOnce("P2", []string{"P2"})
-	story, err := r.reader().Order(r.ctx, "P2")
+	story, err := r.Reader().Order(r.Ctx, "P2")
 	require.NoError(t, err)
 	require.Len(t, story.Lost, 1)
 	assert.Equal(t, "UnhandledCommand", story.Lost[0].Cause)
@@ -108,9 +109,9 @@ func TestCancellationOfAWriteThatSucceedsComesTooLate(t *testing.T) {
 	response, said = do(t, "DELETE", api+"/orders/P2", "", nil)
 	assert.Equal(t, http.StatusConflict, response.StatusCode)
 	assert.Equal(t, "EXECUTED", said["state"])
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict, "the row accounts for the task that was lost")
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict, "the row accounts for the task that was lost")
 	r.verified()
 }
 
@@ -123,39 +124,39 @@ func cancelling(t *testing.T) (r *rig, n *node.Node, api string) {
 	c.Settings.UnfitLatency = c.Settings.Timeout
 	api = r.listen(&c)
 	n = r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	return r, n, api
 }
 
 // hangs has an order accepted under STABLE whose write hangs until end is called, or its
 // attempt is over, and has an operator hold the component meanwhile.
 func (r *rig) hangs(n *node.Node, id string) (end func()) {
-	r.t.Helper()
-	r.submit(order("first-" + id)) // the worker has its connection now
-	require.Equal(r.t, ltp.Executed, r.ended("first-"+id).State)
-	end = r.outage()
-	require.Equal(r.t, ltp.Stable, n.Board.Orientation(ltp.DefaultComponent).State)
-	sub := r.submit(order(id))
-	require.Nil(r.t, sub.Deferred)
+	r.T.Helper()
+	r.Submit("first-" + id) // the worker has its connection now
+	require.Equal(r.T, ltp.Executed, r.Ended("first-"+id).State)
+	end = r.Outage()
+	require.Equal(r.T, ltp.Stable, n.Board.Orientation(ltp.DefaultComponent).State)
+	sub := r.Submit(id)
+	require.Nil(r.T, sub.Deferred)
 	r.awaitHanging(id)
-	require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "writes hang"}))
-	r.until(n, ltp.Unstable)
+	r.Hold("writes hang")
+	r.Until(n.Board, ltp.Unstable)
 	return end
 }
 
 // awaitWithdrawal waits until it was tried to withdraw an order, and that was found.
 func (r *rig) awaitWithdrawal(id string, want ltp.Found) {
-	r.t.Helper()
-	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+	r.T.Helper()
+	r.AwaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
 		w, ok, err := withdrawn(e)
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		return ok && w.Found == want
 	})
 }
 
 // unwritten checks that an order is not in the order database.
 func (r *rig) unwritten(id string) {
-	r.t.Helper()
-	_, err := r.openDB().Row(r.ctx, id)
-	assert.ErrorIs(r.t, err, orderdb.ErrNotFound)
+	r.T.Helper()
+	_, err := r.OpenDB().Row(r.Ctx, id)
+	assert.ErrorIs(r.T, err, orderdb.ErrNotFound)
 }

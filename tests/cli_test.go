@@ -15,8 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // terminal is where somebody types ltp commands: one state directory.
@@ -32,7 +34,7 @@ func newTerminal(t *testing.T) *terminal {
 
 func (c *terminal) start(args ...string) *process {
 	c.t.Helper()
-	return launch(c.t, c.env, ltpBinary(c.t), append(args, "--state-dir", c.stateDir)...)
+	return launch(c.t, c.env, harness.Binary(c.t), append(args, "--state-dir", c.stateDir)...)
 }
 
 // run runs a command to its end, which must be good, and returns what it printed.
@@ -46,7 +48,7 @@ func (c *terminal) run(args ...string) string {
 // completes is what the shell is given for a line whose last word is begun.
 func (c *terminal) completes(line ...string) string {
 	c.t.Helper()
-	p := launch(c.t, c.env, ltpBinary(c.t), append([]string{"__complete", "--state-dir", c.stateDir}, line...)...)
+	p := launch(c.t, c.env, harness.Binary(c.t), append([]string{"__complete", "--state-dir", c.stateDir}, line...)...)
 	require.Zero(c.t, p.Wait(), p)
 	return p.Stdout.String()
 }
@@ -80,7 +82,7 @@ func (c *terminal) orientation(args ...string) (o ltp.Orientation) {
 // file is an order in a file.
 func (c *terminal) file(id string) string {
 	path := filepath.Join(c.t.TempDir(), id+".json")
-	require.NoError(c.t, os.WriteFile(path, []byte(orderJSON(id)), 0o600))
+	require.NoError(c.t, os.WriteFile(path, []byte(ordertest.JSON(id)), 0o600))
 	return path
 }
 

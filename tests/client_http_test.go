@@ -40,9 +40,9 @@ func TestGeneratedClientFollowsItsOrders(t *testing.T) {
 	c := r.config()
 	shop := asClient(t, r.listen(&c))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	executed, err := shop.SubmitOrderWithResponse(r.ctx, &client.SubmitOrderParams{Prefer: waits()}, books("C1"))
+	executed, err := shop.SubmitOrderWithResponse(r.Ctx, &client.SubmitOrderParams{Prefer: waits()}, books("C1"))
 	require.NoError(t, err)
 	require.NotNil(t, executed.JSON201, "%s", executed.Body)
 	assert.Equal(t, client.OrderStateEXECUTED, executed.JSON201.State)
@@ -51,10 +51,10 @@ func TestGeneratedClientFollowsItsOrders(t *testing.T) {
 	assert.Equal(t, client.StateSTABLE, executed.JSON201.Receipt.Fence.State)
 	assert.False(t, executed.JSON201.Receipt.CommittedAt.Before(executed.JSON201.Receipt.BegunAt))
 
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	for _, id := range []string{"C2", "C3"} {
-		pending, err := shop.SubmitOrderWithResponse(r.ctx, &client.SubmitOrderParams{Prefer: waits()}, books(id))
+		pending, err := shop.SubmitOrderWithResponse(r.Ctx, &client.SubmitOrderParams{Prefer: waits()}, books(id))
 		require.NoError(t, err)
 		require.NotNil(t, pending.JSON202, "%s", pending.Body)
 		assert.Equal(t, client.OrderStateDEFERRED, pending.JSON202.State)
@@ -62,7 +62,7 @@ func TestGeneratedClientFollowsItsOrders(t *testing.T) {
 		assert.Equal(t, ltp.Commitment, *pending.JSON202.Commitment)
 		assert.Nil(t, pending.Headers202.IdempotencyReplayed)
 	}
-	again, err := shop.SubmitOrderWithResponse(r.ctx, nil, books("C2"))
+	again, err := shop.SubmitOrderWithResponse(r.Ctx, nil, books("C2"))
 	require.NoError(t, err)
 	require.NotNil(t, again.JSON202, "%s", again.Body)
 	assert.Equal(t, "true", string(*again.Headers202.IdempotencyReplayed))
@@ -72,7 +72,7 @@ func TestGeneratedClientFollowsItsOrders(t *testing.T) {
 	require.Eventually(t, func() bool { // listings come a moment later
 		clear(listed)
 		for params := (client.ListOrdersParams{State: &state, PageSize: &one}); ; {
-			page, err := shop.ListOrdersWithResponse(r.ctx, &params)
+			page, err := shop.ListOrdersWithResponse(r.Ctx, &params)
 			if !assert.NoError(t, err) || !assert.NotNil(t, page.JSON200, "%s", page.Body) {
 				return true
 			}
@@ -86,20 +86,20 @@ func TestGeneratedClientFollowsItsOrders(t *testing.T) {
 	}, patience, 50*time.Millisecond)
 	assert.Equal(t, map[string]bool{"C2": true, "C3": true}, listed)
 
-	cancelled, err := shop.CancelOrderWithResponse(r.ctx, "C3", &client.CancelOrderParams{Prefer: waits()})
+	cancelled, err := shop.CancelOrderWithResponse(r.Ctx, "C3", &client.CancelOrderParams{Prefer: waits()})
 	require.NoError(t, err)
 	require.NotNil(t, cancelled.JSON200, "%s", cancelled.Body)
 	assert.Equal(t, client.OrderStateCANCELLED, cancelled.JSON200.State)
 
 	end()
-	r.ended("C2")
-	followed, err := shop.GetOrderWithResponse(r.ctx, "C2", nil)
+	r.Ended("C2")
+	followed, err := shop.GetOrderWithResponse(r.Ctx, "C2", nil)
 	require.NoError(t, err)
 	require.NotNil(t, followed.JSON200, "%s", followed.Body)
 	assert.Equal(t, client.OrderStateEXECUTED, followed.JSON200.State)
 	assert.Equal(t, client.OrderStatusReasonRECOVERYCONFIRMED, *followed.JSON200.Reason)
 
-	kept, err := shop.CancelOrderWithResponse(r.ctx, "C2", nil)
+	kept, err := shop.CancelOrderWithResponse(r.Ctx, "C2", nil)
 	require.NoError(t, err)
 	require.NotNil(t, kept.ApplicationProblemJSON409, "%s", kept.Body)
 	assert.Equal(t, client.ProblemTypeProblemsOrderEnded, kept.ApplicationProblemJSON409.Type)
@@ -113,14 +113,14 @@ func TestGeneratedClientReadsProblems(t *testing.T) {
 	url := r.listen(&c)
 	shop := asClient(t, url)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	first, err := shop.SubmitOrderWithResponse(r.ctx, &client.SubmitOrderParams{Prefer: waits()}, books("D1"))
+	first, err := shop.SubmitOrderWithResponse(r.Ctx, &client.SubmitOrderParams{Prefer: waits()}, books("D1"))
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, first.StatusCode(), "%s", first.Body)
 	other := books("D1")
 	other.Customer = "c-18"
-	conflict, err := shop.SubmitOrderWithResponse(r.ctx, nil, other)
+	conflict, err := shop.SubmitOrderWithResponse(r.Ctx, nil, other)
 	require.NoError(t, err)
 	require.NotNil(t, conflict.ApplicationProblemJSON422, "%s", conflict.Body)
 	assert.Equal(t, client.ProblemTypeProblemsOrderConflict, conflict.ApplicationProblemJSON422.Type)
@@ -128,7 +128,7 @@ func TestGeneratedClientReadsProblems(t *testing.T) {
 
 	wrong := books("D2")
 	wrong.Lines[0].Quantity = 0
-	invalid, err := shop.SubmitOrderWithResponse(r.ctx, nil, wrong)
+	invalid, err := shop.SubmitOrderWithResponse(r.Ctx, nil, wrong)
 	require.NoError(t, err)
 	require.NotNil(t, invalid.ApplicationProblemJSON400, "%s", invalid.Body)
 	assert.Equal(t, client.ProblemTypeProblemsInvalidOrder, invalid.ApplicationProblemJSON400.Type)
@@ -136,20 +136,20 @@ func TestGeneratedClientReadsProblems(t *testing.T) {
 
 	far := books("D3")
 	far.DependsOn = &[]string{"fax"}
-	unknown, err := shop.SubmitOrderWithResponse(r.ctx, nil, far)
+	unknown, err := shop.SubmitOrderWithResponse(r.Ctx, nil, far)
 	require.NoError(t, err)
 	require.NotNil(t, unknown.ApplicationProblemJSON422, "%s", unknown.Body)
 	assert.Equal(t, client.ProblemTypeProblemsUnknownComponent, unknown.ApplicationProblemJSON422.Type)
 
-	missing, err := shop.GetOrderWithResponse(r.ctx, "D9", nil)
+	missing, err := shop.GetOrderWithResponse(r.Ctx, "D9", nil)
 	require.NoError(t, err)
 	require.NotNil(t, missing.ApplicationProblemJSON404, "%s", missing.Body)
 	assert.Equal(t, client.ProblemTypeProblemsOrderNotFound, missing.ApplicationProblemJSON404.Type)
 
-	explained, err := shop.ExplainProblemWithResponse(r.ctx, "order-conflict")
+	explained, err := shop.ExplainProblemWithResponse(r.Ctx, "order-conflict")
 	require.NoError(t, err)
 	assert.Contains(t, string(explained.Body), conflict.ApplicationProblemJSON422.Title)
-	document, err := shop.GetDocumentWithResponse(r.ctx)
+	document, err := shop.GetDocumentWithResponse(r.Ctx)
 	require.NoError(t, err)
 	assert.Equal(t, string(api.OpenAPI()), string(document.Body))
 	for _, path := range []string{"/problems", "/orientation", "/readyz", "/healthz", "/nothing", "/orders/D1/lines"} {

@@ -29,15 +29,15 @@ func TestConnectionCutAroundTheCommit(t *testing.T) {
 
 	r := newRigOn(t, u.String())
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	ids := []string{"cut-before", "cut-after"}
 	for _, id := range ids {
-		r.submit(order(id))
+		r.Submit(id)
 	}
 	r.executedOnce("cut-", ids)
 	assert.Len(t, scissors.cut, 2, "both were cut")
 	for id, repeated := range map[string]bool{"cut-before": false, "cut-after": true} {
-		story, err := r.reader().Order(r.ctx, id)
+		story, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		first := story.Executions[0]
 		assert.Equal(t, ltp.ResultUnknown, first.Result, id)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/worker"
@@ -24,11 +25,11 @@ const payments = "payments"
 func TestOrderWaitsForEveryComponentItDependsOn(t *testing.T) {
 	r := newRig(t)
 	n := r.upWithPayments()
-	r.until(n, ltp.Stable)
-	r.submit(order("both-1"))
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("both-1")
 	r.twoComponents(n, "both-2")
 	r.executedOnce("both-", []string{"both-1", "both-2"})
-	story, err := r.reader().Order(r.ctx, "both-2")
+	story, err := r.Reader().Order(r.Ctx, "both-2")
 	require.NoError(t, err)
 	first := story.Frames[1].Response
 	assert.Equal(t, payments, first.Component, "it names the component that forbids most")
@@ -39,7 +40,7 @@ func TestOrderWaitsForEveryComponentItDependsOn(t *testing.T) {
 func TestHighRiskOrderWaitsWhileDegraded(t *testing.T) {
 	r := newRig(t)
 	n := r.upWithPayments()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.degraded(n, "risk-1", "risk-2")
 	r.executedOnce("risk-", []string{"risk-1", "risk-2"})
 }
@@ -50,11 +51,11 @@ func TestHighRiskOrderWaitsWhileDegraded(t *testing.T) {
 func TestWriteUnderAnEpochThatNobodyGaveWaitsForTheNextTask(t *testing.T) {
 	r := newRig(t)
 	n := r.upWithPayments()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.newEpoch(n, "epoch-1")
 	r.executedOnce("epoch-", []string{"epoch-1"})
 	recorded := r.awaitAttempt("epoch-1", ltp.ResultNotGiven)
-	story, err := r.reader().Order(r.ctx, "epoch-1")
+	story, err := r.Reader().Order(r.Ctx, "epoch-1")
 	require.NoError(t, err)
 	require.Len(t, story.Executions, 1)
 	written := story.Executions[0]
@@ -66,18 +67,16 @@ func TestWriteUnderAnEpochThatNobodyGaveWaitsForTheNextTask(t *testing.T) {
 // newEpoch takes an order of two components through a hold of the one that it is written
 // to, while it waits for the other.
 func (r *rig) newEpoch(n *node.Node, id string) {
-	r.t.Helper()
-	o := order(id)
-	o.DependsOn = []string{ltp.DefaultComponent, payments}
-	r.submit(o)
+	r.T.Helper()
+	r.Submit(id, ordertest.DependsOn(ltp.DefaultComponent, payments))
 	r.awaitRouting(id, ltp.ReasonUnknown, 0)
-	before := r.until(n, ltp.Stable).Epoch
-	require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
-	require.NoError(r.t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	require.Greater(r.t, r.until(n, ltp.Stable).Epoch, before)
+	before := r.Until(n.Board, ltp.Stable).Epoch
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
+	r.Release()
+	require.Greater(r.T, r.Until(n.Board, ltp.Stable).Epoch, before)
 	r.observe(n, ltp.Healthy, ltp.Stable)
-	assert.Equal(r.t, ltp.Executed, r.ended(id).State)
+	assert.Equal(r.T, ltp.Executed, r.Ended(id).State)
 }
 
 // TestGateIsThatOfWhatIsWritten: an order that names payments alone is written into the
@@ -88,24 +87,24 @@ func TestGateIsThatOfWhatIsWritten(t *testing.T) {
 	c.Components = []string{ltp.DefaultComponent, payments}
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.observe(n, ltp.Healthy, ltp.Stable)
 	ofPayments := func(id string) string {
-		return strings.TrimSuffix(orderJSON(id), "}") + `,"depends_on":["payments"]}`
+		return ordertest.JSON(id, ordertest.DependsOn(payments))
 	}
 
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true}))
-	_, err := n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil })
+	require.NoError(t, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true}))
+	_, err := n.Board.Wait(r.Ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil })
 	require.NoError(t, err)
 	response, said := do(t, "POST", api+"/orders", ofPayments("C1"), nil)
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode, "%v", said)
 	assert.Contains(t, said["detail"], "no more")
-	_, err = r.start.Get(r.ctx, "C1")
+	_, err = r.Start.Get(r.Ctx, "C1")
 	assert.ErrorIs(t, err, starter.ErrNotFound)
 	r.unwritten("C1")
 
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	_, err = n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && !now.Hold.Freeze })
+	r.Hold("migration")
+	_, err = n.Board.Wait(r.Ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && !now.Hold.Freeze })
 	require.NoError(t, err)
 	response, said = do(t, "POST", api+"/orders", ofPayments("C2"), nil)
 	assert.Equal(t, http.StatusAccepted, response.StatusCode)
@@ -113,15 +112,15 @@ func TestGateIsThatOfWhatIsWritten(t *testing.T) {
 	assert.Equal(t, ltp.DefaultComponent, said["component"])
 	r.unwritten("C2")
 
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	r.executedOnce("C", []string{"C2"})
-	story, err := r.reader().Order(r.ctx, "C2")
+	story, err := r.Reader().Order(r.Ctx, "C2")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.DefaultComponent, story.Outcome.Receipt.Fence.Component)
 }
 
 func (r *rig) upWithPayments() *node.Node {
-	r.t.Helper()
+	r.T.Helper()
 	c := r.config()
 	c.Components = []string{ltp.DefaultComponent, payments}
 	return r.up(c)
@@ -129,42 +128,36 @@ func (r *rig) upWithPayments() *node.Node {
 
 // twoComponents takes an order through the recovery of one of its two components.
 func (r *rig) twoComponents(n *node.Node, id string) {
-	r.t.Helper()
-	o := order(id)
-	o.DependsOn = []string{ltp.DefaultComponent, payments}
-	assert.Equal(r.t, ltp.Deferred, r.decided(r.submit(o)).State)
+	r.T.Helper()
+	assert.Equal(r.T, ltp.Deferred, r.Decided(r.Submit(id, ordertest.DependsOn(ltp.DefaultComponent, payments))).State)
 	r.observe(n, ltp.Healthy, ltp.Stable)
-	assert.Equal(r.t, ltp.Executed, r.ended(id).State)
+	assert.Equal(r.T, ltp.Executed, r.Ended(id).State)
 }
 
 // degraded lets an order of high risk wait, and one of normal risk pass, while a
 // component is slow.
 func (r *rig) degraded(n *node.Node, high, normal string) {
-	r.t.Helper()
+	r.T.Helper()
 	r.observe(n, ltp.Healthy, ltp.Stable)
 	r.observe(n, ltp.Slow, ltp.Degraded)
-	o := order(high)
-	o.DependsOn, o.Risk = []string{payments}, ltp.HighRisk
-	r.submit(o)
-	require.Eventually(r.t, func() bool { // the door may go by what it had read a moment before
-		st, err := r.start.Get(r.ctx, high)
+	r.Submit(high, ordertest.DependsOn(payments), ordertest.HighRisk)
+	require.Eventually(r.T, func() bool { // the door may go by what it had read a moment before
+		st, err := r.Start.Get(r.Ctx, high)
 		return err == nil && st.State == ltp.Deferred && st.Reason == ltp.ReasonDegraded
 	}, patience, 20*time.Millisecond)
-	o = order(normal)
-	o.DependsOn = []string{payments}
-	r.submit(o)
-	assert.Equal(r.t, ltp.Executed, r.ended(normal).State)
+	r.Submit(normal, ordertest.DependsOn(payments))
+	assert.Equal(r.T, ltp.Executed, r.Ended(normal).State)
 	r.observe(n, ltp.Healthy, ltp.Stable)
-	assert.Equal(r.t, ltp.Executed, r.ended(high).State)
+	assert.Equal(r.T, ltp.Executed, r.Ended(high).State)
 }
 
 // observe says what an observer of payments would say, and waits for the state that
 // follows.
 func (r *rig) observe(n *node.Node, v ltp.Verdict, want ltp.State) {
-	r.t.Helper()
+	r.T.Helper()
 	seen := ltp.Observation{Component: payments, Verdict: v, Reason: "as the test says", Observer: "test", At: time.Now().UTC()}
-	require.NoError(r.t, r.client.SignalWorkflow(r.ctx, ltp.OrientationWorkflowID(payments), "", ltp.ObservationSignal, seen))
-	require.Eventually(r.t, func() bool {
+	require.NoError(r.T, r.Client.SignalWorkflow(r.Ctx, ltp.OrientationWorkflowID(payments), "", ltp.ObservationSignal, seen))
+	require.Eventually(r.T, func() bool {
 		now := n.Board.Orientation(payments)
 		return now.State == want && !now.Blind
 	}, patience, 20*time.Millisecond)
@@ -176,39 +169,37 @@ func (r *rig) observe(n *node.Node, v ltp.Verdict, want ltp.State) {
 func TestTerminatedOrientationFailsClosed(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	epoch := r.until(n, ltp.Stable).Epoch
+	epoch := r.Until(n.Board, ltp.Stable).Epoch
 	r.blinded(n, "blind-1")
-	_, err := r.openDB().Row(r.ctx, "blind-1")
+	_, err := r.OpenDB().Row(r.Ctx, "blind-1")
 	require.Error(t, err)
 
-	require.NoError(t, worker.EnsureOrientation(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
+	require.NoError(t, worker.EnsureOrientation(r.Ctx, r.Client, ltp.DefaultComponent, quickPolicy()))
 	r.executedOnce("blind-", []string{"blind-1"})
-	assert.Greater(t, r.until(n, ltp.Stable).Epoch, epoch+1)
+	assert.Greater(t, r.Until(n.Board, ltp.Stable).Epoch, epoch+1)
 }
 
 // blinded ends the orientation by force, and submits an order that finds no worker
 // who can see.
 func (r *rig) blinded(n *node.Node, id string) {
-	r.t.Helper()
-	require.NoError(r.t, r.client.TerminateWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "by force"))
-	require.Eventually(r.t, func() bool {
+	r.T.Helper()
+	require.NoError(r.T, r.Client.TerminateWorkflow(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "by force"))
+	require.Eventually(r.T, func() bool {
 		now := n.Board.Orientation(ltp.DefaultComponent)
 		return now.Blind && now.State == ltp.Unknown
 	}, patience, 20*time.Millisecond)
-	st := r.decided(r.submit(order(id)))
-	assert.Equal(r.t, ltp.Deferred, st.State)
-	assert.Equal(r.t, ltp.ReasonUnknown, st.Reason)
+	st := r.Decided(r.Submit(id))
+	assert.Equal(r.T, ltp.Deferred, st.State)
+	assert.Equal(r.T, ltp.ReasonUnknown, st.Reason)
 }
 
 // TestTheStatusOfReplaysIsOfEveryComponent, also of those that nobody names.
 func TestTheStatusOfReplaysIsOfEveryComponent(t *testing.T) {
 	r := newRig(t)
 	n := r.upWithPayments()
-	r.until(n, ltp.Stable)
-	o := order("status-1")
-	o.DependsOn = []string{payments}
-	r.submit(o)
-	r.awaitRouting(o.ID, ltp.ReasonUnknown, 0)
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("status-1", ordertest.DependsOn(payments))
+	r.awaitRouting("status-1", ltp.ReasonUnknown, 0)
 	cli := r.commands()
 	var status string
 	require.Eventually(t, func() bool {

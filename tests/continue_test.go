@@ -36,10 +36,10 @@ func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 	c := r.config()
 	c.Observe = false // the test observes
 	r.up(c)
-	talk := &talk{rig: r, client: &counting{Client: r.client}}
+	talk := &talk{rig: r, client: &counting{Client: r.Client}}
 	talk.observe("first", ltp.Healthy)
 
-	ctx, stop := context.WithCancel(r.ctx)
+	ctx, stop := context.WithCancel(r.Ctx)
 	var said sync.WaitGroup
 	said.Go(func() { talk.hold(ctx) })
 	said.Go(func() { talk.steer(ctx) })
@@ -61,11 +61,11 @@ func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 	in := r.carriedOn()
 	assert.Equal(t, "last", in.Continued.Last.Reason)
 	assert.Equal(t, ltp.Unstable, in.Continued.Orientation.State)
-	now, err := board.Read(r.ctx, r.client, ltp.DefaultComponent)
+	now, err := board.Read(r.Ctx, r.Client, ltp.DefaultComponent)
 	require.NoError(t, err)
 	assert.EqualValues(t, talk.steers, now.Steering.Rate, "the last request for a rate")
 
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err, "the trace is whole over all runs")
 	assert.Empty(t, story.Gaps)
 	epoch := story.Frames[0].Orientation.Epoch - 1
@@ -108,9 +108,9 @@ func (c *counting) UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOp
 
 // send sends an Update, which must be carried out.
 func (k *talk) send(update string, request, answer any) bool {
-	ctx, cancel := context.WithTimeout(k.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(k.Ctx, time.Minute)
 	defer cancel()
-	return assert.NoError(k.t, board.SendUpdate(ctx, k.client, ltp.DefaultComponent, update, request, answer), update)
+	return assert.NoError(k.T, board.SendUpdate(ctx, k.client, ltp.DefaultComponent, update, request, answer), update)
 }
 
 // hold holds and releases the component, in turn, until ctx ends.
@@ -122,13 +122,13 @@ func (k *talk) hold(ctx context.Context) {
 			return
 		}
 		k.held = append(k.held, why)
-		assert.Equal(k.t, ltp.Unstable, held.State)
+		assert.Equal(k.T, ltp.Unstable, held.State)
 		if !k.send(ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: why}, &released) {
 			return
 		}
 		k.released = append(k.released, why)
-		assert.Nil(k.t, released.Hold)
-		assert.GreaterOrEqual(k.t, released.Epoch, held.Epoch)
+		assert.Nil(k.T, released.Hold)
+		assert.GreaterOrEqual(k.T, released.Epoch, held.Epoch)
 	}
 }
 
@@ -147,7 +147,7 @@ func (k *talk) oneSteer() bool {
 	}
 	k.steers++
 	k.steered = append(k.steered, why)
-	return assert.Equal(k.t, rate, now.Rate)
+	return assert.Equal(k.T, rate, now.Rate)
 }
 
 // watch says what an observer outside sees, until ctx ends.
@@ -159,7 +159,7 @@ func (k *talk) watch(ctx context.Context) {
 
 func (k *talk) observe(reason string, v ltp.Verdict) {
 	k.seen.Add(1)
-	assert.NoError(k.t, k.rig.client.SignalWorkflow(k.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal,
+	assert.NoError(k.T, k.rig.Client.SignalWorkflow(k.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal,
 		ltp.Observation{Component: ltp.DefaultComponent, Verdict: v, Reason: reason, Observer: "test", At: time.Now().UTC()}))
 }
 
@@ -175,19 +175,19 @@ func whys(story trace.OrientationTrace, kind trace.NoteKind) (all []string) {
 
 // carriedOn is what the run before gave to the run in force.
 func (r *rig) carriedOn() (in ltp.OrientationInput) {
-	r.t.Helper()
-	h := r.run(ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun())
-	require.NoError(r.t, trace.Decode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().GetInput(), &in))
-	require.NotNil(r.t, in.Continued)
+	r.T.Helper()
+	h := r.History(ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun())
+	require.NoError(r.T, trace.Decode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().GetInput(), &in))
+	require.NotNil(r.T, in.Continued)
 	return in
 }
 
 // runsOfOrientation are how many events the longest run has, and how many workflow tasks
 // were undone because something arrived while they were under way.
 func (r *rig) runsOfOrientation() (longest, undone int) {
-	r.t.Helper()
+	r.T.Helper()
 	for run := r.orientationRun(); run != ""; {
-		events := r.run(ltp.OrientationWorkflowID(ltp.DefaultComponent), run).GetEvents()
+		events := r.History(ltp.OrientationWorkflowID(ltp.DefaultComponent), run).GetEvents()
 		longest = max(longest, len(events))
 		for _, e := range events {
 			if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED &&

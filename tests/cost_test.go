@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -16,9 +17,9 @@ import (
 type cost struct{ events, transitions int64 }
 
 func (r *rig) cost(orderID string) cost {
-	r.t.Helper()
-	d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID(orderID), "")
-	require.NoError(r.t, err)
+	r.T.Helper()
+	d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.OrderWorkflowID(orderID), "")
+	require.NoError(r.T, err)
 	info := d.GetWorkflowExecutionInfo()
 	return cost{info.GetHistoryLength(), info.GetStateTransitionCount()}
 }
@@ -28,18 +29,18 @@ func (r *rig) cost(orderID string) cost {
 func TestOrderExecutedAtOnceStaysWithinItsBudget(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	r.start = starter.New(r.dial()) // the door is elsewhere
+	r.Until(n.Board, ltp.Stable)
+	r.Start = starter.New(r.Dial()) // the door is elsewhere
 	var ids []string
 	for i := range 5 {
 		id := fmt.Sprintf("alone-%d", i)
-		r.submit(order(id))
-		r.ended(id)
+		r.Submit(id)
+		r.Ended(id)
 		ids = append(ids, id)
 	}
 	for i := range 15 {
 		id := fmt.Sprintf("together-%d", i)
-		r.submit(order(id))
+		r.Submit(id)
 		ids = append(ids, id)
 	}
 	r.withinBudget(ids, cost{events: 8, transitions: 3})
@@ -52,11 +53,11 @@ func TestWorkerInTheDoorsProcessSavesATransition(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	var ids []string
 	for i := range 10 {
 		id := fmt.Sprintf("eager-%d", i)
-		response, _ := do(t, "POST", api+"/orders", orderJSON(id), map[string]string{"Prefer": "wait=20"})
+		response, _ := do(t, "POST", api+"/orders", ordertest.JSON(id), map[string]string{"Prefer": "wait=20"})
 		require.Equal(t, http.StatusCreated, response.StatusCode)
 		ids = append(ids, id)
 	}
@@ -68,20 +69,20 @@ func TestWorkerInTheDoorsProcessSavesATransition(t *testing.T) {
 func TestOrderDeferredOnceAndReplayedStaysWithinItsBudget(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	r.start = starter.New(r.dial())
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	r.Start = starter.New(r.Dial())
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	var ids []string
 	for i := range 20 {
 		id := fmt.Sprintf("deferred-%d", i)
-		assert.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		assert.Equal(t, ltp.Deferred, r.Decided(r.Submit(id)).State)
 		ids = append(ids, id)
 	}
 	end()
 	r.withinBudget(ids, cost{events: 15, transitions: 5})
 	for _, id := range ids {
-		story, err := r.reader().Order(r.ctx, id)
+		story, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		require.Len(t, story.Frames, 4, "%s was routed twice, and no more", id)
 		assert.Equal(t, ltp.WokenBySignal, story.Frames[2].Request.Woken, id)
@@ -91,14 +92,14 @@ func TestOrderDeferredOnceAndReplayedStaysWithinItsBudget(t *testing.T) {
 // withinBudget checks every order, not only the usual one: a million may wait at
 // once.
 func (r *rig) withinBudget(ids []string, budget cost) {
-	r.t.Helper()
+	r.T.Helper()
 	spent := map[cost]int{}
 	for _, id := range ids {
-		require.Equal(r.t, ltp.Executed, r.ended(id).State, id)
+		require.Equal(r.T, ltp.Executed, r.Ended(id).State, id)
 		c := r.cost(id)
 		spent[c]++
-		assert.LessOrEqual(r.t, c.events, budget.events, "history events of %s", id)
-		assert.LessOrEqual(r.t, c.transitions, budget.transitions, "state transitions of %s", id)
+		assert.LessOrEqual(r.T, c.events, budget.events, "history events of %s", id)
+		assert.LessOrEqual(r.T, c.transitions, budget.transitions, "state transitions of %s", id)
 	}
-	r.t.Logf("events and transitions of %d orders: %v", len(ids), spent)
+	r.T.Logf("events and transitions of %d orders: %v", len(ids), spent)
 }

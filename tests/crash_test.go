@@ -27,16 +27,16 @@ import (
 // outage, and the outage ends with none. The next worker executes every order.
 func TestDeferredOrderSurvivesWorkerCrash(t *testing.T) {
 	r := newRig(t)
-	seen := r.watch()
+	seen := r.Watch()
 	workers := []*process{r.worker(), r.worker()}
 	r.observer()
-	r.untilOn(seen, ltp.Stable)
-	end := r.outage()
-	r.untilOn(seen, ltp.Unstable)
+	r.Until(seen, ltp.Stable)
+	end := r.Outage()
+	r.Until(seen, ltp.Unstable)
 	var ids []string
 	for i := range 20 {
 		id := fmt.Sprintf("crash-%02d", i)
-		assert.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		assert.Equal(t, ltp.Deferred, r.Decided(r.Submit(id)).State)
 		ids = append(ids, id)
 	}
 	for _, w := range workers {
@@ -44,14 +44,14 @@ func TestDeferredOrderSurvivesWorkerCrash(t *testing.T) {
 	}
 	for i := range 5 {
 		id := fmt.Sprintf("crash-late-%d", i)
-		r.submit(order(id))
+		r.Submit(id)
 		ids = append(ids, id)
 	}
 	end()
 
 	r.worker()
 	r.executedOnce("crash-", ids)
-	r.untilOn(seen, ltp.Stable)
+	r.Until(seen, ltp.Stable)
 }
 
 // TestReplaySurvivesWorkerCrash: the worker is killed while it releases the backlog;
@@ -59,56 +59,56 @@ func TestDeferredOrderSurvivesWorkerCrash(t *testing.T) {
 // rest.
 func TestReplaySurvivesWorkerCrash(t *testing.T) {
 	r := newRig(t)
-	seen := r.watch()
+	seen := r.Watch()
 	w := r.worker()
 	r.observer()
-	r.untilOn(seen, ltp.Stable)
-	end := r.outage()
-	r.untilOn(seen, ltp.Unstable)
+	r.Until(seen, ltp.Stable)
+	end := r.Outage()
+	r.Until(seen, ltp.Unstable)
 	var ids []string
 	for i := range 100 {
 		id := fmt.Sprintf("replay-%03d", i)
-		r.submit(order(id))
+		r.Submit(id)
 		ids = append(ids, id)
 	}
-	r.decided(r.submit(order(ids[len(ids)-1])))
+	r.Decided(r.Submit(ids[len(ids)-1]))
 	end()
-	db := r.openDB()
+	db := r.OpenDB()
 	require.Eventually(t, func() bool {
-		tally, err := db.Tally(r.ctx, "replay-")
+		tally, err := db.Tally(r.Ctx, "replay-")
 		require.NoError(t, err)
 		return tally.Orders > int64(pace.Default().Canary)
 	}, patience, 5*time.Millisecond)
 	w.Kill()
-	tally, err := db.Tally(r.ctx, "replay-")
+	tally, err := db.Tally(r.Ctx, "replay-")
 	require.NoError(t, err)
 	t.Logf("killed after %d of %d orders", tally.Orders, len(ids))
 
 	r.worker()
 	r.executedOnce("replay-", ids)
-	r.untilOn(seen, ltp.Stable)
+	r.Until(seen, ltp.Stable)
 }
 
 // TestWorkerKilledWhileItsWriteHangs: nobody knows what became of the write, so it is made
 // again under the same ID once the worker counts as lost.
 func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 	r := newRig(t)
-	seen := r.watch()
+	seen := r.Watch()
 	w := r.worker()
 	r.observer("--unfit-latency", "5s")
-	r.untilOn(seen, ltp.Stable)
-	r.submit(order("hang-1")) // the worker has its connection now
-	r.ended("hang-1")
+	r.Until(seen, ltp.Stable)
+	r.Submit("hang-1") // the worker has its connection now
+	r.Ended("hang-1")
 
-	end := r.outage()
-	r.submit(order("hang-2"))
+	end := r.Outage()
+	r.Submit("hang-2")
 	r.awaitHanging("hang-2")
 	w.Kill()
 	r.worker()
-	r.untilOn(seen, ltp.Unstable)
+	r.Until(seen, ltp.Unstable)
 	end()
 	r.executedOnce("hang-", []string{"hang-1", "hang-2"})
-	story, err := r.reader().Order(r.ctx, "hang-2")
+	story, err := r.Reader().Order(r.Ctx, "hang-2")
 	require.NoError(t, err)
 	require.Len(t, story.Lost, 1)
 	assert.Equal(t, "TIMED_OUT", story.Lost[0].Cause)
@@ -119,30 +119,30 @@ func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 // of that is in Temporal. A cancellation comes first, and the next worker finds the row.
 func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
 	r := newRig(t)
-	seen := r.watch()
-	dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
+	seen := r.Watch()
+	dying := launch(t, child.Environment(t, dyingWorker+"="+r.Server.Address(), "ORDERS="+r.Orders), os.Args[0])
 	r.observer()
-	r.untilOn(seen, ltp.Stable)
-	r.submit(order("first-1"))
-	require.Equal(t, ltp.Executed, r.ended("first-1").State, "the worker has seen the state, too")
-	r.submit(order("lost-1"))
+	r.Until(seen, ltp.Stable)
+	r.Submit("first-1")
+	require.Equal(t, ltp.Executed, r.Ended("first-1").State, "the worker has seen the state, too")
+	r.Submit("lost-1")
 	dying.Wait()
-	row, err := r.openDB().Row(r.ctx, "lost-1")
+	row, err := r.OpenDB().Row(r.Ctx, "lost-1")
 	require.NoError(t, err, "it was written")
-	st, err := r.start.Get(r.ctx, "lost-1")
+	st, err := r.Start.Get(r.Ctx, "lost-1")
 	require.NoError(t, err)
 	require.Equal(t, ltp.Accepted, st.State, "and nobody knows")
-	assert.NoError(t, r.start.Cancel(r.ctx, "lost-1"))
+	assert.NoError(t, r.Start.Cancel(r.Ctx, "lost-1"))
 
 	r.worker()
 	r.executedOnce("lost-", []string{"lost-1"})
-	st, err = r.start.Get(r.ctx, "lost-1")
+	st, err = r.Start.Get(r.Ctx, "lost-1")
 	require.NoError(t, err)
 	require.NotNil(t, st.Receipt)
 	assert.True(t, st.Receipt.Repeated)
 	assert.Equal(t, row.Receipt.Attempt, st.Receipt.Attempt, "the receipt is that of the row")
 	assert.Equal(t, row.Receipt.BegunAt, st.Receipt.BegunAt.UTC())
-	story, err := r.reader().Order(r.ctx, "lost-1")
+	story, err := r.Reader().Order(r.Ctx, "lost-1")
 	require.NoError(t, err)
 	assert.Len(t, story.Lost, 1)
 	require.Len(t, story.Withdrawals, 1)
@@ -151,10 +151,10 @@ func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
 
 // awaitHanging waits until the workflow task of an order is held up by its write.
 func (r *rig) awaitHanging(id string) {
-	r.t.Helper()
-	require.Eventually(r.t, func() bool {
-		d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID(id), "")
-		require.NoError(r.t, err)
+	r.T.Helper()
+	require.Eventually(r.T, func() bool {
+		d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.OrderWorkflowID(id), "")
+		require.NoError(r.T, err)
 		task := d.GetPendingWorkflowTask()
 		return task.GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_STARTED && time.Since(task.GetStartedTime().AsTime()) > time.Second
 	}, patience, 20*time.Millisecond)

@@ -1,14 +1,9 @@
 package tests
 
 import (
-	"context"
-	"time"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	workflowpb "go.temporal.io/api/workflow/v1"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/trace"
@@ -17,63 +12,43 @@ import (
 // What tests hold against what the product says of itself: the order database and
 // Temporal history.
 
-func (r *rig) reader() *trace.Reader { return trace.NewReader(r.client, r.server.Namespace()) }
-
 // executedOnce waits until every order is executed, and checks that each is in the
 // order database, once, and that its trace can be read.
 func (r *rig) executedOnce(prefix string, ids []string) {
-	r.t.Helper()
+	r.T.Helper()
 	for _, id := range ids {
-		require.Equal(r.t, ltp.Executed, r.ended(id).State, id)
-		_, err := r.reader().Order(r.ctx, id)
-		assert.NoError(r.t, err, "the trace of %s", id)
+		require.Equal(r.T, ltp.Executed, r.Ended(id).State, id)
+		_, err := r.Reader().Order(r.Ctx, id)
+		assert.NoError(r.T, err, "the trace of %s", id)
 	}
-	db := r.openDB()
-	missing, err := db.Missing(r.ctx, ids)
-	require.NoError(r.t, err)
-	assert.Empty(r.t, missing)
-	tally, err := db.Tally(r.ctx, prefix)
-	require.NoError(r.t, err)
-	assert.EqualValues(r.t, len(ids), tally.Orders, "rows of orders")
-	assert.EqualValues(r.t, len(ids), tally.Outbox, "rows of the outbox")
-	assert.Zero(r.t, tally.Duplicates)
-}
-
-// history is what a workflow's latest run has done so far.
-func (r *rig) history(workflowID string) *historypb.History {
-	r.t.Helper()
-	return r.run(workflowID, "")
-}
-
-func (r *rig) run(workflowID, runID string) *historypb.History {
-	r.t.Helper()
-	h := &historypb.History{}
-	events := r.client.GetWorkflowHistory(r.ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		e, err := events.Next()
-		require.NoError(r.t, err)
-		h.Events = append(h.Events, e)
-	}
-	return h
+	db := r.OpenDB()
+	missing, err := db.Missing(r.Ctx, ids)
+	require.NoError(r.T, err)
+	assert.Empty(r.T, missing)
+	tally, err := db.Tally(r.Ctx, prefix)
+	require.NoError(r.T, err)
+	assert.EqualValues(r.T, len(ids), tally.Orders, "rows of orders")
+	assert.EqualValues(r.T, len(ids), tally.Outbox, "rows of the outbox")
+	assert.Zero(r.T, tally.Duplicates)
 }
 
 // awaitRouting waits until an order was routed for a reason, under an epoch where one is
 // given.
 func (r *rig) awaitRouting(id string, why ltp.Reason, epoch int64) {
-	r.t.Helper()
-	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+	r.T.Helper()
+	r.AwaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
 		asked, ok, err := trace.Routing(e)
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		return ok && asked.Reason == why && (epoch == 0 || asked.Epoch == epoch)
 	})
 }
 
 // awaitAttempt waits until an attempt to execute an order ended so.
 func (r *rig) awaitAttempt(id string, want ltp.Result) *historypb.HistoryEvent {
-	r.t.Helper()
-	return r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+	r.T.Helper()
+	return r.AwaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
 		attempt, ok, err := attempted(e)
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		return ok && attempt.Result == want
 	})
 }
@@ -104,44 +79,12 @@ func marked(e *historypb.HistoryEvent, activity string, result any) (ok bool, er
 	return err == nil, err
 }
 
-// awaitEvent waits until a workflow's history holds an event that fits.
-func (r *rig) awaitEvent(workflowID string, fits func(*historypb.HistoryEvent) bool) *historypb.HistoryEvent {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
-	defer cancel()
-	events := r.client.GetWorkflowHistory(ctx, workflowID, "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		e, err := events.Next()
-		require.NoError(r.t, err)
-		if fits(e) {
-			return e
-		}
-	}
-	require.FailNow(r.t, "it ended without the event", workflowID)
-	return nil
-}
-
-// awaitActivity waits until an activity of a workflow is under way, and fits.
-func (r *rig) awaitActivity(workflowID string, fits func(*workflowpb.PendingActivityInfo) bool) {
-	r.t.Helper()
-	require.Eventually(r.t, func() bool {
-		d, err := r.client.DescribeWorkflowExecution(r.ctx, workflowID, "")
-		require.NoError(r.t, err)
-		for _, a := range d.GetPendingActivities() {
-			if a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED && fits(a) {
-				return true
-			}
-		}
-		return false
-	}, patience, 20*time.Millisecond)
-}
-
 // states are the states that the default component has been in, in turn.
 func (r *rig) states() []ltp.State {
-	r.t.Helper()
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
-	require.NoError(r.t, err)
-	assert.Empty(r.t, story.Gaps)
+	r.T.Helper()
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
+	require.NoError(r.T, err)
+	assert.Empty(r.T, story.Gaps)
 	var states []ltp.State
 	for _, f := range story.Frames {
 		if n := len(states); n == 0 || states[n-1] != f.Orientation.State {

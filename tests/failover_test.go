@@ -25,24 +25,24 @@ func TestObserverFailover(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	observers := []*process{r.observer(), r.observer()}
-	before := r.until(n, ltp.Stable)
+	before := r.Until(n.Board, ltp.Stable)
 	active := r.active(observers)
 	other := observers[1-active]
 
 	observers[active].Kill()
 	r.awaitObserver(other)
-	r.submit(order("failover-1"))
+	r.Submit("failover-1")
 	r.executedOnce("failover-", []string{"failover-1"})
-	after := r.until(n, ltp.Stable)
+	after := r.Until(n.Board, ltp.Stable)
 	assert.Equal(t, before.Epoch, after.Epoch, "the state stood")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
 
 	// The one that took over sees an outage as the first one would have.
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	assert.Contains(t, n.Board.Orientation(ltp.DefaultComponent).Observer, fmt.Sprint(other.Cmd.Process.Pid))
 	end()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 }
 
 // TestNothingIsKnownOfAComponentThatNobodyObserves: orders wait when the last
@@ -51,19 +51,19 @@ func TestNothingIsKnownOfAComponentThatNobodyObserves(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	last := r.observer()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
 	last.Kill()
-	r.until(n, ltp.Unknown)
-	st := r.decided(r.submit(order("unobserved-1")))
+	r.Until(n.Board, ltp.Unknown)
+	st := r.Decided(r.Submit("unobserved-1"))
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.Equal(t, ltp.ReasonUnknown, st.Reason)
-	_, err := r.openDB().Row(r.ctx, "unobserved-1")
+	_, err := r.OpenDB().Row(r.Ctx, "unobserved-1")
 	require.Error(t, err, "nothing is written into a database that nobody looks at")
 
 	r.observer()
 	r.executedOnce("unobserved-", []string{"unobserved-1"})
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
 }
 
@@ -72,15 +72,15 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	observers := []*process{r.observer(), r.observer()}
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	before := r.until(n, ltp.Unstable)
-	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("dark-1"))).State)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	before := r.Until(n.Board, ltp.Unstable)
+	assert.Equal(t, ltp.Deferred, r.Decided(r.Submit("dark-1")).State)
 
 	active := r.active(observers)
 	observers[active].Kill()
 	r.awaitObserver(observers[1-active])
-	assert.Equal(t, before.Epoch, r.until(n, ltp.Unstable).Epoch, "the state stood")
+	assert.Equal(t, before.Epoch, r.Until(n.Board, ltp.Unstable).Epoch, "the state stood")
 	end()
 	r.executedOnce("dark-", []string{"dark-1"})
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering}, r.states()[:5])
@@ -93,9 +93,9 @@ func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 	c := r.deciding()
 	c.Policy.Grace = new(ltp.DefaultPolicy().Grace)
 	n := r.up(c)
-	network := newLink(t, r.server.Address())
+	network := newLink(t, r.Server.Address())
 	observer := r.observerOver(network.Address())
-	before := r.until(n, ltp.Stable)
+	before := r.Until(n.Board, ltp.Stable)
 	for range 3 {
 		r.awaitObserver(observer)
 		network.Cut()
@@ -107,9 +107,9 @@ func TestObserverThatLosesTouchForAMoment(t *testing.T) {
 		network.Mend()
 		r.observing(func(a *workflowpb.PendingActivityInfo) bool { return a.GetLastHeartbeatTime().AsTime().After(last) })
 	}
-	r.submit(order("touch-1"))
+	r.Submit("touch-1")
 	r.executedOnce("touch-", []string{"touch-1"})
-	assert.Equal(t, before.Epoch, r.until(n, ltp.Stable).Epoch, "the state stood")
+	assert.Equal(t, before.Epoch, r.Until(n.Board, ltp.Stable).Epoch, "the state stood")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
 }
 
@@ -120,7 +120,7 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	observers := []*process{r.observer(), r.observer()}
-	before := r.until(n, ltp.Stable)
+	before := r.Until(n.Board, ltp.Stable)
 	active := r.active(observers)
 	frozen, other := observers[active], observers[1-active]
 
@@ -129,21 +129,21 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	r.awaitObserver(other)
 	assert.Equal(t, old+1, r.term())
 	r.ignores(old, ltp.Unhealthy)
-	r.submit(order("frozen-1"))
+	r.Submit("frozen-1")
 	r.executedOnce("frozen-", []string{"frozen-1"})
-	assert.Equal(t, before.Epoch, r.until(n, ltp.Stable).Epoch, "the state stood")
+	assert.Equal(t, before.Epoch, r.Until(n.Board, ltp.Stable).Epoch, "the state stood")
 
 	// It missed the beginning of an outage, and looks again before the end.
-	end := r.outage()
-	down := r.until(n, ltp.Unstable)
+	end := r.Outage()
+	down := r.Until(n.Board, ltp.Unstable)
 	assert.Contains(t, down.Observer, fmt.Sprint(other.Cmd.Process.Pid))
 	r.ignores(old, ltp.Healthy)
 	frozen.Thaw()
 	r.ignores(old, ltp.Healthy)
-	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("frozen-2"))).State)
+	assert.Equal(t, ltp.Deferred, r.Decided(r.Submit("frozen-2")).State)
 	end()
 	r.executedOnce("frozen-", []string{"frozen-1", "frozen-2"})
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
 	// It is as good as new, under a term of its own.
 	other.Interrupt()
@@ -151,25 +151,25 @@ func TestObserverThatWasFrozenIsNotBelieved(t *testing.T) {
 	assert.Equal(t, old+2, r.term())
 	r.ignores(old, ltp.Unhealthy)
 	r.ignores(old+1, ltp.Unhealthy)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering, ltp.Stable}, r.states())
 }
 
 // freezeBetweenWrites freezes an observer that holds no lock of the order database, as it
 // does while its probe writes.
 func (r *rig) freezeBetweenWrites(p *process) {
-	r.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(500)&_txlock=immediate")
-	require.NoError(r.t, err)
+	r.T.Helper()
+	db, err := sql.Open("sqlite", "file:"+r.Orders+"?_pragma=busy_timeout(500)&_txlock=immediate")
+	require.NoError(r.T, err)
 	defer db.Close()
 	for {
 		p.Freeze()
-		tx, err := db.BeginTx(r.ctx, nil)
+		tx, err := db.BeginTx(r.Ctx, nil)
 		if err == nil {
-			require.NoError(r.t, tx.Rollback())
+			require.NoError(r.T, tx.Rollback())
 			return
 		}
-		require.ErrorContains(r.t, err, "locked")
+		require.ErrorContains(r.T, err, "locked")
 		p.Thaw()
 	}
 }
@@ -180,15 +180,15 @@ func TestObserverThatNobodyReplacedReturnsWithARecovery(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	only := r.observer()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	old := r.term()
 	only.Freeze()
-	r.until(n, ltp.Unknown)
+	r.Until(n.Board, ltp.Unknown)
 	r.ignores(old, ltp.Healthy)
-	assert.Equal(t, ltp.Deferred, r.decided(r.submit(order("alone-1"))).State)
+	assert.Equal(t, ltp.Deferred, r.Decided(r.Submit("alone-1")).State)
 	only.Thaw()
 	r.executedOnce("alone-", []string{"alone-1"})
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
 }
 
@@ -201,62 +201,62 @@ func TestAllClearThatWasReadAfterItsObserverEndedIsNotBelieved(t *testing.T) {
 	c.Policy.Grace = new(ltp.DefaultPolicy().Grace) // much longer than the dwell
 	n := r.up(c)
 	last := r.observer()
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	n.Stop()
 	r.say(r.term(), ltp.Unhealthy)
 	last.Kill()
 	id := ltp.OrientationWorkflowID(ltp.DefaultComponent)
-	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(id, func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT
 	})
 	r.say(r.term(), ltp.Healthy)
 	end()
 	n = r.up(c)
-	r.until(n, ltp.Unknown)
+	r.Until(n.Board, ltp.Unknown)
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Unknown}, r.states())
 }
 
 // term is that of the observer which was appointed last.
 func (r *rig) term() int64 {
-	r.t.Helper()
+	r.T.Helper()
 	var in ltp.ObserveInput
-	for _, e := range r.history(ltp.OrientationWorkflowID(ltp.DefaultComponent)).GetEvents() {
+	for _, e := range r.History(ltp.OrientationWorkflowID(ltp.DefaultComponent), "").GetEvents() {
 		if e.GetEventType() == enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
 			input := e.GetActivityTaskScheduledEventAttributes().GetInput()
-			require.NoError(r.t, converter.GetDefaultDataConverter().FromPayloads(input, &in))
+			require.NoError(r.T, converter.GetDefaultDataConverter().FromPayloads(input, &in))
 		}
 	}
-	require.Positive(r.t, in.Term)
+	require.Positive(r.T, in.Term)
 	return in.Term
 }
 
 // say has the observer of a term say something.
 func (r *rig) say(term int64, v ltp.Verdict) {
-	r.t.Helper()
+	r.T.Helper()
 	seen := ltp.Observation{Component: ltp.DefaultComponent, Verdict: v, Reason: "as the test says", Observer: "test", Term: term, At: time.Now().UTC()}
-	require.NoError(r.t, r.client.SignalWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal, seen))
+	require.NoError(r.T, r.Client.SignalWorkflow(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal, seen))
 }
 
 // ignores has the observer of a term say something, and checks that nothing comes of
 // it: no orientation, no timer.
 func (r *rig) ignores(term int64, v ltp.Verdict) {
-	r.t.Helper()
+	r.T.Helper()
 	id := ltp.OrientationWorkflowID(ltp.DefaultComponent)
-	before := len(r.history(id).GetEvents())
+	before := len(r.History(id, "").GetEvents())
 	r.say(term, v)
 	said := false
-	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(id, func(e *historypb.HistoryEvent) bool {
 		said = said || e.GetEventId() > int64(before) && e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 		return said && e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 	})
-	for _, e := range r.history(id).GetEvents()[before:] {
+	for _, e := range r.History(id, "").GetEvents()[before:] {
 		switch e.GetEventType() {
 		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
 			enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
 		default:
-			assert.Failf(r.t, "it was not ignored", "%s of term %d was followed by %s", v, term, e.GetEventType())
+			assert.Failf(r.T, "it was not ignored", "%s of term %d was followed by %s", v, term, e.GetEventType())
 		}
 	}
 }
@@ -271,7 +271,7 @@ func (r *rig) deciding() (c node.Config) {
 
 // active is which of the observers heartbeats.
 func (r *rig) active(observers []*process) (which int) {
-	r.t.Helper()
+	r.T.Helper()
 	r.observing(func(a *workflowpb.PendingActivityInfo) bool {
 		for i, o := range observers {
 			if heartbeats(a, o) {
@@ -286,14 +286,14 @@ func (r *rig) active(observers []*process) (which int) {
 
 // awaitObserver waits until an observer is the active one.
 func (r *rig) awaitObserver(o *process) {
-	r.t.Helper()
+	r.T.Helper()
 	r.observing(func(a *workflowpb.PendingActivityInfo) bool { return heartbeats(a, o) })
 }
 
 // observing waits until the default component is being observed in a way that fits.
 func (r *rig) observing(fits func(*workflowpb.PendingActivityInfo) bool) {
-	r.t.Helper()
-	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), fits)
+	r.T.Helper()
+	r.AwaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), fits)
 }
 
 func heartbeats(a *workflowpb.PendingActivityInfo, o *process) bool {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -21,8 +22,8 @@ func TestTheFlicker(t *testing.T) {
 	c := r.config()
 	url := r.listen(&c)
 	n := r.up(c)
-	report, err := demo.Run(r.ctx, demo.Config{
-		Client: r.client, Namespace: r.server.Namespace(), Board: n.Board, DB: n.DB, Fault: demo.Lock(r.orders, "ltp"), APIURL: url, Meter: r.meter,
+	report, err := demo.Run(r.Ctx, demo.Config{
+		Client: r.Client, Namespace: r.Server.Namespace(), Board: n.Board, DB: n.DB, Fault: demo.Lock(r.Orders, "ltp"), APIURL: url, Meter: r.meter,
 		Orders: 150, Outage: 15 * time.Second,
 	})
 	require.NoError(t, err)
@@ -55,15 +56,15 @@ func TestUsersReadPendingDuringAnOutage(t *testing.T) {
 	c := r.config()
 	url, admin := r.listen(&c), r.admin(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	response, body := do(t, "POST", url+"/orders", orderJSON("A1"), map[string]string{"Prefer": "wait=20"})
+	response, body := do(t, "POST", url+"/orders", ordertest.JSON("A1"), map[string]string{"Prefer": "wait=20"})
 	assert.Equal(t, http.StatusCreated, response.StatusCode)
 	assert.Equal(t, ltp.MessageConfirmed, body["message"])
 
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	response, body = do(t, "POST", url+"/orders", orderJSON("A2"), map[string]string{"Prefer": "wait=20"})
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	response, body = do(t, "POST", url+"/orders", ordertest.JSON("A2"), map[string]string{"Prefer": "wait=20"})
 	assert.Equal(t, http.StatusAccepted, response.StatusCode)
 	assert.Equal(t, "/orders/A2", response.Header.Get("Location"))
 	assert.Equal(t, "Order Received - Pending Confirmation", body["message"])
@@ -73,14 +74,14 @@ func TestUsersReadPendingDuringAnOutage(t *testing.T) {
 	assert.Equal(t, "Will retry when state == STABLE", body["commitment"])
 
 	// The customer refreshes frantically; somebody else uses the same id.
-	response, body = do(t, "POST", url+"/orders", orderJSON("A2"), nil)
+	response, body = do(t, "POST", url+"/orders", ordertest.JSON("A2"), nil)
 	assert.Equal(t, http.StatusAccepted, response.StatusCode)
 	assert.Equal(t, "A2", body["id"])
 	response, _ = do(t, "POST", url+"/orders", `{"id":"A2","customer":"other","currency":"USD","lines":[{"sku":"x","quantity":1,"unit_amount_minor":1}]}`, nil)
 	assert.Equal(t, http.StatusUnprocessableEntity, response.StatusCode)
 
 	// One is cancelled while it waits.
-	do(t, "POST", url+"/orders", orderJSON("A3"), map[string]string{"Prefer": "wait=20"})
+	do(t, "POST", url+"/orders", ordertest.JSON("A3"), map[string]string{"Prefer": "wait=20"})
 	response, body = do(t, "DELETE", url+"/orders/A3", "", nil)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assert.Equal(t, "CANCELLED", body["state"])
@@ -90,12 +91,12 @@ func TestUsersReadPendingDuringAnOutage(t *testing.T) {
 	assert.Equal(t, "UNSTABLE", body["state"])
 
 	end()
-	r.ended("A2")
+	r.Ended("A2")
 	response, body = do(t, "GET", url+"/orders/A2", "", nil)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assert.Equal(t, "EXECUTED", body["state"])
 	assert.Equal(t, ltp.MessageConfirmed, body["message"])
-	_, err := r.openDB().Row(r.ctx, "A3")
+	_, err := r.OpenDB().Row(r.Ctx, "A3")
 	assert.Error(t, err, "a cancelled order is not in the order database")
 }
 
@@ -104,27 +105,27 @@ func TestUsersReadPendingDuringAnOutage(t *testing.T) {
 func TestWhereIsMyOrderNeedsNoWorker(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("B1")))
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("B1"))
 	n.Stop()
 
-	st, err := r.start.Get(r.ctx, "B1")
+	st, err := r.Start.Get(r.Ctx, "B1")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.Equal(t, ltp.ReasonUnstable, st.Reason)
 
-	r.submit(order("B2"))
-	st, err = r.start.Get(r.ctx, "B2")
+	r.Submit("B2")
+	st, err = r.Start.Get(r.Ctx, "B2")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State, "the door knew what it waits for")
 	assert.Equal(t, ltp.ReasonUnstable, st.Reason)
 	end()
 
 	r.up(r.config())
-	assert.Equal(t, ltp.Executed, r.ended("B1").State)
-	assert.Equal(t, ltp.Executed, r.ended("B2").State)
+	assert.Equal(t, ltp.Executed, r.Ended("B1").State)
+	assert.Equal(t, ltp.Executed, r.Ended("B2").State)
 }
 
 // TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded: orders keep arriving
@@ -133,9 +134,9 @@ func TestWhereIsMyOrderNeedsNoWorker(t *testing.T) {
 func TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 
 	const orders = 200
 	submitted := make(chan string, orders)
@@ -143,7 +144,7 @@ func TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded(t *testing.T) {
 		defer close(submitted)
 		for i := range orders {
 			id := fmt.Sprintf("C-%03d", i)
-			if _, err := r.start.Submit(r.ctx, order(id)); err != nil {
+			if _, err := r.Start.Submit(r.Ctx, ordertest.New(id)); err != nil {
 				t.Errorf("%s: %v", id, err)
 				return
 			}
@@ -155,11 +156,11 @@ func TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded(t *testing.T) {
 	}()
 	began := time.Now()
 	for id := range submitted {
-		st := r.ended(id)
+		st := r.Ended(id)
 		assert.Equal(t, ltp.Executed, st.State)
 		assert.Lessf(t, st.EndedAt.Sub(began), 90*time.Second, "%s waited for its backstop", id)
 	}
-	tally, err := r.openDB().Tally(r.ctx, "C-")
+	tally, err := r.OpenDB().Tally(r.Ctx, "C-")
 	require.NoError(t, err)
 	assert.EqualValues(t, orders, tally.Orders)
 }
@@ -169,33 +170,33 @@ func TestOrdersDeferredWhileRecoveryIsBroadcastAreNotStranded(t *testing.T) {
 func TestOperatorHoldDefersAndFreezeRefuses(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	ask := func(update string, request any) {
 		t.Helper()
-		require.NoError(t, operator(r, update, request))
+		require.NoError(t, r.Operator(update, request))
 	}
-	assert.Error(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann"}), "a hold without a why")
+	assert.Error(t, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "ann"}), "a hold without a why")
 
 	ask(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"})
-	r.until(n, ltp.Unstable)
-	st := r.decided(r.submit(order("D1")))
+	r.Until(n.Board, ltp.Unstable)
+	st := r.Decided(r.Submit("D1"))
 	assert.Equal(t, ltp.Deferred, st.State)
 
 	ask(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true})
 	early := 0 // accepted before the door learnt of the freeze
 	refused := func() bool {
-		_, err := r.start.Submit(r.ctx, order(fmt.Sprintf("D2-%d", early)))
+		_, err := r.Start.Submit(r.Ctx, ordertest.New(fmt.Sprintf("D2-%d", early)))
 		early++
 		return errors.Is(err, starter.ErrFrozen)
 	}
 	require.Eventually(t, refused, time.Minute, 50*time.Millisecond)
 
 	ask(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
-	assert.Equal(t, ltp.Executed, r.ended("D1").State)
+	assert.Equal(t, ltp.Executed, r.Ended("D1").State)
 	for i := range early - 1 {
-		assert.Equal(t, ltp.Executed, r.ended(fmt.Sprintf("D2-%d", i)).State, "what was accepted kept waiting")
+		assert.Equal(t, ltp.Executed, r.Ended(fmt.Sprintf("D2-%d", i)).State, "what was accepted kept waiting")
 	}
-	assert.Error(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "again"}), "nothing is held")
+	assert.Error(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "again"}), "nothing is held")
 }
 
 // TestRejectedByTheDatabase: a rule of the order database refuses an order for good.
@@ -203,11 +204,9 @@ func TestRejectedByTheDatabase(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE TRIGGER no_anvils BEFORE INSERT ON orders WHEN NEW.body LIKE '%anvil%' BEGIN SELECT RAISE(ABORT, 'we sell no anvils'); END`)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	o := order("E1")
-	o.Lines[0].SKU = "anvil"
-	r.submit(o)
-	st := r.ended("E1")
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("E1", ordertest.Article("anvil", 2, 6000))
+	st := r.Ended("E1")
 	assert.Equal(t, ltp.Rejected, st.State)
 	assert.Equal(t, ltp.Reject, st.Decision)
 	assert.Contains(t, st.Detail, "we sell no anvils")
@@ -217,16 +216,14 @@ func TestRejectedByTheDatabase(t *testing.T) {
 func TestExpiredWhileWaiting(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	o := order("F1")
-	o.Deadline = time.Now().Add(2 * time.Second)
-	r.submit(o)
-	assert.Equal(t, ltp.Expired, r.ended("F1").State)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Submit("F1", ordertest.Deadline(time.Now().Add(2*time.Second)))
+	assert.Equal(t, ltp.Expired, r.Ended("F1").State)
 	end()
-	r.until(n, ltp.Stable)
-	_, err := r.openDB().Row(r.ctx, "F1")
+	r.Until(n.Board, ltp.Stable)
+	_, err := r.OpenDB().Row(r.Ctx, "F1")
 	assert.Error(t, err)
 }
 
@@ -234,10 +231,10 @@ func TestExpiredWhileWaiting(t *testing.T) {
 func TestUnknownComponentIsRefusedAtTheDoor(t *testing.T) {
 	r := newRig(t)
 	r.up(r.config())
-	o := order("G1")
+	o := ordertest.New("G1")
 	o.DependsOn = []string{"payments"}
-	_, err := r.start.Submit(r.ctx, o)
+	_, err := r.Start.Submit(r.Ctx, o)
 	assert.ErrorIs(t, err, starter.ErrComponent)
-	_, err = r.start.Get(r.ctx, "G1")
+	_, err = r.Start.Get(r.Ctx, "G1")
 	assert.ErrorIs(t, err, starter.ErrNotFound, "nothing was started")
 }

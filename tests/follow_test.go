@@ -47,10 +47,10 @@ func TestOrderIsFollowedThroughAnOutage(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("F1")))
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("F1"))
 	var ids []string
 	var states []ltp.OrderState
 	status := follows(t, api+"/orders/F1/events", "", func(id string, st starter.Status) {
@@ -72,9 +72,9 @@ func TestOrderIsFollowedThroughAnOutage(t *testing.T) {
 	assert.Equal(t, []ltp.OrderState{ltp.Executed}, missed)
 
 	// One that waits for an operator, and is cancelled while somebody waits for news.
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("F2")))
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("F2"))
 	var waited sync.WaitGroup
 	waited.Go(func() {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api+"/orders/F2", nil)

@@ -25,8 +25,8 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 		"postgres": {
 			func(t *testing.T) string { return pgtest.Shared(t).Database(t) },
 			func(t *testing.T, r *rig) func() {
-				conn := pgtest.Connect(t, r.orders)
-				_, err := conn.Exec(r.ctx, `BEGIN; INSERT INTO ltp.order_keys (id, kind, content_hash) VALUES ('by-hand', 'ORDER', 'x')`)
+				conn := pgtest.Connect(t, r.Orders)
+				_, err := conn.Exec(r.Ctx, `BEGIN; INSERT INTO ltp.order_keys (id, kind, content_hash) VALUES ('by-hand', 'ORDER', 'x')`)
 				require.NoError(t, err)
 				return func() {
 					_, err := conn.Exec(context.Background(), "ROLLBACK")
@@ -37,12 +37,12 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 		"sqlite": {
 			func(*testing.T) string { return "" },
 			func(t *testing.T, r *rig) func() {
-				db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)") // the probe writes, too
+				db, err := sql.Open("sqlite", "file:"+r.Orders+"?_pragma=busy_timeout(10000)") // the probe writes, too
 				require.NoError(t, err)
 				t.Cleanup(func() { _ = db.Close() })
-				conn, err := db.Conn(r.ctx)
+				conn, err := db.Conn(r.Ctx)
 				require.NoError(t, err)
-				_, err = conn.ExecContext(r.ctx, "BEGIN IMMEDIATE")
+				_, err = conn.ExecContext(r.Ctx, "BEGIN IMMEDIATE")
 				require.NoError(t, err)
 				return func() {
 					_, err := conn.ExecContext(context.Background(), "ROLLBACK")
@@ -55,18 +55,18 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 			r := newRigOn(t, row.url(t))
 			n := r.up(r.config())
 			cli := r.commands()
-			r.until(n, ltp.Stable)
-			r.submit(order("before-the-hold"))
+			r.Until(n.Board, ltp.Stable)
+			r.Submit("before-the-hold")
 			r.becomes("before-the-hold", ltp.Executed)
 			assert.Contains(t, cli.refused("orientation", "hold", "--why", "x", "--wait", "--component", "payments"), "--wait counts the writes into the order database")
-			assert.Contains(t, cli.refused("orientation", "hold", "--why", "x", "--orders-db", r.orders), "give --wait")
-			r.until(n, ltp.Stable)
+			assert.Contains(t, cli.refused("orientation", "hold", "--why", "x", "--orders-db", r.Orders), "give --wait")
+			r.Until(n.Board, ltp.Stable)
 
 			end := row.write(t, r)
-			p := cli.start("orientation", "hold", "--format", "json", "--wait", "--by", "ann", "--why", "migration", "--orders-db", r.orders)
+			p := cli.start("orientation", "hold", "--format", "json", "--wait", "--by", "ann", "--why", "migration", "--orders-db", r.Orders)
 			p.Says(&p.Stderr, `orders-db is held\. For 7s writes may begin`)
 			p.Says(&p.Stderr, `[1-9]\d* writes? in flight\.`)
-			r.submit(order("under-the-hold"))
+			r.Submit("under-the-hold")
 			r.becomes("under-the-hold", ltp.Deferred)
 			assert.NotContains(t, p.Stderr.String(), "No write")
 			end()
@@ -77,9 +77,9 @@ func TestAHoldWaitsForTheWritesInFlight(t *testing.T) {
 			assert.Equal(t, "ann", held.Hold.By)
 
 			require.Eventually(t, func() bool { return n.Board.Orientation(ltp.DefaultComponent).Observed == ltp.Healthy }, patience, 20*time.Millisecond)
-			p = cli.start("orientation", "hold", "--format", "json", "--wait", "--by", "ann", "--why", "again", "--orders-db", r.orders)
+			p = cli.start("orientation", "hold", "--format", "json", "--wait", "--by", "ann", "--why", "again", "--orders-db", r.Orders)
 			p.Says(&p.Stderr, `is held`)
-			require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "over"}))
+			r.Release()
 			assert.Equal(t, 1, p.Wait(), p)
 			assert.Contains(t, p.Stderr.String(), "the hold of ann on orders-db has ended meanwhile, and orders may be written: it is ")
 			r.becomes("under-the-hold", ltp.Executed)

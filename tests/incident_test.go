@@ -18,6 +18,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/pglocal"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
@@ -67,9 +68,9 @@ func newIncident(t *testing.T, pair *pglocal.Pair, orders string, set ...func(*n
 	}
 	i.api = i.listen(&c)
 	i.node = i.up(c)
-	i.until(i.node, ltp.Stable)
+	i.Until(i.node.Board, ltp.Stable)
 	var ctx context.Context
-	ctx, i.end = context.WithCancel(i.ctx)
+	ctx, i.end = context.WithCancel(i.Ctx)
 	i.load.Go(func() { i.arrive(ctx) })
 	i.load.Go(func() { i.account(ctx) })
 	t.Cleanup(func() { i.end(); i.load.Wait() })
@@ -99,10 +100,10 @@ func (i *incident) order(id string) {
 	for ; err == nil && response.StatusCode == http.StatusTooManyRequests; response, err = i.post(id) {
 		i.shed.Add(1)
 		after, unread := strconv.Atoi(response.Header.Get("Retry-After"))
-		assert.NoError(i.t, unread)
+		assert.NoError(i.T, unread)
 		select {
 		case <-time.After(time.Duration(after) * time.Second):
-		case <-i.ctx.Done():
+		case <-i.Ctx.Done():
 			return
 		}
 	}
@@ -121,7 +122,7 @@ func (i *incident) order(id string) {
 }
 
 func (i *incident) post(id string) (*http.Response, error) {
-	response, err := http.Post(i.api+"/orders", "application/json", strings.NewReader(orderJSON(id)))
+	response, err := http.Post(i.api+"/orders", "application/json", strings.NewReader(ordertest.JSON(id)))
 	if err == nil {
 		_, _ = io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()
@@ -133,7 +134,7 @@ func (i *incident) post(id string) (*http.Response, error) {
 func (i *incident) more(n int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for until := len(i.accepted) + n; len(i.accepted) < until && i.ctx.Err() == nil; {
+	for until := len(i.accepted) + n; len(i.accepted) < until && i.Ctx.Err() == nil; {
 		i.arrived.Wait()
 	}
 }
@@ -158,16 +159,16 @@ func (i *incident) account(ctx context.Context) {
 			if executed[id] {
 				continue
 			}
-			st, err := i.start.Get(ctx, id)
+			st, err := i.Start.Get(ctx, id)
 			switch {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				i.t.Errorf("%s was accepted, and now: %v", id, err)
+				i.T.Errorf("%s was accepted, and now: %v", id, err)
 			case st.State == ltp.Executed:
 				executed[id] = true
 			case st.State != ltp.Accepted && st.State != ltp.Deferred:
-				i.t.Errorf("%s is neither executed nor deferred, but %s: %s", id, st.State, st.Detail)
+				i.T.Errorf("%s is neither executed nor deferred, but %s: %s", id, st.State, st.Detail)
 			}
 		}
 	}
@@ -176,27 +177,27 @@ func (i *incident) account(ctx context.Context) {
 // suffer has a fault last until it is known, and orders have waited for its end. It
 // returns when the state is STABLE again.
 func (i *incident) suffer(f demo.Fault) {
-	i.t.Helper()
+	i.T.Helper()
 	began := time.Now()
-	require.NoError(i.t, f.Begin(i.ctx), f.Begins)
-	down := i.until(i.node, ltp.Unstable)
+	require.NoError(i.T, f.Begin(i.Ctx), f.Begins)
+	down := i.Until(i.node.Board, ltp.Unstable)
 	known := time.Now()
 	i.more(60)
-	require.NoError(i.t, f.End(i.ctx), f.Ends)
+	require.NoError(i.T, f.End(i.Ctx), f.Ends)
 	ended := time.Now()
 	up := i.recovered(down.Epoch)
-	i.t.Logf("%s, %s: %d ms of it, noticed after %d ms (%s), STABLE %d ms after its end (%s)", f.Begins, f.Ends,
+	i.T.Logf("%s, %s: %d ms of it, noticed after %d ms (%s), STABLE %d ms after its end (%s)", f.Begins, f.Ends,
 		ended.Sub(began).Milliseconds(), known.Sub(began).Milliseconds(), down.Reason, time.Since(ended).Milliseconds(), up)
 	if f.After != nil {
-		require.NoError(i.t, f.After(i.ctx))
+		require.NoError(i.T, f.After(i.Ctx))
 	}
 }
 
 // recovered waits until the state is STABLE under a later epoch, and returns why it
 // was called RECOVERING.
 func (i *incident) recovered(after int64) (reason string) {
-	i.t.Helper()
-	for now := i.until(i.node, ltp.Stable); now.Epoch <= after; now = i.until(i.node, ltp.Stable) {
+	i.T.Helper()
+	for now := i.Until(i.node.Board, ltp.Stable); now.Epoch <= after; now = i.Until(i.node.Board, ltp.Stable) {
 	}
 	for _, t := range i.timeline() {
 		if t.State == ltp.Recovering {
@@ -207,28 +208,28 @@ func (i *incident) recovered(after int64) (reason string) {
 }
 
 func (i *incident) timeline() []demo.Transition {
-	i.t.Helper()
-	timeline, err := demo.Timeline(i.ctx, i.reader(), i.began)
-	require.NoError(i.t, err)
+	i.T.Helper()
+	timeline, err := demo.Timeline(i.Ctx, i.Reader(), i.began)
+	require.NoError(i.T, err)
 	return timeline
 }
 
 // finish lets some more orders arrive, waits until all have ended, and holds what was
 // promised against what there is.
 func (i *incident) finish() {
-	i.t.Helper()
+	i.T.Helper()
 	i.more(20)
 	i.end()
 	i.load.Wait()
-	assert.Empty(i.t, i.refused, "nobody reads an error")
-	assert.Len(i.t, i.accepted, i.sent)
+	assert.Empty(i.T, i.refused, "nobody reads an error")
+	assert.Len(i.T, i.accepted, i.sent)
 	i.executedOnce("incident-", i.accepted)
 	for _, t := range i.timeline() {
-		i.t.Logf("%8d ms  %-10s %s", t.At.Sub(i.began).Milliseconds(), t.State, t.Reason)
+		i.T.Logf("%8d ms  %-10s %s", t.At.Sub(i.began).Milliseconds(), t.State, t.Reason)
 	}
 	unfit, underWay, late := i.meter.BegunWhileUnfit(i.timeline())
-	assert.Zero(i.t, unfit, "writes begun while unfit")
-	i.t.Logf("%d orders accepted, %d errors, %d times come again; %d writes were past the fence, the latest by %s", len(i.accepted), len(i.refused), i.shed.Load(), underWay, late)
+	assert.Zero(i.T, unfit, "writes begun while unfit")
+	i.T.Logf("%d orders accepted, %d errors, %d times come again; %d writes were past the fence, the latest by %s", len(i.accepted), len(i.refused), i.shed.Load(), underWay, late)
 }
 
 // TestTheLeaderElection is the incident of the postmortem, in each of its forms: a real
@@ -253,7 +254,7 @@ func TestOrderlySwitchover(t *testing.T) {
 	pair := pgtest.StartPair(t)
 	i := newIncident(t, pair, pair.URL("postgres"))
 	i.more(20)
-	require.NoError(t, pair.Switchover(i.ctx))
+	require.NoError(t, pair.Switchover(i.Ctx))
 	i.more(20)
 	i.finish()
 	assert.Equal(t, ltp.Stable, i.states()[len(i.states())-1])
@@ -275,15 +276,15 @@ func TestTheNewLeaderFailsWhileTheBacklogIsReplayed(t *testing.T) {
 	})
 	i.more(20)
 	first := named(t, pair, "kill")
-	require.NoError(t, first.Begin(i.ctx))
-	i.until(i.node, ltp.Unstable)
+	require.NoError(t, first.Begin(i.Ctx))
+	i.Until(i.node.Board, ltp.Unstable)
 	i.more(100)
-	require.NoError(t, first.End(i.ctx))
-	i.until(i.node, ltp.Recovering)
+	require.NoError(t, first.End(i.Ctx))
+	i.Until(i.node.Board, ltp.Recovering)
 	i.executedMore(20)
 	// Writes that hang may have begun before: the other kind is noticed at once.
 	i.suffer(named(t, pair, "readonly"))
-	require.NoError(t, pair.Rejoin(i.ctx))
+	require.NoError(t, pair.Rejoin(i.Ctx))
 	i.finish()
 	states := i.states()
 	assert.Equal(t, []ltp.State{ltp.Unstable, ltp.Recovering, ltp.Unstable, ltp.Recovering}, states[3:7], "it failed before it was STABLE")
@@ -291,9 +292,9 @@ func TestTheNewLeaderFailsWhileTheBacklogIsReplayed(t *testing.T) {
 
 // executedMore returns when n more orders have been executed.
 func (i *incident) executedMore(n int) {
-	i.t.Helper()
+	i.T.Helper()
 	until := i.meter.Executed() + n
-	require.Eventually(i.t, func() bool { return i.meter.Executed() >= until }, patience, 10*time.Millisecond)
+	require.Eventually(i.T, func() bool { return i.meter.Executed() >= until }, patience, 10*time.Millisecond)
 }
 
 // TestThreeFlickersInARow: each is over before the backlog of the one before is.
@@ -307,11 +308,11 @@ func TestThreeFlickersInARow(t *testing.T) {
 	f := named(t, pair, "readonly")
 	var down int64
 	for range 3 {
-		require.NoError(t, f.Begin(i.ctx))
-		down = i.until(i.node, ltp.Unstable).Epoch
+		require.NoError(t, f.Begin(i.Ctx))
+		down = i.Until(i.node.Board, ltp.Unstable).Epoch
 		i.more(40)
-		require.NoError(t, f.End(i.ctx))
-		i.until(i.node, ltp.Recovering)
+		require.NoError(t, f.End(i.Ctx))
+		i.Until(i.node.Board, ltp.Recovering)
 		i.executedMore(10)
 	}
 	i.recovered(down)

@@ -25,28 +25,28 @@ func TestOrdersThatWaitedForAWorkerAreReleasedLikeABacklog(t *testing.T) {
 	working := r.config()
 	working.Observe, working.LateAfter = false, late
 	n := r.up(working)
-	stable := r.until(n, ltp.Stable)
+	stable := r.Until(n.Board, ltp.Stable)
 	n.Stop()
 
 	var ids []string
 	for i := range orders {
 		id := fmt.Sprintf("late-%d", i)
-		r.submit(order(id))
+		r.Submit(id)
 		ids = append(ids, id)
 	}
 	require.Eventually(t, func() bool {
-		w, err := board.ReadWorkers(r.ctx, r.client, r.server.Namespace())
+		w, err := board.ReadWorkers(r.Ctx, r.Client, r.Server.Namespace())
 		return err == nil && w.Waiting >= orders && w.OldestSeconds > 2*late.Seconds()
 	}, patience, 50*time.Millisecond, "Temporal shows that orders wait for a worker")
 
 	n = r.up(working)
 	for _, id := range ids {
-		assert.Equal(t, ltp.Executed, r.ended(id).State)
+		assert.Equal(t, ltp.Executed, r.Ended(id).State)
 	}
 	r.executedOnce("late-", ids)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 	var released *ltp.Orientation
 	for _, f := range story.Frames {
@@ -60,14 +60,14 @@ func TestOrdersThatWaitedForAWorkerAreReleasedLikeABacklog(t *testing.T) {
 
 	atOnce := 0
 	for _, id := range ids {
-		o, err := r.reader().Order(r.ctx, id)
+		o, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		if len(o.Frames) > 1 && o.Frames[1].Response.Admissible {
 			atOnce++
 		}
 	}
 	assert.LessOrEqual(t, atOnce, ltp.LateOrders)
-	r.audited(0, "--orders-db", r.orders)
+	r.audited(0, "--orders-db", r.Orders)
 }
 
 // TestAWorkerLearnsFirstWhatWasSaidWhileNoneRan: the observer found the database sick while
@@ -82,11 +82,11 @@ func TestAWorkerLearnsFirstWhatWasSaidWhileNoneRan(t *testing.T) {
 	working := r.config()
 	working.Observe = false
 	n := r.up(working)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
 
-	r.submit(order("sick-1"))
-	end := r.outage()
+	r.Submit("sick-1")
+	end := r.Outage()
 	for o := range said {
 		if !o.Verdict.Fit() {
 			break
@@ -94,11 +94,11 @@ func TestAWorkerLearnsFirstWhatWasSaidWhileNoneRan(t *testing.T) {
 	}
 	require.Eventually(t, r.saidUnfit, patience, 10*time.Millisecond, "the verdict is on its way to Temporal until then")
 	n = r.up(working)
-	r.until(n, ltp.Unstable)
-	sub := r.submit(order("sick-1"))
-	st := r.decided(sub)
+	r.Until(n.Board, ltp.Unstable)
+	sub := r.Submit("sick-1")
+	st := r.Decided(sub)
 	assert.Equal(t, ltp.Deferred, st.State)
-	o, err := r.reader().Order(r.ctx, "sick-1")
+	o, err := r.Reader().Order(r.Ctx, "sick-1")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.ReasonUnstable, o.Frames[1].Response.Reason, "and it did not try")
 	end()
@@ -108,9 +108,9 @@ func TestAWorkerLearnsFirstWhatWasSaidWhileNoneRan(t *testing.T) {
 // saidUnfit reports whether the latest verdict that Temporal has for the Orientation is unfit.
 func (r *rig) saidUnfit() bool {
 	var latest ltp.Observation
-	for _, e := range r.run(ltp.OrientationWorkflowID(ltp.DefaultComponent), "").Events {
+	for _, e := range r.History(ltp.OrientationWorkflowID(ltp.DefaultComponent), "").Events {
 		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s.GetSignalName() == ltp.ObservationSignal {
-			require.NoError(r.t, trace.Decode(s.GetInput(), &latest))
+			require.NoError(r.T, trace.Decode(s.GetInput(), &latest))
 		}
 	}
 	return latest.Verdict != "" && !latest.Verdict.Fit()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
-	"github.com/ltp-node/ltp/tests/child"
 	"github.com/ltp-node/ltp/worker"
 )
 
@@ -20,13 +19,13 @@ import (
 func TestThePolicyOutlivesTheProcessThatAskedForIt(t *testing.T) {
 	r := newRig(t)
 	cli := newTerminal(t)
-	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli.env = r.Environment()
 	policy := func(args ...string) (p ltp.Policy) {
 		require.NoError(t, json.Unmarshal([]byte(cli.run(append([]string{"orientation", "policy", "--format", "json"}, args...)...)), &p))
 		return p
 	}
 	work := func(args ...string) *process {
-		return cli.start(append([]string{"worker", "--orders-db", r.orders}, args...)...)
+		return cli.start(append([]string{"worker", "--orders-db", r.Orders}, args...)...)
 	}
 	first := work()
 	first.Says(&first.Stderr, `ltp worker runs`)
@@ -50,7 +49,7 @@ func TestThePolicyOutlivesTheProcessThatAskedForIt(t *testing.T) {
 	last.Interrupt()
 	assert.Equal(t, want, policy(), "and it is read without a worker")
 
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 	require.NotEmpty(t, story.Frames)
 	assert.InDelta(t, time.Now().Unix(), story.Frames[0].Orientation.Epoch, 600, "epochs begin at the time")
@@ -61,14 +60,14 @@ func TestThePolicyOutlivesTheProcessThatAskedForIt(t *testing.T) {
 func TestWhatAnOperatorSaidOutlivesItsOrientation(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration", Freeze: true}))
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "bob", Why: "disk is full"}))
-	before := r.until(n, ltp.Unstable)
-	require.NoError(t, r.client.TerminateWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "by force"))
-	require.NoError(t, worker.EnsureOrientation(r.ctx, r.client, ltp.DefaultComponent, ltp.DefaultPolicy()))
+	r.Until(n.Board, ltp.Stable)
+	require.NoError(t, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration", Freeze: true}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "bob", Why: "disk is full"}))
+	before := r.Until(n.Board, ltp.Unstable)
+	require.NoError(t, r.Client.TerminateWorkflow(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "by force"))
+	require.NoError(t, worker.EnsureOrientation(r.Ctx, r.Client, ltp.DefaultComponent, ltp.DefaultPolicy()))
 
-	now, err := n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool {
+	now, err := n.Board.Wait(r.Ctx, ltp.DefaultComponent, func(now board.Reading) bool {
 		return now.State == ltp.Unstable && now.Epoch > before.Epoch
 	})
 	require.NoError(t, err)
@@ -76,7 +75,7 @@ func TestWhatAnOperatorSaidOutlivesItsOrientation(t *testing.T) {
 	assert.True(t, now.Hold.Freeze)
 	assert.Equal(t, "bob", now.Steering.Pause.By)
 	assert.Equal(t, quickPolicy(), now.Policy)
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 	assert.Empty(t, story.Gaps)
 }
@@ -85,16 +84,16 @@ func TestWhatAnOperatorSaidOutlivesItsOrientation(t *testing.T) {
 func TestAHoldEndsByItself(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "a leak", Until: time.Now().Add(2 * time.Second)}))
-	require.Error(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "eve", Why: "done"}))
-	now, err := n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Reason == "Held by ann: migration" && now.Hold.Joined == nil })
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	require.NoError(t, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "a leak", Until: time.Now().Add(2 * time.Second)}))
+	require.Error(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "eve", Why: "done"}))
+	now, err := n.Board.Wait(r.Ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Reason == "Held by ann: migration" && now.Hold.Joined == nil })
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Unstable, now.State)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	r.until(n, ltp.Stable)
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	r.Release()
+	r.Until(n.Board, ltp.Stable)
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 	assert.Empty(t, story.Gaps)
 }
@@ -104,15 +103,15 @@ func TestAHoldEndsByItself(t *testing.T) {
 func TestOrdersThatFailAreAnOutageThatOnlyTheyCanSee(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	epoch := r.until(n, ltp.Stable).Epoch
+	epoch := r.Until(n.Board, ltp.Stable).Epoch
 	report := ltp.FailedWrites{Component: ltp.DefaultComponent, Worker: "worker-1", Epoch: epoch}
 	for _, id := range []string{"A1", "A2", "A3"} {
 		report.Orders = append(report.Orders, ltp.FailedWrite{Order: id, Code: "42501", Error: "permission denied for table orders"})
 	}
-	require.NoError(t, r.client.SignalWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.FailingSignal, report))
-	fell := r.until(n, ltp.Unstable)
+	require.NoError(t, r.Client.SignalWorkflow(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.FailingSignal, report))
+	fell := r.Until(n.Board, ltp.Unstable)
 	assert.Equal(t, "Orders fail: permission denied for table orders (42501), 3 of 3 orders", fell.Reason)
-	r.until(n, ltp.Stable) // nothing waited: no canary had anything to say
-	_, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	r.Until(n.Board, ltp.Stable) // nothing waited: no canary had anything to say
+	_, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // listed asks for a listing, and returns the IDs of its orders.
@@ -31,31 +32,29 @@ func TestOrdersAreListedByCustomerTimeAndReason(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	customers := map[string]string{
 		"Q1": "c-17", "Q2": `O'Brien \ "sons"`, "Q3": `O''Brien`, "Q4": `' OR LtpCustomer!='`, "Q5": `\`, "Q6": "%", "Q7": "c_17",
 		"Q8": strings.Repeat("long", 64), "Q9": "Zoë 東京",
 	}
 	for id, customer := range customers {
-		o := order(id)
-		o.Customer = customer
-		r.submit(o)
-		r.ended(id)
+		r.Submit(id, ordertest.Customer(customer))
+		r.Ended(id)
 	}
 	between := time.Now()
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("W1")))
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("W1"))
 	end()
-	r.ended("W1")
+	r.Ended("W1")
 
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("W2")))
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("W2"))
 	require.Eventually(t, func() bool { return len(listed(t, api, "page_size=50")) == len(customers)+2 }, patience, 50*time.Millisecond)
 	for id, customer := range customers {
 		assert.Contains(t, listed(t, api, "customer="+url.QueryEscape(customer)), id)
-		if customer != order("").Customer {
+		if customer != ordertest.New("").Customer {
 			assert.Len(t, listed(t, api, "customer="+url.QueryEscape(customer)), 1, customer)
 		}
 	}

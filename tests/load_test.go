@@ -23,21 +23,22 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"github.com/ltp-node/ltp/internal/link"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/reach"
 	"github.com/ltp-node/ltp/payload"
 )
 
 // overLink is a client whose connections pass a link, and are watched as those of ltp are.
 func (r *rig) overLink() (client.Client, *reach.Reach, *link.Link) {
-	r.t.Helper()
-	l := newLink(r.t, r.server.Address())
+	r.T.Helper()
+	l := newLink(r.T, r.Server.Address())
 	watched := reach.New()
-	o := client.Options{HostPort: l.Address(), Namespace: r.server.Namespace(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	o := client.Options{HostPort: l.Address(), Namespace: r.Server.Namespace(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
 	watched.Watch(&o)
 	payload.Connect(&o, nil)
 	c, err := client.Dial(o)
-	require.NoError(r.t, err)
-	r.t.Cleanup(c.Close)
+	require.NoError(r.T, err)
+	r.T.Cleanup(c.Close)
 	return c, watched, l
 }
 
@@ -52,13 +53,13 @@ func TestTemporalThatIsAwayIsAnsweredForAtOnce(t *testing.T) {
 	c.Away = watched.Away
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, "STABLE")
+	r.Until(n.Board, "STABLE")
 	async := map[string]string{"Prefer": "respond-async"}
 
 	l.Cut()
 	require.Eventually(t, watched.Away, patience, time.Millisecond)
 	begun := time.Now()
-	response, _ := do(t, "POST", api+"/orders", orderJSON("away-1"), async)
+	response, _ := do(t, "POST", api+"/orders", ordertest.JSON("away-1"), async)
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	assert.NotEmpty(t, response.Header.Get("Retry-After"))
 	t.Logf("503 after %s", time.Since(begun).Round(time.Millisecond))
@@ -70,13 +71,13 @@ func TestTemporalThatIsAwayIsAnsweredForAtOnce(t *testing.T) {
 	ids := []string{}
 	for i := 0; len(ids) < 3; i++ {
 		id := fmt.Sprintf("away-%d", i)
-		if response, _ := do(t, "POST", api+"/orders", orderJSON(id), async); response.StatusCode < 300 {
+		if response, _ := do(t, "POST", api+"/orders", ordertest.JSON(id), async); response.StatusCode < 300 {
 			ids = append(ids, id)
 		}
 	}
 	t.Logf("three orders accepted after %s of silence", time.Since(begun).Round(time.Millisecond))
 	for _, id := range ids {
-		assert.EqualValues(t, "EXECUTED", r.ended(id).State, "the worker was not left hanging either")
+		assert.EqualValues(t, "EXECUTED", r.Ended(id).State, "the worker was not left hanging either")
 	}
 }
 
@@ -87,7 +88,7 @@ func TestClientsThatGoCostNothing(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, "STABLE")
+	r.Until(n.Board, "STABLE")
 	at, err := url.Parse(api)
 	require.NoError(t, err)
 	before := runtime.NumGoroutine()
@@ -102,7 +103,7 @@ func TestClientsThatGoCostNothing(t *testing.T) {
 				if err != nil {
 					continue
 				}
-				body := orderJSON(fmt.Sprintf("gone-%d-%d", who, i))
+				body := ordertest.JSON(fmt.Sprintf("gone-%d-%d", who, i))
 				_, _ = fmt.Fprintf(conn, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 				_ = conn.(*net.TCPConn).SetLinger(0)
 				_ = conn.Close()
@@ -112,7 +113,7 @@ func TestClientsThatGoCostNothing(t *testing.T) {
 	}
 	served := 0
 	for deadline := time.Now().Add(patience); served < 20 && time.Now().Before(deadline); {
-		response, body := do(t, "POST", api+"/orders", orderJSON(fmt.Sprintf("kind-%d", served)), map[string]string{"Prefer": "respond-async"})
+		response, body := do(t, "POST", api+"/orders", ordertest.JSON(fmt.Sprintf("kind-%d", served)), map[string]string{"Prefer": "respond-async"})
 		held = max(held, goroutinesIn(t, "api.load.accept(", "api.(*api).accept("))
 		switch response.StatusCode {
 		case http.StatusAccepted, http.StatusCreated:
@@ -152,18 +153,18 @@ func TestHotOrderingKeyIsItsOwnTrouble(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, "STABLE")
+	r.Until(n.Board, "STABLE")
 	var all sync.WaitGroup
 	codes := make([]int, orders)
 	for i := range orders {
 		all.Go(func() {
-			body := strings.Replace(orderJSON(fmt.Sprintf("hot-%d", i)), `"customer"`, `"ordering_key":"hot","customer"`, 1)
+			body := ordertest.JSON(fmt.Sprintf("hot-%d", i), ordertest.OrderingKey("hot"))
 			response, _ := do(t, "POST", api+"/orders", body, map[string]string{"Prefer": "respond-async"})
 			codes[i] = response.StatusCode
 		})
 	}
 	for i := range 20 {
-		response, body := do(t, "POST", api+"/orders", orderJSON(fmt.Sprintf("cold-%d", i)), map[string]string{"Prefer": "respond-async"})
+		response, body := do(t, "POST", api+"/orders", ordertest.JSON(fmt.Sprintf("cold-%d", i)), map[string]string{"Prefer": "respond-async"})
 		assert.Less(t, response.StatusCode, 300, body)
 	}
 	all.Wait()
@@ -172,7 +173,7 @@ func TestHotOrderingKeyIsItsOwnTrouble(t *testing.T) {
 		id := fmt.Sprintf("hot-%d", i)
 		switch code {
 		case http.StatusTooManyRequests:
-			_, err := r.start.Get(r.ctx, id)
+			_, err := r.Start.Get(r.Ctx, id)
 			assert.Error(t, err, "%s was refused, and nothing was started", id)
 		default:
 			assert.Less(t, code, 300)
@@ -181,7 +182,7 @@ func TestHotOrderingKeyIsItsOwnTrouble(t *testing.T) {
 	}
 	t.Logf("%d of %d accepted", len(accepted), orders)
 	for _, id := range accepted {
-		assert.EqualValues(t, "EXECUTED", r.ended(id).State)
+		assert.EqualValues(t, "EXECUTED", r.Ended(id).State)
 	}
 	r.executedOnce("hot-", accepted)
 }

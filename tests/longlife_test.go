@@ -18,24 +18,24 @@ import (
 func TestOrientationOutlivesItsHistory(t *testing.T) {
 	r := newRig(t, shortHistories)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	first := r.orientationRun()
 	r.outlive(n)
 	assert.NotEqual(t, first, r.orientationRun())
 
 	// The new run serves as the old one did.
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "still the same"}))
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("long-1")))
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "yes"}))
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("long-2")))
+	r.Hold("still the same")
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("long-1"))
+	r.Release()
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("long-2"))
 	end()
 	r.executedOnce("long-", []string{"long-1", "long-2"})
 
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 	assert.Empty(t, story.Gaps)
 	begun := story.Frames[0].Orientation.Epoch
@@ -52,21 +52,21 @@ func TestOrientationOutlivesItsHistory(t *testing.T) {
 // outlive makes history until the component's Orientation has continued as new twice,
 // the second time while an operator holds it.
 func (r *rig) outlive(n *node.Node) {
-	r.t.Helper()
+	r.T.Helper()
 	held, released := ltp.Hold{By: "ann", Why: "to make history"}, ltp.Release{By: "ann", Why: "done"}
 	for run := r.orientationRun(); r.orientationRun() == run; {
-		require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
-		require.NoError(r.t, operator(r, ltp.ReleaseUpdate, released))
-		r.until(n, ltp.Stable)
+		require.NoError(r.T, r.Operator(ltp.HoldUpdate, held))
+		require.NoError(r.T, r.Operator(ltp.ReleaseUpdate, released))
+		r.Until(n.Board, ltp.Stable)
 	}
-	require.NoError(r.t, operator(r, ltp.HoldUpdate, held))
+	require.NoError(r.T, r.Operator(ltp.HoldUpdate, held))
 	for run := r.orientationRun(); r.orientationRun() == run; {
 		seen := ltp.Observation{Component: ltp.DefaultComponent, Verdict: ltp.Healthy, Reason: "as the test says", Observer: "test", At: time.Now().UTC()}
-		require.NoError(r.t, r.client.SignalWorkflow(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal, seen))
+		require.NoError(r.T, r.Client.SignalWorkflow(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", ltp.ObservationSignal, seen))
 	}
-	require.NotNil(r.t, r.until(n, ltp.Unstable).Hold)
-	require.NoError(r.t, operator(r, ltp.ReleaseUpdate, released), "the hold went on")
-	r.until(n, ltp.Stable)
+	require.NotNil(r.T, r.Until(n.Board, ltp.Unstable).Hold)
+	require.NoError(r.T, r.Operator(ltp.ReleaseUpdate, released), "the hold went on")
+	r.Until(n.Board, ltp.Stable)
 }
 
 // shortHistories make Temporal suggest to continue as new after some dozen events.
@@ -75,14 +75,14 @@ func shortHistories(o *embedded.Options) {
 }
 
 func (r *rig) orientationRun() string {
-	r.t.Helper()
+	r.T.Helper()
 	return r.runOf(ltp.OrientationWorkflowID(ltp.DefaultComponent))
 }
 
 // runOf is the latest run of a workflow.
 func (r *rig) runOf(workflowID string) string {
-	r.t.Helper()
-	d, err := r.client.DescribeWorkflowExecution(r.ctx, workflowID, "")
-	require.NoError(r.t, err)
+	r.T.Helper()
+	d, err := r.Client.DescribeWorkflowExecution(r.Ctx, workflowID, "")
+	require.NoError(r.T, err)
 	return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }

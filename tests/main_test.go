@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // TestMain lets this program play a worker that dies, when a test starts it as one.
@@ -15,6 +17,6 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	_ = os.RemoveAll(built.dir)
+	harness.RemoveBinary()
 	os.Exit(code)
 }

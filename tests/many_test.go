@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // TestManyOrdersAreCancelledAndExpedited: an operator asks something of many orders at
@@ -18,17 +18,16 @@ import (
 func TestManyOrdersAreCancelledAndExpedited(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "an outage"}))
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("an outage")
+	r.Until(n.Board, ltp.Unstable)
 	for i := range 60 {
-		o := order(fmt.Sprintf("many-%02d", i))
-		r.submit(o)
+		r.Submit(fmt.Sprintf("many-%02d", i))
 	}
 	waiting := func(want int64) {
 		t.Helper()
 		require.Eventually(t, func() bool {
-			n, err := r.start.Count(r.ctx, ltp.Deferred)
+			n, err := r.Start.Count(r.Ctx, ltp.Deferred)
 			require.NoError(t, err)
 			return n == want
 		}, patience, 50*time.Millisecond)
@@ -59,7 +58,7 @@ func TestManyOrdersAreCancelledAndExpedited(t *testing.T) {
 	assert.Zero(t, status, said)
 
 	// Half of them, by when they came.
-	half, err := r.start.Get(r.ctx, "many-30")
+	half, err := r.Start.Get(r.Ctx, "many-30")
 	require.NoError(t, err)
 	query := fmt.Sprintf("StartTime < '%s' OR StartTime < '%[1]s'", half.AcceptedAt.Format(time.RFC3339Nano))
 	status, said = r.types("30\n", "orders", "cancel", "--query", query)
@@ -72,17 +71,17 @@ func TestManyOrdersAreCancelledAndExpedited(t *testing.T) {
 	status, said = r.command("orders", "cancel", "many-00", "many-59")
 	assert.Equal(t, 1, status, "one of them has ended")
 	assert.Contains(t, said, "1 of 2 orders")
-	assert.Equal(t, ltp.Cancelled, r.ended("many-59").State)
+	assert.Equal(t, ltp.Cancelled, r.Ended("many-59").State)
 
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "over"}))
+	r.Release()
 	for i := range 60 {
 		want := ltp.Executed
 		if i < 30 || i == 59 {
 			want = ltp.Cancelled
 		}
-		assert.Equal(t, want, r.ended(fmt.Sprintf("many-%02d", i)).State)
+		assert.Equal(t, want, r.Ended(fmt.Sprintf("many-%02d", i)).State)
 	}
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 }
 
 // TestPendingCancellationIsShown: with every worker down the cancellation of an order
@@ -90,23 +89,23 @@ func TestManyOrdersAreCancelledAndExpedited(t *testing.T) {
 func TestPendingCancellationIsShown(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
-	r.submit(order("pending-1"))
-	require.NoError(t, r.start.Cancel(r.ctx, "pending-1"))
-	st, err := r.start.Get(r.ctx, "pending-1")
+	r.Submit("pending-1")
+	require.NoError(t, r.Start.Cancel(r.Ctx, "pending-1"))
+	st, err := r.Start.Get(r.Ctx, "pending-1")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Accepted, st.State)
 	assert.True(t, st.CancelRequested)
 	r.up(r.config())
-	assert.Equal(t, ltp.Cancelled, r.ended("pending-1").State)
+	assert.Equal(t, ltp.Cancelled, r.Ended("pending-1").State)
 }
 
 // types runs an ltp command to which somebody types.
 func (r *rig) types(typed string, args ...string) (status int, printed string) {
-	r.t.Helper()
-	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
-	p := launchWith(r.t, strings.NewReader(typed), env, ltpBinary(r.t), args...)
+	r.T.Helper()
+	env := r.Environment()
+	p := launchWith(r.T, strings.NewReader(typed), env, harness.Binary(r.T), args...)
 	status = p.Wait()
 	return status, p.Stdout.String() + p.Stderr.String()
 }

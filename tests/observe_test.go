@@ -16,16 +16,18 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // alone runs an ltp command where no Temporal is, to its end.
 func alone(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
-	p := launch(t, child.Environment(t, "TEMPORAL_ADDRESS=127.0.0.1:1"), ltpBinary(t), args...)
+	p := launch(t, child.Environment(t, "TEMPORAL_ADDRESS=127.0.0.1:1"), harness.Binary(t), args...)
 	status = p.Wait()
 	return status, p.Stdout.String(), p.Stderr.String()
 }
@@ -89,10 +91,10 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 	defer endpoint.Close()
 	r := newRig(t)
 	n := r.upWithPayments()
-	recorded := filepath.Join(r.dir, "samples.jsonl")
-	p := r.ltp("observe", "--component", payments, "--url", endpoint.URL+"/healthz", "--record", recorded,
+	recorded := filepath.Join(r.Dir, "samples.jsonl")
+	p := r.LTP(r.Address, "observe", "--component", payments, "--url", endpoint.URL+"/healthz", "--record", recorded,
 		"--interval", "50ms", "--dwell", "300ms", "--grace", "3s", "--log-level", "info", "--log-format", "json")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.paymentsAre(n, ltp.Stable)
 	p.Says(&p.Stderr, `payments  no verdict → HEALTHY .*leader pay-1`)
 
@@ -100,16 +102,14 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 	assert.Equal(t, "Health endpoint says 503", r.paymentsAre(n, ltp.Unstable).Reason)
 	p.Says(&p.Stderr, `payments  HEALTHY → UNHEALTHY  Health endpoint says 503  \(\d+ ms, 1 sample, definite; .*answers 503`)
 	p.Says(&p.Stderr, `"msg":"verdict","component":"payments","from":"HEALTHY","to":"UNHEALTHY"`)
-	both := order("pay-2")
-	both.DependsOn = []string{ltp.DefaultComponent, payments}
-	assert.Equal(t, ltp.Deferred, r.decided(r.submit(both)).State)
-	r.submit(order("pay-1"))
-	assert.Equal(t, ltp.Executed, r.ended("pay-1").State, "it does not depend on payments")
-	_, err := r.openDB().Row(r.ctx, "pay-2")
+	assert.Equal(t, ltp.Deferred, r.Decided(r.Submit("pay-2", ordertest.DependsOn(ltp.DefaultComponent, payments))).State)
+	r.Submit("pay-1")
+	assert.Equal(t, ltp.Executed, r.Ended("pay-1").State, "it does not depend on payments")
+	_, err := r.OpenDB().Row(r.Ctx, "pay-2")
 	require.Error(t, err)
 
 	down.Store(false)
-	assert.Equal(t, ltp.Executed, r.ended("pay-2").State)
+	assert.Equal(t, ltp.Executed, r.Ended("pay-2").State)
 	r.paymentsAre(n, ltp.Stable)
 	r.executedOnce("pay-", []string{"pay-1", "pay-2"})
 
@@ -129,7 +129,7 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 		rest = after
 	}
 
-	torn := filepath.Join(r.dir, "torn.jsonl")
+	torn := filepath.Join(r.Dir, "torn.jsonl")
 	require.NoError(t, os.WriteFile(torn, []byte(`{"at":"2024-05-20T14:30:00Z","latency_ms":3}`+"\n"+`{"at":`), 0o600))
 	status, _, stderr = alone(t, "observe", "--explain", "--samples", torn)
 	assert.Equal(t, 1, status)
@@ -138,10 +138,10 @@ func TestComponentsAreObservedOnTheirOwn(t *testing.T) {
 
 // paymentsAre waits for a state of payments.
 func (r *rig) paymentsAre(n *node.Node, s ltp.State) board.Reading {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	r.T.Helper()
+	ctx, cancel := context.WithTimeout(r.Ctx, patience)
 	defer cancel()
 	now, err := n.Board.Wait(ctx, payments, func(now board.Reading) bool { return now.State == s && !now.Blind })
-	require.NoErrorf(r.t, err, "waiting for %s: it is %+v", s, n.Board.Orientation(payments))
+	require.NoErrorf(r.T, err, "waiting for %s: it is %+v", s, n.Board.Orientation(payments))
 	return now
 }

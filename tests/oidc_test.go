@@ -14,8 +14,9 @@ import (
 	"go.temporal.io/api/serviceerror"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/oidc/oidctest"
-	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // issuer is an OpenID Connect issuer that is reached by https, and the file of the certificate
@@ -33,21 +34,21 @@ func issuer(t *testing.T) (i *oidctest.Issuer, authority string) {
 
 // tokenAPI starts an API process that lets in who shows a token of an issuer, and returns its URL.
 func (r *rig) tokenAPI(i *oidctest.Issuer, authority string) (url string) {
-	r.t.Helper()
-	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace(), "SSL_CERT_FILE="+authority)
-	p := launch(r.t, env, ltpBinary(r.t), "api", "--api", "127.0.0.1:0", "--admin", "", "--oidc-issuer", i.URL, "--oidc-audience", oidctest.Audience)
+	r.T.Helper()
+	env := r.Environment("SSL_CERT_FILE=" + authority)
+	p := launch(r.T, env, harness.Binary(r.T), "api", "--api", "127.0.0.1:0", "--admin", "", "--oidc-issuer", i.URL, "--oidc-audience", oidctest.Audience)
 	return p.Says(&p.Stderr, `Order API: (http://\S+)`)[1]
 }
 
 // begun reports whether there is an order of an id, whoever's it is.
 func (r *rig) begun(id string) bool {
-	r.t.Helper()
+	r.T.Helper()
 	for _, tenant := range []string{"", "acme", "globex"} {
-		_, err := r.client.DescribeWorkflow(r.ctx, ltp.OrderWorkflowID(ltp.FullID(tenant, id)), "")
+		_, err := r.Client.DescribeWorkflow(r.Ctx, ltp.OrderWorkflowID(ltp.FullID(tenant, id)), "")
 		if err == nil {
 			return true
 		}
-		require.ErrorAs(r.t, err, new(*serviceerror.NotFound))
+		require.ErrorAs(r.T, err, new(*serviceerror.NotFound))
 	}
 	return false
 }
@@ -58,7 +59,7 @@ func (r *rig) begun(id string) bool {
 func TestTokensOfAnIssuerReachTheBinary(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	i, authority := issuer(t)
 	api := r.tokenAPI(i, authority)
 
@@ -71,7 +72,7 @@ func TestTokensOfAnIssuerReachTheBinary(t *testing.T) {
 	}
 	bearer := func(token string) map[string]string { return map[string]string{"Authorization": "Bearer " + token} }
 	submit := func(api, id, token string) (*http.Response, map[string]any) {
-		return do(t, "POST", api+"/orders", orderJSON(id), and(bearer(token), "Prefer", "wait=30"))
+		return do(t, "POST", api+"/orders", ordertest.JSON(id), and(bearer(token), "Prefer", "wait=30"))
 	}
 	sees := func(api, token string, want int) func() bool {
 		return func() bool {
@@ -84,7 +85,7 @@ func TestTokensOfAnIssuerReachTheBinary(t *testing.T) {
 
 	response, o := submit(api, "T1", good)
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
-	_, err := r.start.Get(r.ctx, ltp.FullID("acme", "T1"))
+	_, err := r.Start.Get(r.Ctx, ltp.FullID("acme", "T1"))
 	require.NoError(t, err, "it is the tenant's")
 	response, _ = do(t, "GET", api+"/orders/T1", "", bearer(i.Token(of("globex"))))
 	assert.Equal(t, http.StatusNotFound, response.StatusCode, "and no other's")
@@ -102,7 +103,7 @@ func TestTokensOfAnIssuerReachTheBinary(t *testing.T) {
 		assert.Contains(t, response.Header.Get("WWW-Authenticate"), "Bearer", what)
 		assert.False(t, r.begun("T2"), what)
 	}
-	response, o = do(t, "POST", api+"/orders", orderJSON("T2"), nil)
+	response, o = do(t, "POST", api+"/orders", ordertest.JSON("T2"), nil)
 	assert.Equal(t, http.StatusUnauthorized, response.StatusCode, "%v", o)
 	assert.False(t, r.begun("T2"))
 

@@ -39,36 +39,36 @@ func TestOrderThatWaitsOutlivesItsHistory(t *testing.T) {
 	c := r.config()
 	c.Backstop = impatient
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	ids := []string{"long-1", "long-2", "long-3"}
 	for _, id := range ids {
-		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		require.Equal(t, ltp.Deferred, r.Decided(r.Submit(id)).State)
 	}
 	accepted := map[string]time.Time{}
 	for _, id := range ids {
-		st, err := r.start.Get(r.ctx, id)
+		st, err := r.Start.Get(r.Ctx, id)
 		require.NoError(t, err)
 		accepted[id] = st.AcceptedAt
 		r.awaitRuns(id, 3)
 	}
 	end()
 	r.executedOnce("long-", ids)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
 	for _, id := range ids {
 		story := r.continued(id)
 		assert.GreaterOrEqual(t, len(story.Runs), 3)
-		st, err := r.start.Get(r.ctx, id)
+		st, err := r.Start.Get(r.Ctx, id)
 		require.NoError(t, err)
 		assert.Equal(t, accepted[id], st.AcceptedAt, "it was accepted once")
 	}
-	page, err := r.start.List(r.ctx, starter.Filter{})
+	page, err := r.Start.List(r.Ctx, starter.Filter{})
 	require.NoError(t, err)
 	assert.Len(t, page.Orders, len(ids), "an order is listed once, whatever its runs")
 	assert.Contains(t, r.shows("long-1"), "EXECUTED")
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }
 
@@ -81,11 +81,11 @@ func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
 	c := r.config()
 	c.Backstop = impatient
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	epoch := r.until(n, ltp.Unstable).Epoch
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	epoch := r.Until(n.Board, ltp.Unstable).Epoch
 
-	ctx, stop := context.WithCancel(r.ctx)
+	ctx, stop := context.WithCancel(r.Ctx)
 	defer stop()
 	var group sync.WaitGroup
 	var ids []string
@@ -93,7 +93,7 @@ func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
 	for i := range orders {
 		id := fmt.Sprintf("busy-%d", i)
 		ids = append(ids, id)
-		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		require.Equal(t, ltp.Deferred, r.Decided(r.Submit(id)).State)
 		group.Go(func() { r.signalInVain(ctx, id, epoch) })
 		group.Go(func() { answered[i] = r.releaseInVain(ctx, id, epoch) })
 	}
@@ -101,11 +101,11 @@ func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
 		r.awaitRuns(id, runs)
 		switch i % 2 {
 		case 0:
-			require.NoError(t, r.start.Cancel(r.ctx, id))
+			require.NoError(t, r.Start.Cancel(r.Ctx, id))
 		default:
-			require.NoError(t, r.start.Expedite(r.ctx, id))
+			require.NoError(t, r.Start.Expedite(r.Ctx, id))
 			require.Eventually(t, func() bool {
-				st, err := r.start.Get(r.ctx, id)
+				st, err := r.Start.Get(r.Ctx, id)
 				return assert.NoError(t, err) && st.Expedited
 			}, patience, 10*time.Millisecond)
 		}
@@ -113,16 +113,16 @@ func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
 	var executed []string
 	for i, id := range ids {
 		if i%2 == 0 {
-			assert.Equal(t, ltp.Cancelled, r.ended(id).State, id)
+			assert.Equal(t, ltp.Cancelled, r.Ended(id).State, id)
 		} else {
 			executed = append(executed, id)
 		}
 	}
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	r.executedOnce("busy-", executed) // while everything still arrives
 	stop()
 	group.Wait()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
 	for i, id := range ids {
 		story := r.continued(id)
@@ -130,7 +130,7 @@ func TestNothingIsLostWhileAnOrderContinuesAsNew(t *testing.T) {
 		assert.Subset(t, served, answered[i], "what was answered stands in history")
 		t.Logf("%s: %d runs, %d routings, %d releases answered", id, len(story.Runs), len(story.Frames)/2, len(answered[i]))
 	}
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }
 
@@ -143,11 +143,11 @@ func TestCancellationThatWaitsOutlivesItsRun(t *testing.T) {
 	c.Backstop = impatient
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	end := r.hangs(n, "asked-1")
 	r.awaitRouting("asked-1", ltp.ReasonUnstable, 0)
 	end()
-	require.NoError(t, r.start.Cancel(r.ctx, "asked-1"))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "asked-1"))
 	r.awaitWithdrawal("asked-1", ltp.FoundNothing)
 	r.awaitRuns("asked-1", 2)
 
@@ -155,13 +155,13 @@ func TestCancellationThatWaitsOutlivesItsRun(t *testing.T) {
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	assert.Equal(t, true, said["cancel_requested"])
 	assert.Equal(t, "DEFERRED", said["state"])
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	assert.Equal(t, ltp.Cancelled, r.ended("asked-1").State)
+	r.Release()
+	assert.Equal(t, ltp.Cancelled, r.Ended("asked-1").State)
 	r.unwritten("asked-1")
 	r.continued("asked-1")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }
 
@@ -170,14 +170,14 @@ func TestCancellationThatWaitsOutlivesItsRun(t *testing.T) {
 // order waits for that, it says that its cancellation was asked for, in every run.
 func TestCancellationOfWhatCanOnlyBeFinishedOutlivesItsRun(t *testing.T) {
 	r := newRig(t, shortHistories)
-	r.start = starter.New(r.client, starter.WithExecution(fulfil))
+	r.Start = starter.New(r.Client, starter.WithExecution(fulfil))
 	c := r.config()
 	c.Backstop = impatient
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	begun, fail := make(chan bool), make(chan bool)
 	tried := 0
-	w := worker.New(r.client, fulfil.TaskQueue, worker.Options{DisableWorkflowWorker: true})
+	w := worker.New(r.Client, fulfil.TaskQueue, worker.Options{DisableWorkflowWorker: true})
 	w.RegisterActivityWithOptions(func(context.Context, ltp.Job) error {
 		if tried++; tried > 1 {
 			return nil
@@ -189,30 +189,30 @@ func TestCancellationOfWhatCanOnlyBeFinishedOutlivesItsRun(t *testing.T) {
 	require.NoError(t, w.Start())
 	defer w.Stop()
 
-	r.submit(order("own-1"))
+	r.Submit("own-1")
 	<-begun
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
 	close(fail)
 	r.awaitRouting("own-1", ltp.ReasonUnstable, 0)
-	require.NoError(t, r.start.Cancel(r.ctx, "own-1"))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "own-1"))
 	r.awaitRuns("own-1", 2)
-	st, err := r.start.Get(r.ctx, "own-1")
+	st, err := r.Start.Get(r.Ctx, "own-1")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.True(t, st.CancelRequested)
 
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	assert.Equal(t, ltp.Executed, r.ended("own-1").State)
+	r.Release()
+	assert.Equal(t, ltp.Executed, r.Ended("own-1").State)
 	assert.Equal(t, 2, tried)
 	r.continued("own-1")
 }
 
 // awaitRuns waits until an order is in its nth run.
 func (r *rig) awaitRuns(id string, n int) {
-	r.t.Helper()
+	r.T.Helper()
 	runs := map[string]bool{}
-	require.Eventually(r.t, func() bool {
+	require.Eventually(r.T, func() bool {
 		runs[r.runOf(ltp.OrderWorkflowID(id))] = true
 		return len(runs) >= n
 	}, patience, 10*time.Millisecond)
@@ -221,19 +221,19 @@ func (r *rig) awaitRuns(id string, n int) {
 // continued checks that an order which continued as new has one trace over all its runs,
 // with its routings numbered from 1, and that none of the runs grew long.
 func (r *rig) continued(id string) trace.OrderTrace {
-	r.t.Helper()
-	story, err := r.reader().Order(r.ctx, id)
-	require.NoError(r.t, err)
-	assert.Greater(r.t, len(story.Runs), 1, id)
+	r.T.Helper()
+	story, err := r.Reader().Order(r.Ctx, id)
+	require.NoError(r.T, err)
+	assert.Greater(r.T, len(story.Runs), 1, id)
 	for i, f := range story.Frames {
 		want := ltp.RequestFrameID(id, i/2+1)
 		if i%2 == 1 {
 			want = ltp.ResponseFrameID(id, i/2+1)
 		}
-		assert.Equal(r.t, want, f.ID)
+		assert.Equal(r.T, want, f.ID)
 	}
 	for _, run := range story.Runs {
-		assert.LessOrEqual(r.t, len(r.run(ltp.OrderWorkflowID(id), run).Events), longest, "%s: events of run %s", id, run)
+		assert.LessOrEqual(r.T, len(r.History(ltp.OrderWorkflowID(id), run).Events), longest, "%s: events of run %s", id, run)
 	}
 	return story
 }
@@ -242,9 +242,9 @@ func (r *rig) continued(id string) trace.OrderTrace {
 func (r *rig) signalInVain(ctx context.Context, id string, epoch int64) {
 	old := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch}
 	for ctx.Err() == nil {
-		err := r.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(id), "", ltp.StabilitySignal, old)
+		err := r.Client.SignalWorkflow(ctx, ltp.OrderWorkflowID(id), "", ltp.StabilitySignal, old)
 		if err != nil {
-			assert.True(r.t, gone(err) || ctx.Err() != nil, "%s: %v", id, err)
+			assert.True(r.T, gone(err) || ctx.Err() != nil, "%s: %v", id, err)
 			return
 		}
 	}
@@ -257,7 +257,7 @@ func (r *rig) releaseInVain(ctx context.Context, id string, epoch int64) (answer
 	for n := 0; ctx.Err() == nil; n++ {
 		update := fmt.Sprintf("%s-%d", id, n)
 		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
-		handle, err := r.client.UpdateWorkflow(asking, client.UpdateWorkflowOptions{
+		handle, err := r.Client.UpdateWorkflow(asking, client.UpdateWorkflowOptions{
 			UpdateID: update, WorkflowID: ltp.OrderWorkflowID(id), UpdateName: ltp.StabilityUpdate,
 			WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{news},
 		})
@@ -269,7 +269,7 @@ func (r *rig) releaseInVain(ctx context.Context, id string, epoch int64) (answer
 		}
 		cancel()
 		if gone(err) {
-			if st, err := r.start.Get(r.ctx, id); err == nil && st.State.Final() {
+			if st, err := r.Start.Get(r.Ctx, id); err == nil && st.State.Final() {
 				return answered
 			}
 		}
@@ -281,9 +281,9 @@ func gone(err error) bool { return errors.As(err, new(*serviceerror.NotFound)) }
 
 // updatesServed are the Updates that stand completed in the history of an order.
 func (r *rig) updatesServed(id string, runs []string) (served []string) {
-	r.t.Helper()
+	r.T.Helper()
 	for _, run := range runs {
-		for _, e := range r.run(ltp.OrderWorkflowID(id), run).Events {
+		for _, e := range r.History(ltp.OrderWorkflowID(id), run).Events {
 			if e.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED {
 				served = append(served, e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetMeta().GetUpdateId())
 			}

@@ -17,13 +17,14 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // at is a terminal of the rig's: what is typed there reaches its Temporal.
 func (r *rig) at() *terminal {
-	r.t.Helper()
-	env := child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
-	return &terminal{t: r.t, stateDir: filepath.Join(r.t.TempDir(), "state"), env: env}
+	r.T.Helper()
+	env := r.Environment()
+	return &terminal{t: r.T, stateDir: filepath.Join(r.T.TempDir(), "state"), env: env}
 }
 
 // sentence is what a refused command says, which is one line.
@@ -78,7 +79,7 @@ func TestAStartOnAnOrderDatabaseThatIsNotSetUpSaysSo(t *testing.T) {
 	assert.Equal(t, "The order database has all its tables in schema ltp already.\n", noTemporal.run("setup", "--orders-db", url))
 	waiting.Says(&waiting.Stderr, "runs on Temporal namespace")
 	observing.Says(&observing.Stderr, "runs on Temporal namespace")
-	r.becomesWith(func() { r.submit(order("A1")) }, "A1", ltp.Executed)
+	r.becomesWith(func() { r.Submit("A1") }, "A1", ltp.Executed)
 	assert.Equal(t, 5, tables("ltp"))
 	assert.Equal(t, 1, tables("public"))
 
@@ -88,7 +89,7 @@ func TestAStartOnAnOrderDatabaseThatIsNotSetUpSaysSo(t *testing.T) {
 
 // becomesWith submits, and waits until the order is in a state.
 func (r *rig) becomesWith(submit func(), id string, state ltp.OrderState) {
-	r.t.Helper()
+	r.T.Helper()
 	submit()
 	r.becomes(id, state)
 }
@@ -113,14 +114,14 @@ func TestARoleThatMayNotCreateRunsANodeOnWhatIsPrinted(t *testing.T) {
 	observer := c.start("observe", "--orders-db", app, "--dwell", "300ms")
 	worker.Says(&worker.Stderr, "runs on Temporal namespace")
 	observer.Says(&observer.Stderr, "runs on Temporal namespace")
-	r.becomesWith(func() { r.submit(order("A1")) }, "A1", ltp.Executed)
+	r.becomesWith(func() { r.Submit("A1") }, "A1", ltp.Executed)
 
 	pgtest.Exec(t, admin, "REVOKE INSERT ON order_outbox FROM app")
 	worker.Interrupt()
 	worker = c.start("worker", "--orders-db", app, "--dwell", "300ms")
 	worker.Says(&worker.Stderr, `GRANT INSERT ON \\?"ltp\\?".order_outbox TO \\?"app\\?"`)
 	worker.Says(&worker.Stderr, "runs on Temporal namespace")
-	r.becomesWith(func() { r.submit(order("A2")) }, "A2", ltp.Deferred)
+	r.becomesWith(func() { r.Submit("A2") }, "A2", ltp.Deferred)
 	pgtest.Exec(t, admin, "GRANT INSERT ON order_outbox TO app")
 	r.becomes("A2", ltp.Executed)
 }
@@ -143,7 +144,7 @@ func TestAStartGoesOnWhereTheOrderDatabaseCannotBeReached(t *testing.T) {
 	o := c.start("observe", "--orders-db", url, "--dwell", "300ms")
 	p.Says(&p.Stderr, "runs on Temporal namespace")
 	o.Says(&o.Stderr, "runs on Temporal namespace")
-	r.becomesWith(func() { r.submit(order("A1")) }, "A1", ltp.Deferred)
+	r.becomesWith(func() { r.Submit("A1") }, "A1", ltp.Deferred)
 	require.NoError(t, server.Start())
 	r.becomes("A1", ltp.Executed)
 }
@@ -153,7 +154,7 @@ func TestAnSQLiteFileOfSomebodyElseIsNotTouched(t *testing.T) {
 	c := newTerminal(t)
 	dev := []string{"dev", "--api", "127.0.0.1:0", "--admin", "", "--ui-port", "0", "--orders-db"}
 	theirs, ours := filepath.Join(t.TempDir(), "shop.db"), filepath.Join(t.TempDir(), "orders.db")
-	r := &rig{t: t, ctx: t.Context(), orders: theirs}
+	r := &rig{Rig: &harness.Rig{T: t, Ctx: t.Context(), Orders: theirs}}
 	r.exec("CREATE TABLE orders (id INTEGER PRIMARY KEY, total REAL); INSERT INTO orders VALUES (1, 9.5)")
 	before, err := os.ReadFile(theirs)
 	require.NoError(t, err)

@@ -44,21 +44,21 @@ func TestAWorkerThatFailsAloneLeavesTheOrdersToOthers(t *testing.T) {
 	pgtest.Exec(t, owner, fmt.Sprintf("GRANT USAGE ON SCHEMA ltp TO %[1]s; GRANT ALL ON ALL TABLES IN SCHEMA ltp TO %[1]s; GRANT USAGE ON ALL SEQUENCES IN SCHEMA ltp TO %[1]s", role))
 
 	east := r.up(r.config())
-	r.until(east, ltp.Stable)
+	r.Until(east.Board, ltp.Stable)
 	var count executions
 	c := r.config()
 	c.Client = r.dialWith(func(o *client.Options) { o.Identity = "west"; payload.Connect(o, nil) })
 	c.OrdersURL, c.Observe, c.Meter = west, false, &count
 	lone := r.up(c)
 
-	r.start = starter.New(r.dial()) // that of a worker gives its orders to itself
+	r.Start = starter.New(r.Dial()) // that of a worker gives its orders to itself
 	var ids []string
 	submitUntil := func(what string, met func() bool) {
 		t.Helper()
 		begun := time.Now()
 		require.Eventually(t, func() bool {
 			ids = append(ids, fmt.Sprintf("order-%03d", len(ids)))
-			r.submit(order(ids[len(ids)-1]))
+			r.Submit(ids[len(ids)-1])
 			return met()
 		}, patience, 100*time.Millisecond, what)
 		t.Logf("%s: after %s, %d orders so far", what, time.Since(begun).Round(10*time.Millisecond), len(ids))
@@ -70,13 +70,13 @@ func TestAWorkerThatFailsAloneLeavesTheOrdersToOthers(t *testing.T) {
 	tried := count.tried.Load()
 	for range 20 {
 		ids = append(ids, fmt.Sprintf("order-%03d", len(ids)))
-		r.submit(order(ids[len(ids)-1]))
+		r.Submit(ids[len(ids)-1])
 	}
 	for _, id := range ids {
 		r.becomes(id, ltp.Executed)
 	}
 	assert.Equal(t, tried, count.tried.Load(), "it tries none meanwhile")
-	r.until(east, ltp.Stable)
+	r.Until(east.Board, ltp.Stable)
 
 	pgtest.Exec(t, owner, "GRANT INSERT ON ltp.orders TO "+role)
 	require.Eventually(t, func() bool { return !ejected(t, lone) }, patience, 20*time.Millisecond)

@@ -38,14 +38,14 @@ func (o *own) fulfil(_ context.Context, job ltp.Job) error {
 
 // works registers it and polls, until the test ends.
 func (r *rig) works() *own {
-	r.t.Helper()
-	c := r.dial()
+	r.T.Helper()
+	c := r.Dial()
 	o := &own{done: map[string]int{}}
 	w := worker.New(c, fulfil.TaskQueue, worker.Options{})
 	w.RegisterActivityWithOptions(o.fulfil, activity.RegisterOptions{Name: fulfil.Activity})
-	require.NoError(r.t, w.Start())
-	r.t.Cleanup(w.Stop)
-	r.start = starter.New(r.client, starter.WithExecution(fulfil))
+	require.NoError(r.T, w.Start())
+	r.T.Cleanup(w.Stop)
+	r.Start = starter.New(r.Client, starter.WithExecution(fulfil))
 	return o
 }
 
@@ -64,22 +64,22 @@ func TestActivityOfTheUsersThatFailsForAllCostsNoOrder(t *testing.T) {
 			r := newRig(t)
 			shop := r.works()
 			n := r.up(r.config())
-			r.until(n, ltp.Stable)
+			r.Until(n.Board, ltp.Stable)
 			var ids []string
 			for i := range 3 {
 				ids = append(ids, fmt.Sprintf("before-%d", i))
-				r.submit(order(ids[i]))
+				r.Submit(ids[i])
 				r.becomes(ids[i], ltp.Executed)
 			}
 			shop.err.Store(&fails)
 			for i := range 15 {
 				id := fmt.Sprintf("own-%02d", i)
-				r.submit(order(id))
+				r.Submit(id)
 				ids = append(ids, id)
 			}
-			fell := r.until(n, ltp.Unstable)
+			fell := r.Until(n.Board, ltp.Unstable)
 			assert.Contains(t, fell.Reason, "Orders fail: the warehouse has no quota left")
-			again, err := n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool {
+			again, err := n.Board.Wait(r.Ctx, ltp.DefaultComponent, func(now board.Reading) bool {
 				return now.State == ltp.Unstable && now.Epoch > fell.Epoch
 			})
 			require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestActivityOfTheUsersThatFailsForAllCostsNoOrder(t *testing.T) {
 			for _, id := range ids {
 				r.becomes(id, ltp.Executed)
 			}
-			r.until(n, ltp.Stable)
+			r.Until(n.Board, ltp.Stable)
 			want := map[string]int{}
 			for _, id := range ids {
 				want[id] = 1

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/starter"
 )
@@ -38,32 +39,32 @@ func TestBadOrdersDoNotPoisonARecovery(t *testing.T) {
 	url := pair.Leader().URL("postgres")
 	r := newRigOn(t, url)
 	conn := pgtest.Connect(t, url)
-	_, err := conn.Exec(r.ctx, poison)
+	_, err := conn.Exec(r.Ctx, poison)
 	require.NoError(t, err)
 
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: 15 * time.Second, Most: time.Minute} // short pauses, too
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "an outage"}))
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("an outage")
+	r.Until(n.Board, ltp.Unstable)
 	var good []string
 	for i := range 100 {
 		if i == 20 {
-			r.submit(order("drain-serial"))
+			r.Submit("drain-serial")
 		}
 		if i == 60 {
-			r.submit(order("drain-killer"))
+			r.Submit("drain-killer")
 		}
 		id := fmt.Sprintf("drain-%03d", i)
-		r.submit(order(id))
+		r.Submit(id)
 		good = append(good, id)
 	}
 	for _, id := range append(good, "drain-serial", "drain-killer") {
 		r.becomes(id, ltp.Deferred)
 	}
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "over"}))
-	stable := r.until(n, ltp.Stable)
+	r.Release()
+	stable := r.Until(n.Board, ltp.Stable)
 	r.executedOnce("drain-", good)
 
 	serial, killer := r.becomes("drain-serial", ltp.Parked), r.becomes("drain-killer", ltp.Parked)
@@ -72,15 +73,15 @@ func TestBadOrdersDoNotPoisonARecovery(t *testing.T) {
 	require.NotNil(t, killer.Parked)
 	assert.Contains(t, killer.Parked.Error, "terminating connection")
 	assert.Equal(t, ltp.MessagePending, serial.Message, "it is not final")
-	assert.Equal(t, stable.Epoch, r.until(n, ltp.Stable).Epoch, "two bad orders are no incident")
+	assert.Equal(t, stable.Epoch, r.Until(n.Board, ltp.Stable).Epoch, "two bad orders are no incident")
 	r.executedOnce("drain-", good) // and neither of the two is there
 	a := r.audited(0, "--orders-db", url)
 	assert.EqualValues(t, len(good), a.Claim(audit.NoneLost).Figures["executed"])
 
-	_, err = conn.Exec(r.ctx, "ALTER TABLE orders DISABLE TRIGGER poisoned")
+	_, err = conn.Exec(r.Ctx, "ALTER TABLE orders DISABLE TRIGGER poisoned")
 	require.NoError(t, err)
-	require.NoError(t, r.start.Instruct(r.ctx, "drain-serial", ltp.Instruction{Do: ltp.DoRetry, By: "ann"}))
-	require.NoError(t, r.start.Instruct(r.ctx, "drain-killer", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
+	require.NoError(t, r.Start.Instruct(r.Ctx, "drain-serial", ltp.Instruction{Do: ltp.DoRetry, By: "ann"}))
+	require.NoError(t, r.Start.Instruct(r.Ctx, "drain-killer", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
 	r.becomes("drain-serial", ltp.Executed)
 	assert.Equal(t, "rejected by ann: no such article", r.becomes("drain-killer", ltp.Rejected).Detail)
 	r.executedOnce("drain-", append(good, "drain-serial"))
@@ -89,10 +90,10 @@ func TestBadOrdersDoNotPoisonARecovery(t *testing.T) {
 
 // becomes waits until an order is in a state.
 func (r *rig) becomes(id string, state ltp.OrderState) (st starter.Status) {
-	r.t.Helper()
-	require.Eventuallyf(r.t, func() (is bool) {
+	r.T.Helper()
+	require.Eventuallyf(r.T, func() (is bool) {
 		var err error
-		st, err = r.start.Get(r.ctx, id)
+		st, err = r.Start.Get(r.Ctx, id)
 		return err == nil && st.State == state
 	}, 4*time.Minute, 20*time.Millisecond, "order %s never becomes %s", id, state)
 	return st
@@ -101,25 +102,25 @@ func (r *rig) becomes(id string, state ltp.OrderState) (st starter.Status) {
 // judged audits the incident: nothing is lost, and no late write of the order that was
 // rejected takes effect. Then a row of it is put there by hand, and the audit names it.
 func (r *rig) judged(good []string, url string) {
-	r.t.Helper()
+	r.T.Helper()
 	a := r.audited(0, "--orders-db", url)
-	assert.EqualValues(r.t, len(good)+1, a.Claim(audit.NoneLost).Figures["executed"])
-	assert.EqualValues(r.t, 1, a.Claim(audit.NoneLost).Figures["rejected"])
-	file := filepath.Join(r.dir, "incident.jsonl")
-	for _, args := range [][]string{{"trace", "export", "--state-dir", r.dir, "-o", file}, {"trace", "verify", "--state-dir", r.dir, file}} {
+	assert.EqualValues(r.T, len(good)+1, a.Claim(audit.NoneLost).Figures["executed"])
+	assert.EqualValues(r.T, 1, a.Claim(audit.NoneLost).Figures["rejected"])
+	file := filepath.Join(r.Dir, "incident.jsonl")
+	for _, args := range [][]string{{"trace", "export", "--state-dir", r.Dir, "-o", file}, {"trace", "verify", "--state-dir", r.Dir, file}} {
 		status, said := r.command(args...)
-		require.Zero(r.t, status, said)
+		require.Zero(r.T, status, said)
 	}
-	conn := pgtest.Connect(r.t, url)
-	late, err := r.openDB().Put(r.ctx, order("drain-killer"), nil)
-	require.NoError(r.t, err)
-	require.NotNil(r.t, late.Tombstone, "a write that comes late meets the tombstone")
-	assert.Equal(r.t, ltp.Rejected, late.Tombstone.State)
-	_, err = conn.Exec(r.ctx, `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body, created_at)
+	conn := pgtest.Connect(r.T, url)
+	late, err := r.OpenDB().Put(r.Ctx, ordertest.New("drain-killer"), nil)
+	require.NoError(r.T, err)
+	require.NotNil(r.T, late.Tombstone, "a write that comes late meets the tombstone")
+	assert.Equal(r.T, ltp.Rejected, late.Tombstone.State)
+	_, err = conn.Exec(r.Ctx, `INSERT INTO orders (id, customer, currency, amount_minor, content_hash, body, created_at)
 		SELECT 'drain-killer', customer, currency, amount_minor, content_hash, body, created_at FROM orders WHERE id = $1`, good[0])
-	require.NoError(r.t, err)
+	require.NoError(r.T, err)
 	rows := r.audited(1, "--orders-db", url).Claim(audit.RowsAgree)
-	require.Len(r.t, rows.Breaches, 1)
-	assert.Equal(r.t, "drain-killer", rows.Breaches[0].What)
-	assert.Contains(r.t, rows.Breaches[0].Why, "REJECTED")
+	require.Len(r.T, rows.Breaches, 1)
+	assert.Equal(r.T, "drain-killer", rows.Breaches[0].What)
+	assert.Contains(r.T, rows.Breaches[0].Why, "REJECTED")
 }

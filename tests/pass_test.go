@@ -13,22 +13,22 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
-	"github.com/ltp-node/ltp/tests/child"
 )
 
 // held holds the component, frozen or not, and waits until the worker's board shows it.
 func (r *rig) held(n *node.Node, freeze bool) int64 {
-	r.t.Helper()
-	require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration", Freeze: freeze}))
-	return r.until(n, ltp.Unstable).Epoch
+	r.T.Helper()
+	require.NoError(r.T, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration", Freeze: freeze}))
+	return r.Until(n.Board, ltp.Unstable).Epoch
 }
 
 // commands is a terminal on the rig's Temporal.
 func (r *rig) commands() *terminal {
-	cli := newTerminal(r.t)
-	cli.env = child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli := newTerminal(r.T)
+	cli.env = r.Environment()
 	return cli
 }
 
@@ -38,11 +38,11 @@ func TestOneOrderIsLetThroughAHold(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	cli := r.commands()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	held := r.held(n, false)
 	ids := []string{"pass-1", "pass-2", "pass-3"}
 	for _, id := range ids {
-		r.submit(order(id))
+		r.Submit(id)
 		r.becomes(id, ltp.Deferred)
 	}
 	assert.Contains(t, cli.refused("orders", "release", "pass-2"), "--why")
@@ -57,16 +57,16 @@ func TestOneOrderIsLetThroughAHold(t *testing.T) {
 	for _, id := range []string{"pass-1", "pass-3"} {
 		assert.Equal(t, ltp.Deferred, r.becomes(id, ltp.Deferred).State)
 	}
-	missing, err := r.openDB().Missing(r.ctx, ids)
+	missing, err := r.OpenDB().Missing(r.Ctx, ids)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"pass-1", "pass-3"}, missing)
-	assert.Equal(t, held, r.until(n, ltp.Unstable).Epoch, "nothing of the component has changed")
+	assert.Equal(t, held, r.Until(n.Board, ltp.Unstable).Epoch, "nothing of the component has changed")
 	assert.Contains(t, cli.run("inspect", "pass-2"), "eve let the order through the hold of orders-db in epoch")
 
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	r.executedOnce("pass-", ids)
-	r.until(n, ltp.Stable)
-	a := r.audited(0, "--orders-db", r.orders)
+	r.Until(n.Board, ltp.Stable)
+	a := r.audited(0, "--orders-db", r.Orders)
 	assert.Equal(t, audit.Held, a.Verdict)
 	fenced := a.Claim(audit.Fenced)
 	assert.EqualValues(t, 1, fenced.Figures["let_through_a_hold"])
@@ -75,7 +75,7 @@ func TestOneOrderIsLetThroughAHold(t *testing.T) {
 	r.verified()
 	assert.Contains(t, cli.run("inspect"), "one first")
 	page := filepath.Join(t.TempDir(), "incident.md")
-	cli.run("report", "--orders-db", r.orders, "-o", page)
+	cli.run("report", "--orders-db", r.Orders, "-o", page)
 }
 
 // TestAFrozenHoldIsPassed, by an order that waited before and by one whose worker is down
@@ -83,67 +83,63 @@ func TestOneOrderIsLetThroughAHold(t *testing.T) {
 func TestAFrozenHoldIsPassed(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.held(n, false)
 	for _, id := range []string{"frozen-1", "frozen-2", "frozen-3"} {
-		r.submit(order(id))
+		r.Submit(id)
 		r.becomes(id, ltp.Deferred)
 	}
 	r.held(n, true)
-	given, err := r.start.LetThrough(r.ctx, "frozen-1", "ann", "one first")
+	given, err := r.Start.LetThrough(r.Ctx, "frozen-1", "ann", "one first")
 	require.NoError(t, err)
-	st, err := r.start.AwaitPass(r.ctx, given)
+	st, err := r.Start.AwaitPass(r.Ctx, given)
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Executed, st.State)
 	n.Stop()
 	r.letThroughSoon("frozen-2")
 	n = r.up(r.config())
-	assert.Equal(t, ltp.Executed, r.ended("frozen-2").State)
+	assert.Equal(t, ltp.Executed, r.Ended("frozen-2").State)
 	assert.Equal(t, ltp.Deferred, r.becomes("frozen-3", ltp.Deferred).State)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	r.executedOnce("frozen-", []string{"frozen-1", "frozen-2", "frozen-3"})
-	r.until(n, ltp.Stable)
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.Until(n.Board, ltp.Stable)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 }
 
 // letThroughSoon lets an order through while the observer is as good as there.
 func (r *rig) letThroughSoon(id string) {
-	r.t.Helper()
-	_, err := r.start.LetThrough(r.ctx, id, "ann", "one first")
-	require.NoError(r.t, err)
+	r.T.Helper()
+	_, err := r.Start.LetThrough(r.Ctx, id, "ann", "one first")
+	require.NoError(r.T, err)
 }
 
 // TestAPassIsRefusedWhereAHoldIsNotWhatKeepsTheOrder, each time with what does.
 func TestAPassIsRefusedWhereAHoldIsNotWhatKeepsTheOrder(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.held(n, false)
-	r.submit(order("refused-1"))
+	r.Submit("refused-1")
 	r.becomes("refused-1", ltp.Deferred)
 	refused := func(id, why string) {
 		t.Helper()
-		_, err := r.start.LetThrough(r.ctx, id, "ann", "one first")
+		_, err := r.Start.LetThrough(r.Ctx, id, "ann", "one first")
 		require.ErrorContains(t, err, why)
 		require.ErrorIs(t, err, starter.ErrNotHeld)
 	}
-	keyed := order("refused-key-1")
-	keyed.OrderingKey = "c-17"
-	second := keyed
-	second.ID = "refused-key-2"
-	r.submit(keyed)
-	r.submit(second)
+	r.Submit("refused-key-1", ordertest.OrderingKey("c-17"))
+	r.Submit("refused-key-2", ordertest.OrderingKey("c-17"))
 	r.becomes("refused-key-2", ltp.Deferred)
 	refused("refused-key-2", "waits behind earlier orders of its ordering key")
 
-	end := r.outage() // the observer sees that, under the hold
+	end := r.Outage() // the observer sees that, under the hold
 	require.Eventually(t, func() bool { return n.Board.Orientation(ltp.DefaultComponent).Observed == ltp.Unhealthy }, patience, 20*time.Millisecond)
 	refused("refused-1", "which observers see as UNHEALTHY")
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	refused("refused-1", "and no hold")
 	end()
 	r.executedOnce("refused-", []string{"refused-1", "refused-key-1", "refused-key-2"})
-	_, err := r.start.LetThrough(r.ctx, "refused-1", "ann", "one first")
+	_, err := r.Start.LetThrough(r.Ctx, "refused-1", "ann", "one first")
 	require.ErrorIs(t, err, starter.ErrEnded)
 }
 
@@ -153,10 +149,10 @@ func TestAPassWhoseAttemptFailsIsSpent(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	cli := r.commands()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.held(n, false)
 	for _, id := range []string{"spent-1", "spent-2"} {
-		r.submit(order(id))
+		r.Submit(id)
 		r.becomes(id, ltp.Deferred)
 	}
 	r.exec(`CREATE TRIGGER deny BEFORE INSERT ON orders WHEN NEW.id LIKE 'spent-%' BEGIN SELECT RAISE(ABORT, 'not yet'); END`)
@@ -168,22 +164,22 @@ func TestAPassWhoseAttemptFailsIsSpent(t *testing.T) {
 	assert.Equal(t, ltp.Deferred, st.State)
 	r.exec(`DROP TRIGGER deny`)
 
-	require.NoError(t, r.start.Cancel(r.ctx, "spent-2"))
-	assert.Equal(t, ltp.Cancelled, r.ended("spent-2").State, "nobody can have written that one")
-	require.NoError(t, r.start.Cancel(r.ctx, "spent-1"))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "spent-2"))
+	assert.Equal(t, ltp.Cancelled, r.Ended("spent-2").State, "nobody can have written that one")
+	require.NoError(t, r.Start.Cancel(r.Ctx, "spent-1"))
 	require.Eventually(t, func() bool {
-		st, err := r.start.Get(r.ctx, "spent-1")
+		st, err := r.Start.Get(r.Ctx, "spent-1")
 		return err == nil && st.Reason == ltp.ReasonAwaitsProof
 	}, patience, 20*time.Millisecond)
-	_, err := r.start.LetThrough(r.ctx, "spent-1", "ann", "again")
+	_, err := r.Start.LetThrough(r.Ctx, "spent-1", "ann", "again")
 	require.ErrorContains(t, err, "is to end without being executed")
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	assert.Equal(t, ltp.Cancelled, r.ended("spent-1").State)
-	r.until(n, ltp.Stable)
-	missing, err := r.openDB().Missing(r.ctx, []string{"spent-1", "spent-2"})
+	r.Release()
+	assert.Equal(t, ltp.Cancelled, r.Ended("spent-1").State)
+	r.Until(n.Board, ltp.Stable)
+	missing, err := r.OpenDB().Missing(r.Ctx, []string{"spent-1", "spent-2"})
 	require.NoError(t, err)
 	assert.Len(t, missing, 2)
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }
 
@@ -192,17 +188,17 @@ func TestAPassWhoseAttemptFailsIsSpent(t *testing.T) {
 func TestAPassThatCameTooLateIsRefusedByTheFence(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	held := r.held(n, false)
-	r.submit(order("late-1"))
+	r.Submit("late-1")
 	r.becomes("late-1", ltp.Deferred)
-	end := r.outage()
+	end := r.Outage()
 	require.Eventually(t, func() bool { return n.Board.Orientation(ltp.DefaultComponent).Observed == ltp.Unhealthy }, patience, 20*time.Millisecond)
 	for i, epoch := range []int64{held, held - 1, held + 1} {
 		pass := ltp.Pass{Component: ltp.DefaultComponent, Epoch: epoch, By: "ann", Why: fmt.Sprint("try ", i)}
-		require.NoError(t, r.client.SignalWorkflow(r.ctx, ltp.OrderWorkflowID("late-1"), "", ltp.PassSignal, pass))
+		require.NoError(t, r.Client.SignalWorkflow(r.Ctx, ltp.OrderWorkflowID("late-1"), "", ltp.PassSignal, pass))
 		require.Eventually(t, func() bool {
-			story, err := r.reader().Order(r.ctx, "late-1")
+			story, err := r.Reader().Order(r.Ctx, "late-1")
 			if err != nil || len(story.Frames) < 2 {
 				return false
 			}
@@ -211,13 +207,13 @@ func TestAPassThatCameTooLateIsRefusedByTheFence(t *testing.T) {
 			return asked.Woken == ltp.WokenByPass && asked.Asked.Pass.Why == pass.Why && last.Reason == ltp.ReasonUnstable
 		}, patience, 50*time.Millisecond)
 	}
-	story, err := r.reader().Order(r.ctx, "late-1")
+	story, err := r.Reader().Order(r.Ctx, "late-1")
 	require.NoError(t, err)
 	assert.Empty(t, story.Executions, "no write began")
 	end()
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Release()
 	r.executedOnce("late-", []string{"late-1"})
-	r.until(n, ltp.Stable)
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.Until(n.Board, ltp.Stable)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }

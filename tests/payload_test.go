@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,10 +30,11 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/starter"
-	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 	"github.com/ltp-node/ltp/workflows"
 )
 
@@ -47,13 +49,14 @@ const (
 
 var secrets = []string{secretCustomer, secretSKU, secretName, secretAttribute, secretFailure}
 
-func secretOrder(t *testing.T, id string) ltp.Order {
-	t.Helper()
+// secret makes an order one that has a secret in whatever holds text.
+func secret(o *ltp.Order) {
 	a, err := ltp.ParseAttributes([]byte(`{"port":"` + secretAttribute + `"}`))
-	require.NoError(t, err)
-	return ltp.Order{ID: id, Customer: secretCustomer, Currency: "USD", Attributes: a, Lines: []ltp.Line{
-		{SKU: secretSKU, Name: secretName, Quantity: 2, UnitAmountMinor: 6000, Attributes: a},
-	}}
+	if err != nil {
+		panic(err)
+	}
+	o.Customer, o.Attributes = secretCustomer, a
+	o.Lines = []ltp.Line{{SKU: secretSKU, Name: secretName, Quantity: 2, UnitAmountMinor: 6000, Attributes: a}}
 }
 
 // keyFile writes a file of keys, each a line.
@@ -80,31 +83,31 @@ func keysIn(t *testing.T, file string) *payload.Keys {
 
 // dialWith is a client with keys. The SDK's own has none, and decrypts nothing.
 func (r *rig) dialWith(set func(*client.Options)) client.Client {
-	r.t.Helper()
-	o := client.Options{HostPort: r.server.Address(), Namespace: r.server.Namespace(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	r.T.Helper()
+	o := client.Options{HostPort: r.Server.Address(), Namespace: r.Server.Namespace(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
 	set(&o)
 	c, err := client.Dial(o)
-	require.NoError(r.t, err)
-	r.t.Cleanup(c.Close)
+	require.NoError(r.T, err)
+	r.T.Cleanup(c.Close)
 	return c
 }
 
 // stored is what Temporal has of all workflows: events, and what a workflow is described
 // and listed by.
 func (r *rig) stored() (all []proto.Message) {
-	r.t.Helper()
+	r.T.Helper()
 	raw := r.dialWith(func(*client.Options) {})
 	var token []byte
 	for {
-		page, err := raw.ListWorkflow(r.ctx, &workflowservice.ListWorkflowExecutionsRequest{NextPageToken: token})
-		require.NoError(r.t, err)
+		page, err := raw.ListWorkflow(r.Ctx, &workflowservice.ListWorkflowExecutionsRequest{NextPageToken: token})
+		require.NoError(r.T, err)
 		for _, info := range page.GetExecutions() {
 			w := info.GetExecution()
-			d, err := raw.DescribeWorkflowExecution(r.ctx, w.GetWorkflowId(), w.GetRunId())
-			require.NoError(r.t, err)
-			for events := raw.GetWorkflowHistory(r.ctx, w.GetWorkflowId(), w.GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
+			d, err := raw.DescribeWorkflowExecution(r.Ctx, w.GetWorkflowId(), w.GetRunId())
+			require.NoError(r.T, err)
+			for events := raw.GetWorkflowHistory(r.Ctx, w.GetWorkflowId(), w.GetRunId(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); events.HasNext(); {
 				e, err := events.Next()
-				require.NoError(r.t, err)
+				require.NoError(r.T, err)
 				all = append(all, e)
 			}
 			all = append(all, info, d)
@@ -155,31 +158,29 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 	old := starter.WithKeys(keysIn(t, file))
 	hook := receiver(t)
 	c := r.config()
-	r.hooked(&c, newHooks(t, hook.as("shop", "")))
-	r.start = starter.New(r.client, old, starter.WithWebhooks(c.Webhooks.Has))
+	r.hooked(&c, harness.NewEndpointFile(t, hook.As("shop", "")))
+	r.Start = starter.New(r.Client, old, starter.WithWebhooks(c.Webhooks.Has))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	r.submit(secretOrder(t, "A1"))
-	assert.Equal(t, ltp.Executed, r.ended("A1").State)
+	r.Submit("A1", secret)
+	assert.Equal(t, ltp.Executed, r.Ended("A1").State)
 	hook.gets("A1", ltp.OrderConfirmed)
 
 	fails := errors.New("no " + secretFailure + " for " + secretCustomer)
 	shop.err.Store(&fails)
-	own := starter.New(r.client, old, starter.WithExecution(fulfil))
-	_, err := own.Submit(r.ctx, secretOrder(t, "A2"))
+	own := starter.New(r.Client, old, starter.WithExecution(fulfil))
+	_, err := own.Submit(r.Ctx, ordertest.New("A2", secret))
 	require.NoError(t, err)
 	r.becomes("A2", ltp.Deferred)
 	shop.err.Store(nil)
 	r.becomes("A2", ltp.Executed)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	for _, id := range []string{"A3", "A4"} {
-		o := secretOrder(t, id)
-		o.OrderingKey = "line-1"
-		assert.Equal(t, ltp.Deferred, r.decided(r.submit(o)).State)
+		assert.Equal(t, ltp.Deferred, r.Decided(r.Submit(id, secret, ordertest.OrderingKey("line-1"))).State)
 	}
 	silentAbout(t, r.stored()) // timers and pending activities among it
 	end()
@@ -187,7 +188,7 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 		r.becomes(id, ltp.Executed)
 		r.delivered(id)
 	}
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
 
 	all := r.stored()
@@ -199,7 +200,7 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 	assert.Empty(t, ids, "payloads that are plain, or encrypted otherwise")
 
 	// Whatever Temporal writes to its disk.
-	paths, err := filepath.Glob(filepath.Join(r.dir, "temporal.db*"))
+	paths, err := filepath.Glob(filepath.Join(r.Dir, "temporal.db*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
 	for _, path := range paths {
@@ -214,7 +215,7 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 	rotated := keyFile(t, newer, older)
 	with := func(file string) *terminal {
 		cli := newTerminal(t)
-		cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace(), payload.FileVariable+"="+file)
+		cli.env = r.Environment(payload.FileVariable + "=" + file)
 		return cli
 	}
 	for _, keys := range []string{file, rotated} {
@@ -226,12 +227,12 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 		assert.NotContains(t, cli.run("orders", "list", "--customer", "Quill"), "A3")
 		assert.Equal(t, ltp.Executed, cli.status("orders", "get", "A4").State)
 		assert.Contains(t, cli.orientation("get").Evidence.Facts, "database")
-		audit := cli.start("audit", "--orders-db", r.orders)
+		audit := cli.start("audit", "--orders-db", r.Orders)
 		assert.Equal(t, 2, audit.Wait(), "what an activity of the user's wrote is not checked")
 		assert.Contains(t, audit.Stdout.String(), "every one decided the same")
 		assert.Contains(t, audit.Stdout.String(), "3 rows read: none missing, none too many, none differing")
 		assert.NotContains(t, audit.Stdout.String(), "BROKEN")
-		cli.run("report", "--orders-db", r.orders, "-o", filepath.Join(cli.t.TempDir(), "report.md"))
+		cli.run("report", "--orders-db", r.Orders, "-o", filepath.Join(cli.t.TempDir(), "report.md"))
 
 		export := filepath.Join(t.TempDir(), "incident.jsonl")
 		cli.run("trace", "export", "-o", export)
@@ -241,16 +242,16 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 	}
 
 	// What is new is encrypted with the first key of the file.
-	r.client = r.dialWith(func(o *client.Options) { payload.Connect(o, keysIn(t, rotated)) })
-	r.start = starter.New(r.client, starter.WithKeys(keysIn(t, rotated)))
+	r.Client = r.dialWith(func(o *client.Options) { payload.Connect(o, keysIn(t, rotated)) })
+	r.Start = starter.New(r.Client, starter.WithKeys(keysIn(t, rotated)))
 	n = r.up(r.config())
-	r.until(n, ltp.Stable)
-	r.submit(secretOrder(t, "B1"))
-	assert.Equal(t, ltp.Executed, r.ended("B1").State)
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("B1", secret)
+	assert.Equal(t, ltp.Executed, r.Ended("B1").State)
 	n.Stop()
 	raw := r.dialWith(func(*client.Options) {})
 	for id, key := range map[string]string{"A1": "older", "B1": "newer"} {
-		d, err := raw.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID(id), "")
+		d, err := raw.DescribeWorkflowExecution(r.Ctx, ltp.OrderWorkflowID(id), "")
 		require.NoError(t, err)
 		assert.Len(t, encryptedWith(t, d), 1, id)
 		assert.Positive(t, encryptedWith(t, d)[key], id)
@@ -272,7 +273,7 @@ func TestTemporalStoresNothingReadableOfOrders(t *testing.T) {
 		cli := with(c.file)
 		for _, args := range [][]string{
 			{"inspect", "A1"}, {"orders", "get", "A1"}, {"orders", "list"},
-			{"audit", "--orders-db", r.orders}, {"trace", "export", "-o", filepath.Join(t.TempDir(), "x")},
+			{"audit", "--orders-db", r.Orders}, {"trace", "export", "-o", filepath.Join(t.TempDir(), "x")},
 		} {
 			p := cli.start(args...)
 			assert.NotZero(t, p.Wait(), "%s: %v", name, args)
@@ -291,7 +292,7 @@ func TestWorkerWithoutTheKeyEndsNoOrder(t *testing.T) {
 	k := keysIn(t, keyFile(t, keyLine(t, "one")))
 	r := newRig(t, func(o *embedded.Options) { payload.Connect(&o.Client, k) })
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	n.Stop()
 
 	output := &said{want: `payload key \"one\"`, heard: make(chan struct{})}
@@ -302,8 +303,8 @@ func TestWorkerWithoutTheKeyEndsNoOrder(t *testing.T) {
 	w := worker.New(c, ltp.OrderQueue, worker.Options{})
 	w.RegisterWorkflowWithOptions(workflows.Order, workflow.RegisterOptions{Name: ltp.OrderWorkflow})
 	require.NoError(t, w.Start())
-	r.submit(secretOrder(t, "A1"))
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	r.Submit("A1", secret)
+	ctx, cancel := context.WithTimeout(r.Ctx, patience)
 	defer cancel()
 	select {
 	case <-output.heard:
@@ -311,13 +312,13 @@ func TestWorkerWithoutTheKeyEndsNoOrder(t *testing.T) {
 		t.Fatal("the worker never says that it lacks the key")
 	}
 	w.Stop()
-	d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID("A1"), "")
+	d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.OrderWorkflowID("A1"), "")
 	require.NoError(t, err)
 	assert.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, d.GetWorkflowExecutionInfo().GetStatus())
 
 	n = r.up(r.config())
-	r.until(n, ltp.Stable)
-	assert.Equal(t, ltp.Executed, r.ended("A1").State)
+	r.Until(n.Board, ltp.Stable)
+	assert.Equal(t, ltp.Executed, r.Ended("A1").State)
 }
 
 // said closes heard when want is written to it.
@@ -341,19 +342,16 @@ func TestHistoryOfAnOrderIsAboutAsLongAsItsText(t *testing.T) {
 	for name, k := range map[string]*payload.Keys{"plain": nil, "encrypted": keysIn(t, keyFile(t, keyLine(t, "2026-11")))} {
 		r := newRig(t, func(o *embedded.Options) { payload.Connect(&o.Client, k) })
 		n := r.up(r.config())
-		r.until(n, ltp.Stable)
+		r.Until(n.Board, ltp.Stable)
 		for _, of := range []string{"<", "x", ""} {
 			id := fmt.Sprintf("of-%d", len(sizes))
-			o := order(id)
-			if of != "" {
-				o.Lines = nil
-				for range 240 { // 61 kB
-					o.Lines = append(o.Lines, ltp.Line{SKU: strings.Repeat(of, 254), Quantity: 1, UnitAmountMinor: 1})
+			r.Submit(id, func(o *ltp.Order) {
+				if of != "" { // 61 kB
+					o.Lines = slices.Repeat([]ltp.Line{{SKU: strings.Repeat(of, 254), Quantity: 1, UnitAmountMinor: 1}}, 240)
 				}
-			}
-			r.submit(o)
-			assert.Equal(t, ltp.Executed, r.ended(id).State)
-			d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.OrderWorkflowID(id), "")
+			})
+			assert.Equal(t, ltp.Executed, r.Ended(id).State)
+			d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.OrderWorkflowID(id), "")
 			require.NoError(t, err)
 			sizes[name+of] = d.GetWorkflowExecutionInfo().GetHistorySizeBytes()
 		}

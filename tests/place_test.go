@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay"
 	"github.com/ltp-node/ltp/starter"
-	"github.com/ltp-node/ltp/tests/child"
 )
 
 // TestDeferredOrdersAreToldTheirPlaces, with every worker down: who goes before them is as a
@@ -27,24 +27,23 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	c := r.config()
 	c.Pace.InFlight = 1 // each release after the one before
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	door := r.config()
 	door.Worker, door.Observe = false, false
 	api := r.listen(&door)
 	r.up(door)
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a look at the places", Until: until}))
-	fell := r.until(n, ltp.Unstable)
+	require.NoError(t, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a look at the places", Until: until}))
+	fell := r.Until(n.Board, ltp.Unstable)
 	var ids []string
 	for i := range orders {
-		o := order(fmt.Sprintf("place-%02d", i))
-		o.Priority = []int{0, 5, 1, 0, 4, 3, 2}[i%7]
-		require.Equal(t, ltp.Deferred, r.decided(r.submit(o)).State)
-		ids = append(ids, o.ID)
+		ids = append(ids, fmt.Sprintf("place-%02d", i))
+		sub := r.Submit(ids[i], ordertest.Priority([]int{0, 5, 1, 0, 4, 3, 2}[i%7]))
+		require.Equal(t, ltp.Deferred, r.Decided(sub).State)
 	}
-	require.NoError(t, r.start.Expedite(r.ctx, ids[15]))
+	require.NoError(t, r.Start.Expedite(r.Ctx, ids[15]))
 	expedited := func() bool {
-		st, err := r.start.Get(r.ctx, ids[15])
+		st, err := r.Start.Get(r.Ctx, ids[15])
 		return err == nil && st.Expedited
 	}
 	require.Eventually(t, expedited, patience, 50*time.Millisecond)
@@ -74,7 +73,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 		for i, id := range all {
 			assert.Equal(t, int64(i), places[id], id)
 		}
-		assert.NoError(t, replay.Plan(r.ctx, r.client, ltp.DefaultComponent, fell.Epoch+1, func(o replay.PlannedOrder) error {
+		assert.NoError(t, replay.Plan(r.Ctx, r.Client, ltp.DefaultComponent, fell.Epoch+1, func(o replay.PlannedOrder) error {
 			planned = append(planned, o.OrderID)
 			return nil
 		}))
@@ -82,15 +81,15 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	}, patience, 100*time.Millisecond)
 	assert.Zero(t, places[ids[15]], "the one that was expedited")
 	cli := newTerminal(t)
-	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli.env = r.Environment()
 	assert.Contains(t, cli.run("orders", "get", ids[3], "--format", "json"), fmt.Sprintf(`"ahead": %d`, places[ids[3]]))
 	assert.Contains(t, cli.run("inspect", ids[3]), fmt.Sprintf("about %s before it, held until", words.Plural(places[ids[3]], "order")))
 	assert.Contains(t, cli.run("replay", "plan"), "held, until "+until.Format(time.DateTime))
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(places[a], places[b]) })
 
 	n = r.up(c)
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "slow enough to be looked at"}))
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "seen"}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "slow enough to be looked at"}))
+	r.Release()
 	last := ids[orders-1]
 	require.EventuallyWithT(t, func(t *assert.CollectT) {
 		asked := time.Now()
@@ -102,14 +101,14 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 			assert.Zero(t, st.Backlog.NotBefore)
 		}
 	}, patience, 100*time.Millisecond)
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "seen"}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "seen"}))
 	var before time.Time
 	for _, id := range ids {
-		st := r.ended(id)
+		st := r.Ended(id)
 		assert.Equal(t, ltp.Executed, st.State)
 		assert.False(t, st.EndedAt.Before(before), "%s ends in its turn", id)
 		before = st.EndedAt
 		assert.Nil(t, status(id).Backlog)
 	}
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 }

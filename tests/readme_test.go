@@ -16,6 +16,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // section is a chapter of a document, and what its shell blocks have a reader type.
@@ -142,7 +143,7 @@ func TestTheREADMEIsWhatOneTypes(t *testing.T) {
 	examples, err := filepath.Abs("../examples")
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink(examples, filepath.Join(dir, "examples")))
-	path := "PATH=" + filepath.Dir(ltpBinary(t)) + string(filepath.ListSeparator) + os.Getenv("PATH")
+	path := "PATH=" + filepath.Dir(harness.Binary(t)) + string(filepath.ListSeparator) + os.Getenv("PATH")
 	r := &reader{t: t, dir: dir, env: child.Environment(t, path), said: map[string]string{}}
 
 	follow := func(s section) {
@@ -193,12 +194,12 @@ func TestTheREADMEIsWhatOneTypes(t *testing.T) {
 	there := &reader{t: t, dir: dir, env: r.env, api: "127.0.0.1:0", said: map[string]string{}}
 	for _, statement := range byName["Your own database"].statements {
 		if name, value, ok := strings.Cut(strings.TrimPrefix(statement, "export "), "="); ok && strings.HasPrefix(statement, "export ") {
-			there.env = append(there.env, name+"="+strings.ReplaceAll(value, "temporal.example:7233", own.server.Address()), "TEMPORAL_NAMESPACE="+own.server.Namespace())
+			there.env = append(there.env, name+"="+strings.ReplaceAll(value, "temporal.example:7233", own.Server.Address()), "TEMPORAL_NAMESPACE="+own.Server.Namespace())
 			continue
 		}
 		there.types(regexp.MustCompile(`postgres://\w+@db1,db2/orders`).ReplaceAllString(statement, "'"+url+"'"))
 	}
-	own.untilOn(own.watch(), ltp.Stable)
+	own.Until(own.Watch(), ltp.Stable)
 	there.ends()
 }
 

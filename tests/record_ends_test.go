@@ -17,15 +17,15 @@ func recordCancellation(t *testing.T) {
 	c := r.config()
 	c.Settings.UnfitLatency = c.Settings.Timeout
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	end := r.hangs(n, "R1")
 	r.awaitRouting("R1", ltp.ReasonUnstable, 0)
 	end()
-	require.NoError(t, r.start.Cancel(r.ctx, "R1"))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "R1"))
 	r.awaitWithdrawal("R1", ltp.FoundNothing)
 	r.save("order-whose-cancellation-waits", ltp.OrderWorkflowID("R1"), "")
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	r.ended("R1")
+	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	r.Ended("R1")
 	r.save("order-cancelled-by-a-tombstone", ltp.OrderWorkflowID("R1"), "")
 }
 
@@ -33,15 +33,15 @@ func recordCancellation(t *testing.T) {
 func recordSignal(t *testing.T) {
 	r := newRig(t, anonymous)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("R1")))
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	epoch := r.until(n, ltp.Recovering).Epoch
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("R1"))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
+	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
+	epoch := r.Until(n.Board, ltp.Recovering).Epoch
 	r.signalByHand("R1", epoch)
-	r.ended("R1")
+	r.Ended("R1")
 	r.save("order-released-by-hand", ltp.OrderWorkflowID("R1"), "")
 }
 
@@ -50,7 +50,7 @@ func recordSignal(t *testing.T) {
 func recordNewEpoch(t *testing.T) {
 	r := newRig(t, anonymous)
 	n := r.upWithPayments()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.newEpoch(n, "R1")
 	r.save("order-of-a-new-epoch", ltp.OrderWorkflowID("R1"), "")
 }
@@ -62,17 +62,17 @@ func recordOrderContinues(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a long migration"}))
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("R1")))
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("a long migration")
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("R1"))
 	id := ltp.OrderWorkflowID("R1")
 	first := r.runOf(id)
 	require.Eventually(t, func() bool { return r.runOf(id) != first }, patience, 100*time.Millisecond)
 	r.save("order-continues-as-new", id, first)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
-	r.ended("R1")
-	second := r.run(id, first).Events
+	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.Ended("R1")
+	second := r.History(id, first).Events
 	closed := second[len(second)-1]
 	require.Equal(t, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, closed.GetEventType())
 	r.save("order-continued", id, closed.GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId())

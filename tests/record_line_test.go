@@ -7,6 +7,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -17,35 +18,33 @@ func recordLine(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	r.submit(of("c-17", "R1"))
-	r.ended("R1")
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("R1", ordertest.OrderingKey("c-17"))
+	r.Ended("R1")
 	r.save("order-with-its-turn", ltp.OrderWorkflowID("R1"), "")
-	_ = r.client.GetWorkflow(r.ctx, ltp.SequenceWorkflowID("c-17"), "").Get(r.ctx, nil)
+	_ = r.Client.GetWorkflow(r.Ctx, ltp.SequenceWorkflowID("c-17"), "").Get(r.Ctx, nil)
 
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	ids := []string{"R2", "R3", "R4"}
 	for _, id := range ids {
-		o := of("c-17", id)
-		o.Priority = 1
-		r.decided(r.submit(o))
+		r.Decided(r.Submit(id, ordertest.OrderingKey("c-17"), ordertest.Priority(1)))
 	}
-	require.NoError(t, r.client.SignalWorkflow(r.ctx, ltp.OrderWorkflowID("R2"), "", ltp.ExpediteSignal, nil))
+	require.NoError(t, r.Client.SignalWorkflow(r.Ctx, ltp.OrderWorkflowID("R2"), "", ltp.ExpediteSignal, nil))
 	end()
 	for _, id := range ids {
-		r.ended(id)
+		r.Ended(id)
 	}
 	r.save("order-first-in-line", ltp.OrderWorkflowID("R2"), "")
 	r.save("order-in-line", ltp.OrderWorkflowID("R4"), "")
-	require.NoError(t, r.client.GetWorkflow(r.ctx, ltp.SequenceWorkflowID("c-17"), "").Get(r.ctx, nil))
+	require.NoError(t, r.Client.GetWorkflow(r.Ctx, ltp.SequenceWorkflowID("c-17"), "").Get(r.Ctx, nil))
 	r.save("sequence-of-three", ltp.SequenceWorkflowID("c-17"), "")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 
-	sub, err := starter.New(cutOff{r.client}).Submit(r.ctx, of("c-18", "R5"))
+	sub, err := starter.New(cutOff{r.Client}).Submit(r.Ctx, ordertest.New("R5", ordertest.OrderingKey("c-18")))
 	require.NoError(t, err)
 	require.True(t, sub.NotInLine)
-	r.ended("R5")
+	r.Ended("R5")
 	r.save("order-not-put-in-line", ltp.OrderWorkflowID("R5"), "")
 }
 
@@ -53,33 +52,33 @@ func recordLine(t *testing.T) {
 func recordLongLine(t *testing.T) {
 	r := newRig(t, anonymous, shortHistories)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
 	first := r.longLine("c-17", 60)
-	history := r.run(ltp.SequenceWorkflowID("c-17"), first)
+	history := r.History(ltp.SequenceWorkflowID("c-17"), first)
 	second := history.Events[len(history.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
 	require.NotEmpty(t, second)
 	r.save("sequence-continues-as-new", ltp.SequenceWorkflowID("c-17"), first)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
-	r.ended("c-17-59")
+	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.Ended("c-17-59")
 	r.save("sequence-continued", ltp.SequenceWorkflowID("c-17"), second)
 }
 
 // longLine puts so many orders in line that their sequence begins a new run, and returns
 // the first.
 func (r *rig) longLine(key string, orders int) (first string) {
-	r.t.Helper()
+	r.T.Helper()
 	for i := range orders {
-		r.submit(of(key, lineID(key, i)))
+		r.Submit(lineID(key, i), ordertest.OrderingKey(key))
 	}
-	d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.SequenceWorkflowID(key), "")
-	require.NoError(r.t, err)
+	d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.SequenceWorkflowID(key), "")
+	require.NoError(r.T, err)
 	first = d.GetWorkflowExecutionInfo().GetFirstRunId()
-	events := r.client.GetWorkflowHistory(r.ctx, ltp.SequenceWorkflowID(key), first, true, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
-	require.True(r.t, events.HasNext())
+	events := r.Client.GetWorkflowHistory(r.Ctx, ltp.SequenceWorkflowID(key), first, true, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+	require.True(r.T, events.HasNext())
 	e, err := events.Next()
-	require.NoError(r.t, err)
-	require.Equal(r.t, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, e.GetEventType())
+	require.NoError(r.T, err)
+	require.Equal(r.T, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW, e.GetEventType())
 	return first
 }

@@ -18,10 +18,10 @@ import (
 // language would: it knows nothing of receipts.
 func recordOwnActivity(t *testing.T) {
 	r := newRig(t, anonymous)
-	r.start = starter.New(r.client, starter.WithExecution(fulfil))
+	r.Start = starter.New(r.Client, starter.WithExecution(fulfil))
 	n := r.up(r.config())
 	shop := func() worker.Worker {
-		w := worker.New(r.client, fulfil.TaskQueue, worker.Options{DisableWorkflowWorker: true})
+		w := worker.New(r.Client, fulfil.TaskQueue, worker.Options{DisableWorkflowWorker: true})
 		tried := 0
 		w.RegisterActivityWithOptions(func(_ context.Context, job ltp.Job) (map[string]string, error) {
 			if tried++; job.Order.ID == "R3" && tried%2 == 1 {
@@ -33,27 +33,27 @@ func recordOwnActivity(t *testing.T) {
 		return w
 	}
 	open := shop()
-	r.until(n, ltp.Stable)
-	r.submit(order("R1"))
-	r.ended("R1")
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("R1")
+	r.Ended("R1")
 	r.save("order-own-activity", ltp.OrderWorkflowID("R1"), "")
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("R2")))
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("R2"))
 	end()
-	r.ended("R2")
+	r.Ended("R2")
 	r.save("order-own-activity-replayed", ltp.OrderWorkflowID("R2"), "")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	open.Stop()
-	r.submit(order("R3"))
+	r.Submit("R3")
 	require.Eventually(t, func() bool {
-		st, err := r.start.Get(r.ctx, "R3")
+		st, err := r.Start.Get(r.Ctx, "R3")
 		require.NoError(t, err)
 		return st.Reason == ltp.ReasonExecuteUnavailable
 	}, patience, 50*time.Millisecond)
 	open = shop()
 	defer open.Stop()
-	r.ended("R3")
+	r.Ended("R3")
 	r.save("order-own-activity-not-taken", ltp.OrderWorkflowID("R3"), "")
 }
 
@@ -65,13 +65,13 @@ func recordParked(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: 20 * time.Second, Most: time.Minute}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	r.submit(order("R1"))
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("R1")
 	r.becomes("R1", ltp.Parked)
-	require.NoError(t, r.start.Instruct(r.ctx, "R1", ltp.Instruction{Do: ltp.DoRetry, By: "ann"}))
+	require.NoError(t, r.Start.Instruct(r.Ctx, "R1", ltp.Instruction{Do: ltp.DoRetry, By: "ann"}))
 	r.becomes("R1", ltp.Deferred)
 	r.becomes("R1", ltp.Parked)
-	require.NoError(t, r.start.Instruct(r.ctx, "R1", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
+	require.NoError(t, r.Start.Instruct(r.Ctx, "R1", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
 	r.becomes("R1", ltp.Rejected)
 	r.save("order-parked", ltp.OrderWorkflowID("R1"), "")
 }

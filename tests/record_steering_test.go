@@ -17,18 +17,18 @@ func recordSteering(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: 3 * time.Second, Most: time.Minute}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("R1")))
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("R1"))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
 	end()
-	recovery := r.until(n, ltp.Recovering).Epoch
+	recovery := r.Until(n.Board, ltp.Recovering).Epoch
 	r.awaitRouting("R1", ltp.ReasonReplayPaused, 0)
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), Rate: new(50.0), By: "bob", Why: "it is warm"}))
-	r.ended("R1")
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(false), Rate: new(50.0), By: "bob", Why: "it is warm"}))
+	r.Ended("R1")
 	r.save("order-deferred-by-a-pause", ltp.OrderWorkflowID("R1"), "")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.replayed(recovery)
 	r.save("orientation-steered", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
 }
@@ -39,17 +39,17 @@ func recordLeft(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: 3 * time.Second, Most: time.Minute}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	for i := range 12 {
-		r.decided(r.submit(order(fmt.Sprintf("R%02d", i))))
+		r.Decided(r.Submit(fmt.Sprintf("R%02d", i)))
 	}
 	end()
 	r.awaitRouting("R11", ltp.ReasonAwaitsReplay, 0)
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "it is warm"}))
-	r.ended("R11")
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "it is warm"}))
+	r.Ended("R11")
 	r.save("order-left-to-the-replay", ltp.OrderWorkflowID("R11"), "")
 }
 
@@ -57,13 +57,13 @@ func recordLeft(t *testing.T) {
 func recordSteeredLongLife(t *testing.T) {
 	r := newRig(t, anonymous, shortHistories)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	id, first := ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun()
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "the cache is cold"}))
 	for r.orientationRun() == first {
-		require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"}))
+		require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"}))
 	}
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "it is warm"}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "it is warm"}))
 	r.save("orientation-steered-continues-as-new", id, first)
 	r.save("orientation-steered-continued", id, r.orientationRun())
 }

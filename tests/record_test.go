@@ -22,6 +22,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/tests/child"
@@ -66,51 +67,47 @@ func recordIncident(t *testing.T) {
 	r := newRig(t, anonymous)
 	r.exec(`CREATE TRIGGER no_anvils BEFORE INSERT ON orders WHEN NEW.body LIKE '%anvil%' BEGIN SELECT RAISE(ABORT, 'we sell no anvils'); END`)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	r.submit(order("R1"))
-	r.ended("R1")
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("R1")
+	r.Ended("R1")
 	r.save("order-executed-at-once", ltp.OrderWorkflowID("R1"), "")
-	anvil := order("R2")
-	anvil.Lines[0].SKU = "anvil"
-	r.submit(anvil)
-	r.ended("R2")
+	r.Submit("R2", ordertest.Article("anvil", 2, 6000))
+	r.Ended("R2")
 	r.save("order-rejected", ltp.OrderWorkflowID("R2"), "")
 	r.unavailable("R3")
-	r.ended("R3")
+	r.Ended("R3")
 	r.save("order-execute-unavailable", ltp.OrderWorkflowID("R3"), "")
 
-	end := r.outage()
-	recovery := r.until(n, ltp.Unstable).Epoch + 1
-	r.decided(r.submit(order("R4")))
-	r.decided(r.submit(order("R5")))
-	late := order("R6")
-	late.Deadline = time.Now().Add(2 * time.Second)
-	r.submit(late)
-	require.NoError(t, r.start.Cancel(r.ctx, "R5"))
-	r.ended("R5")
+	end := r.Outage()
+	recovery := r.Until(n.Board, ltp.Unstable).Epoch + 1
+	r.Decided(r.Submit("R4"))
+	r.Decided(r.Submit("R5"))
+	r.Submit("R6", ordertest.Deadline(time.Now().Add(2*time.Second)))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "R5"))
+	r.Ended("R5")
 	r.save("order-cancelled", ltp.OrderWorkflowID("R5"), "")
-	r.ended("R6")
+	r.Ended("R6")
 	r.save("order-expired", ltp.OrderWorkflowID("R6"), "")
 	r.save("order-still-deferred", ltp.OrderWorkflowID("R4"), "")
 	end()
-	r.ended("R4")
+	r.Ended("R4")
 	r.save("order-deferred-and-replayed", ltp.OrderWorkflowID("R4"), "")
 	replay := ltp.ReplayWorkflowID(ltp.DefaultComponent, recovery)
-	require.NoError(t, r.client.GetWorkflow(r.ctx, replay, "").Get(r.ctx, nil))
+	require.NoError(t, r.Client.GetWorkflow(r.Ctx, replay, "").Get(r.Ctx, nil))
 	r.save("replay-of-an-outage", replay, "")
 
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
 	frozen := r.frozen(n)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
-	r.ended(frozen)
+	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.Ended(frozen)
 	r.save("order-frozen-and-released", ltp.OrderWorkflowID(frozen), "")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	orientation := ltp.OrientationWorkflowID(ltp.DefaultComponent)
 	r.save("orientation-through-an-incident", orientation, "")
-	require.NoError(t, r.client.CancelWorkflow(r.ctx, orientation, ""))
-	_ = r.client.GetWorkflow(r.ctx, orientation, "").Get(r.ctx, nil)
+	require.NoError(t, r.Client.CancelWorkflow(r.Ctx, orientation, ""))
+	_ = r.Client.GetWorkflow(r.Ctx, orientation, "").Get(r.Ctx, nil)
 	r.save("orientation-cancelled", orientation, "")
 }
 
@@ -119,7 +116,7 @@ func recordRelapse(t *testing.T) {
 	ids := r.relapse("R", 6)
 	saved := 0
 	for _, id := range ids {
-		r.ended(id)
+		r.Ended(id)
 		if saved == 0 && r.deferredTwice([]string{id}) {
 			r.save("order-deferred-twice", ltp.OrderWorkflowID(id), "")
 			saved++
@@ -128,7 +125,7 @@ func recordRelapse(t *testing.T) {
 	require.Equal(t, 1, saved)
 	r.save("orientation-through-a-relapse", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
 	overtaken := ltp.ReplayWorkflowID(ltp.DefaultComponent, r.epochOf(ltp.Recovering, 2))
-	require.NoError(t, r.client.GetWorkflow(r.ctx, overtaken, "").Get(r.ctx, nil))
+	require.NoError(t, r.Client.GetWorkflow(r.Ctx, overtaken, "").Get(r.Ctx, nil))
 	r.save("replay-overtaken", overtaken, "")
 }
 
@@ -140,15 +137,15 @@ func recordLostWorker(t *testing.T) {
 	c.Worker = false
 	r.up(c)
 	for _, id := range []string{"lost-1", "lost-2"} { // of such orders the worker dies
-		dying := launch(t, child.Environment(t, dyingWorker+"="+r.server.Address(), "ORDERS="+r.orders), os.Args[0])
-		r.submit(order(id))
+		dying := launch(t, child.Environment(t, dyingWorker+"="+r.Server.Address(), "ORDERS="+r.Orders), os.Args[0])
+		r.Submit(id)
 		dying.Wait()
 	}
-	require.NoError(t, r.start.Cancel(r.ctx, "lost-1"))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "lost-1"))
 	r.up(r.config())
-	r.ended("lost-1")
+	r.Ended("lost-1")
 	r.save("order-worker-lost-after-its-write", ltp.OrderWorkflowID("lost-1"), "")
-	r.ended("lost-2")
+	r.Ended("lost-2")
 	r.save("order-of-a-lost-task", ltp.OrderWorkflowID("lost-2"), "")
 }
 
@@ -158,50 +155,50 @@ func recordLostObserver(t *testing.T) {
 	working.Observe, observing.Worker = false, false
 	working.Policy.Grace = new(3 * time.Second)
 	n, o := r.up(working), r.up(observing)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	o.Stop()
-	r.until(n, ltp.Unknown)
+	r.Until(n.Board, ltp.Unknown)
 	r.up(observing)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.save("orientation-observer-lost", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
 }
 
 func recordComponents(t *testing.T) {
 	r := newRig(t, anonymous)
 	n := r.upWithPayments()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.twoComponents(n, "R1")
 	r.save("order-of-two-components", ltp.OrderWorkflowID("R1"), "")
 	r.degraded(n, "R2", "R3")
 	r.save("order-of-high-risk-while-degraded", ltp.OrderWorkflowID("R2"), "")
 	r.save("orientation-degraded", ltp.OrientationWorkflowID(payments), "")
 	settling := ltp.ReplayWorkflowID(payments, n.Board.Orientation(payments).Epoch)
-	require.NoError(t, r.client.GetWorkflow(r.ctx, settling, "").Get(r.ctx, nil))
+	require.NoError(t, r.Client.GetWorkflow(r.Ctx, settling, "").Get(r.Ctx, nil))
 	r.save("replay-without-a-drain", settling, "")
 }
 
 func recordBlindWorker(t *testing.T) {
 	r := newRig(t, anonymous)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.blinded(n, "R1")
-	r.awaitEvent(ltp.OrderWorkflowID("R1"), func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(ltp.OrderWorkflowID("R1"), func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_TIMER_FIRED // it has looked again, in vain
 	})
-	require.NoError(t, worker.EnsureOrientation(r.ctx, r.client, ltp.DefaultComponent, quickPolicy()))
-	r.ended("R1")
+	require.NoError(t, worker.EnsureOrientation(r.Ctx, r.Client, ltp.DefaultComponent, quickPolicy()))
+	r.Ended("R1")
 	r.save("order-routed-blind", ltp.OrderWorkflowID("R1"), "")
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.save("orientation-begun-again", ltp.OrientationWorkflowID(ltp.DefaultComponent), "")
 }
 
 func recordLongLife(t *testing.T) {
 	r := newRig(t, anonymous, shortHistories)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	id, first := ltp.OrientationWorkflowID(ltp.DefaultComponent), r.orientationRun()
 	r.outlive(n)
-	history := r.run(id, first)
+	history := r.History(id, first)
 	second := history.Events[len(history.Events)-1].GetWorkflowExecutionContinuedAsNewEventAttributes().GetNewExecutionRunId()
 	require.NotEmpty(t, second)
 	r.save("orientation-continues-as-new", id, first)
@@ -214,13 +211,13 @@ func recordBackstop(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: 10 * time.Second, Most: 30 * time.Minute}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "a long migration"}))
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("R1")))
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("a long migration")
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("R1"))
+	ctx, cancel := context.WithTimeout(r.Ctx, patience)
 	defer cancel()
-	events, waits := r.client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
+	events, waits := r.Client.GetWorkflowHistory(ctx, ltp.OrderWorkflowID("R1"), "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT), 0
 	for waits < 2 && events.HasNext() {
 		e, err := events.Next()
 		require.NoError(t, err)
@@ -228,36 +225,36 @@ func recordBackstop(t *testing.T) {
 			waits++
 		}
 	}
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
-	r.ended("R1")
+	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.Ended("R1")
 	r.save("order-woken-by-its-backstop", ltp.OrderWorkflowID("R1"), "")
 }
 
 // frozen gets an order past the door in the moment in which its worker has read of a
 // freeze, and the door has not.
 func (r *rig) frozen(n *node.Node) (id string) {
-	r.t.Helper()
+	r.T.Helper()
 	for i := 0; ; i++ {
-		door := starter.New(r.client)
-		_, err := door.Submit(r.ctx, order(fmt.Sprintf("R7-early-%d", i)))
-		require.NoError(r.t, err)
-		require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true}))
-		_, err = n.Board.Wait(r.ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && now.Hold.Freeze })
-		require.NoError(r.t, err)
+		door := starter.New(r.Client)
+		_, err := door.Submit(r.Ctx, ordertest.New(fmt.Sprintf("R7-early-%d", i)))
+		require.NoError(r.T, err)
+		require.NoError(r.T, r.Operator(ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "no more", Freeze: true}))
+		_, err = n.Board.Wait(r.Ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.Hold != nil && now.Hold.Freeze })
+		require.NoError(r.T, err)
 		id := fmt.Sprintf("R7-%d", i)
-		if _, err := door.Submit(r.ctx, order(id)); err == nil && r.firstRouting(id).Decision == ltp.Freeze {
+		if _, err := door.Submit(r.Ctx, ordertest.New(id)); err == nil && r.firstRouting(id).Decision == ltp.Freeze {
 			return id
 		}
-		require.NoError(r.t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "take some more"}))
+		r.Hold("take some more")
 	}
 }
 
 // firstRouting is the first routing of an order.
 func (r *rig) firstRouting(id string) (first ltp.Routing) {
-	r.t.Helper()
-	r.awaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
+	r.T.Helper()
+	r.AwaitEvent(ltp.OrderWorkflowID(id), func(e *historypb.HistoryEvent) bool {
 		routing, ok, err := trace.Routing(e)
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		first = routing
 		return ok
 	})
@@ -266,9 +263,9 @@ func (r *rig) firstRouting(id string) (first ltp.Routing) {
 
 // epochOf is the epoch of the nth time that the default component was in a state.
 func (r *rig) epochOf(s ltp.State, nth int) int64 {
-	r.t.Helper()
-	story, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
-	require.NoError(r.t, err)
+	r.T.Helper()
+	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
+	require.NoError(r.T, err)
 	for _, f := range story.Frames {
 		if f.Orientation.State == s {
 			if nth--; nth == 0 {
@@ -276,7 +273,7 @@ func (r *rig) epochOf(s ltp.State, nth int) int64 {
 			}
 		}
 	}
-	require.FailNow(r.t, "it never was", s)
+	require.FailNow(r.T, "it never was", s)
 	return 0
 }
 
@@ -287,15 +284,15 @@ func anonymous(o *embedded.Options) { o.Client.Identity = "recorder" }
 // save writes a history as `temporal workflow show --output json` does, without the
 // names of this machine and its folders.
 func (r *rig) save(name, workflowID, runID string) {
-	r.t.Helper()
-	h := r.run(workflowID, runID)
+	r.T.Helper()
+	h := r.History(workflowID, runID)
 	host, err := os.Hostname()
-	require.NoError(r.t, err)
-	require.NoError(r.t, proxy.VisitPayloads(r.ctx, h, proxy.VisitPayloadsOptions{
+	require.NoError(r.T, err)
+	require.NoError(r.T, proxy.VisitPayloads(r.Ctx, h, proxy.VisitPayloadsOptions{
 		Visitor: func(_ *proxy.VisitPayloadsContext, payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 			for _, p := range payloads {
 				p.Data = bytes.ReplaceAll(p.Data, []byte(`"`+host+`/`), []byte(`"recorder/`)) // an observer
-				p.Data = bytes.ReplaceAll(p.Data, []byte(r.dir), []byte("state"))
+				p.Data = bytes.ReplaceAll(p.Data, []byte(r.Dir), []byte("state"))
 			}
 			return payloads, nil
 		},
@@ -306,11 +303,11 @@ func (r *rig) save(name, workflowID, runID string) {
 		}
 	}
 	compact, err := protojson.Marshal(h)
-	require.NoError(r.t, err)
+	require.NoError(r.T, err)
 	var readable bytes.Buffer
-	require.NoError(r.t, json.Indent(&readable, compact, "", "  "))
+	require.NoError(r.T, json.Indent(&readable, compact, "", "  "))
 	readable.WriteByte('\n')
-	require.NoError(r.t, os.MkdirAll(filepath.Join("..", "workflows", "testdata"), 0o755))
-	require.NoError(r.t, os.WriteFile(filepath.Join("..", "workflows", "testdata", name+".json"), readable.Bytes(), 0o644))
-	r.t.Logf("%s: %d events", name, len(h.Events))
+	require.NoError(r.T, os.MkdirAll(filepath.Join("..", "workflows", "testdata"), 0o755))
+	require.NoError(r.T, os.WriteFile(filepath.Join("..", "workflows", "testdata", name+".json"), readable.Bytes(), 0o644))
+	r.T.Logf("%s: %d events", name, len(h.Events))
 }

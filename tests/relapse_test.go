@@ -22,7 +22,7 @@ func TestSecondOutageDuringRecovery(t *testing.T) {
 	r.executedOnce("relapse-", ids)
 	twice := 0
 	for _, id := range ids {
-		story, err := r.reader().Order(r.ctx, id)
+		story, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		deferrals := 0
 		for _, f := range story.Frames {
@@ -46,22 +46,22 @@ func (r *rig) relapse(prefix string, orders int) (ids []string) {
 	c.Policy.Dwell = new(time.Second)
 	c.Settings.UnfitLatency = 4 * time.Second
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	first := r.until(n, ltp.Unstable).Epoch
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	first := r.Until(n.Board, ltp.Unstable).Epoch
 	for i := range orders {
 		id := fmt.Sprintf("%s-%d", prefix, i)
-		r.decided(r.submit(order(id)))
+		r.Decided(r.Submit(id))
 		ids = append(ids, id)
 	}
 	end()
-	r.awaitEvent(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED // it was seen fit, and dwells
 	})
-	end = r.outage()
-	r.until(n, ltp.Recovering)
-	require.Greater(r.t, r.until(n, ltp.Unstable).Epoch, first)
-	require.Eventually(r.t, func() bool { return r.deferredTwice(ids) }, patience, 50*time.Millisecond)
+	end = r.Outage()
+	r.Until(n.Board, ltp.Recovering)
+	require.Greater(r.T, r.Until(n.Board, ltp.Unstable).Epoch, first)
+	require.Eventually(r.T, func() bool { return r.deferredTwice(ids) }, patience, 50*time.Millisecond)
 	end()
 	return ids
 }
@@ -70,9 +70,9 @@ func (r *rig) relapse(prefix string, orders int) (ids []string) {
 func (r *rig) deferredTwice(ids []string) bool {
 	for _, id := range ids {
 		epochs := map[int64]bool{}
-		for _, e := range r.history(ltp.OrderWorkflowID(id)).GetEvents() {
+		for _, e := range r.History(ltp.OrderWorkflowID(id), "").GetEvents() {
 			routing, ok, err := trace.Routing(e)
-			require.NoError(r.t, err)
+			require.NoError(r.T, err)
 			if ok && !routing.Decision.Admissible() {
 				epochs[routing.Epoch] = true
 			}

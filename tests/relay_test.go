@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 	"github.com/ltp-node/ltp/tests/child"
@@ -50,8 +51,7 @@ func TestTheOutboxIsRelayed(t *testing.T) {
 		for k := range keys {
 			writing.Go(func() {
 				for i := range each {
-					o := order(fmt.Sprintf("R%d-%d-%03d", round, k, i))
-					o.OrderingKey = fmt.Sprint("key-", k)
+					o := ordertest.New(fmt.Sprintf("R%d-%d-%03d", round, k, i), ordertest.OrderingKey(fmt.Sprint("key-", k)))
 					_, err := db.Put(t.Context(), o, nil)
 					assert.NoError(t, err)
 				}

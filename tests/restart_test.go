@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"sync"
 	"testing"
@@ -12,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/starter"
 )
 
@@ -25,18 +24,18 @@ import (
 func TestNothingAcceptedIsLostWhenTemporalRestarts(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
-	c.Client = r.dial()
+	c.Client = r.Dial()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 
 	customers := r.customers(api, "restart")
 	customers.awaitAnswer(http.StatusAccepted)
-	require.NoError(t, r.server.Stop())
+	require.NoError(t, r.Server.Stop())
 	customers.awaitAnswer(http.StatusServiceUnavailable)
-	r.returns()
+	r.Serve()
 	customers.awaitAnswer(http.StatusAccepted)
 	answers := customers.leave()
 	end()
@@ -46,7 +45,7 @@ func TestNothingAcceptedIsLostWhenTemporalRestarts(t *testing.T) {
 		ids = append(ids, id)
 		if status == http.StatusServiceUnavailable {
 			require.Eventually(t, func() bool {
-				response, _ := do(t, "POST", api+"/orders", orderJSON(id), map[string]string{"Prefer": "respond-async"})
+				response, _ := do(t, "POST", api+"/orders", ordertest.JSON(id), map[string]string{"Prefer": "respond-async"})
 				return response.StatusCode == http.StatusAccepted || response.StatusCode == http.StatusCreated
 			}, patience, 50*time.Millisecond)
 			continue
@@ -54,7 +53,7 @@ func TestNothingAcceptedIsLostWhenTemporalRestarts(t *testing.T) {
 		assert.Equal(t, http.StatusAccepted, status, "nothing else is answered: %s", id)
 	}
 	r.executedOnce("restart-", ids)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 }
 
 // TestNoPromiseIsMadeWhileTemporalIsDown: the answer says so, and when to ask
@@ -62,22 +61,22 @@ func TestNothingAcceptedIsLostWhenTemporalRestarts(t *testing.T) {
 func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
-	c.Client = r.dial()
+	c.Client = r.Dial()
 	api, admin := r.listen(&c), r.admin(&c)
 	n := r.up(c)
 	orders := starter.New(c.Client)
-	r.until(n, ltp.Stable)
-	_, err := orders.Submit(r.ctx, order("down-1"))
+	r.Until(n.Board, ltp.Stable)
+	_, err := orders.Submit(r.Ctx, ordertest.New("down-1"))
 	require.NoError(t, err)
-	r.ended("down-1")
+	r.Ended("down-1")
 
-	require.NoError(t, r.server.Stop())
-	ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
+	require.NoError(t, r.Server.Stop())
+	ctx, cancel := context.WithTimeout(r.Ctx, 2*time.Second)
 	defer cancel()
-	_, err = orders.Submit(ctx, order("down-2"))
+	_, err = orders.Submit(ctx, ordertest.New("down-2"))
 	assert.ErrorIs(t, err, starter.ErrUnreachable)
 	for _, ask := range []struct{ method, path, body string }{
-		{"POST", "/orders", orderJSON("down-3")},
+		{"POST", "/orders", ordertest.JSON("down-3")},
 		{"GET", "/orders/down-1", ""},
 		{"DELETE", "/orders/down-1", ""},
 		{"GET", "/orders", ""},
@@ -97,32 +96,11 @@ func TestNoPromiseIsMadeWhileTemporalIsDown(t *testing.T) {
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	assert.Len(t, body["missing"], 1, "operators see what is missing")
 
-	r.returns()
+	r.Serve()
 	for _, id := range []string{"down-2", "down-3"} {
-		r.submit(order(id))
+		r.Submit(id)
 	}
 	r.executedOnce("down-", []string{"down-1", "down-2", "down-3"})
-}
-
-// dial is a connection that outlives the server's restart, as that of an order node
-// of its own does.
-func (r *rig) dial() client.Client {
-	o := r.options.Client
-	o.HostPort, o.Namespace = r.server.Address(), r.server.Namespace()
-	c, err := client.Dial(o)
-	require.NoError(r.t, err)
-	r.t.Cleanup(c.Close)
-	return c
-}
-
-// returns starts the Temporal server again, on its data and its address.
-func (r *rig) returns() {
-	r.t.Helper()
-	at, err := url.Parse("//" + r.server.Address())
-	require.NoError(r.t, err)
-	r.options.Port, err = strconv.Atoi(at.Port())
-	require.NoError(r.t, err)
-	r.serve()
 }
 
 // customers order one after the other, each a new order, until they leave.
@@ -136,13 +114,13 @@ type customers struct {
 }
 
 func (r *rig) customers(api, prefix string) *customers {
-	ctx, cancel := context.WithCancel(r.ctx)
-	c := &customers{t: r.t, stop: cancel, answers: map[string]int{}, latest: make(chan int, 1)}
+	ctx, cancel := context.WithCancel(r.Ctx)
+	c := &customers{t: r.T, stop: cancel, answers: map[string]int{}, latest: make(chan int, 1)}
 	for who := range 3 {
 		c.done.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				id := fmt.Sprintf("%s-%d-%03d", prefix, who, i)
-				response, _ := do(r.t, "POST", api+"/orders", orderJSON(id), map[string]string{"Prefer": "respond-async"})
+				response, _ := do(r.T, "POST", api+"/orders", ordertest.JSON(id), map[string]string{"Prefer": "respond-async"})
 				c.mu.Lock()
 				c.answers[id] = response.StatusCode
 				c.mu.Unlock()
@@ -153,7 +131,7 @@ func (r *rig) customers(api, prefix string) *customers {
 			}
 		})
 	}
-	r.t.Cleanup(func() { c.leave() })
+	r.T.Cleanup(func() { c.leave() })
 	return c
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/sequence"
 	"github.com/ltp-node/ltp/starter"
@@ -30,13 +30,6 @@ func (cutOff) SignalWithStartWorkflow(context.Context, string, string, any, clie
 	return nil, errors.New("cut off")
 }
 
-// of is an order of an ordering key.
-func of(key, id string) ltp.Order {
-	o := order(id)
-	o.OrderingKey = key
-	return o
-}
-
 func lineID(key string, n int) string { return fmt.Sprintf("%s-%d", key, n) }
 
 // TestSequenceOutlivesItsRun: orders that stand in line when their sequence begins a new
@@ -45,15 +38,15 @@ func TestSequenceOutlivesItsRun(t *testing.T) {
 	const orders = 60
 	r := newRig(t, shortHistories)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(n, ltp.Unstable)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	r.Until(n.Board, ltp.Unstable)
 	r.longLine("c-17", orders)
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
+	r.Release()
 	var want []string
 	for i := range orders {
 		want = append(want, lineID("c-17", i))
-		assert.Equal(t, ltp.Executed, r.ended(want[i]).State)
+		assert.Equal(t, ltp.Executed, r.Ended(want[i]).State)
 	}
 	assert.Equal(t, want, r.rowsInTurn("c-17-"))
 }
@@ -74,19 +67,19 @@ func (r *rig) apart() (door *node.Node, api string, work func() *node.Node) {
 // rowsInTurn are the ids in the order database that begin so, in the order in which they
 // were written.
 func (r *rig) rowsInTurn(prefix string) (ids []string) {
-	r.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
-	require.NoError(r.t, err)
+	r.T.Helper()
+	db, err := sql.Open("sqlite", "file:"+r.Orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.T, err)
 	defer db.Close()
-	rows, err := db.QueryContext(r.ctx, "SELECT id FROM orders WHERE id LIKE ? || '%' ORDER BY created_at, rowid", prefix)
-	require.NoError(r.t, err)
+	rows, err := db.QueryContext(r.Ctx, "SELECT id FROM orders WHERE id LIKE ? || '%' ORDER BY created_at, rowid", prefix)
+	require.NoError(r.T, err)
 	defer rows.Close()
 	for rows.Next() {
 		var id string
-		require.NoError(r.t, rows.Scan(&id))
+		require.NoError(r.T, rows.Scan(&id))
 		ids = append(ids, id)
 	}
-	require.NoError(r.t, rows.Err())
+	require.NoError(r.T, rows.Err())
 	return ids
 }
 
@@ -98,10 +91,10 @@ func TestOrdersOfOneKeyNeverOvertakeEachOther(t *testing.T) {
 	r := newRig(t)
 	door, api, work := r.apart()
 	worker := work()
-	r.until(door, ltp.Stable)
+	r.Until(door.Board, ltp.Stable)
 	id := func(key, n int) string { return lineID(fmt.Sprintf("k%02d", key), n) }
 	post := func(key, n int) {
-		body := strings.TrimSuffix(orderJSON(id(key, n)), "}") + fmt.Sprintf(`,"ordering_key":"customer-%d"}`, key)
+		body := ordertest.JSON(id(key, n), ordertest.OrderingKey(fmt.Sprint("customer-", key)))
 		response, answer := do(t, "POST", api+"/orders", body, map[string]string{"Prefer": "respond-async"})
 		assert.Equal(t, http.StatusAccepted, response.StatusCode, "%v", answer)
 	}
@@ -123,17 +116,17 @@ func TestOrdersOfOneKeyNeverOvertakeEachOther(t *testing.T) {
 	}
 
 	send(0, 4, restart)
-	end := r.outage()
-	r.until(door, ltp.Unstable)
+	end := r.Outage()
+	r.Until(door.Board, ltp.Unstable)
 	send(4, 7, restart)
 	cancelled := map[string]bool{}
 	for key := range 3 {
 		cancelled[id(key, 5)] = true
-		require.NoError(t, r.start.Cancel(r.ctx, id(key, 5)))
-		assert.Equal(t, ltp.Cancelled, r.ended(id(key, 5)).State)
+		require.NoError(t, r.Start.Cancel(r.Ctx, id(key, 5)))
+		assert.Equal(t, ltp.Cancelled, r.Ended(id(key, 5)).State)
 	}
 	end()
-	r.until(door, ltp.Recovering)
+	r.Until(door.Board, ltp.Recovering)
 	send(7, each, restart)
 
 	for key := range keys {
@@ -145,21 +138,21 @@ func TestOrdersOfOneKeyNeverOvertakeEachOther(t *testing.T) {
 			} else {
 				want = append(want, id(key, n))
 			}
-			assert.Equal(t, state, r.ended(id(key, n)).State, id(key, n))
+			assert.Equal(t, state, r.Ended(id(key, n)).State, id(key, n))
 		}
 		assert.Equal(t, want, r.rowsInTurn(fmt.Sprintf("k%02d-", key)), "in the order in which they were acknowledged")
 	}
-	r.until(door, ltp.Stable)
+	r.Until(door.Board, ltp.Stable)
 	for key := range keys {
 		require.Eventually(t, func() bool {
-			seen, err := sequence.Look(r.ctx, r.client, fmt.Sprintf("customer-%d", key))
+			seen, err := sequence.Look(r.Ctx, r.Client, fmt.Sprintf("customer-%d", key))
 			return err == nil && !seen.Running
 		}, patience, 50*time.Millisecond, "a sequence ends when nobody stands in line")
 	}
 	worker.Stop()
 	door.Stop()
 
-	a := r.auditedButLost("--orders-db", r.orders)
+	a := r.auditedButLost("--orders-db", r.Orders)
 	first := a.Claim(audit.FirstFirst)
 	assert.EqualValues(t, keys, first.Figures["ordering_keys"])
 	assert.Positive(t, a.Claim(audit.SafeMode).Figures["in_line"])
@@ -172,30 +165,30 @@ func TestOrderThatWaitsForItsTurnSaysSo(t *testing.T) {
 	r := newRig(t)
 	door, api, work := r.apart()
 	worker := work()
-	r.until(door, ltp.Stable)
-	body := strings.TrimSuffix(orderJSON("T0"), "}") + `,"ordering_key":"c-17","priority":2}`
+	r.Until(door.Board, ltp.Stable)
+	body := ordertest.JSON("T0", ordertest.OrderingKey("c-17"), ordertest.Priority(2))
 	response, answer := do(t, "POST", api+"/orders", body, map[string]string{"Prefer": "wait=30"})
 	assert.Equal(t, http.StatusCreated, response.StatusCode, "%v", answer)
 	assert.EqualValues(t, 2, answer["priority"])
 
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	r.until(door, ltp.Unstable)
-	assert.Equal(t, ltp.ReasonUnstable, r.decided(r.submit(of("c-17", "T1"))).Reason)
-	assert.Equal(t, ltp.ReasonUnstable, r.decided(r.submit(of("c-17", "T2"))).Reason, "it defers as usual")
+	r.Hold("migration")
+	r.Until(door.Board, ltp.Unstable)
+	assert.Equal(t, ltp.ReasonUnstable, r.Decided(r.Submit("T1", ordertest.OrderingKey("c-17"))).Reason)
+	assert.Equal(t, ltp.ReasonUnstable, r.Decided(r.Submit("T2", ordertest.OrderingKey("c-17"))).Reason, "it defers as usual")
 	// T1 ends by force while no worker could see it.
-	require.NoError(t, r.client.CancelWorkflow(r.ctx, ltp.SequenceWorkflowID("c-17"), "")) // without effect
+	require.NoError(t, r.Client.CancelWorkflow(r.Ctx, ltp.SequenceWorkflowID("c-17"), "")) // without effect
 	worker.Stop()
-	require.NoError(t, r.client.TerminateWorkflow(r.ctx, ltp.OrderWorkflowID("T1"), "", "by hand"))
+	require.NoError(t, r.Client.TerminateWorkflow(r.Ctx, ltp.OrderWorkflowID("T1"), "", "by hand"))
 	worker = work()
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"}))
-	r.until(door, ltp.Stable)
+	r.Release()
+	r.Until(door.Board, ltp.Stable)
 	require.Eventually(t, func() bool {
-		st, err := r.start.Get(r.ctx, "T2")
+		st, err := r.Start.Get(r.Ctx, "T2")
 		return err == nil && st.Reason == ltp.ReasonAwaitsTurn
 	}, patience, 50*time.Millisecond)
 	worker.Stop()
 
-	st, err := r.start.Get(r.ctx, "T2")
+	st, err := r.Start.Get(r.Ctx, "T2")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.Equal(t, ltp.TurnCommitment, st.Commitment)
@@ -206,8 +199,8 @@ func TestOrderThatWaitsForItsTurnSaysSo(t *testing.T) {
 	assert.Contains(t, said, "its turn")
 
 	work()
-	assert.Equal(t, ltp.Executed, r.ended("T2").State, "the line goes on behind an order that cannot say that it ended")
-	story, err := r.reader().Order(r.ctx, "T2")
+	assert.Equal(t, ltp.Executed, r.Ended("T2").State, "the line goes on behind an order that cannot say that it ended")
+	story, err := r.Reader().Order(r.Ctx, "T2")
 	require.NoError(t, err)
 	last := story.Frames[len(story.Frames)-2]
 	assert.Equal(t, ltp.WokenByTurn, last.Request.Woken)
@@ -221,26 +214,26 @@ func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	cut := starter.New(cutOff{r.client})
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	cut := starter.New(cutOff{r.Client})
 	for _, id := range []string{"A1", "A2"} {
-		sub, err := cut.Submit(r.ctx, of("c-17", id))
+		sub, err := cut.Submit(r.Ctx, ordertest.New(id, ordertest.OrderingKey("c-17")))
 		require.NoError(t, err)
 		assert.True(t, sub.NotInLine)
 	}
-	r.submit(of("c-17", "B1"))
-	sub := r.submit(of("c-17", "A1"))
+	r.Submit("B1", ordertest.OrderingKey("c-17"))
+	sub := r.Submit("A1", ordertest.OrderingKey("c-17"))
 	assert.True(t, sub.Repeated)
 	end()
 	for _, id := range []string{"A1", "A2", "B1"} {
-		assert.Equal(t, ltp.Executed, r.ended(id).State, id)
+		assert.Equal(t, ltp.Executed, r.Ended(id).State, id)
 	}
 	assert.Equal(t, []string{"B1", "A1"}, append(r.rowsInTurn("B"), r.rowsInTurn("A1")...))
 	var b1, a1 time.Time
 	for id, at := range map[string]*time.Time{"B1": &b1, "A1": &a1} {
-		story, err := r.reader().Order(r.ctx, id)
+		story, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		*at = story.Executions[0].TaskAt
 		if id == "B1" {
@@ -255,30 +248,30 @@ func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
 func TestCostOfAnOrderingKey(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	var alone, behind []string
 	for i := range 5 {
 		id := fmt.Sprintf("alone-%d", i)
-		r.submit(of(id, id))
-		r.ended(id)
+		r.Submit(id, ordertest.OrderingKey(id))
+		r.Ended(id)
 		alone = append(alone, id)
 	}
 	r.withinBudget(alone, cost{events: 16, transitions: 7})
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	for i := range 5 {
 		id := fmt.Sprintf("behind-%d", i)
-		r.decided(r.submit(of("c-17", id)))
+		r.Decided(r.Submit(id, ordertest.OrderingKey("c-17")))
 		behind = append(behind, id)
 	}
 	end()
 	// 29 and 9, and 6 and 3 for each epoch that begins while the order stands in line.
 	r.withinBudget(behind, cost{events: 41, transitions: 15})
 	for _, key := range []string{"alone-0", "c-17"} {
-		d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.SequenceWorkflowID(key), "")
+		d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.SequenceWorkflowID(key), "")
 		require.NoError(t, err)
 		t.Logf("the sequence of %s: %d events", key, d.GetWorkflowExecutionInfo().GetHistoryLength())
-		_ = r.client.GetWorkflow(r.ctx, ltp.SequenceWorkflowID(key), "").Get(r.ctx, nil)
+		_ = r.Client.GetWorkflow(r.Ctx, ltp.SequenceWorkflowID(key), "").Get(r.Ctx, nil)
 		assert.NotEqual(t, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, d.GetWorkflowExecutionInfo().GetStatus())
 	}
 }

@@ -79,9 +79,9 @@ func TestNoOrderPaysForAFaultThatOthersShare(t *testing.T) {
 			app.User = url.UserPassword("app", password)
 			r := newRigOn(t, app.String())
 			n := r.up(r.config())
-			r.until(n, ltp.Stable)
+			r.Until(n.Board, ltp.Stable)
 			for i := range 3 {
-				r.submit(order(fmt.Sprintf("before-%d", i)))
+				r.Submit(fmt.Sprintf("before-%d", i))
 				r.becomes(fmt.Sprintf("before-%d", i), ltp.Executed)
 			}
 			exec(fault.begin)
@@ -89,9 +89,9 @@ func TestNoOrderPaysForAFaultThatOthersShare(t *testing.T) {
 			var ids []string
 			for i := range 12 {
 				ids = append(ids, fmt.Sprintf("order-%02d", i))
-				r.submit(order(ids[i]))
+				r.Submit(ids[i])
 			}
-			now := r.until(n, ltp.Unstable)
+			now := r.Until(n.Board, ltp.Unstable)
 			t.Logf("UNSTABLE after %s: %s", time.Since(began).Round(10*time.Millisecond), now.Reason)
 			said := now.Reason + " " + now.Evidence.Error
 			for _, words := range fault.words {
@@ -106,11 +106,11 @@ func TestNoOrderPaysForAFaultThatOthersShare(t *testing.T) {
 				r.becomes(id, ltp.Executed)
 			}
 			t.Logf("all executed %s after the repair", time.Since(mended).Round(10*time.Millisecond))
-			r.until(n, ltp.Stable)
+			r.Until(n.Board, ltp.Stable)
 			r.executedOnce("order-", ids)
 			var before, after int // attempts that failed, by when they ended
 			for _, id := range ids {
-				story, err := r.reader().Order(r.ctx, id)
+				story, err := r.Reader().Order(r.Ctx, id)
 				require.NoError(t, err)
 				for _, e := range story.Executions {
 					switch {

@@ -16,7 +16,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
-	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // readme is what the README of an example has its reader type, command by command.
@@ -45,8 +45,8 @@ type shell struct {
 }
 
 func newShell(r *rig, db string) shell {
-	path := filepath.Dir(ltpBinary(r.t)) + string(filepath.ListSeparator) + pgtest.Needed(r.t) + string(filepath.ListSeparator) + os.Getenv("PATH")
-	return shell{r.t, child.Environment(r.t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace(), "DB="+db, "PATH="+path)}
+	path := filepath.Dir(harness.Binary(r.T)) + string(filepath.ListSeparator) + pgtest.Needed(r.T) + string(filepath.ListSeparator) + os.Getenv("PATH")
+	return shell{r.T, r.Environment("DB="+db, "PATH="+path)}
 }
 
 func (s shell) command(line string) *exec.Cmd {
@@ -89,9 +89,9 @@ func TestOrdersGoIntoTheTablesOfAShop(t *testing.T) {
 	}
 	first := part("worker")
 	part("observe")
-	api := r.ltp("api", "--api", "127.0.0.1:0", "--admin", "")
+	api := r.LTP(r.Address, "api", "--api", "127.0.0.1:0", "--admin", "")
 	address := api.Says(&api.Stderr, `Order API: http://(\S+)`)[1]
-	r.untilOn(r.watch(), ltp.Stable)
+	r.Until(r.Watch(), ltp.Stable)
 
 	customers := reader.command(strings.ReplaceAll(commands[4], "127.0.0.1:8080", address))
 	require.NoError(t, customers.Start())
@@ -108,7 +108,7 @@ func TestOrdersGoIntoTheTablesOfAShop(t *testing.T) {
 	ended := map[ltp.OrderState]int{}
 	for n := range 50 {
 		id := "S" + strconv.Itoa(n+1)
-		st := r.ended(id)
+		st := r.Ended(id)
 		ended[st.State]++
 		rows := count("SELECT count(*) FROM shop.orders AS o JOIN shop.order_lines ON order_number = number WHERE sku = 'lamp' AND quantity = 1 AND number = '" + id + "'")
 		assert.Equal(t, map[bool]int{true: 1, false: 0}[st.State == ltp.Executed], rows, "%+v", st)
@@ -153,15 +153,15 @@ func TestAStatementThatTheDatabaseDoesNotTakeKeepsANodeFromStarting(t *testing.T
 	pgtest.Exec(t, url, "CREATE SCHEMA shop; CREATE TABLE shop.orders (number text PRIMARY KEY)")
 	worker.Says(&worker.Stderr, "runs on Temporal namespace")
 	observer.Says(&observer.Stderr, "runs on Temporal namespace")
-	r.becomesWith(func() { r.submit(order("A1")) }, "A1", ltp.Executed)
+	r.becomesWith(func() { r.Submit("A1") }, "A1", ltp.Executed)
 
 	// What the shop's table lost stops the orders of all: the observer's own shows it.
-	board := r.watch()
-	r.untilOn(board, ltp.Stable)
+	board := r.Watch()
+	r.Until(board, ltp.Stable)
 	pgtest.Exec(t, url, "ALTER TABLE shop.orders RENAME TO elsewhere")
-	fell := r.untilOn(board, ltp.Unstable)
+	fell := r.Until(board, ltp.Unstable)
 	assert.Contains(t, fell.Reason, `relation "shop.orders" does not exist (42P01)`)
-	r.becomesWith(func() { r.submit(order("A2")) }, "A2", ltp.Deferred)
+	r.becomesWith(func() { r.Submit("A2") }, "A2", ltp.Deferred)
 	pgtest.Exec(t, url, "ALTER TABLE shop.elsewhere RENAME TO orders")
 	r.becomes("A2", ltp.Executed)
 	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", url).Claim(audit.RowsAgree).Verdict)
@@ -178,8 +178,8 @@ func TestAWorkerThatStandsStillHoldsNothingOfTheShop(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(`UPDATE shop.stock SET units = units - 1 WHERE sku = @lines->0->>'sku'; INSERT INTO shop.orders VALUES (@id)`), 0o600))
 	worker := r.worker("--orders-sql", file)
 	r.observer("--orders-sql", file)
-	r.untilOn(r.watch(), ltp.Stable)
-	r.becomesWith(func() { r.submit(order("A0")) }, "A0", ltp.Executed)
+	r.Until(r.Watch(), ltp.Stable)
+	r.becomesWith(func() { r.Submit("A0") }, "A0", ltp.Executed)
 
 	holder, watcher := pgtest.Connect(t, url), pgtest.Connect(t, url)
 	count := func(query string) (n int) {
@@ -188,7 +188,7 @@ func TestAWorkerThatStandsStillHoldsNothingOfTheShop(t *testing.T) {
 	}
 	_, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM shop.stock FOR UPDATE")
 	require.NoError(t, err)
-	r.submit(order("A1"))
+	r.Submit("A1")
 	require.Eventually(t, func() bool {
 		return count("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'") > 0
 	}, patience, time.Millisecond)

@@ -22,15 +22,15 @@ import (
 func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	epoch := r.until(n, ltp.Unstable).Epoch
-	r.decided(r.submit(order("signals-1")))
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	epoch := r.Until(n.Board, ltp.Unstable).Epoch
+	r.Decided(r.Submit("signals-1"))
 	id := ltp.OrderWorkflowID("signals-1")
-	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(id, func(e *historypb.HistoryEvent) bool {
 		return e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED // it waits
 	})
-	before := eventTypes(r.history(id))
+	before := eventTypes(r.History(id, ""))
 
 	const signals = 1000
 	for _, parallel := range []int{1, 16} { // one after the other, and in a storm
@@ -39,13 +39,13 @@ func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 		for i := range signals / 2 {
 			group.Go(func() error {
 				old := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch - int64(i)%epoch}
-				return r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, old)
+				return r.Client.SignalWorkflow(r.Ctx, id, "", ltp.StabilitySignal, old)
 			})
 		}
 		require.NoError(t, group.Wait())
 	}
 	read := 0 // signals that a workflow task has followed
-	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(id, func(e *historypb.HistoryEvent) bool {
 		switch e.GetEventType() {
 		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
 			read++
@@ -55,7 +55,7 @@ func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 		return false
 	})
 
-	after := eventTypes(r.history(id))
+	after := eventTypes(r.History(id, ""))
 	tasks := after[enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED] - before[enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED]
 	t.Logf("%d signals were read in %d workflow tasks", signals, tasks)
 	assert.LessOrEqual(t, tasks, signals)
@@ -69,13 +69,13 @@ func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 			assert.Equal(t, before[kind], count, "%s: the order was neither routed nor executed, and set no timer", kind)
 		}
 	}
-	st, err := r.start.Get(r.ctx, "signals-1")
+	st, err := r.Start.Get(r.Ctx, "signals-1")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
 
 	end()
 	r.executedOnce("signals-", []string{"signals-1"})
-	done := eventTypes(r.history(id))
+	done := eventTypes(r.History(id, ""))
 	assert.Zero(t, done[enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED])
 	assert.Equal(t, signals, done[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED])
 	assert.Equal(t, 1, done[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED])
@@ -86,23 +86,23 @@ func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 func TestFalseNewsOfARecoveryWritesNothing(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	epoch := r.until(n, ltp.Unstable).Epoch
-	r.decided(r.submit(order("liar-1")))
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	epoch := r.Until(n.Board, ltp.Unstable).Epoch
+	r.Decided(r.Submit("liar-1"))
 	id := ltp.OrderWorkflowID("liar-1")
 	for range 20 {
 		news := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
-		require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, news))
+		require.NoError(t, r.Client.SignalWorkflow(r.Ctx, id, "", ltp.StabilitySignal, news))
 	}
-	r.awaitEvent(id, func(e *historypb.HistoryEvent) bool {
+	r.AwaitEvent(id, func(e *historypb.HistoryEvent) bool {
 		asked, ok, err := trace.Routing(e)
 		require.NoError(t, err)
 		return ok && asked.Woken == ltp.WokenBySignal && !asked.Decision.Admissible()
 	})
 	end()
 	r.executedOnce("liar-", []string{"liar-1"})
-	story, err := r.reader().Order(r.ctx, "liar-1")
+	story, err := r.Reader().Order(r.Ctx, "liar-1")
 	require.NoError(t, err)
 	for _, attempt := range story.Executions {
 		if !attempt.Done() {
@@ -116,31 +116,31 @@ func TestFalseNewsOfARecoveryWritesNothing(t *testing.T) {
 func TestSignalByHandReleasesAnOrder(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "migration"}))
-	fell := r.until(n, ltp.Unstable).Epoch
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("migration")
+	fell := r.Until(n.Board, ltp.Unstable).Epoch
 	for _, id := range []string{"A2", "A3"} {
-		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(id))).State)
+		require.Equal(t, ltp.Deferred, r.Decided(r.Submit(id)).State)
 	}
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
-	require.Equal(t, fell+1, r.until(n, ltp.Recovering).Epoch)
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
+	r.Release()
+	require.Equal(t, fell+1, r.Until(n.Board, ltp.Recovering).Epoch)
 
 	r.signalByHand("A2", fell+1)
 	r.executedOnce("A", []string{"A2"})
-	st, err := r.start.Get(r.ctx, "A3")
+	st, err := r.Start.Get(r.Ctx, "A3")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
-	kinds := eventTypes(r.history(ltp.OrderWorkflowID("A2")))
+	kinds := eventTypes(r.History(ltp.OrderWorkflowID("A2"), ""))
 	assert.Equal(t, 1, kinds[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED])
 	assert.Zero(t, kinds[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED])
-	story, err := r.reader().Order(r.ctx, "A2")
+	story, err := r.Reader().Order(r.Ctx, "A2")
 	require.NoError(t, err)
 	require.Len(t, story.Frames, 4)
 	assert.Equal(t, ltp.WokenBySignal, story.Frames[2].Request.Woken)
 	assert.Equal(t, fell+1, story.Outcome.Receipt.Fence.Epoch)
 
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "now all"}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "now all"}))
 	r.executedOnce("A", []string{"A2", "A3"})
 }
 
@@ -149,9 +149,9 @@ func TestSignalByHandReleasesAnOrder(t *testing.T) {
 //	temporal workflow signal --workflow-id order/A2 --name stability \
 //		--input '{"component":"orders-db","state":"RECOVERING","epoch":1795746357}'
 func (r *rig) signalByHand(id string, epoch int64) {
-	r.t.Helper()
-	_, err := r.client.WorkflowService().SignalWorkflowExecution(r.ctx, &workflowservice.SignalWorkflowExecutionRequest{
-		Namespace:         r.server.Namespace(),
+	r.T.Helper()
+	_, err := r.Client.WorkflowService().SignalWorkflowExecution(r.Ctx, &workflowservice.SignalWorkflowExecutionRequest{
+		Namespace:         r.Server.Namespace(),
 		WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: ltp.OrderWorkflowID(id)},
 		SignalName:        "stability",
 		Input: &commonpb.Payloads{Payloads: []*commonpb.Payload{{
@@ -159,7 +159,7 @@ func (r *rig) signalByHand(id string, epoch int64) {
 			Data:     fmt.Appendf(nil, `{"component":"orders-db","state":"RECOVERING","epoch":%d}`, epoch),
 		}}},
 	})
-	require.NoError(r.t, err)
+	require.NoError(r.T, err)
 }
 
 func eventTypes(h *historypb.History) map[enumspb.EventType]int {

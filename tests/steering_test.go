@@ -16,7 +16,6 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/ledger"
-	"github.com/ltp-node/ltp/tests/child"
 )
 
 // TestAPausedReplayReleasesNothingUntilItIsResumed: an operator pauses during the
@@ -28,9 +27,9 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: time.Second, Most: 2 * time.Second}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	cli := newTerminal(t)
-	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli.env = r.Environment()
 	require.Eventually(t, func() bool { return strings.Contains(cli.run("replay", "status"), "no order waits") }, patience, time.Second)
 	assert.Contains(t, cli.run("replay", "plan"), "No order waits")
 	assert.Contains(t, cli.refused("replay", "resume", "--why", "x"), "the replay is not paused")
@@ -38,12 +37,12 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	assert.Contains(t, cli.refused("replay", "rate", "NaN", "--why", "x"), "is none")
 	assert.Contains(t, cli.refused("replay", "pause"), "--why")
 
-	end := r.outage()
-	fell := r.until(n, ltp.Unstable).Epoch
+	end := r.Outage()
+	fell := r.Until(n.Board, ltp.Unstable).Epoch
 	var ids []string
 	for i := range 12 {
 		ids = append(ids, fmt.Sprintf("paused-%02d", i))
-		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(ids[i]))).State)
+		require.Equal(t, ltp.Deferred, r.Decided(r.Submit(ids[i])).State)
 	}
 	require.Eventually(t, func() bool { return strings.Contains(cli.run("replay", "status"), "Waiting: 12 orders") }, patience, time.Second)
 	assert.Contains(t, cli.run("replay", "status"), "First in turn: paused-00")
@@ -53,10 +52,10 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	assert.Equal(t, ids, planned(cli), "the plan for when it recovers, in turn")
 
 	end()
-	recovering := r.until(n, ltp.Recovering)
+	recovering := r.Until(n.Board, ltp.Recovering)
 	for _, id := range ids {
 		r.awaitRouting(id, ltp.ReasonReplayPaused, recovering.Epoch)
-		st, err := r.start.Get(r.ctx, id)
+		st, err := r.Start.Get(r.Ctx, id)
 		require.NoError(t, err)
 		assert.Equal(t, ltp.Deferred, st.State)
 		assert.Equal(t, fell, st.Epoch, "under which the replay looks for it")
@@ -68,11 +67,11 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	assert.Contains(t, cli.run("replay", "status"), "PAUSED, by ann")
 	assert.Contains(t, cli.run("orientation", "get"), "PAUSED, by ann")
 	assert.Equal(t, ids, planned(cli))
-	assert.Equal(t, recovering.Epoch, r.until(n, ltp.Recovering).Epoch, "a pause changes no epoch")
+	assert.Equal(t, recovering.Epoch, r.Until(n.Board, ltp.Recovering).Epoch, "a pause changes no epoch")
 
 	cli.run("replay", "resume", "--rate", "50", "--by", "bob", "--why", "the cache is warm")
 	r.executedOnce("paused-", ids)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.replayed(recovering.Epoch)
 	n.Stop()
 	assert.Contains(t, cli.run("replay", "status"), "at most 50 orders/s, by bob")
@@ -86,7 +85,7 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	public, err := os.ReadFile(filepath.Join(cli.stateDir, ledger.PublicKeyFile))
 	require.NoError(t, err)
 	assert.Contains(t, cli.run("trace", "verify", file, "--key", strings.TrimSpace(string(public))), "is whole")
-	status, printed := r.command("audit", "--orders-db", r.orders)
+	status, printed := r.command("audit", "--orders-db", r.Orders)
 	assert.Zero(t, status, printed)
 }
 
@@ -98,38 +97,38 @@ func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: time.Second, Most: 10 * time.Minute}
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
-	end := r.outage()
-	fell := r.until(n, ltp.Unstable).Epoch
+	r.Until(n.Board, ltp.Stable)
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
+	end := r.Outage()
+	fell := r.Until(n.Board, ltp.Unstable).Epoch
 	var ids []string
 	for i := range orders {
 		ids = append(ids, fmt.Sprintf("left-%02d", i))
-		require.Equal(t, ltp.Deferred, r.decided(r.submit(order(ids[i]))).State)
+		require.Equal(t, ltp.Deferred, r.Decided(r.Submit(ids[i])).State)
 	}
 	end()
-	recovering := r.until(n, ltp.Recovering)
+	recovering := r.Until(n.Board, ltp.Recovering)
 	last := ids[orders-1]
 	r.awaitRouting(last, ltp.ReasonAwaitsReplay, recovering.Epoch)
-	st, err := r.start.Get(r.ctx, last)
+	st, err := r.Start.Get(r.Ctx, last)
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.Equal(t, fell, st.Epoch, "under which the replay looks for it")
 
-	require.NoError(t, operator(r, ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "the cache is warm"}))
+	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "the cache is warm"}))
 	r.executedOnce("left-", ids)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.replayed(recovering.Epoch)
 	n.Stop()
 	for _, id := range ids {
-		story, err := r.reader().Order(r.ctx, id)
+		story, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		request := story.Frames[len(story.Frames)-2].Request
 		require.NotNil(t, request, id)
 		assert.Equal(t, ltp.WokenBySignal, request.Woken, id)
 	}
 	r.verified()
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 }
 
 // planned are the orders of a plan, in turn.
@@ -150,6 +149,6 @@ func planned(cli *terminal) (ids []string) {
 
 // replayed waits for the end of a replay.
 func (r *rig) replayed(epoch int64) {
-	r.t.Helper()
-	require.NoError(r.t, r.client.GetWorkflow(r.ctx, ltp.ReplayWorkflowID(ltp.DefaultComponent, epoch), "").Get(r.ctx, nil))
+	r.T.Helper()
+	require.NoError(r.T, r.Client.GetWorkflow(r.Ctx, ltp.ReplayWorkflowID(ltp.DefaultComponent, epoch), "").Get(r.Ctx, nil))
 }

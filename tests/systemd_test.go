@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // TestASupervisorLearnsHowAPartIs: as systemd's Type=notify and WatchdogSec want it, that it
@@ -27,8 +27,7 @@ func TestASupervisorLearnsHowAPartIs(t *testing.T) {
 		require.NoError(t, err)
 		return string(buffer[:n])
 	}
-	p := launch(t, child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace(),
-		"NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=300000"), ltpBinary(t), "worker", "--orders-db", r.orders)
+	p := launch(t, r.Environment("NOTIFY_SOCKET="+socket, "WATCHDOG_USEC=300000"), harness.Binary(t), "worker", "--orders-db", r.Orders)
 	assert.Equal(t, "READY=1", said())
 	for range 3 {
 		assert.Equal(t, "WATCHDOG=1", said())

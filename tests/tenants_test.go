@@ -16,8 +16,10 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/apikey"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // keyring is a file of keys of the test's.
@@ -35,9 +37,9 @@ func newKeyring(t *testing.T, tenants map[string]ltp.Bounds) keyring {
 
 // keyed has a node ask for the keys of a file.
 func (r *rig) keyed(c *node.Config, k keyring) {
-	r.t.Helper()
+	r.T.Helper()
 	keys, err := apikey.Open(k.file, r.log)
-	require.NoError(r.t, err)
+	require.NoError(r.T, err)
 	c.Auth = keys
 }
 
@@ -75,22 +77,22 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 	}
 	r.keyed(&c, keys)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	wait := func(tenant string) map[string]string { return and(show[tenant], "Prefer", "wait=30") }
 
 	// The same id, with other content each.
 	for i, tenant := range tenants {
-		response, o := do(t, "POST", api+"/orders", strings.Replace(orderJSON("A1"), "6000", fmt.Sprint(6000+i), 1), wait(tenant))
+		response, o := do(t, "POST", api+"/orders", ordertest.JSON("A1", ordertest.Article("book", 2, int64(6000+i))), wait(tenant))
 		require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
 		assert.Equal(t, "/orders/A1", response.Header.Get("Location"))
 		assert.Equal(t, "A1", o["id"])
 	}
 	// The same Idempotency-Key, and its id taken beforehand by another tenant.
-	bare := strings.Replace(orderJSON("x"), `"id":"x",`, "", 1)
+	bare := ordertest.JSON("")
 	response, o := do(t, "POST", api+"/orders", bare, and(wait("acme"), "Idempotency-Key", "secret-1"))
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
 	taken := o["id"].(string)
-	response, o = do(t, "POST", api+"/orders", strings.Replace(orderJSON(taken), "c-17", "mallory", 1), wait("globex"))
+	response, o = do(t, "POST", api+"/orders", ordertest.JSON(taken, ordertest.Customer("mallory")), wait("globex"))
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
 	response, o = do(t, "POST", api+"/orders", bare, and(wait(""), "Idempotency-Key", "secret-1"))
 	require.Equal(t, http.StatusCreated, response.StatusCode, "another's order took the key: %v", o)
@@ -98,7 +100,7 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 	assert.Equal(t, taken, o["id"])
 
 	// What is one's is not there for the others.
-	response, o = do(t, "POST", api+"/orders", orderJSON("acme-1"), wait("acme"))
+	response, o = do(t, "POST", api+"/orders", ordertest.JSON("acme-1"), wait("acme"))
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
 	for _, tenant := range []string{"globex", ""} {
 		for _, path := range []string{"/orders/acme-1", "/orders/acme-1/events"} {
@@ -110,7 +112,7 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 		assert.Equal(t, http.StatusNotFound, response.StatusCode)
 		response, _ = do(t, "GET", api+"/orders/acme%2FA1", "", show[tenant])
 		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
-		response, _ = do(t, "POST", api+"/orders", orderJSON("acme/acme-1"), show[tenant])
+		response, _ = do(t, "POST", api+"/orders", ordertest.JSON("acme/acme-1"), show[tenant])
 		assert.Equal(t, http.StatusBadRequest, response.StatusCode)
 	}
 	response, _ = do(t, "GET", api+"/orders/acme-1", "", nil)
@@ -119,9 +121,9 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 	assert.Equal(t, http.StatusOK, response.StatusCode, "%v", stream)
 
 	// The same ordering key: one tenant's order that waits holds up none of another's.
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "see who waits"}))
-	r.until(n, ltp.Unstable)
-	lined := func(id string) string { return strings.Replace(orderJSON(id), "{", `{"ordering_key":"alice",`, 1) }
+	r.Hold("see who waits")
+	r.Until(n.Board, ltp.Unstable)
+	lined := func(id string) string { return ordertest.JSON(id, ordertest.OrderingKey("alice")) }
 	for _, tenant := range []string{"globex", "acme"} {
 		response, o = do(t, "POST", api+"/orders", lined("L1"), show[tenant])
 		require.Equal(t, http.StatusAccepted, response.StatusCode, "%v", o)
@@ -131,7 +133,7 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 		return o["reason"] == "SYSTEM_UNSTABLE"
 	}, patience, 50*time.Millisecond, "it does not stand behind the other tenant's")
 	for _, tenant := range []string{"acme", "globex"} {
-		seen, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.SequenceWorkflowID(tenant+"/alice"), "")
+		seen, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.SequenceWorkflowID(tenant+"/alice"), "")
 		require.NoError(t, err)
 		assert.NotNil(t, seen)
 	}
@@ -171,9 +173,9 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 	for _, id := range []string{"acme/A1", "globex/A1", "acme/L1", " A1 "} {
 		assert.Contains(t, " "+strings.ReplaceAll(said, "\n", " \n "), id)
 	}
-	require.NoError(t, operator(r, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "seen"}))
-	r.ended("acme/L1")
-	r.until(n, ltp.Stable)
+	r.Release()
+	r.Ended("acme/L1")
+	r.Until(n.Board, ltp.Stable)
 	r.verified()
 	for id, want := range map[string]int64{"acme/A1": 12000, "globex/A1": 12002, "A1": 12004} {
 		assert.Equal(t, want, r.amount(id), "a row of its own")
@@ -182,9 +184,9 @@ func TestTenantsDoNotTouchOneAnother(t *testing.T) {
 
 // listedAs are the ids of a listing as the key shown has it.
 func (r *rig) listedAs(api, query string, show map[string]string) (ids []string) {
-	r.t.Helper()
-	response, answer := do(r.t, "GET", api+"/orders?"+query, "", show)
-	require.Equal(r.t, http.StatusOK, response.StatusCode, "%v", answer)
+	r.T.Helper()
+	response, answer := do(r.T, "GET", api+"/orders?"+query, "", show)
+	require.Equal(r.T, http.StatusOK, response.StatusCode, "%v", answer)
 	for _, o := range answer["orders"].([]any) {
 		ids = append(ids, o.(map[string]any)["id"].(string))
 	}
@@ -202,17 +204,17 @@ func TestCustomerOfATenantSeesTheirOrdersAlone(t *testing.T) {
 	_, support := keys.make(apikey.Key{Tenant: "acme", Role: ltp.SupportRole})
 	r.keyed(&c, keys)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	require.NoError(t, operator(r, ltp.HoldUpdate, ltp.Hold{By: "ann", Why: "keep them"}))
-	r.until(n, ltp.Unstable)
-	response, o := do(t, "POST", api+"/orders", orderJSON("B1"), mine)
+	r.Until(n.Board, ltp.Stable)
+	r.Hold("keep them")
+	r.Until(n.Board, ltp.Unstable)
+	response, o := do(t, "POST", api+"/orders", ordertest.JSON("B1"), mine)
 	require.Equal(t, http.StatusAccepted, response.StatusCode, "%v", o)
-	response, o = do(t, "POST", api+"/orders", strings.Replace(orderJSON("B2"), "c-17", "c-18", 1), others)
+	response, o = do(t, "POST", api+"/orders", ordertest.JSON("B2", ordertest.Customer("c-18")), others)
 	require.Equal(t, http.StatusAccepted, response.StatusCode, "%v", o)
-	response, o = do(t, "POST", api+"/orders", orderJSON("B3"), others)
+	response, o = do(t, "POST", api+"/orders", ordertest.JSON("B3"), others)
 	assert.Equal(t, http.StatusForbidden, response.StatusCode)
 	assert.Equal(t, "/customer", o["field"])
-	response, _ = do(t, "POST", api+"/orders", orderJSON("B3"), support)
+	response, _ = do(t, "POST", api+"/orders", ordertest.JSON("B3"), support)
 	assert.Equal(t, http.StatusForbidden, response.StatusCode)
 
 	for path, method := range map[string]string{"/orders/B1": "GET", "/orders/B1/events": "GET", "/orders/B1?": "DELETE"} {
@@ -230,7 +232,7 @@ func TestCustomerOfATenantSeesTheirOrdersAlone(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, response.StatusCode)
 
 	// A stream says what the order is called here.
-	request, err := http.NewRequestWithContext(r.ctx, "GET", api+"/orders/B1/events", nil)
+	request, err := http.NewRequestWithContext(r.Ctx, "GET", api+"/orders/B1/events", nil)
 	require.NoError(t, err)
 	request.Header.Set("Authorization", mine["Authorization"])
 	stream, err := http.DefaultClient.Do(request)
@@ -262,7 +264,7 @@ func TestKeyThatIsRevokedOpensNothing(t *testing.T) {
 		return response.StatusCode
 	}
 	require.Eventually(t, func() bool { return status(show) == http.StatusOK }, patience, 20*time.Millisecond)
-	response, _ := exchange(t, heldTo(t, agreedAdmin()), "GET", ops+"/orientation", "", show)
+	response, _ := exchange(t, heldTo(t, harness.AdminContract()), "GET", ops+"/orientation", "", show)
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 	response, _ = look(t, ops+"/orientation")
 	assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
@@ -281,9 +283,9 @@ func TestRepeatOutlivesTheBounds(t *testing.T) {
 	_, show := keys.make(apikey.Key{Tenant: "acme", Role: ltp.CustomerRole})
 	r.keyed(&c, keys)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	first := func(id string) string {
-		return strings.Replace(orderJSON(id), "{", `{"priority":1,"ordering_key":"alice",`, 1)
+		return ordertest.JSON(id, ordertest.Priority(1), ordertest.OrderingKey("alice"))
 	}
 	response, o := do(t, "POST", api+"/orders", first("U1"), and(show, "Prefer", "wait=30"))
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
@@ -307,17 +309,17 @@ func TestDefaultTenantIsAsWithoutKeys(t *testing.T) {
 	c := r.config()
 	api := r.listen(&c)
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	r.submit(order("D1"))
-	r.submit(order("acme/D1"))
-	r.ended("D1")
-	r.ended("acme/D1")
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("D1")
+	r.Submit("acme/D1")
+	r.Ended("D1")
+	r.Ended("acme/D1")
 	require.Eventually(t, func() bool {
-		all, err := r.start.List(r.ctx, starter.Filter{AllTenants: true})
+		all, err := r.Start.List(r.Ctx, starter.Filter{AllTenants: true})
 		return err == nil && len(all.Orders) == 2
 	}, patience, 50*time.Millisecond)
 	assert.Equal(t, []string{"D1"}, r.listedAs(api, "", nil))
-	of, err := r.start.List(r.ctx, starter.Filter{Tenant: "acme"})
+	of, err := r.Start.List(r.Ctx, starter.Filter{Tenant: "acme"})
 	require.NoError(t, err)
 	require.Len(t, of.Orders, 1)
 	assert.Equal(t, "acme/D1", of.Orders[0].OrderID)
@@ -325,9 +327,9 @@ func TestDefaultTenantIsAsWithoutKeys(t *testing.T) {
 
 // amount is what the row of an order says.
 func (r *rig) amount(id string) (minor int64) {
-	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
-	require.NoError(r.t, err)
+	db, err := sql.Open("sqlite", "file:"+r.Orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.T, err)
 	defer db.Close()
-	require.NoError(r.t, db.QueryRowContext(r.ctx, "SELECT amount_minor FROM orders WHERE id = ?", id).Scan(&minor), id)
+	require.NoError(r.T, db.QueryRowContext(r.Ctx, "SELECT amount_minor FROM orders WHERE id = ?", id).Scan(&minor), id)
 	return minor
 }

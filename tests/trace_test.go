@@ -13,7 +13,6 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger"
-	"github.com/ltp-node/ltp/tests/child"
 )
 
 // TestAnIncidentIsExportedAndProvesWhatItSays plays a small outage, and then uses the
@@ -21,25 +20,25 @@ import (
 func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	for i := range 5 {
-		r.submit(order(fmt.Sprintf("before-%d", i)))
-		r.ended(fmt.Sprintf("before-%d", i))
+		r.Submit(fmt.Sprintf("before-%d", i))
+		r.Ended(fmt.Sprintf("before-%d", i))
 	}
-	end := r.outage()
-	r.until(n, ltp.Unstable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
 	for i := range 20 {
-		assert.Equal(t, ltp.Deferred, r.decided(r.submit(order(fmt.Sprintf("meanwhile-%02d", i)))).State)
+		assert.Equal(t, ltp.Deferred, r.Decided(r.Submit(fmt.Sprintf("meanwhile-%02d", i))).State)
 	}
 	end()
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	for i := range 20 {
-		assert.Equal(t, ltp.Executed, r.ended(fmt.Sprintf("meanwhile-%02d", i)).State)
+		assert.Equal(t, ltp.Executed, r.Ended(fmt.Sprintf("meanwhile-%02d", i)).State)
 	}
 	n.Stop() // no worker is needed from here on
 
 	cli := newTerminal(t)
-	cli.env = child.Environment(t, "TEMPORAL_ADDRESS="+r.server.Address(), "TEMPORAL_NAMESPACE="+r.server.Namespace())
+	cli.env = r.Environment()
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	read := func(name string) []byte {
@@ -61,7 +60,7 @@ func TestAnIncidentIsExportedAndProvesWhatItSays(t *testing.T) {
 	assert.Equal(t, string(read("incident.jsonl")), string(read("again.jsonl")), "the same history is the same bytes")
 	assert.Equal(t, string(read("incident.checkpoint")), string(read("again.checkpoint")))
 
-	require.NoError(t, r.server.Stop()) // and no Temporal
+	require.NoError(t, r.Server.Stop()) // and no Temporal
 	public, err := os.ReadFile(filepath.Join(cli.stateDir, ledger.PublicKeyFile))
 	require.NoError(t, err)
 	elsewhere := newTerminal(t) // a regulator, who has the public key only

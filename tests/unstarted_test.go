@@ -17,7 +17,7 @@ import (
 // worker ever was. Nothing is wrong with the order, and it is taken once there was one.
 func TestOrdersThatComeBeforeTheFirstWorkerAreNotTheirSendersFault(t *testing.T) {
 	r := newRig(t)
-	door := httptest.NewServer(api.New(api.Config{Starter: r.start, Board: board.New(r.client, nil, r.log), Log: r.log}))
+	door := httptest.NewServer(api.New(api.Config{Starter: r.Start, Board: board.New(r.Client, nil, r.log), Log: r.log}))
 	defer door.Close()
 	post := func(body string) *http.Response {
 		response, _ := do(t, "POST", door.URL+"/orders", body, nil)
@@ -27,7 +27,7 @@ func TestOrdersThatComeBeforeTheFirstWorkerAreNotTheirSendersFault(t *testing.T)
 	response := post(plain)
 	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
 	assert.NotEmpty(t, response.Header.Get("Retry-After"))
-	_, err := r.start.Get(r.ctx, "E1")
+	_, err := r.Start.Get(r.Ctx, "E1")
 	require.ErrorIs(t, err, starter.ErrNotFound, "nothing was started")
 
 	r.up(r.config())

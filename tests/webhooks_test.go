@@ -1,24 +1,16 @@
 package tests
 
 import (
-	"bytes"
 	"context"
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
@@ -26,103 +18,31 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/apikey"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/payload"
 	"github.com/ltp-node/ltp/starter"
+	"github.com/ltp-node/ltp/tests/harness"
 	"github.com/ltp-node/ltp/webhook"
 )
 
-// received is a message as an endpoint got it, at whatever attempt.
-type received struct {
-	header http.Header
-	body   []byte
-	status int // what it was answered
-	ltp.WebhookBody
-	order map[string]any
-}
-
 // endpoint is the system of a tenant that receives webhooks.
 type endpoint struct {
-	t      *testing.T
-	url    string
-	secret string
-	key    ed25519.PublicKey // nil where messages are signed with the secret alone
-
-	mu     sync.Mutex
-	status int
-	all    []received
+	*harness.Endpoint
+	t *testing.T
 }
 
-// receiver serves an endpoint, whose messages have to be signed with its secrets.
-func receiver(t *testing.T) *endpoint {
-	e := &endpoint{t: t, secret: webhook.NewSecret(), status: http.StatusNoContent}
-	server := httptest.NewServer(e)
-	t.Cleanup(server.Close)
-	e.url = server.URL + "/hooks"
-	return e
-}
-
-func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	got := received{header: r.Header, body: body, status: e.status}
-	e.verify(got)
-	assert.NoError(e.t, json.Unmarshal(body, &got.WebhookBody))
-	assert.NoError(e.t, json.Unmarshal(got.Data, &got.order))
-	e.all = append(e.all, got)
-	w.WriteHeader(e.status)
-}
-
-// verify holds a message against its signatures and the contract. The lock is held.
-func (e *endpoint) verify(got received) {
-	official, err := standardwebhooks.NewWebhook(e.secret)
-	assert.NoError(e.t, err)
-	assert.NoError(e.t, official.Verify(got.body, got.header))
-	if e.key != nil {
-		signed := fmt.Appendf(nil, "%s.%s.%s", got.header.Get("webhook-id"), got.header.Get("webhook-timestamp"), got.body)
-		good := slices.ContainsFunc(strings.Fields(got.header.Get("webhook-signature")), func(s string) bool {
-			text, is := strings.CutPrefix(s, "v1a,")
-			signature, err := base64.StdEncoding.DecodeString(text)
-			return is && err == nil && ed25519.Verify(e.key, signed, signature)
-		})
-		assert.True(e.t, good, "no signature of v1a: %s", got.header.Get("webhook-signature"))
-	}
-	if !bytes.Contains(got.body, []byte(ltp.WebhookTest)) { // which is of no order
-		assert.NoError(e.t, agreed().Message(got.header, got.body))
-	}
-}
-
-// answers has the endpoint answer with a status from now on.
-func (e *endpoint) answers(status int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.status = status
-}
-
-// of are the messages of an order so far; taken are those that were answered 2xx.
-func (e *endpoint) of(orderID string) (all, taken []received) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, m := range e.all {
-		if m.order["id"] == orderID {
-			if all = append(all, m); m.status/100 == 2 {
-				taken = append(taken, m)
-			}
-		}
-	}
-	return all, taken
+func receiver(t *testing.T) endpoint {
+	t.Helper()
+	return endpoint{harness.NewEndpoint(t), t}
 }
 
 // gets waits until the endpoint has taken messages of an order, and requires that they are
 // these, in this order.
-func (e *endpoint) gets(orderID string, want ...ltp.WebhookEvent) (taken []received) {
+func (e endpoint) gets(orderID string, want ...ltp.WebhookEvent) (taken []harness.Message) {
 	e.t.Helper()
 	require.Eventually(e.t, func() bool {
-		_, taken = e.of(orderID)
+		_, taken = e.Of(orderID)
 		return len(taken) >= len(want)
 	}, patience, 20*time.Millisecond, "%s: %v", orderID, want)
 	var got []ltp.WebhookEvent
@@ -133,49 +53,23 @@ func (e *endpoint) gets(orderID string, want ...ltp.WebhookEvent) (taken []recei
 	return taken
 }
 
-// hooks is a file of webhooks of the test's.
-type hooks struct {
-	t    *testing.T
-	path string
-}
-
-func newHooks(t *testing.T, all ...webhook.Endpoint) hooks {
-	t.Helper()
-	h := hooks{t, filepath.Join(t.TempDir(), "webhooks.json")}
-	h.hold(all...)
-	return h
-}
-
-// hold has the file hold these endpoints, at once.
-func (h hooks) hold(all ...webhook.Endpoint) {
-	h.t.Helper()
-	data, err := json.Marshal(webhook.File{Endpoints: all})
-	require.NoError(h.t, err)
-	require.NoError(h.t, os.WriteFile(h.path+".new", data, 0o600))
-	require.NoError(h.t, os.Rename(h.path+".new", h.path))
-}
-
-func (e *endpoint) as(name, tenant string, events ...ltp.WebhookEvent) webhook.Endpoint {
-	return webhook.Endpoint{Tenant: tenant, Name: name, URL: e.url, Secrets: []string{e.secret}, Events: events}
-}
-
 // hooked has a node send webhooks, to addresses of this machine too.
-func (r *rig) hooked(c *node.Config, h hooks) {
-	r.t.Helper()
-	opened, err := webhook.Open(h.path, true, r.log)
-	require.NoError(r.t, err)
+func (r *rig) hooked(c *node.Config, h harness.EndpointFile) {
+	r.T.Helper()
+	opened, err := webhook.Open(h.Path, true, r.log)
+	require.NoError(r.T, err)
 	c.Webhooks = opened
 }
 
 // upWithWebhooks runs a node with webhooks until the order database counts as fit. Orders that
 // the rig submits are marked for them.
-func (r *rig) upWithWebhooks(h hooks) (node.Config, *node.Node) {
-	r.t.Helper()
+func (r *rig) upWithWebhooks(h harness.EndpointFile) (node.Config, *node.Node) {
+	r.T.Helper()
 	c := r.config()
 	r.hooked(&c, h)
-	r.start = starter.New(r.client, starter.WithWebhooks(c.Webhooks.Has))
+	r.Start = starter.New(r.Client, starter.WithWebhooks(c.Webhooks.Has))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	return c, n
 }
 
@@ -187,35 +81,35 @@ func TestWebhooksTellWhatBecomesOfAnOrder(t *testing.T) {
 	private, public := webhook.NewKeys()
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(public, "whpk_"))
 	require.NoError(t, err)
-	shop.key = key
-	to := shop.as("shop", "")
+	shop.Key = key
+	to := shop.As("shop", "")
 	to.Secrets = append(to.Secrets, private)
 	c := r.config()
 	api := r.listen(&c)
-	r.hooked(&c, newHooks(t, to, mail.as("mail", "", ltp.OrderConfirmed)))
+	r.hooked(&c, harness.NewEndpointFile(t, to, mail.As("mail", "", ltp.OrderConfirmed)))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	response, o := do(t, "POST", api+"/orders", orderJSON("W1"), map[string]string{"Prefer": "wait=30"})
+	r.Until(n.Board, ltp.Stable)
+	response, o := do(t, "POST", api+"/orders", ordertest.JSON("W1"), map[string]string{"Prefer": "wait=30"})
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
 	taken := shop.gets("W1", ltp.OrderConfirmed)
 	_, now := do(t, "GET", api+"/orders/W1", "", nil)
-	assert.Equal(t, now, taken[0].order, "the order as GET shows it")
+	assert.Equal(t, now, taken[0].Order, "the order as GET shows it")
 
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	response, o = do(t, "POST", api+"/orders", orderJSON("W2"), nil)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	response, o = do(t, "POST", api+"/orders", ordertest.JSON("W2"), nil)
 	require.Equal(t, http.StatusAccepted, response.StatusCode, "%v", o)
 	shop.gets("W2", ltp.OrderDeferred)
 	end()
 	taken = shop.gets("W2", ltp.OrderDeferred, ltp.OrderConfirmed)
-	assert.Equal(t, "DEFERRED", taken[0].order["state"])
-	assert.Equal(t, "SYSTEM_UNSTABLE", taken[0].order["reason"])
-	assert.Equal(t, "EXECUTED", taken[1].order["state"])
-	assert.Equal(t, "RECOVERY_CONFIRMED", taken[1].order["reason"])
-	assert.NotEqual(t, taken[0].header.Get("webhook-id"), taken[1].header.Get("webhook-id"))
+	assert.Equal(t, "DEFERRED", taken[0].Order["state"])
+	assert.Equal(t, "SYSTEM_UNSTABLE", taken[0].Order["reason"])
+	assert.Equal(t, "EXECUTED", taken[1].Order["state"])
+	assert.Equal(t, "RECOVERY_CONFIRMED", taken[1].Order["reason"])
+	assert.NotEqual(t, taken[0].ID(), taken[1].ID())
 	assert.Len(t, mail.gets("W1", ltp.OrderConfirmed), 1)
 	mail.gets("W2", ltp.OrderConfirmed)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.verified()
 	assert.Contains(t, r.shows("W2"), "EXECUTED")
 }
@@ -225,38 +119,38 @@ func TestWebhooksTellWhatBecomesOfAnOrder(t *testing.T) {
 func TestEndpointThatIsDownGetsItsMessagesInTurn(t *testing.T) {
 	r := newRig(t)
 	down, up := receiver(t), receiver(t)
-	down.answers(http.StatusInternalServerError)
-	c, n := r.upWithWebhooks(newHooks(t, down.as("down", ""), up.as("up", "")))
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("D1")))
+	down.Status(http.StatusInternalServerError)
+	c, n := r.upWithWebhooks(harness.NewEndpointFile(t, down.As("down", ""), up.As("up", "")))
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("D1"))
 	up.gets("D1", ltp.OrderDeferred)
 	end()
-	assert.Equal(t, ltp.Executed, r.ended("D1").State)
+	assert.Equal(t, ltp.Executed, r.Ended("D1").State)
 	up.gets("D1", ltp.OrderDeferred, ltp.OrderConfirmed)
-	require.Eventually(t, func() bool { all, _ := down.of("D1"); return len(all) >= 2 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { all, _ := down.Of("D1"); return len(all) >= 2 }, patience, 20*time.Millisecond)
 	n.Stop()
 	again := r.up(c)
-	down.answers(http.StatusOK)
+	down.Status(http.StatusOK)
 	down.gets("D1", ltp.OrderDeferred, ltp.OrderConfirmed)
-	all, taken := down.of("D1")
+	all, taken := down.Of("D1")
 	for _, m := range all[:len(all)-1] {
 		assert.Equal(t, ltp.OrderDeferred, m.Type, "the next waits for the one before")
-		assert.Equal(t, taken[0].header.Get("webhook-id"), m.header.Get("webhook-id"))
-		assert.Equal(t, taken[0].body, m.body, "the same each time")
+		assert.Equal(t, taken[0].ID(), m.ID())
+		assert.Equal(t, taken[0].Body, m.Body, "the same each time")
 	}
 	up.gets("D1", ltp.OrderDeferred, ltp.OrderConfirmed)
 	r.delivered("D1")
-	r.until(again, ltp.Stable)
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.Until(again.Board, ltp.Stable)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 }
 
 // delivered waits until the Delivery of an order has ended, with everything delivered.
 func (r *rig) delivered(orderID string) {
-	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	r.T.Helper()
+	ctx, cancel := context.WithTimeout(r.Ctx, patience)
 	defer cancel()
-	require.NoError(r.t, r.client.GetWorkflow(ctx, ltp.DeliveryWorkflowID(orderID), "").Get(ctx, nil))
+	require.NoError(r.T, r.Client.GetWorkflow(ctx, ltp.DeliveryWorkflowID(orderID), "").Get(ctx, nil))
 }
 
 // TestWebhooksTellEveryEnd, and that an order is parked.
@@ -265,39 +159,36 @@ func TestWebhooksTellEveryEnd(t *testing.T) {
 	r.exec(`CREATE TRIGGER no_anvils BEFORE INSERT ON orders WHEN NEW.body LIKE '%anvil%' BEGIN SELECT RAISE(ABORT, 'we sell no anvils'); END`)
 	r.exec(`CREATE TRIGGER poison BEFORE INSERT ON orders WHEN NEW.id = 'E-parked' BEGIN SELECT json_extract('{', '$.a'); END`)
 	shop := receiver(t)
-	_, n := r.upWithWebhooks(newHooks(t, shop.as("shop", "")))
-	anvil := order("E-rejected")
-	anvil.Lines[0].SKU = "anvil"
-	r.submit(anvil)
+	_, n := r.upWithWebhooks(harness.NewEndpointFile(t, shop.As("shop", "")))
+	r.Submit("E-rejected", ordertest.Article("anvil", 2, 6000))
 	m := shop.gets("E-rejected", ltp.OrderRejected)
-	assert.Contains(t, m[0].order["detail"], "we sell no anvils")
+	assert.Contains(t, m[0].Order["detail"], "we sell no anvils")
 
-	r.submit(order("E-parked"))
+	r.Submit("E-parked")
 	r.becomes("E-parked", ltp.Parked)
 	m = shop.gets("E-parked", ltp.OrderDeferred, ltp.OrderParked)
-	assert.Equal(t, "PARKED", m[1].order["state"])
-	assert.NotContains(t, m[1].order, "detail", "what it fails with is for operators")
-	assert.NotContains(t, m[1].order, "parked")
-	require.NoError(t, r.start.Instruct(r.ctx, "E-parked", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
+	assert.Equal(t, "PARKED", m[1].Order["state"])
+	assert.NotContains(t, m[1].Order, "detail", "what it fails with is for operators")
+	assert.NotContains(t, m[1].Order, "parked")
+	require.NoError(t, r.Start.Instruct(r.Ctx, "E-parked", ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"}))
 	shop.gets("E-parked", ltp.OrderDeferred, ltp.OrderParked, ltp.OrderRejected)
 
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	late := order("E-expired")
-	late.Deadline = time.Now().Add(20 * time.Second) // it is deferred before that
-	r.submit(late)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	// it is deferred before that
+	r.Submit("E-expired", ordertest.Deadline(time.Now().Add(20*time.Second)))
 	shop.gets("E-expired", ltp.OrderDeferred)
-	r.submit(order("E-cancelled"))
+	r.Submit("E-cancelled")
 	shop.gets("E-cancelled", ltp.OrderDeferred)
-	require.NoError(t, r.start.Cancel(r.ctx, "E-cancelled"))
+	require.NoError(t, r.Start.Cancel(r.Ctx, "E-cancelled"))
 	shop.gets("E-cancelled", ltp.OrderDeferred, ltp.OrderCancelled)
 	shop.gets("E-expired", ltp.OrderDeferred, ltp.OrderExpired)
 	end()
 	for _, id := range []string{"E-rejected", "E-parked", "E-expired", "E-cancelled"} {
 		r.delivered(id)
 	}
-	r.until(n, ltp.Stable)
-	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.orders).Verdict)
+	r.Until(n.Board, ltp.Stable)
+	assert.Equal(t, audit.Held, r.audited(0, "--orders-db", r.Orders).Verdict)
 	r.verified()
 }
 
@@ -307,19 +198,19 @@ func TestOrderOfLongLifeAnnouncesEachStateOnce(t *testing.T) {
 	shop := receiver(t)
 	c := r.config()
 	c.Backstop = impatient
-	r.hooked(&c, newHooks(t, shop.as("shop", "")))
-	r.start = starter.New(r.client, starter.WithWebhooks(c.Webhooks.Has))
+	r.hooked(&c, harness.NewEndpointFile(t, shop.As("shop", "")))
+	r.Start = starter.New(r.Client, starter.WithWebhooks(c.Webhooks.Has))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	end := r.outage()
-	r.until(n, ltp.Unstable)
-	r.decided(r.submit(order("L1")))
+	r.Until(n.Board, ltp.Stable)
+	end := r.Outage()
+	r.Until(n.Board, ltp.Unstable)
+	r.Decided(r.Submit("L1"))
 	shop.gets("L1", ltp.OrderDeferred)
 	r.awaitRuns("L1", 3)
 	end()
 	m := shop.gets("L1", ltp.OrderDeferred, ltp.OrderConfirmed)
-	assert.NotEqual(t, m[0].header.Get("webhook-id"), m[1].header.Get("webhook-id"))
-	assert.Equal(t, m[0].order["accepted_at"], m[1].order["accepted_at"], "it was accepted once")
+	assert.NotEqual(t, m[0].ID(), m[1].ID())
+	assert.Equal(t, m[0].Order["accepted_at"], m[1].Order["accepted_at"], "it was accepted once")
 	r.delivered("L1")
 	shop.gets("L1", ltp.OrderDeferred, ltp.OrderConfirmed)
 	// Everything again has the same IDs, though it is read from runs of before.
@@ -332,10 +223,10 @@ func TestOrderOfLongLifeAnnouncesEachStateOnce(t *testing.T) {
 	require.Zero(t, status, said)
 	again := shop.gets("L1", ltp.OrderDeferred, ltp.OrderConfirmed, ltp.OrderDeferred, ltp.OrderConfirmed)
 	for i := range m {
-		assert.Equal(t, m[i].header.Get("webhook-id"), again[i+2].header.Get("webhook-id"))
-		assert.Equal(t, m[i].body, again[i+2].body)
+		assert.Equal(t, m[i].ID(), again[i+2].ID())
+		assert.Equal(t, m[i].Body, again[i+2].Body)
 	}
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	r.continued("L1")
 }
 
@@ -343,18 +234,18 @@ func TestOrderOfLongLifeAnnouncesEachStateOnce(t *testing.T) {
 func TestSecretAndURLOfAnEndpointMayChangeWhileItsMessagesWait(t *testing.T) {
 	r := newRig(t)
 	shop := receiver(t)
-	shop.answers(http.StatusInternalServerError)
-	file := newHooks(t, shop.as("shop", ""))
+	shop.Status(http.StatusInternalServerError)
+	file := harness.NewEndpointFile(t, shop.As("shop", ""))
 	_, _ = r.upWithWebhooks(file)
-	r.submit(order("S1"))
-	require.Eventually(t, func() bool { all, _ := shop.of("S1"); return len(all) >= 1 }, patience, 20*time.Millisecond)
-	before := shop.as("shop", "")
+	r.Submit("S1")
+	require.Eventually(t, func() bool { all, _ := shop.Of("S1"); return len(all) >= 1 }, patience, 20*time.Millisecond)
+	before := shop.As("shop", "")
 	elsewhere := receiver(t)
-	after := elsewhere.as("shop", "")
+	after := elsewhere.As("shop", "")
 	after.Secrets = append(before.Secrets, after.Secrets...) // both, for as long as the receiver may have either
-	file.hold(after)
+	file.Hold(after)
 	first := elsewhere.gets("S1", ltp.OrderConfirmed)
-	assert.Len(t, strings.Fields(first[0].header.Get("webhook-signature")), 2)
+	assert.Len(t, strings.Fields(first[0].Header.Get("webhook-signature")), 2)
 	r.delivered("S1")
 }
 
@@ -363,14 +254,14 @@ func TestSecretAndURLOfAnEndpointMayChangeWhileItsMessagesWait(t *testing.T) {
 func TestEndpointThatAWorkerDoesNotKnowIsAwaited(t *testing.T) {
 	r := newRig(t)
 	shop, mail := receiver(t), receiver(t)
-	shop.answers(http.StatusInternalServerError)
-	file := newHooks(t, shop.as("shop", ""))
+	shop.Status(http.StatusInternalServerError)
+	file := harness.NewEndpointFile(t, shop.As("shop", ""))
 	_, _ = r.upWithWebhooks(file)
-	r.submit(order("U1"))
-	require.Eventually(t, func() bool { all, _ := shop.of("U1"); return len(all) >= 1 }, patience, 20*time.Millisecond)
-	file.hold(mail.as("mail", ""))
+	r.Submit("U1")
+	require.Eventually(t, func() bool { all, _ := shop.Of("U1"); return len(all) >= 1 }, patience, 20*time.Millisecond)
+	file.Hold(mail.As("mail", ""))
 	require.Eventually(t, func() bool {
-		d, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.DeliveryWorkflowID("U1"), "")
+		d, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.DeliveryWorkflowID("U1"), "")
 		if err != nil || len(d.GetPendingActivities()) != 1 {
 			return false
 		}
@@ -378,8 +269,8 @@ func TestEndpointThatAWorkerDoesNotKnowIsAwaited(t *testing.T) {
 		details := d.GetPendingActivities()[0].GetHeartbeatDetails()
 		return details != nil && payload.Converter().FromPayloads(details, &unsent) == nil && unsent.Attempts >= 2
 	}, patience, 20*time.Millisecond)
-	shop.answers(http.StatusOK)
-	file.hold(mail.as("mail", ""), shop.as("shop", ""))
+	shop.Status(http.StatusOK)
+	file.Hold(mail.As("mail", ""), shop.As("shop", ""))
 	shop.gets("U1", ltp.OrderConfirmed)
 	r.delivered("U1")
 }
@@ -390,26 +281,26 @@ func TestNothingIsSentToAPrivateAddress(t *testing.T) {
 	r := newRig(t)
 	hidden := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was reached") }))
 	t.Cleanup(hidden.Close)
-	file := newHooks(t, webhook.Endpoint{Name: "hidden", URL: hidden.URL + "/hooks/sesame", Secrets: []string{webhook.NewSecret()}})
+	file := harness.NewEndpointFile(t, webhook.Endpoint{Name: "hidden", URL: hidden.URL + "/hooks/sesame", Secrets: []string{webhook.NewSecret()}})
 	c := r.config()
-	opened, err := webhook.Open(file.path, false, r.log)
+	opened, err := webhook.Open(file.Path, false, r.log)
 	require.NoError(t, err)
 	c.Webhooks = opened
-	r.start = starter.New(r.client, starter.WithWebhooks(c.Webhooks.Has))
+	r.Start = starter.New(r.Client, starter.WithWebhooks(c.Webhooks.Has))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	r.submit(order("P1"))
-	assert.Equal(t, ltp.Executed, r.ended("P1").State)
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("P1")
+	assert.Equal(t, ltp.Executed, r.Ended("P1").State)
 	var said string
 	require.Eventually(t, func() bool {
 		var status int
-		status, said = r.command("webhooks", "list", "--webhooks", file.path)
+		status, said = r.command("webhooks", "list", "--webhooks", file.Path)
 		return status == 0 && strings.Contains(said, "P1")
 	}, patience, 50*time.Millisecond, said)
 	assert.Contains(t, said, "127.0.0.1 is not a public address")
 	assert.NotContains(t, said, "whsec_")
 	assert.NotContains(t, said, "sesame", "what stands behind the host may be secret")
-	status, said := r.command("webhooks", "test", "--webhooks", file.path)
+	status, said := r.command("webhooks", "test", "--webhooks", file.Path)
 	assert.Equal(t, 1, status)
 	assert.Contains(t, said, "127.0.0.1 is not a public address")
 	assert.NotContains(t, said, "sesame")
@@ -419,18 +310,18 @@ func TestNothingIsSentToAPrivateAddress(t *testing.T) {
 func TestMessageThatWasGivenUpIsRedelivered(t *testing.T) {
 	r := newRig(t)
 	shop := receiver(t)
-	shop.answers(http.StatusGone)
+	shop.Status(http.StatusGone)
 	c := r.config()
 	ops := r.admin(&c)
-	file := newHooks(t, shop.as("shop", ""))
+	file := harness.NewEndpointFile(t, shop.As("shop", ""))
 	r.hooked(&c, file)
-	r.start = starter.New(r.client, starter.WithWebhooks(c.Webhooks.Has))
+	r.Start = starter.New(r.Client, starter.WithWebhooks(c.Webhooks.Has))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
-	r.submit(order("G1"))
-	require.Eventually(t, func() bool { all, _ := shop.of("G1"); return len(all) == 1 }, patience, 20*time.Millisecond)
+	r.Until(n.Board, ltp.Stable)
+	r.Submit("G1")
+	require.Eventually(t, func() bool { all, _ := shop.Of("G1"); return len(all) == 1 }, patience, 20*time.Millisecond)
 	list := func(more ...string) string {
-		status, said := r.command(append([]string{"webhooks", "list", "--webhooks", file.path, "--webhooks-allow-private"}, more...)...)
+		status, said := r.command(append([]string{"webhooks", "list", "--webhooks", file.Path, "--webhooks-allow-private"}, more...)...)
 		require.Zero(t, status, said)
 		return said
 	}
@@ -453,13 +344,13 @@ func TestMessageThatWasGivenUpIsRedelivered(t *testing.T) {
 	measured, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	assert.Contains(t, string(measured), `ltp_webhook_deliveries_total{result="given_up"} 1`)
-	shop.answers(http.StatusOK)
+	shop.Status(http.StatusOK)
 	status, said := r.command("webhooks", "redeliver", "--failed")
 	require.Zero(t, status, said)
 	assert.Contains(t, said, "G1: what was not delivered is sent again")
 	shop.gets("G1", ltp.OrderConfirmed)
-	all, taken := shop.of("G1")
-	assert.Equal(t, all[0].header.Get("webhook-id"), taken[0].header.Get("webhook-id"))
+	all, taken := shop.Of("G1")
+	assert.Equal(t, all[0].ID(), taken[0].ID())
 	r.delivered("G1")
 	require.Eventually(t, func() bool { return !strings.Contains(list(), "G1") }, patience, 50*time.Millisecond)
 	status, said = r.command("webhooks", "redeliver", "--failed")
@@ -468,7 +359,7 @@ func TestMessageThatWasGivenUpIsRedelivered(t *testing.T) {
 	status, said = r.command("webhooks", "redeliver", "nobody")
 	assert.Zero(t, status, said) // no Delivery is known of it: one is called, and finds no order
 	r.delivered("nobody")
-	status, said = r.command("webhooks", "test", "--webhooks", file.path, "--webhooks-allow-private", "shop")
+	status, said = r.command("webhooks", "test", "--webhooks", file.Path, "--webhooks-allow-private", "shop")
 	assert.Zero(t, status, said)
 	assert.Contains(t, said, "shop: answered 200")
 }
@@ -486,14 +377,14 @@ func TestWebhooksOfTenantsAreTheirOwn(t *testing.T) {
 		_, show[tenant] = keys.make(apikey.Key{Tenant: tenant, Role: ltp.CustomerRole})
 	}
 	r.keyed(&c, keys)
-	r.hooked(&c, newHooks(t, acme.as("shop", "acme"), globex.as("shop", "globex")))
+	r.hooked(&c, harness.NewEndpointFile(t, acme.As("shop", "acme"), globex.As("shop", "globex")))
 	n := r.up(c)
-	r.until(n, ltp.Stable)
+	r.Until(n.Board, ltp.Stable)
 	for tenant, header := range show {
-		response, o := do(t, "POST", api+"/orders", orderJSON("T1"), and(header, "Prefer", "wait=30"))
+		response, o := do(t, "POST", api+"/orders", ordertest.JSON("T1"), and(header, "Prefer", "wait=30"))
 		require.Equal(t, http.StatusCreated, response.StatusCode, "%s: %v", tenant, o)
 	}
-	response, o := do(t, "POST", api+"/orders", orderJSON("T2"), and(show["globex"], "Prefer", "wait=30"))
+	response, o := do(t, "POST", api+"/orders", ordertest.JSON("T2"), and(show["globex"], "Prefer", "wait=30"))
 	require.Equal(t, http.StatusCreated, response.StatusCode, "%v", o)
 	acme.gets("T1", ltp.OrderConfirmed)
 	globex.gets("T1", ltp.OrderConfirmed)
@@ -504,11 +395,11 @@ func TestWebhooksOfTenantsAreTheirOwn(t *testing.T) {
 	}
 	for _, id := range []string{"initech/T1", "T1"} {
 		assert.Equal(t, cost{events: 7, transitions: 2}, r.cost(id), id)
-		_, err := r.client.DescribeWorkflowExecution(r.ctx, ltp.DeliveryWorkflowID(id), "")
+		_, err := r.Client.DescribeWorkflowExecution(r.Ctx, ltp.DeliveryWorkflowID(id), "")
 		assert.ErrorAs(t, err, new(*serviceerror.NotFound), id)
 	}
-	all, _ := acme.of("T2")
+	all, _ := acme.Of("T2")
 	assert.Empty(t, all)
-	assert.Len(t, acme.all, 1)
-	assert.Len(t, globex.all, 2)
+	assert.Len(t, acme.All(), 1)
+	assert.Len(t, globex.All(), 2)
 }

@@ -3,6 +3,7 @@ package ordertest
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/ltp-node/ltp"
 )
@@ -53,3 +54,6 @@ func Article(sku string, quantity, unitAmountMinor int64) func(*ltp.Order) {
 		o.Lines = []ltp.Line{{SKU: sku, Quantity: quantity, UnitAmountMinor: unitAmountMinor}}
 	}
 }
+
+// Deadline is when the order ends EXPIRED if it still waits.
+func Deadline(at time.Time) func(*ltp.Order) { return func(o *ltp.Order) { o.Deadline = at } }

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // TestAPIKilledBetweenAcceptAndAnswer: the customer has read nothing, and sends the
@@ -18,18 +19,18 @@ import (
 func TestAPIKilledBetweenAcceptAndAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
-	r.worker(r.address)
-	r.until(ltp.Stable)
-	_, other := r.api(r.address, "127.0.0.1:0")
+	r.observer(r.Orders)
+	r.worker(r.Address)
+	r.Until(r.seen, ltp.Stable)
+	_, other := r.api(r.Address, "127.0.0.1:0")
 	var ids []string
 	for _, accepted := range []bool{false, true} {
 		for _, keyed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("accepted=%t,keyed=%t", accepted, keyed), func(t *testing.T) {
 				id := fmt.Sprintf("api-%t-%t", accepted, keyed)
-				order, header := body(id), map[string]string{}
+				order, header := ordertest.JSON(id), map[string]string{}
 				if keyed {
-					order, header = body(""), map[string]string{"Idempotency-Key": id}
+					order, header = ordertest.JSON(""), map[string]string{"Idempotency-Key": id}
 				}
 				r.apiDies(accepted, order, header)
 				again := mustPost(t, other, order, header)
@@ -48,8 +49,8 @@ func TestAPIKilledBetweenAcceptAndAnswer(t *testing.T) {
 // apiDies sends an order to an API that is killed before or after Temporal has
 // accepted it, and before it answers.
 func (r *rig) apiDies(accepted bool, order string, header map[string]string) {
-	r.t.Helper()
-	x, m := newExchange(r.t, r.address), newMoment()
+	r.T.Helper()
+	x, m := newExchange(r.T, r.Address), newMoment()
 	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
 		c, ok := call.(*workflowservice.StartWorkflowExecutionRequest)
 		if !ok || c.GetWorkflowType().GetName() != ltp.OrderWorkflow {
@@ -65,10 +66,10 @@ func (r *rig) apiDies(accepted bool, order string, header map[string]string) {
 	p, url := r.api(x.address, "127.0.0.1:0")
 	read := make(chan error, 1)
 	go func() {
-		_, err := ask(r.ctx, http.MethodPost, url+"/orders", order, header)
+		_, err := ask(r.Ctx, http.MethodPost, url+"/orders", order, header)
 		read <- err
 	}()
-	m.await(r.t)
+	m.await(r.T)
 	p.Kill()
-	require.Error(r.t, <-read, "the customer reads nothing")
+	require.Error(r.T, <-read, "the customer reads nothing")
 }

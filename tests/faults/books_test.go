@@ -42,9 +42,9 @@ type entry struct {
 }
 
 func (r *rig) books(url string) *books {
-	ctx, stop := context.WithCancel(r.ctx)
+	ctx, stop := context.WithCancel(r.Ctx)
 	b := &books{rig: r, url: url, ctx: ctx, stop: stop, entries: map[string]*entry{}}
-	r.t.Cleanup(func() { stop(); b.customer.Wait() })
+	r.T.Cleanup(func() { stop(); b.customer.Wait() })
 	return b
 }
 
@@ -120,11 +120,11 @@ func (b *books) attend(w wish) {
 	switch a.status {
 	case http.StatusCreated, http.StatusAccepted, http.StatusConflict, http.StatusUnprocessableEntity:
 		if a.ID != w.id || strings.HasSuffix(a.Type, "/order-conflict") {
-			b.t.Errorf("%s was answered %+v", w.id, a)
+			b.T.Errorf("%s was answered %+v", w.id, a)
 		}
 		b.note(w.id, func(e *entry) { e.promised = true })
 	default:
-		b.t.Errorf("%s was answered %+v", w.id, a)
+		b.T.Errorf("%s was answered %+v", w.id, a)
 		return
 	}
 	if !w.cancel {
@@ -197,8 +197,8 @@ func (b *books) accepting(all []wish) {
 
 // settled waits until everything that was promised has ended, or is parked.
 func (b *books) settled() {
-	b.t.Helper()
-	b.eventually("all orders have ended", func() bool {
+	b.T.Helper()
+	b.Eventually("all orders have ended", func() bool {
 		b.count()
 		_, open := b.promised()
 		return !slices.ContainsFunc(open, func(id string) bool {
@@ -212,23 +212,23 @@ func (b *books) settled() {
 // count looks where every promised order is: each is in one of the states that there
 // are, and stays in it once it has ended.
 func (b *books) count() (are map[ltp.OrderState]int) {
-	b.t.Helper()
+	b.T.Helper()
 	all, open := b.promised()
 	are = map[ltp.OrderState]int{}
 	for _, id := range open {
-		st, err := b.start.Get(b.rig.ctx, id)
-		require.NoErrorf(b.t, err, "%s was promised", id)
+		st, err := b.Start.Get(b.rig.Ctx, id)
+		require.NoErrorf(b.T, err, "%s was promised", id)
 		switch st.State {
 		case ltp.Accepted, ltp.Deferred:
 			are[st.State]++
 		case ltp.Parked:
 			are[st.State]++
-			assert.Containsf(b.t, id, poison, "an order pays for a fault that others share: %+v", st.Parked)
+			assert.Containsf(b.T, id, poison, "an order pays for a fault that others share: %+v", st.Parked)
 			b.note(id, func(e *entry) { e.parked = true })
 		case ltp.Executed, ltp.Rejected, ltp.Cancelled, ltp.Expired:
 			b.note(id, func(e *entry) { e.ended = st.State })
 		default:
-			assert.Failf(b.t, "an order was ended by force", "%s is %s", id, st.State)
+			assert.Failf(b.T, "an order was ended by force", "%s is %s", id, st.State)
 		}
 	}
 	b.mu.Lock()
@@ -236,15 +236,15 @@ func (b *books) count() (are map[ltp.OrderState]int) {
 	for _, id := range all {
 		if e := b.entries[id]; e.ended != "" {
 			are[e.ended]++
-			assert.False(b.t, e.ended == ltp.Rejected && !e.refused, "%s is REJECTED, and pays for a fault that others share", id)
-			assert.False(b.t, e.cancelled && e.ended != ltp.Cancelled, "the customer has read that %s is cancelled, and it is %s", id, e.ended)
+			assert.False(b.T, e.ended == ltp.Rejected && !e.refused, "%s is REJECTED, and pays for a fault that others share", id)
+			assert.False(b.T, e.cancelled && e.ended != ltp.Cancelled, "the customer has read that %s is cancelled, and it is %s", id, e.ended)
 		}
 	}
 	total := 0
 	for _, n := range are {
 		total += n
 	}
-	assert.Len(b.t, all, total, "accepted = executed + rejected + cancelled + expired + parked + pending: %v", are)
+	assert.Len(b.T, all, total, "accepted = executed + rejected + cancelled + expired + parked + pending: %v", are)
 	return are
 }
 
@@ -252,7 +252,7 @@ func (b *books) count() (are map[ltp.OrderState]int) {
 // expired or pending; the rows are those of executed orders, each once, besides those
 // whose write is in doubt; no write was begun while unfit.
 func (b *books) check() {
-	b.t.Helper()
+	b.T.Helper()
 	are := b.count()
 	executed := map[string]bool{} // before the rows are read
 	b.mu.Lock()
@@ -266,7 +266,7 @@ func (b *books) check() {
 		known, sent := executed[id]
 		switch {
 		case !sent:
-			assert.Failf(b.t, "nobody ordered it", "%s is in the order database", id)
+			assert.Failf(b.T, "nobody ordered it", "%s is in the order database", id)
 		case !known && b.inDoubt(id):
 			inDoubt++
 		}
@@ -279,13 +279,13 @@ func (b *books) check() {
 	}
 	for id, was := range executed {
 		if _, there := rows[id]; was {
-			assert.True(b.t, there, "%s is executed, and not in the order database", id)
+			assert.True(b.T, there, "%s is executed, and not in the order database", id)
 		}
 	}
 	for _, breach := range append(breaches(unfit, stories), unfenced(unfit, rows)...) {
-		assert.Fail(b.t, breach)
+		assert.Fail(b.T, breach)
 	}
-	b.t.Logf("  %v, %d rows, %d of them in doubt", are, len(rows), inDoubt)
+	b.T.Logf("  %v, %d rows, %d of them in doubt", are, len(rows), inDoubt)
 }
 
 // rowsWith are the rows as they were read, or as they are where one has come since.
@@ -300,17 +300,17 @@ func (b *books) rowsWith(id string, rows map[string]orderdb.Entry) map[string]or
 // not ended. What was done in a task that is lost stands in no history; the row's receipt
 // names it, and the order ends with that.
 func (b *books) inDoubt(id string) bool {
-	b.t.Helper()
-	story, err := b.reader().Order(b.rig.ctx, id)
-	require.NoError(b.t, err)
+	b.T.Helper()
+	story, err := b.Reader().Order(b.rig.Ctx, id)
+	require.NoError(b.T, err)
 	state := story.State()
-	assert.Truef(b.t, state == ltp.Executed || !state.Final(), "%s is in the order database, and %s", id, state)
+	assert.Truef(b.T, state == ltp.Executed || !state.Final(), "%s is in the order database, and %s", id, state)
 	return !state.Final()
 }
 
 // stories are the traces of the orders that have ended since the last time.
 func (b *books) stories() (all []trace.OrderTrace) {
-	b.t.Helper()
+	b.T.Helper()
 	b.mu.Lock()
 	var ids []string
 	for id, e := range b.entries {
@@ -321,9 +321,9 @@ func (b *books) stories() (all []trace.OrderTrace) {
 	}
 	b.mu.Unlock()
 	for _, id := range ids {
-		story, err := b.reader().Order(b.rig.ctx, id)
+		story, err := b.Reader().Order(b.rig.Ctx, id)
 		if err != nil {
-			require.NoErrorf(b.t, err, "the trace of %s\n%s", id, b.history(ltp.OrderWorkflowID(id)))
+			require.NoErrorf(b.T, err, "the trace of %s\n%s", id, b.history(ltp.OrderWorkflowID(id)))
 		}
 		all = append(all, story)
 	}

@@ -21,57 +21,57 @@ import (
 // has each of them once and no other, that its receipt is the order's, that none was
 // written while unfit, and that the audit finds nothing broken.
 func (r *rig) executedOnce(ids []string) {
-	r.t.Helper()
+	r.T.Helper()
 	var stories []trace.OrderTrace
 	for _, id := range ids {
-		require.Equal(r.t, ltp.Executed, r.ended(id).State, id)
-		story, err := r.reader().Order(r.ctx, id)
-		require.NoErrorf(r.t, err, "the trace of %s\n%s", id, r.history(ltp.OrderWorkflowID(id)))
+		require.Equal(r.T, ltp.Executed, r.Ended(id).State, id)
+		story, err := r.Reader().Order(r.Ctx, id)
+		require.NoErrorf(r.T, err, "the trace of %s\n%s", id, r.history(ltp.OrderWorkflowID(id)))
 		stories = append(stories, story)
 	}
 	rows := r.rows()
-	assert.Len(r.t, rows, len(ids), "rows of the order database")
+	assert.Len(r.T, rows, len(ids), "rows of the order database")
 	for _, story := range stories {
 		r.receipted(story, rows)
 	}
 	unfit := r.unfit()
 	for _, breach := range append(breaches(unfit, stories), unfenced(unfit, rows)...) {
-		assert.Fail(r.t, breach)
+		assert.Fail(r.T, breach)
 	}
-	r.until(ltp.Stable)
+	r.Until(r.seen, ltp.Stable)
 	r.audited()
 }
 
 // receipted holds the receipt of an executed order against that of its row.
 func (r *rig) receipted(story trace.OrderTrace, rows map[string]orderdb.Entry) {
-	r.t.Helper()
+	r.T.Helper()
 	id := story.Order.ID
 	row, there := rows[id]
-	if !assert.True(r.t, there, "%s is executed, and not in the order database", id) {
+	if !assert.True(r.T, there, "%s is executed, and not in the order database", id) {
 		return
 	}
-	assert.Equal(r.t, 1, row.Outbox, "rows of %s in the outbox", id)
-	if story.Execution.External() || !assert.NotNil(r.t, story.Outcome, id) || !assert.NotNil(r.t, story.Outcome.Receipt, id) {
+	assert.Equal(r.T, 1, row.Outbox, "rows of %s in the outbox", id)
+	if story.Execution.External() || !assert.NotNil(r.T, story.Outcome, id) || !assert.NotNil(r.T, story.Outcome.Receipt, id) {
 		return
 	}
 	got, want := *story.Outcome.Receipt, row.Receipt
-	assert.Equal(r.t, want.Attempt, got.Attempt, id)
-	assert.Equal(r.t, want.Worker, got.Worker, id)
-	assert.Truef(r.t, want.BegunAt.Equal(got.BegunAt), "%s: its row was begun at %s, and its receipt says %s", id, want.BegunAt, got.BegunAt)
-	assert.Equal(r.t, want.Fence.Epoch, got.Fence.Epoch, id)
+	assert.Equal(r.T, want.Attempt, got.Attempt, id)
+	assert.Equal(r.T, want.Worker, got.Worker, id)
+	assert.Truef(r.T, want.BegunAt.Equal(got.BegunAt), "%s: its row was begun at %s, and its receipt says %s", id, want.BegunAt, got.BegunAt)
+	assert.Equal(r.T, want.Fence.Epoch, got.Fence.Epoch, id)
 }
 
 // rows are the orders of the order database.
 func (r *rig) rows() map[string]orderdb.Entry {
-	r.t.Helper()
-	db, err := orderdb.OpenLedger(r.ctx, r.orders)
-	require.NoError(r.t, err)
+	r.T.Helper()
+	db, err := orderdb.OpenLedger(r.Ctx, r.Orders)
+	require.NoError(r.T, err)
 	defer db.Close()
 	rows := map[string]orderdb.Entry{}
-	for e, err := range db.Created(r.ctx, time.Time{}, time.Time{}) {
-		require.NoError(r.t, err)
+	for e, err := range db.Created(r.Ctx, time.Time{}, time.Time{}) {
+		require.NoError(r.T, err)
 		_, twice := rows[e.ID]
-		assert.False(r.t, twice, "%s is in the order database twice", e.ID)
+		assert.False(r.T, twice, "%s is in the order database twice", e.ID)
 		rows[e.ID] = e
 	}
 	return rows
@@ -81,10 +81,10 @@ func (r *rig) rows() map[string]orderdb.Entry {
 type stretches []struct{ from, to time.Time }
 
 func (r *rig) unfit() (s stretches) {
-	r.t.Helper()
-	o, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
-	require.NoError(r.t, err)
-	assert.Empty(r.t, o.Gaps)
+	r.T.Helper()
+	o, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
+	require.NoError(r.T, err)
+	assert.Empty(r.T, o.Gaps)
 	for _, f := range o.Frames {
 		open := len(s) > 0 && s[len(s)-1].to.IsZero()
 		switch fit := f.Orientation.State.Fit(); {
@@ -156,14 +156,14 @@ func breaches(unfit stretches, stories []trace.OrderTrace) (found []string) {
 
 // history is what Temporal holds of a workflow, for whoever looks into a failure.
 func (r *rig) history(workflowID string) string {
-	r.t.Helper()
+	r.T.Helper()
 	var lines []string
-	events := r.client.GetWorkflowHistory(r.ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := r.Client.GetWorkflowHistory(r.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		e, err := events.Next()
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		line, err := protojson.Marshal(e)
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		lines = append(lines, string(line))
 	}
 	return strings.Join(lines, "\n")

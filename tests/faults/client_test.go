@@ -71,17 +71,4 @@ func mustPost(t *testing.T, url, body string, header map[string]string) (a answe
 	return a
 }
 
-// body is an order as JSON; without an id it needs an Idempotency-Key.
-func body(id string) string {
-	o := map[string]any{"customer": "c-17", "currency": "USD", "lines": []map[string]any{{"sku": "book", "quantity": 2, "unit_amount_minor": 6000}}}
-	if id != "" {
-		o["id"] = id
-	}
-	data, err := json.Marshal(o)
-	if err != nil {
-		panic(err)
-	}
-	return string(data)
-}
-
 func number(n int) string { return strconv.Itoa(n) }

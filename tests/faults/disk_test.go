@@ -17,8 +17,10 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
 // disk is a small file system that only those see who are let into its mount namespace.
@@ -83,7 +85,7 @@ type devNode struct {
 
 func (n *devNode) start() {
 	n.t.Helper()
-	n.process = n.run(n.env, built, "dev", "--state-dir", n.dir, "--api", "127.0.0.1:0", "--admin", "", "--ui-port", "0", "--dwell", "300ms")
+	n.process = n.run(n.env, harness.Binary(n.t), "dev", "--state-dir", n.dir, "--api", "127.0.0.1:0", "--admin", "", "--ui-port", "0", "--dwell", "300ms")
 	n.url = n.process.Says(&n.process.Stdout, `Order API\s+(http://\S+)`)[1]
 }
 
@@ -96,7 +98,7 @@ func (n *devNode) orders(prefix string, customers int) (refused int) {
 	for i := range customers {
 		all.Go(func() {
 			id := fmt.Sprintf("%s-%02d", prefix, i)
-			a, err := ask(n.t.Context(), http.MethodPost, n.url+"/orders", body(id), nil)
+			a, err := ask(n.t.Context(), http.MethodPost, n.url+"/orders", ordertest.JSON(id), nil)
 			mu.Lock()
 			defer mu.Unlock()
 			n.sent = append(n.sent, id)
@@ -155,7 +157,7 @@ func TestDiskFullForTheStateDirectory(t *testing.T) {
 		n.executed(n.promised)
 	}
 	for _, id := range n.sent { // whoever was refused sends the order again
-		require.Less(t, mustPost(t, n.url, body(id), nil).status, 300)
+		require.Less(t, mustPost(t, n.url, ordertest.JSON(id), nil).status, 300)
 	}
 	n.executed(n.sent)
 	n.process.Interrupt()

@@ -18,8 +18,8 @@ import (
 type engine struct{ *process }
 
 func (r *rig) engine(gate *turnstile) *engine {
-	r.t.Helper()
-	x, e := newExchange(r.t, r.address), &engine{}
+	r.T.Helper()
+	x, e := newExchange(r.T, r.Address), &engine{}
 	x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
 		if c, ok := call.(*workflowservice.UpdateWorkflowExecutionRequest); ok && c.GetRequest().GetInput().GetName() == ltp.StabilityUpdate {
 			if err := gate.enter(ctx, e); err != nil {
@@ -43,18 +43,18 @@ const (
 // midDrain brings two engines into the middle of a drain, and returns the orders, the
 // turnstile, and the engine that releases.
 func (r *rig) midDrain(prefix string) (ids []string, gate *turnstile, active *engine) {
-	r.t.Helper()
-	r.observer(r.orders)
+	r.T.Helper()
+	r.observer(r.Orders)
 	gate = newTurnstile()
 	r.engine(gate)
 	r.engine(gate)
-	r.until(ltp.Stable)
-	end := r.outage()
-	r.until(ltp.Unstable)
+	r.Until(r.seen, ltp.Stable)
+	end := r.Outage()
+	r.Until(r.seen, ltp.Unstable)
 	ids = r.defers(prefix, backlog)
 	gate.allow(part)
 	end()
-	return ids, gate, gate.await(r.t, part, anyone)
+	return ids, gate, gate.await(r.T, part, anyone)
 }
 
 // TestEngineKilledInTheMiddleOfAPage: some orders have the release, some have it
@@ -91,9 +91,9 @@ func TestTemporalKilledInTheMiddleOfTheDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	ids, gate, active := r.midDrain("temporal")
-	r.killServer()
+	r.KillServer()
 	gate.open()
-	r.serve()
+	r.Serve()
 	r.executedOnce(ids)
 	select {
 	case <-active.Ended:
@@ -108,32 +108,32 @@ func TestTemporalKilledInTheMiddleOfTheDrain(t *testing.T) {
 func TestStateFlipsTenTimesInTheMiddleOfTheDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
+	r.observer(r.Orders)
 	gate := newTurnstile()
 	r.engine(gate)
-	r.until(ltp.Stable)
-	end := r.outage()
-	r.until(ltp.Unstable)
+	r.Until(r.seen, ltp.Stable)
+	end := r.Outage()
+	r.Until(r.seen, ltp.Unstable)
 	ids := r.defers("flip", backlog)
 	end()
 	for flip := range 10 {
 		gate.await(t, 0, anyone)
-		down := r.until(ltp.Recovering).Epoch
-		mend := r.release
+		down := r.Until(r.seen, ltp.Recovering).Epoch
+		mend := r.Release
 		if flip%2 == 0 {
-			r.hold("flip " + number(flip))
+			r.Hold("flip " + number(flip))
 		} else {
-			mend = r.outage()
+			mend = r.Outage()
 		}
-		down = max(down, r.until(ltp.Unstable).Epoch)
+		down = max(down, r.Until(r.seen, ltp.Unstable).Epoch)
 		gate.allow(4) // releases of a recovery that is over
 		mend()
-		require.Greater(t, r.until(ltp.Recovering).Epoch, down)
+		require.Greater(t, r.Until(r.seen, ltp.Recovering).Epoch, down)
 	}
 	gate.open()
 	r.executedOnce(ids)
 	recovered := 0
-	o, err := r.reader().Orientation(r.ctx, ltp.DefaultComponent)
+	o, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err)
 	for _, f := range o.Frames {
 		if f.Orientation.State == ltp.Recovering {
@@ -151,16 +151,16 @@ func TestManyWaitAndTheEngineDies(t *testing.T) {
 		t.Skip("FAULTS_BACKLOG says how many orders wait; make faults has 1,200 of them wait")
 	}
 	r := newRig(t, "")
-	r.observer(r.orders)
+	r.observer(r.Orders)
 	gate := newTurnstile()
 	r.engine(gate)
 	r.engine(gate)
-	r.until(ltp.Stable)
-	r.hold("to have many wait")
-	r.until(ltp.Unstable)
+	r.Until(r.seen, ltp.Stable)
+	r.Hold("to have many wait")
+	r.Until(r.seen, ltp.Unstable)
 	ids := r.defers("many", orders)
 	gate.allow(orders / 2)
-	r.release()
+	r.Release()
 	gate.await(t, orders/2, anyone).Kill()
 	gate.open()
 	r.executedOnce(ids)
@@ -172,24 +172,24 @@ func TestManyWaitAndTheEngineDies(t *testing.T) {
 func TestVisibilityThatLagsFailsAndRepeatsItself(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
-	x, v := newExchange(t, r.address), &visibility{}
+	r.observer(r.Orders)
+	x, v := newExchange(t, r.Address), &visibility{}
 	x.on(v.handle)
 	r.worker(x.address)
-	r.until(ltp.Stable)
-	end := r.outage()
-	r.until(ltp.Unstable)
+	r.Until(r.seen, ltp.Stable)
+	end := r.Outage()
+	r.Until(r.seen, ltp.Unstable)
 	ids := r.defers("vis", backlog)
 	asked := func(n int64) {
 		t.Helper()
-		r.eventually("the store is asked", func() bool { return v.asks.Load() >= n })
+		r.Eventually("the store is asked", func() bool { return v.asks.Load() >= n })
 	}
 	v.set("empty", always)
 	end()
-	r.until(ltp.Stable) // as far as anybody can see
+	r.Until(r.seen, ltp.Stable) // as far as anybody can see
 	asked(3)
 	for _, id := range ids[:3] {
-		assert.Equal(t, ltp.Deferred, r.status(id).State)
+		assert.Equal(t, ltp.Deferred, r.Status(id).State)
 	}
 	v.set("failing", always)
 	asked(3)
@@ -200,7 +200,7 @@ func TestVisibilityThatLagsFailsAndRepeatsItself(t *testing.T) {
 	v.set("", 0)
 	r.executedOnce(ids)
 	for _, id := range ids {
-		story, err := r.reader().Order(r.ctx, id)
+		story, err := r.Reader().Order(r.Ctx, id)
 		require.NoError(t, err)
 		for _, f := range story.Frames {
 			if f.Request != nil {

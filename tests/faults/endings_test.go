@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 )
 
@@ -26,23 +27,23 @@ func duelOf(t *testing.T) *duel {
 
 // tombstones are how many there are.
 func (d *duel) tombstones() int64 {
-	d.t.Helper()
-	db, err := orderdb.Open(d.ctx, d.orders)
-	require.NoError(d.t, err)
+	d.T.Helper()
+	db, err := orderdb.Open(d.Ctx, d.Orders)
+	require.NoError(d.T, err)
 	defer db.Close()
-	tally, err := db.Tally(d.ctx, "")
-	require.NoError(d.t, err)
+	tally, err := db.Tally(d.Ctx, "")
+	require.NoError(d.T, err)
 	return tally.Withdrawn
 }
 
 // row is that of an order, once it is there.
 func (d *duel) row(id string) (row orderdb.Row) {
-	d.t.Helper()
-	db, err := orderdb.Open(d.ctx, d.orders)
-	require.NoError(d.t, err)
+	d.T.Helper()
+	db, err := orderdb.Open(d.Ctx, d.Orders)
+	require.NoError(d.T, err)
 	defer db.Close()
-	d.eventually("the row of "+id, func() bool {
-		row, err = db.Row(d.ctx, id)
+	d.Eventually("the row of "+id, func() bool {
+		row, err = db.Row(d.Ctx, id)
 		return err == nil
 	})
 	return row
@@ -50,14 +51,14 @@ func (d *duel) row(id string) (row orderdb.Row) {
 
 // awaitsProof waits until an order is to end, and nobody can tell how.
 func (d *duel) awaitsProof(id string) {
-	d.t.Helper()
-	d.eventually(id+" awaits proof", func() bool { return d.status(id).Reason == ltp.ReasonAwaitsProof })
+	d.T.Helper()
+	d.Eventually(id+" awaits proof", func() bool { return d.Status(id).Reason == ltp.ReasonAwaitsProof })
 }
 
 // over ends the victim in good order, so that nothing of it is under way, and holds what
 // the orders ended as against their rows once more.
 func (d *duel) over(ids ...string) {
-	d.t.Helper()
+	d.T.Helper()
 	d.agree(ids...)
 	d.victim.Interrupt()
 	d.quiet()
@@ -79,15 +80,15 @@ func by(t *testing.T, p *process, r *ltp.Receipt) {
 func TestCancellationDoesNotOvertakeAWriteThatIsOnItsWay(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
-	_, url := d.api(d.address, "127.0.0.1:0")
+	_, url := d.api(d.Address, "127.0.0.1:0")
 	d.raise(inWrite)
-	d.begin("x", nil)
+	d.begin("x")
 	d.await(inWrite, "x")
 	d.fault(false)
 	d.down()
 	d.hx.orders.open()
 	d.waits("x")
-	assert.Equal(t, ltp.ReasonUnstable, d.status("x").Reason)
+	assert.Equal(t, ltp.ReasonUnstable, d.Status("x").Reason)
 
 	a, err := ask(t.Context(), http.MethodDelete, url+"/orders/x", "", nil)
 	require.NoError(t, err)
@@ -97,10 +98,10 @@ func TestCancellationDoesNotOvertakeAWriteThatIsOnItsWay(t *testing.T) {
 	d.lower(inWrite, false)
 	row := d.row("x")
 	assert.Equal(t, "x/1", row.Receipt.Attempt)
-	assert.Equal(t, ltp.Deferred, d.status("x").State, "while the component is unfit, nobody can tell")
+	assert.Equal(t, ltp.Deferred, d.Status("x").State, "while the component is unfit, nobody can tell")
 
 	d.up()
-	st := d.ended("x")
+	st := d.Ended("x")
 	require.Equal(t, ltp.Executed, st.State)
 	assert.Equal(t, "x/1", st.Receipt.Attempt)
 	assert.True(t, st.Receipt.Repeated)
@@ -122,26 +123,26 @@ func TestTaskThatIsThawedEpochsLaterWritesNothing(t *testing.T) {
 			unfit := d.down()
 			if announced == 0 {
 				d.raise(before)
-				d.begin("x", nil)
+				d.begin("x")
 			} else { // by somebody else than an engine, which names the epoch that it has read
-				d.begin("x", nil)
+				d.begin("x")
 				d.waits("x")
 				d.raise(before)
 				d.update("x", unfit+announced)
 			}
 			d.await(before, "x")
 			d.fault(true)
-			require.NoError(t, d.start.Cancel(d.ctx, "x"))
+			require.NoError(t, d.Start.Cancel(d.Ctx, "x"))
 			d.inherited("x")
-			assert.Equal(t, ltp.Cancelled, d.ended("x").State)
+			assert.Equal(t, ltp.Cancelled, d.Ended("x").State)
 			assert.Zero(t, d.tombstones())
 			assert.Equal(t, unfit+2, d.up())
 
 			d.victim.Thaw()
 			read := d.read.Load()
-			d.eventually("the victim reads anew", func() bool { return d.read.Load() > read+2 })
+			d.Eventually("the victim reads anew", func() bool { return d.read.Load() > read+2 })
 			d.lower(before, false)
-			d.eventually("the answer of the victim is refused", func() bool { return d.theirs.least(refused, "x") > 0 })
+			d.Eventually("the answer of the victim is refused", func() bool { return d.theirs.least(refused, "x") > 0 })
 			late := d.theirs.last("x")
 			if announced == 0 {
 				assert.True(t, said(late, `"decision":"EXECUTE"`), "it was admitted")
@@ -170,9 +171,9 @@ func said(c *workflowservice.RespondWorkflowTaskCompletedRequest, text string) b
 
 // waitsUnderFit has x wait, accepted under a fit epoch: only a tombstone can end it.
 func (d *duel) waitsUnderFit() {
-	d.t.Helper()
+	d.T.Helper()
 	d.vx.orders.shut()
-	d.begin("x", nil)
+	d.begin("x")
 	d.down()
 	d.vx.orders.open()
 	d.waits("x")
@@ -186,19 +187,19 @@ func TestTombstoneWhoseAnswerIsLostIsFound(t *testing.T) {
 	d := duelOf(t)
 	d.waitsUnderFit()
 	d.raise(beforeAnswer)
-	require.NoError(t, d.start.Cancel(d.ctx, "x"))
+	require.NoError(t, d.Start.Cancel(d.Ctx, "x"))
 	d.await(beforeAnswer, "x")
 	assert.EqualValues(t, 1, d.tombstones())
 	d.fault(false)
 	d.lower(beforeAnswer, true)
-	assert.Equal(t, ltp.Deferred, d.status("x").State, "nobody knows")
+	assert.Equal(t, ltp.Deferred, d.Status("x").State, "nobody knows")
 	d.inherited("x")
-	assert.Equal(t, ltp.Cancelled, d.ended("x").State)
+	assert.Equal(t, ltp.Cancelled, d.Ended("x").State)
 
-	db, err := orderdb.Open(d.ctx, d.orders)
+	db, err := orderdb.Open(d.Ctx, d.Orders)
 	require.NoError(t, err)
 	defer db.Close()
-	stored, err := db.Put(d.ctx, order("x"), nil)
+	stored, err := db.Put(d.Ctx, ordertest.New("x"), nil)
 	require.NoError(t, err)
 	assert.Equal(t, &ltp.Ending{State: ltp.Cancelled}, stored.Tombstone)
 	assert.EqualValues(t, 1, d.tombstones())
@@ -216,7 +217,7 @@ func TestTombstoneWhoseAnswerIsLostBeforeAFitEpoch(t *testing.T) {
 			d := duelOf(t)
 			d.waitsUnderFit()
 			d.raise(inWrite)
-			require.NoError(t, d.start.Cancel(d.ctx, "x"))
+			require.NoError(t, d.Start.Cancel(d.Ctx, "x"))
 			d.await(inWrite, "x")
 			d.fault(false)
 			d.down()
@@ -224,17 +225,17 @@ func TestTombstoneWhoseAnswerIsLostBeforeAFitEpoch(t *testing.T) {
 			d.awaitsProof("x")
 			d.hx.orders.shut()
 			if !commits {
-				_, err := d.pg.Exec(d.ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND datname = current_database()")
+				_, err := d.pg.Exec(d.Ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND datname = current_database()")
 				require.NoError(t, err)
-				d.eventually("nothing waits", func() bool { return d.hanging() == 0 })
+				d.Eventually("nothing waits", func() bool { return d.hanging() == 0 })
 			}
 			d.lower(inWrite, false)
 			if commits {
-				d.eventually("the tombstone is there", func() bool { return d.tombstones() == 1 })
+				d.Eventually("the tombstone is there", func() bool { return d.tombstones() == 1 })
 			}
 			answer := d.update("x", d.up())
 			d.hx.orders.open()
-			assert.Equal(t, ltp.Cancelled, d.ended("x").State)
+			assert.Equal(t, ltp.Cancelled, d.Ended("x").State)
 			if got := <-answer; got.err == nil { // or it came when the order had ended
 				assert.Equal(t, ltp.Cancelled, got.answer.State)
 			}

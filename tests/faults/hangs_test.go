@@ -32,13 +32,13 @@ func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
 			d := r.newDuel(pg, all...)
 			d.down()
 			for _, id := range all[2:] {
-				d.begin(id, nil)
+				d.begin(id)
 			}
 			d.waits(all[2:]...)
 			d.vx.orders.shut()
 			epoch := d.up()
 			for _, id := range all[:2] {
-				d.begin(id, nil)
+				d.begin(id)
 			}
 			d.raise(at)
 			d.vx.orders.open()
@@ -46,21 +46,21 @@ func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
 				d.update(id, epoch)
 			}
 			d.await(at, all...)
-			d.killServer()
+			d.KillServer()
 			d.lower(at, false)
-			d.serve()
+			d.Serve()
 			for _, id := range []string{"cancelled", "taken-back"} {
-				d.eventually(id+" is to be cancelled", func() bool {
-					err := d.start.Cancel(d.ctx, id)
+				d.Eventually(id+" is to be cancelled", func() bool {
+					err := d.Start.Cancel(d.Ctx, id)
 					return err == nil || errors.Is(err, starter.ErrEnded)
 				})
 			}
 			d.hx.orders.open()
-			d.until(ltp.Stable)
+			d.Until(d.seen, ltp.Stable)
 			d.drained(all...)
 			d.over(all...)
 			for _, id := range []string{"first", "update"} {
-				assert.Equal(t, ltp.Executed, d.status(id).State)
+				assert.Equal(t, ltp.Executed, d.Status(id).State)
 			}
 		})
 	}
@@ -75,17 +75,17 @@ func TestCancellationThatArrivesWhileAnOrderIsExecuted(t *testing.T) {
 			t.Parallel()
 			d := duelOf(t)
 			d.raise(at)
-			d.begin("x", nil)
+			d.begin("x")
 			d.await(at, "x")
-			require.NoError(t, d.start.Cancel(d.ctx, "x"))
+			require.NoError(t, d.Start.Cancel(d.Ctx, "x"))
 			d.lower(at, false)
-			st := d.ended("x")
+			st := d.Ended("x")
 			require.Equal(t, ltp.Executed, st.State)
 			// x/2 where the victim's board still said RECOVERING when the order came; over
 			// holds the receipt against the row.
 			assert.Regexp(t, "^x/[12]$", st.Receipt.Attempt)
 			assert.True(t, st.Receipt.Repeated, "the withdrawal found it")
-			d.awaitEvent(ltp.OrderWorkflowID("x"), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+			d.AwaitEventType(ltp.OrderWorkflowID("x"), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 			assert.Zero(t, d.tombstones())
 			d.over("x")
 		})
@@ -98,13 +98,13 @@ func TestWriteThatHangsLongerThanItsTask(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.raise(inWrite)
-	d.begin("x", nil)
+	d.begin("x")
 	d.await(inWrite, "x")
 	passed(d, time.Now().Add(15*time.Second))
 	d.lower(inWrite, false)
 	d.hx.orders.open() // its own pauses and backstop bring it here or there
-	assert.Equal(t, ltp.Executed, d.ended("x").State)
-	story, err := d.reader().Order(d.ctx, "x")
+	assert.Equal(t, ltp.Executed, d.Ended("x").State)
+	story, err := d.Reader().Order(d.Ctx, "x")
 	require.NoError(t, err)
 	assert.Greater(t, len(story.Executions), 1)
 	assert.Equal(t, ltp.ResultUnknown, story.Executions[0].Result, "nobody knew what became of the first attempt")
@@ -117,15 +117,15 @@ func TestStatementThatCommitsLongAfterItsWorkerDied(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.raise(inWrite)
-	d.begin("x", nil)
+	d.begin("x")
 	d.await(inWrite, "x")
 	d.fault(false)
 	d.hx.orders.open()
 	d.waits("x") // the first retry had to give up
 	passed(d, time.Now().Add(5*time.Second))
-	require.False(t, d.status("x").State.Final())
+	require.False(t, d.Status("x").State.Final())
 	d.lower(inWrite, false)
-	st := d.ended("x")
+	st := d.Ended("x")
 	require.Equal(t, ltp.Executed, st.State)
 	assert.Equal(t, "x/1", st.Receipt.Attempt)
 	assert.True(t, st.Receipt.Repeated)
@@ -139,7 +139,7 @@ func TestReleaseThatIsAnsweredLate(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.down()
-	d.begin("x", nil)
+	d.begin("x")
 	d.waits("x")
 	epoch := d.up()
 	d.raise(beforeAnswer)
@@ -147,7 +147,7 @@ func TestReleaseThatIsAnsweredLate(t *testing.T) {
 	d.await(beforeAnswer, "x")
 	d.fault(true)
 	d.inherited("x")
-	st := d.ended("x")
+	st := d.Ended("x")
 	require.Equal(t, ltp.Executed, st.State)
 	got := <-answer
 	require.NoError(t, got.err)
@@ -155,7 +155,7 @@ func TestReleaseThatIsAnsweredLate(t *testing.T) {
 	by(t, d.victim, st.Receipt)
 	d.lower(beforeAnswer, false)
 	d.victim.Thaw()
-	d.eventually("the late answer is refused", func() bool { return d.theirs.least(refused, "x") > 0 })
+	d.Eventually("the late answer is refused", func() bool { return d.theirs.least(refused, "x") > 0 })
 	d.over("x")
 }
 
@@ -165,7 +165,7 @@ func TestReleaseThatIsSentTwice(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.down()
-	d.begin("x", nil)
+	d.begin("x")
 	d.waits("x")
 	epoch := d.up()
 	d.raise(beforeReading)
@@ -173,12 +173,12 @@ func TestReleaseThatIsSentTwice(t *testing.T) {
 		out := make(chan released, 1)
 		go func() {
 			var got released
-			handle, err := d.client.UpdateWorkflow(d.ctx, client.UpdateWorkflowOptions{
+			handle, err := d.Client.UpdateWorkflow(d.Ctx, client.UpdateWorkflowOptions{
 				UpdateID: id, WorkflowID: ltp.OrderWorkflowID("x"), UpdateName: ltp.StabilityUpdate, WaitForStage: client.WorkflowUpdateStageCompleted,
 				Args: []any{ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: epoch}},
 			})
 			if got.err = err; err == nil {
-				got.err = handle.Get(d.ctx, &got.answer)
+				got.err = handle.Get(d.Ctx, &got.answer)
 			}
 			out <- got
 		}()
@@ -195,7 +195,7 @@ func TestReleaseThatIsSentTwice(t *testing.T) {
 	}
 	got := <-other
 	assert.Error(t, got.err, "it came to an order that did not wait, or that had ended: %+v", got.answer)
-	story, err := d.reader().Order(d.ctx, "x")
+	story, err := d.Reader().Order(d.Ctx, "x")
 	require.NoError(t, err)
 	assert.Len(t, story.Executions, 1)
 	d.over("x")
@@ -208,46 +208,46 @@ func TestReleaseOfARunThatHasContinuedAsNew(t *testing.T) {
 	r := newRig(t, "", func(o *embedded.Options) {
 		o.ExtraArgs = append(o.ExtraArgs, "--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
 	})
-	r.observer(r.orders)
-	x, store := newExchange(t, r.address), &visibility{}
+	r.observer(r.Orders)
+	x, store := newExchange(t, r.Address), &visibility{}
 	store.set("empty", always)
 	x.on(store.handle)
 	r.worker(x.address)
-	r.until(ltp.Stable)
-	r.hold("to have an order wait")
-	epoch := r.until(ltp.Unstable).Epoch
-	r.submit("x")
+	r.Until(r.seen, ltp.Stable)
+	r.Hold("to have an order wait")
+	epoch := r.Until(r.seen, ltp.Unstable).Epoch
+	r.Submit("x")
 	id := ltp.OrderWorkflowID("x")
-	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_STARTED)
+	r.AwaitEventType(id, enumspb.EVENT_TYPE_TIMER_STARTED)
 	run := func() string {
-		d, err := r.client.DescribeWorkflowExecution(r.ctx, id, "")
+		d, err := r.Client.DescribeWorkflowExecution(r.Ctx, id, "")
 		require.NoError(t, err)
 		return d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 	}
 	old := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch - 1}
 	first := run()
 	for run() == first {
-		require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, old))
+		require.NoError(t, r.Client.SignalWorkflow(r.Ctx, id, "", ltp.StabilitySignal, old))
 	}
-	r.release()
-	s := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: r.until(ltp.Stable).Epoch}
+	r.Release()
+	s := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Stable, Epoch: r.Until(r.seen, ltp.Stable).Epoch}
 	send := func(run string) (a ltp.Answer, err error) {
-		handle, err := r.client.UpdateWorkflow(r.ctx, client.UpdateWorkflowOptions{
+		handle, err := r.Client.UpdateWorkflow(r.Ctx, client.UpdateWorkflowOptions{
 			WorkflowID: id, RunID: run, UpdateName: ltp.StabilityUpdate, Args: []any{s}, WaitForStage: client.WorkflowUpdateStageCompleted,
 		})
 		if err == nil {
-			err = handle.Get(r.ctx, &a)
+			err = handle.Get(r.Ctx, &a)
 		}
 		return a, err
 	}
 	_, err := send(first)
 	require.Error(t, err)
 	assert.Empty(t, r.rows())
-	assert.Equal(t, ltp.Deferred, r.status("x").State)
+	assert.Equal(t, ltp.Deferred, r.Status("x").State)
 	a, err := send("")
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Executed, a.State)
-	story, err := r.reader().Order(r.ctx, "x")
+	story, err := r.Reader().Order(r.Ctx, "x")
 	require.NoError(t, err)
 	assert.Greater(t, len(story.Runs), 1)
 	assert.Equal(t, "x/2", story.Outcome.Receipt.Attempt)
@@ -263,11 +263,11 @@ const onWay = 64
 func TestEngineKilledWithAllItsReleasesOnTheirWay(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
+	r.observer(r.Orders)
 	var sent, answered atomic.Int64
 	var over atomic.Bool
 	engine := func() *process {
-		x := newExchange(t, r.address)
+		x := newExchange(t, r.Address)
 		x.on(func(ctx context.Context, call any, pass func() (any, error)) (any, error) {
 			c, ok := call.(*workflowservice.UpdateWorkflowExecutionRequest)
 			if !ok || c.GetRequest().GetInput().GetName() != ltp.StabilityUpdate || over.Load() || sent.Add(1) <= part {
@@ -284,12 +284,12 @@ func TestEngineKilledWithAllItsReleasesOnTheirWay(t *testing.T) {
 		return r.worker(x.address)
 	}
 	active := engine()
-	r.until(ltp.Stable)
-	r.hold("to have many wait")
-	r.until(ltp.Unstable)
+	r.Until(r.seen, ltp.Stable)
+	r.Hold("to have many wait")
+	r.Until(r.seen, ltp.Unstable)
 	ids := r.defers("way", 2*onWay)
-	r.release()
-	r.eventually(fmt.Sprintf("%d releases are on their way", onWay), func() bool { return answered.Load() >= onWay })
+	r.Release()
+	r.Eventually(fmt.Sprintf("%d releases are on their way", onWay), func() bool { return answered.Load() >= onWay })
 	over.Store(true)
 	active.Kill()
 	engine()

@@ -12,11 +12,11 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/tests/child"
+	"github.com/ltp-node/ltp/tests/harness"
 )
 
-// victim says that this program is the run that a test kills, and binary which ltp it
-// starts.
-const victim, binary = "LTP_FAULTS_VICTIM", "LTP_FAULTS_BINARY"
+// victim says that this program is the run that a test kills.
+const victim = "LTP_FAULTS_VICTIM"
 
 // TestVictim is the run that is killed: it has a server, a frozen worker, a locked
 // order database and, where that can be, a small disk.
@@ -25,12 +25,12 @@ func TestVictim(t *testing.T) {
 		t.Skip("it is run by TestNothingRemainsOfARunThatIsKilled")
 	}
 	r := newRig(t, "")
-	observer := r.observer(r.orders)
-	w := r.worker(r.address)
-	r.until(ltp.Stable)
+	observer := r.observer(r.Orders)
+	w := r.worker(r.Address)
+	r.Until(r.seen, ltp.Stable)
 	r.freeze(w)
-	r.outage()
-	all := []int{r.server.PID(), observer.Cmd.Process.Pid, w.Cmd.Process.Pid}
+	r.Outage()
+	all := []int{r.Server.PID(), observer.Cmd.Process.Pid, w.Cmd.Process.Pid}
 	if os.Getuid() == 0 {
 		all = append(all, newDisk(t, 1).keeper.Cmd.Process.Pid)
 	}
@@ -45,7 +45,7 @@ func TestNothingRemainsOfARunThatIsKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends a process with the one that started it")
 	}
-	run := launch(t, child.Environment(t, victim+"=1", binary+"="+built), os.Args[0], "-test.run=^TestVictim$")
+	run := launch(t, child.Environment(t, victim+"=1", harness.BinaryVariable+"="+harness.Binary(t)), os.Args[0], "-test.run=^TestVictim$")
 	said := run.Says(&run.Stdout, `victim (\S+) ([\d ]+) ready`)
 	run.Kill()
 	require.Eventually(t, func() bool {

@@ -4,15 +4,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"testing"
 
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
-
-// built is the ltp binary that the tests start.
-var built string
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -41,14 +37,6 @@ func run(m *testing.M) (code int, err error) {
 	}
 	if err := os.Setenv("TMPDIR", dir); err != nil {
 		return 0, err
-	}
-	if built = os.Getenv(binary); built != "" {
-		return pgtest.Main(m), nil
-	}
-	built = filepath.Join(dir, "ltp")
-	build := exec.Command("go", "build", "-o", built, "github.com/ltp-node/ltp/cmd/ltp")
-	if said, err := build.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("build ltp: %w\n%s", err, said)
 	}
 	return pgtest.Main(m), nil
 }

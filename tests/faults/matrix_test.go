@@ -117,7 +117,7 @@ func (c cell) run(t *testing.T) {
 		d.up()
 	}
 	for _, path := range paths {
-		require.NoError(t, d.start.Cancel(d.ctx, path+"-cancelled"))
+		require.NoError(t, d.Start.Cancel(d.Ctx, path+"-cancelled"))
 		d.update(path+"-released", d.seen.Orientation(ltp.DefaultComponent).Epoch)
 	}
 	if !c.late {
@@ -137,9 +137,9 @@ func (c cell) run(t *testing.T) {
 	d.agree(all...)
 	counts := map[ltp.OrderState]int{}
 	for _, id := range all {
-		story, err := d.reader().Order(d.ctx, id)
+		story, err := d.Reader().Order(d.Ctx, id)
 		require.NoErrorf(t, err, "the trace of %s\n%s", id, d.history(ltp.OrderWorkflowID(id)))
-		assert.Equal(t, d.status(id).State, story.State(), id)
+		assert.Equal(t, d.Status(id).State, story.State(), id)
 		for _, breach := range breaches(d.unfit(), []trace.OrderTrace{story}) {
 			assert.Fail(t, breach)
 		}
@@ -150,7 +150,7 @@ func (c cell) run(t *testing.T) {
 
 // comes brings the orders of every path to a point at the victim.
 func (d *duel) comes(at point, deadline time.Time) {
-	d.t.Helper()
+	d.T.Helper()
 	submit := func(path string) (ids []string) {
 		for _, want := range wants {
 			id := path + "-" + want
@@ -179,10 +179,10 @@ func (d *duel) comes(at point, deadline time.Time) {
 	epoch := d.up()
 	submit("first")
 	for _, id := range backstops {
-		d.awaitEvent(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_FIRED)
+		d.AwaitEventType(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_FIRED)
 	}
 	for _, id := range signals {
-		require.NoError(d.t, d.signal(id, epoch))
+		require.NoError(d.T, d.signal(id, epoch))
 	}
 	d.raise(before) // so that all begin together: an attempt has seconds
 	d.vx.orders.open()
@@ -197,7 +197,7 @@ func (d *duel) comes(at point, deadline time.Time) {
 
 // goesOn lets what was held up go on, and thaws the victim.
 func (d *duel) goesOn(c cell) {
-	d.t.Helper()
+	d.T.Helper()
 	d.lower(c.at, !c.frozen)
 	if c.frozen {
 		d.victim.Thaw()

@@ -31,31 +31,31 @@ func TestTwoObserversThatDisagree(t *testing.T) {
 	over.Host = cable.Address()
 
 	r := newRig(t, pair.URL("postgres"))
-	r.worker(r.address)
+	r.worker(r.Address)
 	short := r.observer(over.String())
-	r.until(ltp.Stable)
-	sound := r.observer(r.orders)
+	r.Until(r.seen, ltp.Stable)
+	sound := r.observer(r.Orders)
 	r.awaitObserver(short)
 
 	cable.Cut()
-	down := r.until(ltp.Unstable)
+	down := r.Until(r.seen, ltp.Unstable)
 	assert.Contains(t, down.Observer, fmt.Sprint(short.Cmd.Process.Pid))
 	ids := r.defers("disagree", 10)
 	assert.Empty(t, r.rows(), "nothing is written into what nobody sees")
 
 	short.Freeze()
 	r.awaitObserver(sound)
-	up := r.until(ltp.Stable)
+	up := r.Until(r.seen, ltp.Stable)
 	assert.Greater(t, up.Epoch, down.Epoch)
 	short.Thaw()
-	r.submit("disagree-thawed")
+	r.Submit("disagree-thawed")
 	ids = append(ids, "disagree-thawed")
-	require.Equal(t, ltp.Executed, r.ended("disagree-thawed").State)
-	assert.Equal(t, up.Epoch, r.until(ltp.Stable).Epoch, "what it says is not believed")
+	require.Equal(t, ltp.Executed, r.Ended("disagree-thawed").State)
+	assert.Equal(t, up.Epoch, r.Until(r.seen, ltp.Stable).Epoch, "what it says is not believed")
 
 	sound.Interrupt() // it hands over to the one that cannot see
 	r.awaitObserver(short)
-	r.until(ltp.Unstable)
+	r.Until(r.seen, ltp.Unstable)
 	ids = append(ids, r.defers("disagree-again", 5)...)
 	cable.Mend()
 	r.executedOnce(ids)
@@ -63,8 +63,8 @@ func TestTwoObserversThatDisagree(t *testing.T) {
 
 // awaitObserver waits until an observer is the active one.
 func (r *rig) awaitObserver(o *process) {
-	r.t.Helper()
-	r.awaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
+	r.T.Helper()
+	r.AwaitActivity(ltp.OrientationWorkflowID(ltp.DefaultComponent), func(a *workflowpb.PendingActivityInfo) bool {
 		var beat ltp.Heartbeat
 		err := converter.GetDefaultDataConverter().FromPayloads(a.GetHeartbeatDetails(), &beat)
 		return err == nil && strings.HasSuffix(beat.Observer, fmt.Sprintf("/%d", o.Cmd.Process.Pid))
@@ -73,14 +73,14 @@ func (r *rig) awaitObserver(o *process) {
 
 // observed reports whether that is the latest verdict of the observers, read or not.
 func (r *rig) observed(v ltp.Verdict) bool {
-	r.t.Helper()
+	r.T.Helper()
 	var last ltp.Observation
-	events := r.client.GetWorkflowHistory(r.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := r.Client.GetWorkflowHistory(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		e, err := events.Next()
-		require.NoError(r.t, err)
+		require.NoError(r.T, err)
 		if s := e.GetWorkflowExecutionSignaledEventAttributes(); s.GetSignalName() == ltp.ObservationSignal {
-			require.NoError(r.t, converter.GetDefaultDataConverter().FromPayloads(s.GetInput(), &last))
+			require.NoError(r.T, converter.GetDefaultDataConverter().FromPayloads(s.GetInput(), &last))
 		}
 	}
 	return last.Verdict == v

@@ -54,13 +54,13 @@ func (c lostPass) run(t *testing.T) {
 	d := passesOf(t, kept, cancelled, held)
 	epoch := d.letsThrough(c.at, kept, cancelled)
 	d.fault(c.frozen)
-	require.NoError(t, d.start.Cancel(d.ctx, cancelled))
+	require.NoError(t, d.Start.Cancel(d.Ctx, cancelled))
 	if !c.frozen {
 		d.lower(c.at, true) // a statement that Postgres has goes on without its worker
 	}
 	d.inherited(kept, cancelled)
-	d.eventually("it awaits proof", func() bool {
-		st := d.status(cancelled)
+	d.Eventually("it awaits proof", func() bool {
+		st := d.Status(cancelled)
 		return st.Reason == ltp.ReasonAwaitsProof || st.State.Final()
 	})
 	if c.frozen {
@@ -69,16 +69,16 @@ func (c lostPass) run(t *testing.T) {
 			d.row(cancelled) // before the victim thaws: it may withdraw a statement whose time is up
 		}
 		d.victim.Thaw()
-		d.eventually("the answers of the victim are refused", func() bool { return d.theirs.least(refused, kept, cancelled) > 0 })
+		d.Eventually("the answers of the victim are refused", func() bool { return d.theirs.least(refused, kept, cancelled) > 0 })
 	}
 
-	assert.Equal(t, ltp.Executed, d.ended(kept).State, "it needs no end of the hold")
+	assert.Equal(t, ltp.Executed, d.Ended(kept).State, "it needs no end of the hold")
 	row := d.row(kept)
 	assert.Equal(t, epoch, row.Receipt.Fence.Epoch)
 	assert.Equal(t, ltp.Unstable, row.Receipt.Fence.State)
 	assert.Equal(t, d.attempt(kept), row.Receipt.Attempt)
-	assert.Equal(t, ltp.Deferred, d.status(cancelled).State, "while the component is held, nobody can tell")
-	assert.Equal(t, ltp.Deferred, d.status(held).State)
+	assert.Equal(t, ltp.Deferred, d.Status(cancelled).State, "while the component is held, nobody can tell")
+	assert.Equal(t, ltp.Deferred, d.Status(held).State)
 	assert.NotContains(t, d.rows(), held)
 	if reached := c.at == beforeAnswer || c.at == beforeWrite && c.frozen; reached {
 		assert.Equal(t, d.attempt(cancelled), d.row(cancelled).Receipt.Attempt, "its write was on its way")
@@ -87,11 +87,11 @@ func (c lostPass) run(t *testing.T) {
 	d.drained(kept, cancelled, held)
 	d.over(kept, cancelled, held)
 	for _, id := range []string{kept, cancelled, held} {
-		story, err := d.reader().Order(d.ctx, id)
+		story, err := d.Reader().Order(d.Ctx, id)
 		require.NoErrorf(t, err, "the trace of %s\n%s", id, d.history(ltp.OrderWorkflowID(id)))
-		assert.Equal(t, d.status(id).State, story.State(), id)
+		assert.Equal(t, d.Status(id).State, story.State(), id)
 	}
-	assert.Equal(t, ltp.Executed, d.status(held).State)
+	assert.Equal(t, ltp.Executed, d.Status(held).State)
 }
 
 // TestPassOfAnEpochThatIsOverWritesNothing: the worker is frozen with the task that brings the
@@ -110,31 +110,31 @@ func TestPassOfAnEpochThatIsOverWritesNothing(t *testing.T) {
 				require.Greater(t, d.down(), epoch)
 				want = ltp.ResultNotBegun
 			} else { // the heir may write under an epoch of its own: it is to do something else
-				require.NoError(t, d.start.Cancel(d.ctx, kept))
+				require.NoError(t, d.Start.Cancel(d.Ctx, kept))
 			}
 			d.inherited(kept)
-			d.eventually("the heir is done with the pass", func() bool {
-				st := d.status(kept)
+			d.Eventually("the heir is done with the pass", func() bool {
+				st := d.Status(kept)
 				return st.State.Final() || st.Epoch > epoch
 			})
 			assert.Empty(t, d.rows(), "the heir has the pass, too")
 
 			d.victim.Thaw()
 			read := d.read.Load()
-			d.eventually("the victim reads anew", func() bool { return d.read.Load() > read+2 })
+			d.Eventually("the victim reads anew", func() bool { return d.read.Load() > read+2 })
 			d.lower(before, false)
-			d.eventually("the answer of the victim is refused", func() bool { return d.theirs.least(refused, kept) > 0 })
+			d.Eventually("the answer of the victim is refused", func() bool { return d.theirs.least(refused, kept) > 0 })
 			late := d.theirs.last(kept)
 			assert.True(t, said(late, `"result":"`+string(want)+`"`), "it came to the fence with the pass")
 			d.quiet()
 			assert.Empty(t, d.rows())
 
 			if heldAnew {
-				assert.Equal(t, ltp.Deferred, d.status(kept).State)
+				assert.Equal(t, ltp.Deferred, d.Status(kept).State)
 				d.drained(kept)
-				assert.Equal(t, ltp.Executed, d.status(kept).State)
+				assert.Equal(t, ltp.Executed, d.Status(kept).State)
 			} else {
-				assert.Equal(t, ltp.Cancelled, d.ended(kept).State)
+				assert.Equal(t, ltp.Cancelled, d.Ended(kept).State)
 				assert.EqualValues(t, 1, d.tombstones(), "a write may have begun, so that a reading is no proof")
 			}
 			d.over(kept)
@@ -149,7 +149,7 @@ func passesOf(t *testing.T, ids ...string) *duel {
 	d := newRig(t, pg.Database(t)).newDuel(pg, ids...)
 	d.down()
 	for _, id := range ids {
-		d.begin(id, nil)
+		d.begin(id)
 	}
 	d.waits(ids...)
 	return d
@@ -159,7 +159,7 @@ func passesOf(t *testing.T, ids ...string) *duel {
 // victim. It returns the epoch of the hold. A pass is good for one attempt: where the machine
 // is slow and the attempt ends before it begins, the operator gives another, as the prompt says.
 func (d *duel) letsThrough(at point, ids ...string) (epoch int64) {
-	d.t.Helper()
+	d.T.Helper()
 	d.raise(at)
 	for _, id := range ids {
 		epoch = d.letThrough(id)
@@ -168,13 +168,13 @@ func (d *duel) letsThrough(at point, ids ...string) (epoch int64) {
 	if at == beforeReading { // asked for before the order database is, and nothing that is asked for now is answered
 		reached = func() bool { return d.theirs.least(given, ids...) > 1 && d.readings.holds("reading") > 0 }
 	}
-	d.eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool {
+	d.Eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool {
 		if reached() {
 			return true
 		}
 		for _, id := range ids {
 			if d.timers(id) > d.passes[id].timers {
-				d.t.Logf("the pass of %s is spent, and the order waits again", id)
+				d.T.Logf("the pass of %s is spent, and the order waits again", id)
 				epoch = d.letThrough(id)
 			}
 		}
@@ -189,10 +189,10 @@ type passes struct{ given, timers int }
 
 // letThrough gives an order a pass, once the component is seen fit beneath the hold.
 func (d *duel) letThrough(id string) (epoch int64) {
-	d.t.Helper()
+	d.T.Helper()
 	given := passes{d.passes[id].given + 1, d.timers(id)}
-	d.eventually(id+" is let through", func() bool {
-		p, err := d.start.LetThrough(d.ctx, id, "ann", "one first")
+	d.Eventually(id+" is let through", func() bool {
+		p, err := d.Start.LetThrough(d.Ctx, id, "ann", "one first")
 		epoch = p.Epoch
 		return err == nil
 	})
@@ -208,7 +208,7 @@ func (d *duel) attempt(id string) string {
 
 // timers are how often an order has begun to wait.
 func (d *duel) timers(id string) int {
-	d.t.Helper()
+	d.T.Helper()
 	return strings.Count(d.history(ltp.OrderWorkflowID(id)), `"EVENT_TYPE_TIMER_STARTED"`)
 }
 

@@ -76,7 +76,7 @@ func (d *duel) holdUp(ctx context.Context, call any, pass func() (any, error)) (
 
 // raise has the victim stop at a point.
 func (d *duel) raise(at point) {
-	d.t.Helper()
+	d.T.Helper()
 	switch at {
 	case before:
 		d.polls.raise()
@@ -85,8 +85,8 @@ func (d *duel) raise(at point) {
 	case beforeWrite:
 		d.statements.raise()
 	case inWrite:
-		_, err := d.lock.Exec(d.ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", waitsLock))
-		require.NoError(d.t, err)
+		_, err := d.lock.Exec(d.Ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", waitsLock))
+		require.NoError(d.T, err)
 	case beforeAnswer:
 		d.answers.raise()
 	}
@@ -95,12 +95,12 @@ func (d *duel) raise(at point) {
 // lower lets what stopped there go on; when it is lost, it was on its way with a process
 // that is no more.
 func (d *duel) lower(at point, lost bool) {
-	d.t.Helper()
+	d.T.Helper()
 	b := map[point]*barrier{before: d.polls, beforeReading: d.readings, beforeWrite: d.statements, beforeAnswer: d.answers}[at]
 	switch {
 	case at == inWrite:
-		_, err := d.lock.Exec(d.ctx, "SELECT pg_advisory_unlock_all()")
-		require.NoError(d.t, err)
+		_, err := d.lock.Exec(d.Ctx, "SELECT pg_advisory_unlock_all()")
+		require.NoError(d.T, err)
 	case lost:
 		b.drop()
 	default:
@@ -114,18 +114,18 @@ const readingsKept = 4
 
 // await waits until the victim has stopped at the point with all of the orders.
 func (d *duel) await(at point, ids ...string) {
-	d.t.Helper()
+	d.T.Helper()
 	defer func() {
-		if d.t.Failed() {
-			d.t.Logf("held up are %v", append(d.answers.held(), append(d.statements.held(), d.polls.held()...)...))
+		if d.T.Failed() {
+			d.T.Logf("held up are %v", append(d.answers.held(), append(d.statements.held(), d.polls.held()...)...))
 		}
 	}()
-	d.eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool { return d.reached(at, ids...) })
+	d.Eventually(fmt.Sprintf("the victim is %s with %v", at, ids), func() bool { return d.reached(at, ids...) })
 }
 
 // reached reports whether the victim has stopped at the point with all of the orders.
 func (d *duel) reached(at point, ids ...string) bool {
-	d.t.Helper()
+	d.T.Helper()
 	switch at {
 	case before:
 		return len(d.polls.held()) >= len(ids)

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // stage is a moment in the life of an order at which its worker is killed. stop is
@@ -32,8 +33,8 @@ type stage struct {
 // TestWorkerKilledOrFrozenBetweenReadingAndAnswer for what else may happen then.
 func stages() []stage {
 	unwritten := func(r *rig, id string) {
-		assert.NotContains(r.t, r.rows(), id)
-		assert.Equal(r.t, ltp.Accepted, r.status(id).State)
+		assert.NotContains(r.T, r.rows(), id)
+		assert.Equal(r.T, ltp.Accepted, r.Status(id).State)
 	}
 	return []stage{
 		{name: "accepted", after: unwritten, stop: func() stop {
@@ -63,15 +64,15 @@ func stages() []stage {
 			})
 		}},
 		{name: "written", stop: func() stop { return ending(false) }, after: func(r *rig, id string) {
-			assert.Contains(r.t, r.rows(), id, "it was written")
-			assert.Equal(r.t, ltp.Accepted, r.status(id).State, "and nobody knows")
+			assert.Contains(r.T, r.rows(), id, "it was written")
+			assert.Equal(r.T, ltp.Accepted, r.Status(id).State, "and nobody knows")
 		}},
 		{name: "answered", stop: func() stop { return ending(true) }, after: func(r *rig, id string) {
-			assert.Equal(r.t, ltp.Executed, r.status(id).State)
+			assert.Equal(r.T, ltp.Executed, r.Status(id).State)
 		}},
 		{name: "released", waits: true, stop: func() stop { return ending(false) }, after: func(r *rig, id string) {
-			assert.Contains(r.t, r.rows(), id, "it was written")
-			assert.Equal(r.t, ltp.Deferred, r.status(id).State, "and nobody knows")
+			assert.Contains(r.T, r.rows(), id, "it was written")
+			assert.Equal(r.T, ltp.Deferred, r.Status(id).State, "and nobody knows")
 		}},
 	}
 }
@@ -127,9 +128,9 @@ func reads(call any) bool {
 func TestWorkerKilledAtEveryStage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
-	first := r.worker(r.address)
-	r.until(ltp.Stable)
+	r.observer(r.Orders)
+	first := r.worker(r.Address)
+	r.Until(r.seen, ltp.Stable)
 	first.Kill()
 	var ids []string
 	for i, s := range stages() {
@@ -137,17 +138,17 @@ func TestWorkerKilledAtEveryStage(t *testing.T) {
 		ids = append(ids, id)
 		r.diesAt(s, id)
 	}
-	r.worker(r.address)
+	r.worker(r.Address)
 	r.executedOnce(ids)
 	for _, i := range []int{3, 5} {
-		assert.True(t, r.status(ids[i]).Receipt.Repeated, "%s was found written", stages()[i].name)
+		assert.True(t, r.Status(ids[i]).Receipt.Repeated, "%s was found written", stages()[i].name)
 	}
 }
 
 // diesAt starts a worker, has it take an order to a stage, and kills it there.
 func (r *rig) diesAt(s stage, id string) {
-	r.t.Helper()
-	x, m, halt := newExchange(r.t, r.address), newMoment(), s.stop()
+	r.T.Helper()
+	x, m, halt := newExchange(r.T, r.Address), newMoment(), s.stop()
 	end := func() {}
 	var locks sync.Once
 	// Before the worker polls: a handler takes no part in calls that are under way.
@@ -155,31 +156,31 @@ func (r *rig) diesAt(s stage, id string) {
 		return halt(ctx, m, id, call, func() (any, error) {
 			answer, err := pass()
 			if s.locked && gives(answer, id) { // not before, or the order would be deferred
-				locks.Do(func() { end = r.outage() })
+				locks.Do(func() { end = r.Outage() })
 			}
 			return answer, err
 		})
 	})
 	w := r.worker(x.address)
-	r.until(ltp.Stable)
+	r.Until(r.seen, ltp.Stable)
 	if s.waits {
-		r.hold("to have " + id + " wait")
-		r.until(ltp.Unstable)
-		r.submit(id)
-		r.awaitEvent(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_STARTED)
+		r.Hold("to have " + id + " wait")
+		r.Until(r.seen, ltp.Unstable)
+		r.Submit(id)
+		r.AwaitEventType(ltp.OrderWorkflowID(id), enumspb.EVENT_TYPE_TIMER_STARTED)
 	}
 	if s.waits {
-		r.release()
+		r.Release()
 	} else {
-		r.submit(id)
+		r.Submit(id)
 	}
-	m.await(r.t)
+	m.await(r.T)
 	w.Kill()
 	end()
 	if s.after != nil {
 		s.after(r, id)
 	}
-	r.t.Logf("killed: %s", s.name)
+	r.T.Logf("killed: %s", s.name)
 }
 
 // TestAllWorkersGoneForTheWholeOutage: nobody is there to learn of the outage, nor of
@@ -187,29 +188,29 @@ func (r *rig) diesAt(s stage, id string) {
 func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
-	api, url := r.api(r.address, "127.0.0.1:0")
-	workers := []*process{r.worker(r.address), r.worker(r.address)}
-	r.until(ltp.Stable)
+	r.observer(r.Orders)
+	api, url := r.api(r.Address, "127.0.0.1:0")
+	workers := []*process{r.worker(r.Address), r.worker(r.Address)}
+	r.Until(r.seen, ltp.Stable)
 	for _, w := range workers {
 		w.Kill()
 	}
-	end := r.outage()
+	end := r.Outage()
 	var ids []string
 	for i := range 20 {
 		id := fmt.Sprintf("gone-%02d", i)
-		answer := mustPost(t, url, body(id), nil)
+		answer := mustPost(t, url, ordertest.JSON(id), nil)
 		assert.Equal(t, 202, answer.status)
 		ids = append(ids, id)
 	}
-	r.eventually("the observer sees it", func() bool { return r.observed(ltp.Unhealthy) })
+	r.Eventually("the observer sees it", func() bool { return r.observed(ltp.Unhealthy) })
 	end()
-	r.eventually("the observer sees it", func() bool { return r.observed(ltp.Healthy) })
+	r.Eventually("the observer sees it", func() bool { return r.observed(ltp.Healthy) })
 	for _, id := range ids {
-		require.Equal(t, ltp.Accepted, r.status(id).State)
+		require.Equal(t, ltp.Accepted, r.Status(id).State)
 	}
 	assert.Empty(t, r.rows())
-	r.worker(r.address)
+	r.worker(r.Address)
 	r.executedOnce(ids)
 	api.Interrupt()
 }
@@ -220,21 +221,21 @@ func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 func TestWorkerReturnsToATimerAndASignal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
-	r.observer(r.orders)
-	w := r.worker(r.address, "--backstop", "2s")
-	r.until(ltp.Stable)
-	r.hold("to have an order wait")
-	epoch := r.until(ltp.Unstable).Epoch
+	r.observer(r.Orders)
+	w := r.worker(r.Address, "--backstop", "2s")
+	r.Until(r.seen, ltp.Stable)
+	r.Hold("to have an order wait")
+	epoch := r.Until(r.seen, ltp.Unstable).Epoch
 	ids := r.defers("both", 1)
 	id := ltp.OrderWorkflowID(ids[0])
-	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_STARTED)
+	r.AwaitEventType(id, enumspb.EVENT_TYPE_TIMER_STARTED)
 	w.Kill()
-	r.awaitEvent(id, enumspb.EVENT_TYPE_TIMER_FIRED)
+	r.AwaitEventType(id, enumspb.EVENT_TYPE_TIMER_FIRED)
 	early := ltp.Stability{Component: ltp.DefaultComponent, State: ltp.Recovering, Epoch: epoch + 1}
-	require.NoError(t, r.client.SignalWorkflow(r.ctx, id, "", ltp.StabilitySignal, early))
-	r.worker(r.address)
-	r.eventually("the order was routed again", func() bool {
-		story, err := r.reader().Order(r.ctx, ids[0])
+	require.NoError(t, r.Client.SignalWorkflow(r.Ctx, id, "", ltp.StabilitySignal, early))
+	r.worker(r.Address)
+	r.Eventually("the order was routed again", func() bool {
+		story, err := r.Reader().Order(r.Ctx, ids[0])
 		require.NoError(t, err)
 		for _, f := range story.Frames {
 			if f.Request != nil && f.Request.Woken == ltp.WokenBySignal {
@@ -244,6 +245,6 @@ func TestWorkerReturnsToATimerAndASignal(t *testing.T) {
 		return false
 	})
 	assert.Empty(t, r.rows())
-	r.release()
+	r.Release()
 	r.executedOnce(ids)
 }

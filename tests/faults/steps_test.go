@@ -60,8 +60,8 @@ func (w *walk) possible() (faults, repairs []step) {
 	} else {
 		repair("the observer that sees nothing leaves", w.leaves)
 	}
-	fault("Temporal is killed", func() { w.killServer(); w.down = true })
-	fault("Temporal is stopped and comes back", func() { _ = w.server.Stop(); w.comesBack() })
+	fault("Temporal is killed", func() { w.KillServer(); w.down = true })
+	fault("Temporal is stopped and comes back", func() { _ = w.Server.Stop(); w.comesBack() })
 	fault("old and false signals", w.storm)
 	// The store is not ill for long: what it hides for longer than a release looks for
 	// late orders waits for its backstop.
@@ -80,7 +80,7 @@ func (w *walk) possible() (faults, repairs []step) {
 // operators are the steps of an operator.
 func (w *walk) operators(fault, repair func(name string, do func())) {
 	if w.held {
-		repair("an operator releases", func() { w.release(); w.held = false })
+		repair("an operator releases", func() { w.Release(); w.held = false })
 	} else {
 		fault("an operator holds", func() { w.hold(ltp.Hold{}) })
 		fault("an operator holds and freezes the intake", func() { w.hold(ltp.Hold{Freeze: true}) })

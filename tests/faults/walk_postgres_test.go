@@ -186,16 +186,16 @@ func (w *walk) ofPostgres(fault, repair func(name string, do func())) {
 // endOrientation has the workflow ended by force. A process that runs starts it again, at
 // the latest after a minute.
 func (w *walk) endOrientation() {
-	w.t.Helper()
+	w.T.Helper()
 	before := w.seen.Orientation(ltp.DefaultComponent)
-	require.NoError(w.t, w.client.TerminateWorkflow(w.rig.ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "a step"))
-	w.untilFits("a later epoch", func(now board.Reading) bool { return !now.Blind && now.Epoch > before.Epoch })
+	require.NoError(w.T, w.Client.TerminateWorkflow(w.rig.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "a step"))
+	w.UntilFits(w.seen, "a later epoch", func(now board.Reading) bool { return !now.Blind && now.Epoch > before.Epoch })
 }
 
 func (w *walk) changePolicy() {
-	w.t.Helper()
+	w.T.Helper()
 	dwell := time.Duration(100+w.random.IntN(500)) * time.Millisecond
-	require.NoError(w.t, w.operator(ltp.PolicyUpdate, ltp.PolicyChange{Dwell: &dwell, By: "ann", Why: "a step"}))
+	require.NoError(w.T, w.Operator(ltp.PolicyUpdate, ltp.PolicyChange{Dwell: &dwell, By: "ann", Why: "a step"}))
 }
 
 // poisoned makes one of the orders, every other time, one that keeps failing by its own fault. It has no
@@ -207,11 +207,11 @@ func (w *walk) poisoned(all []wish) []wish {
 	i := w.random.IntN(len(all))
 	id := all[i].id + "-" + poison
 	var o map[string]any
-	require.NoError(w.t, json.Unmarshal([]byte(all[i].body), &o))
+	require.NoError(w.T, json.Unmarshal([]byte(all[i].body), &o))
 	o["id"] = id
 	delete(o, "ordering_key")
 	body, err := json.Marshal(o)
-	require.NoError(w.t, err)
+	require.NoError(w.T, err)
 	all[i].body = string(body)
 	all[i].id = id
 	return all

@@ -90,21 +90,21 @@ func newWalk(t *testing.T, seed int) *walk {
 	t.Helper()
 	r := newRig(t, "")
 	r.refuses(refusedSKU)
-	return r.walk(seed, nil, r.orders)
+	return r.walk(seed, nil, r.Orders)
 }
 
 // walk begins a walk. Workers and observers each have their URL of the order database.
 func (r *rig) walk(seed int, pg *sickbed, workers string) *walk {
-	r.t.Helper()
-	t := r.t
-	w := &walk{pg: pg, random: rand.New(rand.NewPCG(uint64(seed), 1)), x: newExchange(t, r.address), store: &visibility{}}
+	r.T.Helper()
+	t := r.T
+	w := &walk{pg: pg, random: rand.New(rand.NewPCG(uint64(seed), 1)), x: newExchange(t, r.Address), store: &visibility{}}
 	w.x.on(w.store.handle)
 	listen := freeAddress(t)
 	w.books = r.books("http://" + listen)
 	worker := func() *process { return r.workerOn(w.x.address, workers) }
-	observer := func() *process { return r.observer(r.orders) }
+	observer := func() *process { return r.observer(r.Orders) }
 	api := func() *process {
-		p, _ := r.api(r.address, listen)
+		p, _ := r.api(r.Address, listen)
 		return p
 	}
 	w.units = []*unit{{kind: "worker", start: worker}, {kind: "worker", start: worker},
@@ -112,18 +112,18 @@ func (r *rig) walk(seed int, pg *sickbed, workers string) *walk {
 	for _, u := range w.units {
 		u.p = u.start()
 	}
-	r.until(ltp.Stable)
+	r.Until(r.seen, ltp.Stable)
 	return w
 }
 
 // refuses has the order database refuse an article for good.
 func (r *rig) refuses(sku string) {
-	r.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+r.orders+"?_pragma=busy_timeout(10000)")
-	require.NoError(r.t, err)
+	r.T.Helper()
+	db, err := sql.Open("sqlite", "file:"+r.Orders+"?_pragma=busy_timeout(10000)")
+	require.NoError(r.T, err)
 	defer db.Close()
-	_, err = db.ExecContext(r.ctx, "CREATE TRIGGER refuses BEFORE INSERT ON orders WHEN NEW.body LIKE '%"+sku+"%' BEGIN SELECT RAISE(ABORT, 'not sold'); END")
-	require.NoError(r.t, err)
+	_, err = db.ExecContext(r.Ctx, "CREATE TRIGGER refuses BEFORE INSERT ON orders WHEN NEW.body LIKE '%"+sku+"%' BEGIN SELECT RAISE(ABORT, 'not sold'); END")
+	require.NoError(r.T, err)
 }
 
 func freeAddress(t *testing.T) string {
@@ -135,7 +135,7 @@ func freeAddress(t *testing.T) string {
 
 // freeze freezes a unit.
 func (w *walk) freeze(u *unit) {
-	w.t.Helper()
+	w.T.Helper()
 	if u.frozen = true; w.unlock != nil || w.pg != nil {
 		u.p.Freeze()
 		return
@@ -156,7 +156,7 @@ func (w *walk) working(kind string) (n int) {
 // settle gives the node the time that it needs to show what it must, by what is wrong
 // with it, and checks the promises.
 func (w *walk) settle() {
-	w.t.Helper()
+	w.T.Helper()
 	drain := w.random.IntN(2) == 0 // drawn in any case, so that the walk stays the same
 	if w.down {
 		return // nobody can look
@@ -167,13 +167,13 @@ func (w *walk) settle() {
 	case w.pg != nil && w.pg.doubtful(): // some orders may find room
 	case w.stray != nil: // of observers that disagree, the one that is active is believed
 	case w.held, observed && !fit:
-		w.until(ltp.Unstable)
+		w.Until(w.seen, ltp.Unstable)
 	case !observed:
-		w.untilFits("UNKNOWN", func(now board.Reading) bool { return now.State == ltp.Unknown })
+		w.UntilFits(w.seen, "UNKNOWN", func(now board.Reading) bool { return now.State == ltp.Unknown })
 	case w.store.sick() || w.paused:
-		w.untilFits("a fit state", func(now board.Reading) bool { return now.State.Fit() && !now.Blind })
+		w.UntilFits(w.seen, "a fit state", func(now board.Reading) bool { return now.State.Fit() && !now.Blind })
 	default:
-		w.until(ltp.Stable)
+		w.Until(w.seen, ltp.Stable)
 		if drain {
 			w.settled()
 		}
@@ -183,15 +183,15 @@ func (w *walk) settle() {
 
 // comesBack starts Temporal again, and waits until workers reach it.
 func (w *walk) comesBack() {
-	w.t.Helper()
-	w.serve()
-	w.x.reconnect(w.t)
+	w.T.Helper()
+	w.Serve()
+	w.x.reconnect(w.T)
 }
 
 // mend repairs everything, and holds what there is in the end against every promise.
 func (w *walk) mend() {
-	w.t.Helper()
-	w.t.Log("everything is mended")
+	w.T.Helper()
+	w.T.Log("everything is mended")
 	if w.down {
 		w.comesBack()
 		w.down = false
@@ -217,20 +217,20 @@ func (w *walk) mend() {
 		w.pg.mend()
 	}
 	if w.held {
-		w.release()
+		w.Release()
 		w.held = false
 	}
 	if w.paused {
 		w.resume()
 	}
 	w.customer.Wait() // everybody has an answer
-	w.until(ltp.Stable)
+	w.Until(w.seen, ltp.Stable)
 	w.settled()
 	w.check()
 	for id, e := range w.entries {
-		require.Truef(w.t, e.promised && (e.ended != "" || e.parked), "%s: %+v", id, e)
+		require.Truef(w.T, e.promised && (e.ended != "" || e.parked), "%s: %+v", id, e)
 	}
-	w.until(ltp.Stable)
+	w.Until(w.seen, ltp.Stable)
 	w.audited()
 	w.verified()
 }
@@ -238,10 +238,10 @@ func (w *walk) mend() {
 // strays has an observer join that sees no order database, whatever the others see.
 func (w *walk) strays() {
 	if w.pg != nil {
-		w.stray = w.observer(strings.Replace(w.rig.orders, "/orders?", "/elsewhere?", 1))
+		w.stray = w.observer(strings.Replace(w.rig.Orders, "/orders?", "/elsewhere?", 1))
 		return
 	}
-	w.stray = w.observer(w.rig.orders + ".elsewhere")
+	w.stray = w.observer(w.rig.Orders + ".elsewhere")
 }
 
 // noWrites has the order database take no writes, not even a probe's.
@@ -249,7 +249,7 @@ func (w *walk) noWrites() (end func()) {
 	if w.pg != nil {
 		return w.pg.lock("orders, order_keys, order_outbox, ltp_probe")
 	}
-	return w.outage()
+	return w.Outage()
 }
 
 // leaves has it go; what it observed, another takes over.
@@ -261,9 +261,9 @@ func (w *walk) leaves() {
 // storm sends orders signals that were true once: of recoveries that are over, and of the
 // one that goes on, again and again. False ones the audit would rightly call so.
 func (w *walk) storm() {
-	w.t.Helper()
-	o, err := w.reader().Orientation(w.rig.ctx, ltp.DefaultComponent)
-	require.NoError(w.t, err)
+	w.T.Helper()
+	o, err := w.Reader().Orientation(w.rig.Ctx, ltp.DefaultComponent)
+	require.NoError(w.T, err)
 	var old []ltp.Stability
 	for _, f := range o.Frames {
 		if said := f.Orientation; said.State.Fit() {
@@ -274,6 +274,6 @@ func (w *walk) storm() {
 	for i := range min(1000, 20*len(open)) {
 		id := ltp.OrderWorkflowID(open[i%len(open)])
 		// An order that has ended meanwhile takes none.
-		_ = w.client.SignalWorkflow(w.rig.ctx, id, "", ltp.StabilitySignal, old[i%len(old)])
+		_ = w.Client.SignalWorkflow(w.rig.Ctx, id, "", ltp.StabilitySignal, old[i%len(old)])
 	}
 }
