@@ -201,13 +201,21 @@ func get(t *testing.T, s *cluster.Stack, service, port, path string) string {
 	t.Helper()
 	at, err := s.Address(t.Context(), service, port)
 	require.NoError(t, err)
-	r, err := http.Get("http://" + at + path)
+	return answer("http://" + at + path)
+}
+
+// web does not wait for ever.
+var web = &http.Client{Timeout: 30 * time.Second}
+
+// answer is what a URL answers, or why nobody does.
+func answer(url string) string {
+	response, err := web.Get(url)
 	if err != nil {
 		return err.Error()
 	}
-	defer r.Body.Close()
-	body, _ := io.ReadAll(r.Body)
-	return string(body)
+	defer response.Body.Close()
+	said, _ := io.ReadAll(response.Body)
+	return string(said)
 }
 
 // progress logs every act and state.

@@ -22,6 +22,7 @@ import (
 	"github.com/ltp-node/ltp/internal/cluster"
 	"github.com/ltp-node/ltp/internal/embedded"
 	"github.com/ltp-node/ltp/internal/loopback"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
@@ -284,9 +285,8 @@ type customers struct {
 // order orders once.
 func (c *customers) order(t *testing.T) {
 	id := fmt.Sprintf("deb-%04d", len(c.accepted))
-	body := fmt.Sprintf(`{"id":%q,"customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":1,"unit_amount_minor":1000}]}`, id)
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/orders", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/orders", strings.NewReader(ordertest.JSON(id)))
 		if !assert.NoError(t, err) {
 			return
 		}
@@ -307,18 +307,4 @@ func (c *customers) order(t *testing.T) {
 		t.Logf("%s: %d %s", id, response.StatusCode, said)
 	}
 	assert.Fail(t, "it was not accepted", id)
-}
-
-// web does not wait for ever.
-var web = &http.Client{Timeout: 30 * time.Second}
-
-// answer is what a URL answers; "" where nobody does.
-func answer(url string) string {
-	response, err := web.Get(url)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = response.Body.Close() }()
-	said, _ := io.ReadAll(response.Body)
-	return string(said)
 }

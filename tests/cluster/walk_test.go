@@ -19,6 +19,7 @@ import (
 
 	"github.com/ltp-node/ltp/audit"
 	"github.com/ltp-node/ltp/internal/cluster"
+	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
 // TestHighAvailability is on two of each part and an order database of three.
@@ -253,7 +254,7 @@ func (w *walk) arrive(ctx context.Context) {
 
 func (w *walk) order(n int) {
 	id := fmt.Sprintf("%s-%05d", w.run, n)
-	body := fmt.Sprintf(`{"id":%q,"customer":"c-%d","currency":"USD","lines":[{"sku":"book","quantity":1,"unit_amount_minor":1000}]}`, id, n%17)
+	body := ordertest.JSON(id, ordertest.Customer(fmt.Sprintf("c-%d", n%17)))
 	for try := n; ; try++ {
 		status := post(w.t.Context(), w.apis[try%len(w.apis)], body)
 		w.mu.Lock()
