@@ -258,14 +258,7 @@ func (r *rig) unhold(ctx context.Context) error {
 }
 
 func (r *rig) operator(ctx context.Context, update string, arg any) error {
-	handle, err := r.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ltp.OrientationWorkflowID(ltp.DefaultComponent), UpdateName: update, Args: []any{arg},
-		WaitForStage: client.WorkflowUpdateStageCompleted,
-	})
-	if err == nil {
-		err = handle.Get(ctx, nil)
-	}
-	if err != nil {
+	if err := board.SendUpdate(ctx, r.client, ltp.DefaultComponent, update, arg, nil); err != nil {
 		return fmt.Errorf("%s: %w", update, err)
 	}
 	return nil
