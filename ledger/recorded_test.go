@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/ordertest"
 	"github.com/ltp-node/ltp/ledger"
 	"github.com/ltp-node/ltp/trace"
 	"github.com/ltp-node/ltp/trace/tracetest"
@@ -116,9 +117,8 @@ func outage(t testing.TB) recorded {
 		})
 	}
 	r := recorded{components: map[string]trace.OrientationTrace{c.Component: c}}
-	accept := func(o ltp.Order, at string, s ltp.State, epoch int64) *tracetest.Order {
-		o.Customer, o.Currency, o.Lines = "c-17", "USD", []ltp.Line{{SKU: "book", Quantity: 2, UnitAmountMinor: 6000}}
-		return tracetest.New(ltp.NewProgress(o, ltp.Execution{}, ltp.Stamp{Epoch: epoch, State: s}, nil), clock(at)).Hold(s, epoch)
+	accept := func(id, at string, s ltp.State, epoch int64, changes ...func(*ltp.Order)) *tracetest.Order {
+		return tracetest.New(ltp.NewProgress(ordertest.New(id, changes...), ltp.Execution{}, ltp.Stamp{Epoch: epoch, State: s}, nil), clock(at)).Hold(s, epoch)
 	}
 	add := func(o *tracetest.Order) {
 		t.Helper()
@@ -128,18 +128,18 @@ func outage(t testing.TB) recorded {
 		}
 		r.orders = append(r.orders, trace.Found{Trace: found, Events: o.Events})
 	}
-	add(accept(ltp.Order{ID: "R0"}, "14:00:10", ltp.Stable, 3).Work())
-	add(accept(ltp.Order{ID: "R1"}, "14:29:40", ltp.Stable, 3).Work())
-	o := accept(ltp.Order{ID: "R2"}, "14:29:45", ltp.Stable, 3)
+	add(accept("R0", "14:00:10", ltp.Stable, 3).Work())
+	add(accept("R1", "14:29:40", ltp.Stable, 3).Work())
+	o := accept("R2", "14:29:45", ltp.Stable, 3)
 	o.Writes, o.Blame = []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}, ltp.BlameOrder
 	add(o.Work())
-	o = accept(ltp.Order{ID: "R3"}, "14:29:50", ltp.Stable, 3)
+	o = accept("R3", "14:29:50", ltp.Stable, 3)
 	o.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: "connection refused"}}
 	add(o.Work().Fires().Work())
-	add(accept(ltp.Order{ID: "R4"}, "14:30:10", ltp.Unstable, 4).Work().At(clock("14:30:46")).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work())
-	add(accept(ltp.Order{ID: "R5"}, "14:30:20", ltp.Unstable, 4).Work().After(time.Second).Cancel("shop@node-1").Work())
-	add(accept(ltp.Order{ID: "R6", Deadline: clock("14:30:40")}, "14:30:21", ltp.Unstable, 4).Work().Fires().Work())
-	o = accept(ltp.Order{ID: "R7"}, "14:40:10", ltp.Unstable, 7)
+	add(accept("R4", "14:30:10", ltp.Unstable, 4).Work().At(clock("14:30:46")).Hold(ltp.Recovering, 5).Release(ltp.Recovering, 5).Work())
+	add(accept("R5", "14:30:20", ltp.Unstable, 4).Work().After(time.Second).Cancel("shop@node-1").Work())
+	add(accept("R6", "14:30:21", ltp.Unstable, 4, ordertest.Deadline(clock("14:30:40"))).Work().Fires().Work())
+	o = accept("R7", "14:40:10", ltp.Unstable, 7)
 	held := o.Board[c.Component]
 	held.Hold = &ltp.Hold{By: "ann", Why: "a leak", Freeze: true}
 	o.Board[c.Component] = held

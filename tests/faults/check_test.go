@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	enumspb "go.temporal.io/api/enums/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/ltp-node/ltp"
@@ -158,10 +157,7 @@ func breaches(unfit stretches, stories []trace.OrderTrace) (found []string) {
 func (r *rig) history(workflowID string) string {
 	r.T.Helper()
 	var lines []string
-	events := r.Client.GetWorkflowHistory(r.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for events.HasNext() {
-		e, err := events.Next()
-		require.NoError(r.T, err)
+	for _, e := range r.History(workflowID, "").GetEvents() {
 		line, err := protojson.Marshal(e)
 		require.NoError(r.T, err)
 		lines = append(lines, string(line))
