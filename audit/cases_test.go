@@ -42,7 +42,7 @@ func TestAClockThatIsOffIsNamedAndNeverBlamed(t *testing.T) {
 			if c.by != 0 {
 				assert.EqualValues(t, 4, got.Figures["clocks_disagree"])
 				assert.InDelta(t, c.by, got.Figures["clocks_disagree_ms"], 20)
-				assert.Contains(t, got.Why, "the clocks of 4 writes disagree by more than 2.0 s: the worker's clock is at least")
+				assert.Contains(t, got.Why, "the clocks of 4 writes disagree by more than 2 s: the worker's clock is at least")
 			}
 		})
 	}

@@ -187,7 +187,7 @@ func TestRowsThatWereMovedIntoTheUnfitTimeAreNamed(t *testing.T) {
 		"none was moved":             {"UPDATE orders SET created_at = begun_at", Held, 0, ""},
 		"three of thirty":            {"UPDATE orders SET created_at = begun_at; UPDATE orders SET created_at = '2024-05-20T14:30:20.000Z' WHERE id < 'A03'", Broken, 3, "while the component was unfit"},
 		"all, to one moment":         {"UPDATE orders SET created_at = '2024-05-20T14:30:20.000Z'", Broken, 30, "while the component was unfit"},
-		"the database is 20 s ahead": {"UPDATE orders SET created_at = later(begun_at, 20)", NotChecked, 0, "the clocks of 30 rows disagree by more than 2.0 s: the order database's clock is at least"},
+		"the database is 20 s ahead": {"UPDATE orders SET created_at = later(begun_at, 20)", NotChecked, 0, "the clocks of 30 rows disagree by more than 2 s: the order database's clock is at least"},
 		"the database is 1 s ahead":  {"UPDATE orders SET created_at = later(begun_at, 1)", Held, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

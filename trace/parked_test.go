@@ -62,7 +62,7 @@ func TestParkedOrderSaysWhyAndWhatAnOperatorDid(t *testing.T) {
 			"pending waits for an operator: ltp orders retry A2, or ltp orders reject A2",
 		}, "\x1b"},
 		"retried": {parkedOrder(t, retry), ltp.Executed, []string{
-			"ann asked to retry the order: the column is wider", "was parked for 1 h 0 min, until an operator asked to retry it", "EXECUTED in",
+			"ann asked to retry the order: the column is wider", "was parked for 1 h, until an operator asked to retry it", "EXECUTED in",
 		}, "pending waits for an operator"},
 		"rejected": {parkedOrder(t, reject), ltp.Rejected, []string{
 			"bob asked to reject the order: sold out", "to be REJECTED: the order database keeps that it will never be written",

@@ -49,7 +49,7 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 		status func() replayStatus
 		says   []string
 	}{
-		"under way": {ramp, []string{"RECOVERING", "RAMP", "1,104 of 1,500 released, 396 left", "240 orders/s, at most 500", "about 2.0 s left, until 14:31:02 UTC", "oldest   accepted 14:30:12 UTC (48.0 s ago)"}},
+		"under way": {ramp, []string{"RECOVERING", "RAMP", "1,104 of 1,500 released, 396 left", "240 orders/s, at most 500", "about 2 s left, until 14:31:02 UTC", "oldest   accepted 14:30:12 UTC (48 s ago)"}},
 		"paused": {func() replayStatus {
 			s := ramp()
 			s.Replay.Report.Phase, s.Replay.Report.Ceiling = replay.PhasePaused, 0
@@ -58,7 +58,7 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 				Rate: 50, Limit: ltp.Said{By: "bob", Why: "cold cache", Since: at.Add(-time.Second)},
 			}
 			return s
-		}, []string{"PAUSED", "the rest waits", "PAUSED, by ann, 14:30:00 UTC (1 min 0 s ago): disk is full", "at most 50 orders/s, by bob, 14:30:59 UTC (1.0 s ago): cold cache"}},
+		}, []string{"PAUSED", "the rest waits", "PAUSED, by ann, 14:30:00 UTC (1 min ago): disk is full", "at most 50 orders/s, by bob, 14:30:59 UTC (1 s ago): cold cache"}},
 		"its worker is gone": {func() replayStatus {
 			s := ramp()
 			s.At = at.Add(time.Minute)

@@ -1,11 +1,9 @@
-// Package words is how numbers, durations and texts are shown to people.
+// Package words is how numbers, durations, times and texts are shown to people.
 package words
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -39,21 +37,20 @@ func Commas(s string) string {
 	return s
 }
 
-// Lasted is a duration for people: "12 ms", "50.9 s", "1 min 5 s", "2 h 3 min".
-func Lasted(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return "under 1 ms"
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1f s", d.Truncate(100*time.Millisecond).Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-	case d >= 48*time.Hour && d%(24*time.Hour) == 0:
-		return fmt.Sprintf("%d days", int(d.Hours())/24)
+// Part is so many of something.
+type Part struct {
+	N    int
+	What string
+}
+
+// Some are the parts of which there are any: "3 executed", "1,500 deferred".
+func Some(parts ...Part) (said []string) {
+	for _, p := range parts {
+		if p.N > 0 {
+			said = append(said, Count(p.N)+" "+p.What)
+		}
 	}
-	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+	return said
 }
 
 // Clean makes text that came from outside safe to show on a terminal: one line, and
@@ -69,4 +66,12 @@ func Clean(s string) string {
 		return r
 	}, s)
 	return strings.Join(strings.Fields(s), " ")
+}
+
+// Cut is a line in at most width columns, 1 at least: a longer one ends with "…".
+func Cut(line string, width int) string {
+	if r := []rune(line); len(r) > width {
+		return string(r[:width-1]) + "…"
+	}
+	return line
 }
