@@ -41,12 +41,19 @@ func bars(results []Result) (all []bar) {
 
 // The picture in its own units.
 const (
-	pictureWidth = 760
-	barLeft      = 270.0
-	barRight     = 720.0
-	barStep      = 34.0
-	barTop       = 52.0
+	barLeft  = 270.0
+	barRight = 720.0
+	barStep  = 34.0
+	barTop   = 52.0
 )
+
+const pictureStyle = `
+text { font: 13px system-ui, sans-serif; }
+.head { font-weight: 600; } .head, .ink { fill: #24292f; } .soft { fill: #6e7781; } .grid { stroke: #d0d7de; } .one { stroke: #24292f; stroke-width: 1.5; }
+.good { fill: #54aeff; } .aim { stroke: #cf222e; stroke-width: 2; } .dot { fill: #0a3069; }
+@media (prefers-color-scheme: dark) {
+	.head, .ink { fill: #e6edf3; } .soft { fill: #8b949e; } .grid { stroke: #30363d; } .one { stroke: #e6edf3; } .good { fill: #1f6feb; } .dot { fill: #cae8ff; }
+}`
 
 // picture draws medians as bars, rounds as dots, aims as strokes.
 func picture(results []Result) string {
@@ -58,13 +65,12 @@ func picture(results []Result) string {
 	most = min(most, 4) // what is further out has its number
 	x := svg.Scale{From: barLeft, To: barRight, Most: most}.At
 	bottom := barTop + barStep*float64(len(all))
-	var w svg.Canvas
-	w.Put(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %.0f" role="img" font-family="system-ui, sans-serif" font-size="13">`, pictureWidth, bottom+34)
-	w.Put(`<title>What the product does, as a multiple of bare Temporal</title>`)
-	w.Put(`<style>.ink{fill:#24292f}.soft{fill:#6e7781}.grid{stroke:#d0d7de}.one{stroke:#24292f;stroke-width:1.5}.good{fill:#54aeff}.aim{stroke:#cf222e;stroke-width:2}.dot{fill:#0a3069}
-@media (prefers-color-scheme: dark){.ink{fill:#e6edf3}.soft{fill:#8b949e}.grid{stroke:#30363d}.one{stroke:#e6edf3}.good{fill:#1f6feb}.dot{fill:#cae8ff}}</style>`)
-	w.Put(`<text class="ink" x="10" y="22" font-weight="600">Product to bare Temporal: right of 1 is better</text>`)
-	w.Put(`<text class="soft" x="10" y="40">bar: median of the rounds; dots: rounds; stroke: what was aimed at</text>`)
+	w := svg.Picture{
+		ID: "benchmarks", Title: "What the product does, as a multiple of bare Temporal", Desc: "bar: median of the rounds; dots: rounds; stroke: what was aimed at",
+		Width: 760, Height: bottom + 34, Style: pictureStyle,
+	}
+	w.Text("head", "start", 10, 22, "Product to bare Temporal: right of 1 is better")
+	w.Text("soft", "start", 10, 40, w.Desc)
 	for v := 0.0; v <= most; v += 0.5 {
 		w.Line("grid", x(v), barTop, x(v), bottom)
 		w.Text("soft", "middle", x(v), bottom+18, fmt.Sprintf("%.1f", v))
@@ -83,6 +89,5 @@ func picture(results []Result) string {
 		w.Text("ink", "start", barLeft+6, y+14, fmt.Sprintf("%.2f", value))
 	}
 	w.Line("one", x(1), barTop-4, x(1), bottom)
-	w.Put(`</svg>`)
 	return w.String()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/audit"
+	"github.com/ltp-node/ltp/internal/svg"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -554,7 +555,7 @@ func (g *gathering) waiting(asOf time.Time) Waits {
 	}
 	slices.Sort(g.waits)
 	w.P50, w.P99, w.Max = percentile(g.waits, 50), percentile(g.waits, 99), g.waits[len(g.waits)-1]
-	w.BinWidth = binWidth(w.Max)
+	w.BinWidth = svg.Step(w.Max, 24)
 	w.Bins = make([]int, w.Max/w.BinWidth+1)
 	for _, d := range g.waits {
 		w.Bins[d/w.BinWidth]++

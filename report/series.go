@@ -27,21 +27,11 @@ type Bucket struct {
 	Median, Slowest int64
 }
 
-// binWidth is how wide the bars of waits are.
-func binWidth(longest time.Duration) time.Duration {
-	for _, d := range []time.Duration{10, 20, 50, 100, 200, 500} {
-		if longest <= 24*d*time.Millisecond {
-			return d * time.Millisecond
-		}
-	}
-	return svg.Step(longest, 24)
-}
-
 // buckets is how many steps there may be: more cannot be discerned in a picture.
 const buckets = 120
 
 func (g *gathering) series(from, to time.Time) Series {
-	s := Series{From: from, To: to, Step: svg.Step(to.Sub(from), buckets)}
+	s := Series{From: from, To: to, Step: max(time.Second, svg.Step(to.Sub(from), buckets))}
 	for t := from.Truncate(s.Step); !t.After(to); t = t.Add(s.Step) {
 		s.Buckets = append(s.Buckets, Bucket{At: t})
 	}

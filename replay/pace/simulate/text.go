@@ -16,21 +16,14 @@ import (
 func WriteTable(w io.Writer, results []Result) error {
 	t := table.New(w, "scenario", "orders", "policy", "cleared", "peak/s", "write p50", "p99", "busy", "falls", "into failed db", "queries")
 	for _, r := range results {
-		cleared := lasted(r.Cleared)
+		cleared := words.Lasted(r.Cleared)
 		if !r.Ended {
 			cleared = "never"
 		}
 		t.Row(r.Scenario, words.Count(int(r.Orders)), r.Policy, cleared, r.PeakCommitted,
-			lasted(r.P50), lasted(r.P99), r.Busy, r.Falls, r.IntoFailed, r.Queries)
+			words.Lasted(r.P50), words.Lasted(r.P99), r.Busy, r.Falls, r.IntoFailed, r.Queries)
 	}
 	return t.Flush()
-}
-
-func lasted(d time.Duration) string {
-	if d < time.Second {
-		d = d.Round(time.Millisecond)
-	}
-	return words.Lasted(d)
 }
 
 // shades are what a picture is drawn with, from nothing to the most.
@@ -63,7 +56,7 @@ func WriteText(w io.Writer, results []Result, plain bool) error {
 			rates.WriteRune(shade(shades, c.rate/max(rate, 1)))
 			times.WriteRune(shade(shades, c.took/max(took, 1)))
 		}
-		fmt.Fprintf(out, "\n%s, %s: %s\n", r.Scenario, r.Policy, lasted(r.lasts().Round(100*time.Millisecond)))
+		fmt.Fprintf(out, "\n%s, %s: %s\n", r.Scenario, r.Policy, words.Lasted(r.lasts()))
 		fmt.Fprintf(out, "  state     |%s|\n", states.String())
 		fmt.Fprintf(out, "  writes/s  |%s| of %.0f\n", rates.String(), rate)
 		fmt.Fprintf(out, "  write ms  |%s| of %.0f\n", times.String(), took)
