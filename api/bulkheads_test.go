@@ -120,37 +120,16 @@ func posts(t *testing.T, address string) *net.TCPConn {
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
-	body := ordertest.JSON("A1")
-	_, err = fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: respond-async\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	require.NoError(t, err)
+	sendOrder(t, c)
 	return c.(*net.TCPConn)
 }
 
-// answersHalfClosed holds that a client whose order has come is answered after it has closed
-// its half.
-func (d held) answersHalfClosed(t *testing.T, c interface {
-	io.Reader
-	CloseWrite() error
-}) {
+// sendOrder writes the request of an order, and closes nothing.
+func sendOrder(t *testing.T, c io.Writer) {
 	t.Helper()
-	<-d.came
-	require.NoError(t, c.CloseWrite())
-	select {
-	case <-d.gone:
-		t.Error("the order was given up")
-	case <-time.After(100 * time.Millisecond): // the server has long seen the end by then
-	}
-	close(d.letGo)
-	said, err := io.ReadAll(c)
+	body := order("A1")
+	_, err := fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: respond-async\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	require.NoError(t, err)
-	assert.Regexp(t, `^HTTP/1.1 202 `, string(said))
-}
-
-// TestClientThatClosesItsHalfIsAnswered: it has said all, and listens.
-func TestClientThatClosesItsHalfIsAnswered(t *testing.T) {
-	d := newHeld()
-	c := posts(t, listening(t, New(Config{Starter: d, Board: observed(ltp.Stable)})))
-	d.answersHalfClosed(t, c)
 }
 
 // TestWorkIsGivenUpWithItsClient: nothing was promised to a client that has reset its

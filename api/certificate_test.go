@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/big"
@@ -269,32 +268,19 @@ func TestClientsMustProveWhoTheyAre(t *testing.T) {
 	}
 }
 
-// ordersByTLS sends an order over a connection of its own.
-func ordersByTLS(t *testing.T, ln *Listener, roots *x509.CertPool) *tls.Conn {
-	t.Helper()
-	c, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: roots})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() })
-	body := ordertest.JSON("A1")
-	_, err = fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: respond-async\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	require.NoError(t, err)
-	return c
-}
-
-// TestClientsByTLSAreToldApartAsInPlainText: one that closes its half is answered, and work
-// is given up with one that has reset its connection.
-func TestClientsByTLSAreToldApartAsInPlainText(t *testing.T) {
+// TestWorkIsGivenUpWithItsClientByTLS, as in plain text.
+func TestWorkIsGivenUpWithItsClientByTLS(t *testing.T) {
 	f := newFiles(t)
 	d := newHeld()
 	ln := serves(t, New(Config{Starter: d, Board: observed(ltp.Stable)}), f.access(), quiet)
-	c := ordersByTLS(t, ln, f.roots)
+	c, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: f.roots})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	sendOrder(t, c)
 	<-d.came
 	reset := c.NetConn().(*net.TCPConn)
 	require.NoError(t, reset.SetLinger(0))
 	require.NoError(t, reset.Close())
 	<-d.gone
 	assert.Zero(t, d.starts())
-
-	c = ordersByTLS(t, ln, f.roots)
-	d.answersHalfClosed(t, c)
 }

@@ -300,27 +300,54 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	}
 }
 
-// Every measurement is under way at once while another scrapes: for the race
-// detector.
-func TestMeasuringIsSafeWhileScraping(t *testing.T) {
+// TestScrapesWhileMeasuringLoseNothing: every measurement is counted, and a scrape shows one
+// leader of a component at most.
+func TestScrapesWhileMeasuringLoseNothing(t *testing.T) {
 	m := New(Config{Board: observed(), Orders: &store{}})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := range 100 {
-			m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, 0)
-			m.Attempted(ltp.Attempt{Result: ltp.ResultExecuted, Fence: ltp.Fence{State: ltp.Stable}, BegunAt: time.Now()}, 0)
-			m.probed("orders-db", ltp.Heartbeat{LatencyMs: int64(i)})
-			m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
-			m.forget("orders-db")
-			m.Replaying("orders-db", ltp.ReleaseReport{Rate: float64(i)})
-			m.Replayed("orders-db")
-		}
-	}()
-	for range 10 {
-		scrape(t, m)
+	sampled := func(component, leader string) {
+		m.Sampled(component, observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": leader}}})
 	}
-	<-done
+	const measuring, times = 4, 100
+	var measured sync.WaitGroup
+	for i := range measuring {
+		measured.Go(func() {
+			for n := range times {
+				m.Routed(ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK}, 0)
+				m.Attempted(ltp.Attempt{Result: ltp.ResultExecuted, Fence: ltp.Fence{State: ltp.Stable}, BegunAt: time.Now()}, 0)
+				m.probed("orders-db", ltp.Heartbeat{LatencyMs: int64(n)})
+				sampled("orders-db", fmt.Sprint("db", i, "-", n))
+				m.Replaying("orders-db", ltp.ReleaseReport{Rate: float64(n)})
+				m.Replayed("orders-db")
+			}
+		})
+	}
+	measured.Go(func() { // observed for a moment, again and again
+		for range times {
+			sampled("stock", "db1")
+			m.forget("stock")
+		}
+	})
+	leaders := func(scraped string) int { return strings.Count(scraped, `ltp_probe_info{component="orders-db"`) }
+	for range 10 {
+		if n := leaders(scrape(t, m)); n > 1 {
+			t.Errorf("%d leaders", n)
+		}
+	}
+	measured.Wait()
+	got := scrape(t, m)
+	says(t, got,
+		fmt.Sprintf(`ltp_order_routings_total{decision="EXECUTE",reason="OK"} %d`, measuring*times),
+		fmt.Sprintf(`ltp_order_executions_total{outcome="executed"} %d`, measuring*times),
+		fmt.Sprintf(`ltp_order_writes_begun_total{state="STABLE"} %d`, measuring*times),
+		fmt.Sprintf(`ltp_probe_samples_total{component="orders-db",result="good"} %d`, measuring*times))
+	if n := leaders(got); n != 1 {
+		t.Errorf("%d leaders in the end", n)
+	}
+	for _, gone := range []string{`ltp_probe_samples_total{component="stock"`, `ltp_probe_info{component="stock"`, `ltp_replay_rate{`} {
+		if strings.Contains(got, gone) {
+			t.Errorf("%s is still there", gone)
+		}
+	}
 }
 
 // TestWhatCouldNotBeReadAnewIsMeasured from the beginning, at 0.

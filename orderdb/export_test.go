@@ -3,6 +3,8 @@ package orderdb
 import (
 	"context"
 	"io/fs"
+	"testing"
+	"time"
 )
 
 // Taken reports whether a transaction is under way with all that had been queued.
@@ -29,6 +31,20 @@ func Migrations() fs.FS { return thisBuild.files }
 
 // WithMigrations makes it another build.
 func WithMigrations(files fs.FS) Option { return func(o *options) { o.build = build{files} } }
+
+// AgeIdleConnections makes the idle connections of a Postgres database older than a
+// connection is trusted without a ping.
+func AgeIdleConnections(t *testing.T, db DB) {
+	t.Helper()
+	idle := db.(*postgresDB).pool.AcquireAllIdle(t.Context())
+	if len(idle) == 0 {
+		t.Fatal("no connection is idle")
+	}
+	for _, conn := range idle {
+		conn.Conn().PgConn().CustomData()[usedKey] = time.Now().Add(-idleBeforePing)
+		conn.Release()
+	}
+}
 
 // LookUpBy has databases that are opened from now on ask another name server, until it is
 // undone.

@@ -174,8 +174,7 @@ func TestAnIdleConnectionThatDoesNotAnswerIsNotWrittenOver(t *testing.T) {
 	db := open(t, url)
 	mustPut(t, db, ordertest.New("A1"))
 	server.Freeze(t)
-	// Idle for longer than a connection is trusted.
-	<-time.After(1100 * time.Millisecond)
+	orderdb.AgeIdleConnections(t, db)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	_, err := db.Put(ctx, ordertest.New("A2"), neverAdmitted(t))

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -37,10 +37,12 @@ type temporal struct {
 	retention time.Duration
 	broken    error
 
+	fetching time.Duration // how long fetching a history takes
+
 	mu      sync.Mutex
 	queries []string
-	busy    atomic.Int32
-	busiest atomic.Int32
+	busy    int
+	busiest int // the most histories fetched at once
 }
 
 func (f *temporal) WorkflowService() workflowservice.WorkflowServiceClient { return f }
@@ -88,8 +90,9 @@ func (f *temporal) find(query string) []*workflowpb.WorkflowExecutionInfo {
 }
 
 func (f *temporal) GetWorkflowHistory(_ context.Context, id, run string, _ bool, _ enumspb.HistoryEventFilterType) client.HistoryEventIterator {
-	f.busiest.Store(max(f.busiest.Load(), f.busy.Add(1)))
-	time.Sleep(time.Millisecond) // so that fetches overlap
+	f.busyBy(1)
+	defer f.busyBy(-1)
+	time.Sleep(f.fetching)
 	events, ok := f.histories[id+" "+run]
 	for _, w := range f.listed { // the latest run is the one that was kept last
 		if run == "" && !ok && w.GetExecution().GetWorkflowId() == id {
@@ -101,8 +104,15 @@ func (f *temporal) GetWorkflowHistory(_ context.Context, id, run string, _ bool,
 	if !ok {
 		it.err = serviceerror.NewNotFound("no such workflow")
 	}
-	f.busy.Add(-1)
 	return it
+}
+
+// busyBy adds to how many histories are being fetched.
+func (f *temporal) busyBy(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.busy += n
+	f.busiest = max(f.busiest, f.busy)
 }
 
 type iterator struct {
@@ -219,47 +229,50 @@ func TestComponentsAreListed(t *testing.T) {
 }
 
 func TestOrdersOfAWindowAreReadManyAtOnce(t *testing.T) {
-	f := &temporal{retention: 100 * 365 * 24 * time.Hour}
-	for i := range 60 { // listed newest first
-		id := fmt.Sprintf("A%02d", 59-i)
-		o := deferred(id, day("14:30:00").Add(time.Duration(59-i)*time.Second), ltp.Unstable, 4)
-		f.keep("order/"+id, "run-of-"+id, true, o.Events)
-	}
-	f.histories["order/A07 run-of-A07"][4] = nil // damaged
-	delete(f.histories, "order/A08 run-of-A08")  // retention passed it
-	o := deferred("A09", day("14:30:09"), ltp.Unstable, 4)
-	f.keep("order/A09", "later", true, o.At(day("14:40:00")).Reset("later").Events)
-	f.listed[len(f.listed)-1].ExecutionTime = timestamppb.New(day("14:40:00"))
-
-	r := trace.NewReader(f, "default")
-	var reported []int
-	r.Progress = func(done, total int) { reported = append(reported, done*1000+total) }
-	got := must(r.Orders(t.Context(), trace.Window{From: day("14:29:00"), To: day("14:45:00")}))(t)
-
-	if len(got.Traces) != 58 || !slices.IsSortedFunc(got.Traces, func(a, b trace.OrderTrace) int { return a.AcceptedAt.Compare(b.AcceptedAt) }) {
-		t.Errorf("%d orders", len(got.Traces))
-	}
-	var gaps []string
-	for _, g := range got.Gaps {
-		gaps = append(gaps, g.What+": "+g.Why)
-	}
-	same(t, "gaps", gaps, []string{
-		"order/A07: damaged at event 5: it has no time",
-		"order/A08: its retention passed while the trace was being read",
-		"run run-of-A09 of order/A09: a later run of the order took its place",
-	})
-	if len(reported) != 61 || !slices.IsSorted(reported) || reported[60] != 61061 {
-		t.Errorf("progress %v", reported)
-	}
-	if n := f.busiest.Load(); n < 2 || n > 16 {
-		t.Errorf("%d histories were fetched at once", n)
-	}
-	want := "WorkflowType='Order' AND (ExecutionStatus='Running' OR CloseTime>='2024-05-20T14:29:00Z') AND StartTime<='2024-05-20T14:45:00Z'"
-	for _, asked := range f.queries {
-		if !strings.HasPrefix(asked, want+" AND ExecutionTime>=") {
-			t.Errorf("asked for %s", asked)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(day("15:00:00"))) // the window is past
+		f := &temporal{retention: 100 * 365 * 24 * time.Hour, fetching: time.Millisecond}
+		for i := range 60 { // listed newest first
+			id := fmt.Sprintf("A%02d", 59-i)
+			o := deferred(id, day("14:30:00").Add(time.Duration(59-i)*time.Second), ltp.Unstable, 4)
+			f.keep("order/"+id, "run-of-"+id, true, o.Events)
 		}
-	}
+		f.histories["order/A07 run-of-A07"][4] = nil // damaged
+		delete(f.histories, "order/A08 run-of-A08")  // retention passed it
+		o := deferred("A09", day("14:30:09"), ltp.Unstable, 4)
+		f.keep("order/A09", "later", true, o.At(day("14:40:00")).Reset("later").Events)
+		f.listed[len(f.listed)-1].ExecutionTime = timestamppb.New(day("14:40:00"))
+
+		r := trace.NewReader(f, "default")
+		var reported []int
+		r.Progress = func(done, total int) { reported = append(reported, done*1000+total) }
+		got := must(r.Orders(t.Context(), trace.Window{From: day("14:29:00"), To: day("14:45:00")}))(t)
+
+		if len(got.Traces) != 58 || !slices.IsSortedFunc(got.Traces, func(a, b trace.OrderTrace) int { return a.AcceptedAt.Compare(b.AcceptedAt) }) {
+			t.Errorf("%d orders", len(got.Traces))
+		}
+		var gaps []string
+		for _, g := range got.Gaps {
+			gaps = append(gaps, g.What+": "+g.Why)
+		}
+		same(t, "gaps", gaps, []string{
+			"order/A07: damaged at event 5: it has no time",
+			"order/A08: its retention passed while the trace was being read",
+			"run run-of-A09 of order/A09: a later run of the order took its place",
+		})
+		if len(reported) != 61 || !slices.IsSorted(reported) || reported[60] != 61061 {
+			t.Errorf("progress %v", reported)
+		}
+		if f.busiest != 16 {
+			t.Errorf("%d histories were fetched at once", f.busiest)
+		}
+		want := "WorkflowType='Order' AND (ExecutionStatus='Running' OR CloseTime>='2024-05-20T14:29:00Z') AND StartTime<='2024-05-20T14:45:00Z'"
+		for _, asked := range f.queries {
+			if !strings.HasPrefix(asked, want+" AND ExecutionTime>=") {
+				t.Errorf("asked for %s", asked)
+			}
+		}
+	})
 }
 
 // A run that was reset counts as of the window: what came of it later is left out.

@@ -166,15 +166,16 @@ func (e *orderTest) turn(after, watched time.Duration) {
 type released struct {
 	refused, failed error
 	answer          *ltp.Answer
-	at              time.Time // when it was answered
+	at              time.Time     // when it was answered
+	seen            chan struct{} // closed when the workflow has accepted or refused it
 }
 
 // release sends the Update now.
 func (e *orderTest) release(s ltp.Stability) *released {
-	r := new(released)
+	r := &released{seen: make(chan struct{})}
 	e.UpdateWorkflow(ltp.StabilityUpdate, "", &testsuite.TestUpdateCallback{
-		OnAccept: func() {},
-		OnReject: func(err error) { r.refused = err },
+		OnAccept: func() { close(r.seen) },
+		OnReject: func(err error) { r.refused = err; close(r.seen) },
 		OnComplete: func(answer any, err error) {
 			r.failed, r.at = err, e.Now()
 			if a, ok := answer.(ltp.Answer); ok && err == nil {

@@ -212,7 +212,7 @@ func TestOrderThatIsBeingExecutedIsNotReleased(t *testing.T) {
 	e.during = func() {
 		if r == nil {
 			r = e.release(ltp.Stability{Component: db, State: ltp.Stable, Epoch: 9})
-			time.Sleep(50 * time.Millisecond) // until the workflow has seen it
+			<-r.seen
 		}
 	}
 	e.executed(order)
