@@ -37,7 +37,7 @@ func TestExecutionThatNoWorkerCouldTakeIsRefused(t *testing.T) {
 	}
 }
 
-func TestReadDoneBearsWhateverAnActivityReturns(t *testing.T) {
+func TestReadDoneAcceptsAnyResultOfAnActivity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data := rapid.OneOf(
 			rapid.SliceOf(rapid.Byte()),
@@ -64,7 +64,7 @@ func TestReadDoneBearsWhateverAnActivityReturns(t *testing.T) {
 	assert.EqualValues(t, 3, done.Fence.Epoch)
 }
 
-func TestBackstopBounds(t *testing.T) {
+func TestBackstopsOutOfBoundsAreRefused(t *testing.T) {
 	for _, b := range []ltp.Backstop{{}, ltp.DefaultBackstop(), {First: time.Second, Most: time.Second}, {First: time.Hour, Most: 24 * time.Hour}} {
 		assert.NoError(t, b.Validate())
 	}

@@ -41,7 +41,7 @@ func at(t *testing.T, s ltp.State) ltp.Condition {
 	return c
 }
 
-func TestStateMachine(t *testing.T) {
+func TestTheStateMachineHasTheseTransitions(t *testing.T) {
 	rows := []struct {
 		from ltp.State
 		in   ltp.Input

@@ -12,7 +12,7 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-func TestPolicyValidation(t *testing.T) {
+func TestPoliciesThatCannotWorkAreRefused(t *testing.T) {
 	require.NoError(t, policy().Validate())
 	for name, spoil := range map[string]func(*ltp.Policy){
 		"negative dwell":  func(p *ltp.Policy) { p.Dwell = -1 },

@@ -208,7 +208,7 @@ func TestSignalDoesWhatTheUpdateDoesWithoutAnAnswer(t *testing.T) {
 	assert.Nil(t, l.answer())
 }
 
-func TestOldNewsReleasesNobody(t *testing.T) {
+func TestStabilityOfAnOldEpochReleasesNoOrder(t *testing.T) {
 	l := deferredUnder(t, 4)
 	for _, s := range []ltp.Stability{{Component: "orders-db", Epoch: 4}, {Component: "orders-db", Epoch: 3}, {}} {
 		assert.Error(t, l.p.Takes(s), "%+v", s)

@@ -41,9 +41,9 @@ func TestAPauseDefersTheReplaysOfARecoveryAndNothingElse(t *testing.T) {
 	})
 }
 
-// TestWhatAWordDoesNotNameStays: of two operators, none undoes what the other said, and
+// TestAReplayControlChangesOnlyWhatItNames: of two operators, none undoes what the other said, and
 // each has their own reason.
-func TestWhatAWordDoesNotNameStays(t *testing.T) {
+func TestAReplayControlChangesOnlyWhatItNames(t *testing.T) {
 	now := time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
 	ann := ltp.Said{By: "ann", Why: "disk is full", Since: now}
 	bob := ltp.Said{By: "bob", Why: "cold cache", Since: now.Add(time.Second)}
@@ -57,7 +57,7 @@ func TestWhatAWordDoesNotNameStays(t *testing.T) {
 		s.Next(ltp.Steer{Paused: new(true), Rate: new(5.0), By: "eve", Why: "a look"}, now))
 }
 
-func TestAWordOnTheReplayMustBeSensible(t *testing.T) {
+func TestReplayControlsThatCannotBeAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		word ltp.Steer
 		now  ltp.Steering

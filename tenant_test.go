@@ -178,8 +178,8 @@ func TestLinesOfABoundCustomerAreTheirOwn(t *testing.T) {
 	assert.ErrorContains(t, err, "at most 101 characters")
 }
 
-// TestWhatIsForgottenLetsNobodyIn: whoever vouches for somebody names it all.
-func TestWhatIsForgottenLetsNobodyIn(t *testing.T) {
+// TestAnIncompleteIdentityIsRefused: whoever vouches for somebody names it all.
+func TestAnIncompleteIdentityIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		tenant, role, customer string
 		bound                  bool
@@ -204,7 +204,7 @@ func TestWhatIsForgottenLetsNobodyIn(t *testing.T) {
 	}
 }
 
-func TestTenantsHaveNames(t *testing.T) {
+func TestTenantNamesAreValidated(t *testing.T) {
 	for name, ok := range map[string]bool{
 		"": true, "acme": true, "a-1": true, "0": true, "ltp": true, "ltp-probe": false, strings.Repeat("a", 32): true,
 		"Acme": false, "-a": false, "a/b": false, "a.b": false, "a b": false, "é": false, strings.Repeat("a", 33): false,

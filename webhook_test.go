@@ -53,8 +53,8 @@ func TestAttemptThatSentNothingIsMadeAgainSoon(t *testing.T) {
 	})
 }
 
-// TestRedeliveryAsks for all that was not delivered, for single messages, or for all.
-func TestRedeliveryAsks(t *testing.T) {
+// TestRedeliverySelectsTheMessagesThatItNames: all that were not delivered, single ones, or all.
+func TestRedeliverySelectsTheMessagesThatItNames(t *testing.T) {
 	item := func(endpoint string, n int) ltp.DeliveryItem { return ltp.DeliveryItem{Endpoint: endpoint, N: n} }
 	before, now := []ltp.DeliveryItem{item("shop", 1)}, []ltp.DeliveryItem{item("shop", 2)}
 	for _, c := range []struct {
@@ -72,8 +72,8 @@ func TestRedeliveryAsks(t *testing.T) {
 	}
 }
 
-// TestItemSupersedesWhatWasSaidOfIt, and of all endpoints.
-func TestItemSupersedesWhatWasSaidOfIt(t *testing.T) {
+// TestADeliverySupersedesEarlierOnesOfItsEndpoint: and those of all endpoints.
+func TestADeliverySupersedesEarlierOnesOfItsEndpoint(t *testing.T) {
 	shop := ltp.DeliveryItem{Endpoint: "shop", N: 2}
 	for _, other := range []ltp.DeliveryItem{shop, {N: 2}, {N: 0}} {
 		assert.True(t, shop.Supersedes(other), other)
@@ -83,8 +83,7 @@ func TestItemSupersedesWhatWasSaidOfIt(t *testing.T) {
 	}
 }
 
-// TestAttemptsAreToldByTheirIDs.
-func TestAttemptsAreToldByTheirIDs(t *testing.T) {
+func TestAttemptsAreDistinguishedByTheirIDs(t *testing.T) {
 	endpoint, event := ltp.ReadAttemptID(ltp.AttemptID("shop.eu-1", ltp.Message{N: 3, Event: ltp.OrderConfirmed}))
 	assert.Equal(t, "shop.eu-1", endpoint)
 	assert.Equal(t, ltp.OrderConfirmed, event)

@@ -54,9 +54,9 @@ func boardThatHolds(s ltp.State, epoch int64) *board.Board {
 	return b
 }
 
-// TestUnfitComponentIsLeftAlone: whose fault a failure was under an epoch that is over
+// TestNoFaultIsSoughtWhileTheComponentIsUnfit: whose fault a failure was under an epoch that is over
 // matters to nobody, and the write path of a sick database is not tried.
-func TestUnfitComponentIsLeftAlone(t *testing.T) {
+func TestNoFaultIsSoughtWhileTheComponentIsUnfit(t *testing.T) {
 	for state, epoch := range map[ltp.State]int64{ltp.Unstable: 4, ltp.Unknown: 3, ltp.Recovering: 5} {
 		reports := make(chan ltp.FailedWrites, 9)
 		a := activities.Orders{
@@ -84,7 +84,7 @@ func failedRoute(order, activity string) ltp.RouteInput {
 	}
 }
 
-func TestBlame(t *testing.T) {
+func TestBlameFollowsTheWritePathAndTheNewestOrders(t *testing.T) {
 	works := func(context.Context) error { return nil }
 	fails := func(context.Context) error {
 		return &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("permission denied")}

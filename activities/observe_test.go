@@ -167,7 +167,7 @@ func TestAnObservationIsSignalledUntilItIsDelivered(t *testing.T) {
 	})
 }
 
-func TestNewerNewsReplacesWhatCouldNotBeDelivered(t *testing.T) {
+func TestANewerObservationReplacesOneThatCouldNotBeDelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := &orientationInbox{away: true}
 		w := observe(t, inbox)
@@ -181,9 +181,9 @@ func TestNewerNewsReplacesWhatCouldNotBeDelivered(t *testing.T) {
 	})
 }
 
-// TestNewsWaitsForNoRetry: that the component is unfit is signalled at once, although what
+// TestANewObservationIsSentWithoutWaitingForTheRetryOfAnOlderOne: that the component is unfit is signalled at once, although what
 // came before it could not be delivered a moment ago.
-func TestNewsWaitsForNoRetry(t *testing.T) {
+func TestANewObservationIsSentWithoutWaitingForTheRetryOfAnOlderOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := &orientationInbox{away: true}
 		w := observe(t, inbox)
@@ -195,9 +195,9 @@ func TestNewsWaitsForNoRetry(t *testing.T) {
 	})
 }
 
-// TestSeeingNeverWaitsForTemporal: the newest samples show in heartbeats, and newest
+// TestSamplingNeverWaitsForTemporal: the newest samples show in heartbeats, and newest
 // news is the one that counts, however long Temporal hangs.
-func TestSeeingNeverWaitsForTemporal(t *testing.T) {
+func TestSamplingNeverWaitsForTemporal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inbox := &orientationInbox{hangs: true}
 		w := observe(t, inbox)
@@ -249,8 +249,8 @@ func TestAnObserverHandsOverWhenItsWorkerStops(t *testing.T) {
 	})
 }
 
-// TestAnObserverHandsOverAlthoughItsNewsCannotBeDelivered: the next one signals its own.
-func TestAnObserverHandsOverAlthoughItsNewsCannotBeDelivered(t *testing.T) {
+// TestAnObserverHandsOverAlthoughItsObservationCannotBeDelivered: the next one signals its own.
+func TestAnObserverHandsOverAlthoughItsObservationCannotBeDelivered(t *testing.T) {
 	for name, inbox := range map[string]func() *orientationInbox{
 		"Temporal is away": func() *orientationInbox { return &orientationInbox{away: true} },
 		"Temporal hangs":   func() *orientationInbox { return &orientationInbox{hangs: true} },

@@ -89,7 +89,7 @@ func waits(t *testing.T, err error) time.Duration {
 	return own.NextRetryDelay()
 }
 
-func TestAttemptToDeliver(t *testing.T) {
+func TestDeliveryIsRetriedUntilItIsSentOrTooLate(t *testing.T) {
 	later := time.Now().Add(time.Hour)
 	sent, counted, err := delivering(t, nil, later)
 	require.NoError(t, err)
@@ -146,8 +146,9 @@ func (c *crowded) Send(context.Context, string, string, ltp.Message) (int, error
 	return 0, &activities.SendError{Why: "x", Busy: len(c.at) <= 8}
 }
 
-// TestFirstFailureWaitsAMoment, however often the endpoint was busy before.
-func TestFirstFailureWaitsAMoment(t *testing.T) {
+// TestRetriesAfterABusyEndpointBeginWithTheShortestDelay: an attempt that finds the endpoint
+// busy counts as no failure.
+func TestRetriesAfterABusyEndpointBeginWithTheShortestDelay(t *testing.T) {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
@@ -206,8 +207,8 @@ func (r *recorded) Messages(context.Context, string, int, int) ([]ltp.Message, i
 
 func (*recorded) Gone(err error) bool { return errors.Is(err, errGone) }
 
-// TestReadWaitsForWhatIsCalled, and leaves out what no endpoint wants.
-func TestReadWaitsForWhatIsCalled(t *testing.T) {
+// TestReadWaitsForTheEventThatIsAnnounced: it leaves out what no endpoint wants.
+func TestReadWaitsForTheEventThatIsAnnounced(t *testing.T) {
 	r := &recorded{messages: []ltp.Message{{N: 1, Event: ltp.OrderDeferred}, {N: 2, Event: ltp.OrderConfirmed}}}
 	d := &activities.Deliveries{Recorded: r, Endpoints: endpoints{}}
 	found, err := d.Read(t.Context(), ltp.AnnouncementsInput{OrderID: "A2", From: 1, To: 2})

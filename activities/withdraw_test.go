@@ -102,8 +102,7 @@ func TestAnOrderThatNoFitEpochHasSeenEndsAtOnce(t *testing.T) {
 	}
 }
 
-// TestOtherwiseTheOrderDatabaseDecides, while it is fit.
-func TestOtherwiseTheOrderDatabaseDecides(t *testing.T) {
+func TestWithdrawalIsDecidedByTheOrderDatabaseWhileItIsFit(t *testing.T) {
 	earlier := ltp.Ending{State: ltp.Expired, Reason: "deadline passed"}
 	row := ltp.Receipt{Attempt: "A1/1", Worker: "host/6", BegunAt: time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)}
 	conflict := &orderdb.Error{Class: orderdb.Rejected, Message: "another order with this id", Err: orderdb.ErrConflict}
@@ -186,9 +185,9 @@ func TestTheTombstoneAsksAgainWhenItHasItsConnection(t *testing.T) {
 	})
 }
 
-// TestWhoCannotSeeConcludesNothing: a worker's blindness is no state of the component,
+// TestWithdrawalWithoutAReadingConcludesNothing: a worker's blindness is no state of the component,
 // whatever its memo says of states and epochs.
-func TestWhoCannotSeeConcludesNothing(t *testing.T) {
+func TestWithdrawalWithoutAReadingConcludesNothing(t *testing.T) {
 	for name, now := range map[string]ltp.Orientation{
 		"the memo says STABLE":                     {Component: db, State: ltp.Unknown, Epoch: 7, LastFit: 7, Reason: "its observer is silent"},
 		"the memo says UNSTABLE":                   {Component: db, State: ltp.Unknown, Epoch: 7, LastFit: 6, Reason: "its workflow has ended"},

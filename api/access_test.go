@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhoMayListenWhere: an address that other machines reach is for listeners at which
+// TestAddressThatOtherMachinesReachNeedsAuthentication: an address that other machines reach is for listeners at which
 // clients prove who they are, or of which somebody has said that they need not.
-func TestWhoMayListenWhere(t *testing.T) {
+func TestAddressThatOtherMachinesReachNeedsAuthentication(t *testing.T) {
 	for _, c := range []struct {
 		address string
 		exposed bool
@@ -51,7 +51,7 @@ func TestWhoMayListenWhere(t *testing.T) {
 	}
 }
 
-func TestTermsOfAccessGoTogether(t *testing.T) {
+func TestContradictorySettingsOfAccessAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		access Access
 		says   string

@@ -18,8 +18,8 @@ import (
 	"github.com/ltp-node/ltp/starter"
 )
 
-// TestWhatIsOnWhichListener: what is not for somebody is not there.
-func TestWhatIsOnWhichListener(t *testing.T) {
+// TestEachListenerServesItsOwnRoutesAlone: what is not for somebody is not there.
+func TestEachListenerServesItsOwnRoutesAlone(t *testing.T) {
 	d, b := newDesk(), observed(ltp.Stable)
 	d.put("A1", starter.Status{State: ltp.Executed})
 	surfaces := map[string]http.Handler{

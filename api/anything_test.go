@@ -82,10 +82,10 @@ func tokensOf(t *testing.T, i *oidctest.Issuer) (whole, all []string) {
 	return whole, all
 }
 
-// TestWhateverIsAskedIsAnswered: nothing that anybody sends is answered with a 5xx, and what
+// TestNoRequestIsAnsweredWithAServerError: nothing that anybody sends is answered with a 5xx, and what
 // is refused starts nothing: with keys, tokens and proxies, and without. While the issuer of
 // tokens is away there is 503, with a Retry-After.
-func TestWhateverIsAskedIsAnswered(t *testing.T) {
+func TestNoRequestIsAnsweredWithAServerError(t *testing.T) {
 	issuer, away := oidctest.New(t), oidctest.New(t)
 	away.Away.Store(true)
 	known, unknown, proxy := tokens(t, issuer), tokens(t, away), proxied(t, "10.1.2.3")

@@ -39,8 +39,7 @@ func keyed(d Orders, keys ring) (orders, admins http.Handler) {
 	return New(Config{Starter: d, Board: b, Auth: keys}), NewAdmin(AdminConfig{Board: b, Metrics: &served{}, Pprof: true, Auth: keys})
 }
 
-// TestWhoIsAnsweredWhere, by role and route.
-func TestWhoIsAnsweredWhere(t *testing.T) {
+func TestEachRouteAnswersTheRolesItIsForAlone(t *testing.T) {
 	keys := ring{
 		"customer": {Role: ltp.CustomerRole, Tenant: "acme"}, "bound": {Role: ltp.CustomerRole, Tenant: "acme", Customer: "c-17"},
 		"support": {Role: ltp.SupportRole, Tenant: "acme"}, "tenant's": {Role: ltp.OperatorRole, Tenant: "acme"},

@@ -45,9 +45,9 @@ func (d held) Submit(ctx context.Context, o ltp.Order) (starter.Submission, erro
 	}
 }
 
-// TestWhatIsOverTheBoundIsRefused: at once where too many wait already, else after a moment.
+// TestRequestsOverTheBoundAreRefused: at once where too many wait already, else after a moment.
 // What is under way is not touched.
-func TestWhatIsOverTheBoundIsRefused(t *testing.T) {
+func TestRequestsOverTheBoundAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHeld()
 		h := New(Config{Starter: d, Board: observed(ltp.Stable)})
@@ -160,10 +160,10 @@ func TestOrderThatIsNotInLineYetIsPromised(t *testing.T) {
 	assert.Contains(t, got.text, "not yet in line")
 }
 
-// TestHotOrderingKeyHurtsItself: of a key that everybody orders under, a few are accepted at
+// TestHotOrderingKeySlowsItsOwnOrdersAlone: of a key that everybody orders under, a few are accepted at
 // once and some wait, in no room of others. What is over that is refused before anything is
 // started.
-func TestHotOrderingKeyHurtsItself(t *testing.T) {
+func TestHotOrderingKeySlowsItsOwnOrdersAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newHeld()
 		h := New(Config{Starter: d, Board: observed(ltp.Stable)})

@@ -390,8 +390,8 @@ type orientations struct {
 	Workers    board.Workers `json:"workers"`
 }
 
-// TestEveryExceptionIsNeeded: the contract accepts the request, and the API cannot.
-func TestEveryExceptionIsNeeded(t *testing.T) {
+// TestEveryExceptionToTheContractIsNeeded: the contract accepts the request, and the API cannot.
+func TestEveryExceptionToTheContractIsNeeded(t *testing.T) {
 	twice := request("POST", "/orders", ordertest.JSON(""), "Idempotency-Key", "k", "Idempotency-Key", "l")
 	empty := request("POST", "/orders", ordertest.JSON(""))
 	empty.Header["Idempotency-Key"] = []string{""}

@@ -284,9 +284,9 @@ func TestKeysOfTheIssuerAreRotated(t *testing.T) {
 	ask(t, h, shows(before, "GET", "/orders", "")).wants(t, 401, unauthenticated)
 }
 
-// TestIssuerThatIsAway refuses nobody for good while no keys are known, and nobody at all whose
-// key is known. Operators see it.
-func TestIssuerThatIsAway(t *testing.T) {
+// TestIssuerThatIsAwayRefusesNobodyWhoseKeyIsKnown: while no keys are known it refuses nobody
+// for good. Operators see it.
+func TestIssuerThatIsAwayRefusesNobodyWhoseKeyIsKnown(t *testing.T) {
 	t.Parallel()
 	i := oidctest.New(t)
 	i.Away.Store(true)

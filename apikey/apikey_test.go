@@ -80,9 +80,8 @@ func TestFileKnowsWhoShowsASecret(t *testing.T) {
 	}
 }
 
-// TestKeyEnds when it expires, and when it is revoked; the one that follows it is good
-// beside it.
-func TestKeyEnds(t *testing.T) {
+// TestKeyEndsWhenItExpiresOrIsRevoked: the key that follows it is good beside it.
+func TestKeyEndsWhenItExpiresOrIsRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "api.keys")
 		old, first := made(t, file, apikey.Key{Role: ltp.SupportRole, ExpiresAt: time.Now().Add(time.Hour)})

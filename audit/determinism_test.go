@@ -59,8 +59,8 @@ func TestEveryKindOfHistoryReplays(t *testing.T) {
 	assert.Contains(t, c.Evidence[0], "8 histories replayed")
 }
 
-// TestTheFirstThatDecidesOtherwiseIsNamed: whichever of them is done first.
-func TestTheFirstThatDecidesOtherwiseIsNamed(t *testing.T) {
+// TestTheFirstWorkflowThatReplaysDifferentlyIsNamed: whichever of them is done first.
+func TestTheFirstWorkflowThatReplaysDifferentlyIsNamed(t *testing.T) {
 	r := newReplays()
 	r.add("order/A1", history(t, "order-executed-at-once"))
 	r.add("order/A2", otherwise(t, history(t, "order-deferred-and-replayed")))
@@ -74,8 +74,8 @@ func TestTheFirstThatDecidesOtherwiseIsNamed(t *testing.T) {
 	assert.Contains(t, c.Breaches[0].Why, "Another")
 }
 
-// TestAnotherResultIsFoundOut: the same commands, and another end.
-func TestAnotherResultIsFoundOut(t *testing.T) {
+// TestReplayWithAnotherResultBreaksTheClaim: the same commands, and another end.
+func TestReplayWithAnotherResultBreaksTheClaim(t *testing.T) {
 	events := history(t, "order-executed-at-once")
 	last := events[len(events)-1]
 	require.Equal(t, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, last.GetEventType())

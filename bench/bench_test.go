@@ -165,7 +165,7 @@ func TestRatiosAreOfRounds(t *testing.T) {
 	assert.Equal(t, "UNKNOWN", r.atLeast(rate, "product", "bare", 0.5).verdict(), "a quick run reaches nothing")
 }
 
-func TestMedianAndPercentile(t *testing.T) {
+func TestMedianAndPercentileAreOfTheSortedTimes(t *testing.T) {
 	assert.True(t, math.IsNaN(median(nil)))
 	assert.Equal(t, 2.0, median([]float64{3, 1, 2}))
 	assert.Equal(t, 2.5, median([]float64{4, 1, 2, 3}))
@@ -198,7 +198,7 @@ func TestNumbersAreReadable(t *testing.T) {
 	assert.Equal(t, "1,500.25", number(1500.25, 2))
 }
 
-func TestLabelsOfMetrics(t *testing.T) {
+func TestLabelOfAMetricIsFoundByItsName(t *testing.T) {
 	const labels = `namespace="default",operation="SignalWorkflowExecution",service_name="frontend"`
 	assert.Equal(t, "SignalWorkflowExecution", label(labels, "operation"))
 	assert.Equal(t, "frontend", label(labels, "service_name"))
@@ -206,7 +206,7 @@ func TestLabelsOfMetrics(t *testing.T) {
 	assert.Empty(t, label(labels, "name"))
 }
 
-func TestFlagsAreChecked(t *testing.T) {
+func TestFlagsThatCannotWorkAreRefused(t *testing.T) {
 	for _, args := range [][]string{{"--only", "7"}, {"--only", "x"}, {"--rounds", "0"}, {"--in-flight", "0"}, {"--in-flight", "32,x"}, {"more"}} {
 		_, err := parse(args)
 		assert.Error(t, err, strings.Join(args, " "))

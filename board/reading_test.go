@@ -148,7 +148,7 @@ func TestAFitStateIsNotBelievedWhenNobodyCanKnow(t *testing.T) {
 	}
 }
 
-func TestBadNewsIsBelievedWhoeverIsSilent(t *testing.T) {
+func TestAnUnfitStateIsBelievedWhoeverIsSilent(t *testing.T) {
 	for _, state := range []ltp.State{ltp.Unstable, ltp.Unknown, "SERENE"} {
 		t.Run(string(state), func(t *testing.T) {
 			said := orientation(state, 4)

@@ -9,7 +9,7 @@ import (
 	"github.com/ltp-node/ltp/erase"
 )
 
-func TestTombstone(t *testing.T) {
+func TestErasingWritesATombstoneForEveryOrderWithoutARow(t *testing.T) {
 	for s, want := range map[ltp.OrderState]ltp.OrderState{
 		ltp.Executed:   "",
 		"":             "",

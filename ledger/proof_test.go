@@ -118,7 +118,7 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
-func TestKeys(t *testing.T) {
+func TestAGeneratedKeyIsReadBackAndNeverOverwritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", ledger.KeyFile)
 	if _, err := ledger.LoadKey(path); !errors.Is(err, ledger.ErrNoKey) {
 		t.Error(err)

@@ -84,9 +84,9 @@ func TestAStartWaitsForTables(t *testing.T) {
 	assert.ErrorContains(t, err, "ltp setup", "what it waited for")
 }
 
-// TestStartAndStop: on a namespace that is not set up it says what to type, and ends what it
+// TestANodeStartsOnANamespaceThatIsSetUpAndAnswersUntilStop: on a namespace that is not set up it says what to type, and ends what it
 // has begun; on one that is, its listeners answer until Stop.
-func TestStartAndStop(t *testing.T) {
+func TestANodeStartsOnANamespaceThatIsSetUpAndAnswersUntilStop(t *testing.T) {
 	server, err := embedded.Start(t.Context(), embedded.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop()) })

@@ -55,7 +55,7 @@ func feed(samples ...observer.Sample) ([]ltp.Verdict, ltp.Observation) {
 	return verdicts, last
 }
 
-func TestVerdicts(t *testing.T) {
+func TestVerdictsFollowTheSamples(t *testing.T) {
 	const none, healthy, slow, unhealthy = ltp.Verdict(""), ltp.Healthy, ltp.Slow, ltp.Unhealthy
 	lost, refused := errors.New("connection lost"), fault{definite: true}
 	good, bad := took(3), failed(lost)
@@ -425,8 +425,8 @@ func TestFewErrorsAreNoVerdict(t *testing.T) {
 	})
 }
 
-// TestReadsNeverAbsolve: reads that succeed may come anywhere, and change nothing.
-func TestReadsNeverAbsolve(t *testing.T) {
+// TestReadsNeverMakeAComponentFit: reads that succeed may come anywhere, and change nothing.
+func TestReadsNeverMakeAComponentFit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSettings(t)
 		a, b := observer.NewDetector(s), observer.NewDetector(s)
@@ -443,7 +443,7 @@ func TestReadsNeverAbsolve(t *testing.T) {
 	})
 }
 
-func TestTheClockDecidesNothing(t *testing.T) {
+func TestVerdictsDoNotDependOnTheClock(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSettings(t)
 		a, b := observer.NewDetector(s), observer.NewDetector(s)
@@ -460,7 +460,7 @@ func TestTheClockDecidesNothing(t *testing.T) {
 	})
 }
 
-func TestEveryObservationIsNews(t *testing.T) {
+func TestEveryObservationChangesTheVerdict(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := observer.NewDetector(drawSettings(t))
 		said := []ltp.Verdict{""}

@@ -40,9 +40,8 @@ func TestJSONHasNoEscapesThatItNeedsNot(t *testing.T) {
 	}
 }
 
-// TestPayloadsMeanTheSame whether they are written by this converter or the SDK's, and each
-// reads the other's.
-func TestPayloadsMeanTheSame(t *testing.T) {
+// TestPayloadsOfThisConverterAndTheSDKsReadTheSame: each reads what the other has written.
+func TestPayloadsOfThisConverterAndTheSDKsReadTheSame(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.SampledFrom([]rune("<>&\\u023c8\"\u2028\u2029\n"))))
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.MapOf(text, text).Draw(t, "value")
@@ -63,8 +62,8 @@ func TestPayloadsMeanTheSame(t *testing.T) {
 	})
 }
 
-// TestOtherEncodingsStay: bytes, protobuf and nothing are no JSON.
-func TestOtherEncodingsStay(t *testing.T) {
+// TestPayloadsThatAreNoJSONAreEncodedAsByTheSDK: bytes, protobuf and nothing are no JSON.
+func TestPayloadsThatAreNoJSONAreEncodedAsByTheSDK(t *testing.T) {
 	for _, value := range []any{[]byte(`\u003c`), nil} {
 		ours, err := payload.Converter().ToPayload(value)
 		require.NoError(t, err)
@@ -74,8 +73,8 @@ func TestOtherEncodingsStay(t *testing.T) {
 	}
 }
 
-// TestOrderInAPayload takes about as many bytes as its text, and is the same order.
-func TestOrderInAPayload(t *testing.T) {
+// TestPayloadOfAnOrderIsAboutAsLongAsItsText: it is read back as the same order.
+func TestPayloadOfAnOrderIsAboutAsLongAsItsText(t *testing.T) {
 	sku := strings.Repeat("<", 61_000/200)
 	attributes, err := ltp.ParseAttributes([]byte(`{"note":"a<b & c>d \u2028"}`))
 	require.NoError(t, err)

@@ -46,9 +46,9 @@ func encrypt(t testing.TB, k *payload.Keys, p *commonpb.Payload) *commonpb.Paylo
 	return all[0]
 }
 
-// TestRotation: what was encrypted with a key is read for as long as the key is in the
+// TestPayloadsOfARotatedKeyAreStillRead: what was encrypted with a key is read for as long as the key is in the
 // file, and what is new is encrypted with the first.
-func TestRotation(t *testing.T) {
+func TestPayloadsOfARotatedKeyAreStillRead(t *testing.T) {
 	older, newer := newKey(t, "older"), newKey(t, "newer")
 	secret := payloadOf(t, "c-17")
 	first := encrypt(t, keysOf(t, older), secret)
@@ -77,9 +77,9 @@ func TestRotation(t *testing.T) {
 	assert.ErrorContains(t, payload.Converter().FromPayload(first, &text), `"older"`, "a client that does not decrypt says so, too")
 }
 
-// TestEncryptedPayload shows nothing of what it was, is another one each time, and cannot
-// be changed, nor said to be of another key.
-func TestEncryptedPayload(t *testing.T) {
+// TestEncryptedPayloadRevealsNothingAndCannotBeChanged: the same text is encrypted differently
+// each time, and the key that a payload names cannot be changed.
+func TestEncryptedPayloadRevealsNothingAndCannotBeChanged(t *testing.T) {
 	id, secret, _ := strings.Cut(newKey(t, "one"), " ")
 	k := keysOf(t, id+" "+secret, "same "+secret)
 	plain := payloadOf(t, map[string]string{"customer": "c-17"})
@@ -109,7 +109,7 @@ func TestEncryptedPayload(t *testing.T) {
 	require.NoError(t, err, "what was not changed")
 }
 
-func TestParseKeys(t *testing.T) {
+func TestKeyFilesThatAreDamagedAreRefused(t *testing.T) {
 	const id = "2026-11"
 	secret := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
 	hexed := hex.EncodeToString([]byte(strings.Repeat("k", 32)))
@@ -139,8 +139,8 @@ func TestParseKeys(t *testing.T) {
 	assert.ErrorContains(t, err, "no id of a key")
 }
 
-// TestReadKeys takes no file that others can read or change.
-func TestReadKeys(t *testing.T) {
+// TestKeyFilesThatOthersCanReadAreRefused: files that others can change are refused, too.
+func TestKeyFilesThatOthersCanReadAreRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "payload.keys")
 	require.NoError(t, os.WriteFile(path, []byte(newKey(t, "one")), 0o600))
 	rooted := os.Geteuid() == 0 // and so the owner of the file

@@ -39,8 +39,8 @@ func TestAClassGoesBeforeTheNextAndInItTheOldest(t *testing.T) {
 	})
 }
 
-// TestNoOrderIsInNoClass: an attribute that no class was meant for strands nobody.
-func TestNoOrderIsInNoClass(t *testing.T) {
+// TestOrdersOfAnUnknownClassAreReleasedToo: an attribute that no class was meant for strands nobody.
+func TestOrdersOfAnUnknownClassAreReleasedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(10)

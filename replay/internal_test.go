@@ -13,8 +13,7 @@ import (
 	"github.com/ltp-node/ltp/replay/pace"
 )
 
-// TestSentIsBoundedAndRemembersTheLatest, however many orders are released.
-func TestSentIsBoundedAndRemembersTheLatest(t *testing.T) {
+func TestTheOrdersReleasedLatelyAreRememberedUpToABound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 50).Draw(t, "generation")
 		s := newSent(most)

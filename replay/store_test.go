@@ -112,8 +112,8 @@ func TestAFrozenListingStrandsNobody(t *testing.T) {
 	})
 }
 
-// TestTheSamePageAgainAndAgain is no endless backlog.
-func TestTheSamePageAgainAndAgain(t *testing.T) {
+// TestAListingThatRepeatsItsPageEnds: it is no endless backlog.
+func TestAListingThatRepeatsItsPageEnds(t *testing.T) {
 	for name, of := range map[string]func(i int, w *waiting){
 		"of orders that wait":     func(int, *waiting) {},
 		"of orders that are gone": func(_ int, w *waiting) { w.ends = time.Now() },
@@ -138,9 +138,7 @@ func TestTheSamePageAgainAndAgain(t *testing.T) {
 	}
 }
 
-// TestCountsThatLie neither end a drain before its orders are released, nor keep it
-// from ending.
-func TestCountsThatLie(t *testing.T) {
+func TestWrongCountsNeitherEndADrainEarlyNorKeepItFromEnding(t *testing.T) {
 	for name, counts := range map[string]func(int64) int64{
 		"none":       func(int64) int64 { return 0 },
 		"never none": func(n int64) int64 { return n + 7 },

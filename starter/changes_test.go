@@ -116,8 +116,8 @@ func (c movedOn) DescribeWorkflowExecution(ctx context.Context, id, run string) 
 	return c.tale.DescribeWorkflowExecution(ctx, id, run)
 }
 
-// TestErrorIsTheLastChange, and an end of the context is none.
-func TestErrorIsTheLastChange(t *testing.T) {
+// TestChangesEndWithTheirError: the end of the context is no error.
+func TestChangesEndWithTheirError(t *testing.T) {
 	begun := telling{"one", 1, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, &unstable}
 	var errs []error
 	for _, err := range New(&tale{t: t, steps: []telling{begun}, stopped: serviceerror.NewUnavailable("away")}).Changes(t.Context(), "A2") {

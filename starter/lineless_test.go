@@ -35,8 +35,8 @@ func TestOrderThatCannotJoinIsDurable(t *testing.T) {
 	}
 }
 
-// TestSummaryIsTextToWhoRendersMarkdown, as Temporal UI does.
-func TestSummaryIsTextToWhoRendersMarkdown(t *testing.T) {
+// TestSummaryEscapesMarkdown: Temporal UI renders it.
+func TestSummaryEscapesMarkdown(t *testing.T) {
 	o := ordertest.New("A2")
 	o.Customer = "[click](javascript:alert(1)) <b>*x*</b>"
 	said := summary(o)

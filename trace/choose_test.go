@@ -120,7 +120,7 @@ func TestIncidentsAreSummedUp(t *testing.T) {
 	}
 }
 
-func TestWindowIsToldAsOneIncident(t *testing.T) {
+func TestAWindowIsReportedAsOneIncident(t *testing.T) {
 	o, orders := flicker(20)
 	for name, c := range map[string]struct {
 		w      trace.Window

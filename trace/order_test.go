@@ -447,7 +447,7 @@ func TestRunOfAResetOrderIsItsOwn(t *testing.T) {
 	}
 }
 
-func TestRoutingOfTheEventItself(t *testing.T) {
+func TestRoutingIsReadFromASingleEvent(t *testing.T) {
 	o := released(deferred("A2", day("14:30:10"), ltp.Unstable, 4), ltp.Recovering, 5)
 	var reasons []ltp.Reason
 	for _, e := range o.Events {

@@ -200,7 +200,7 @@ func TestTimelineFitsItsWidth(t *testing.T) {
 	}
 }
 
-func TestTimelineAsJSON(t *testing.T) {
+func TestTimelineIsWrittenAsJSON(t *testing.T) {
 	o, orders := flicker(6)
 	orders.Traces = []trace.OrderTrace{orders.Traces[0], orders.Traces[14]}
 	in, _ := trace.Latest(trace.Incidents(o))

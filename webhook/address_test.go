@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestAddressesThatArePublic(t *testing.T) {
+func TestPrivateAddressesAreRefused(t *testing.T) {
 	for _, a := range []string{"1.1.1.1", "8.8.8.8", "93.184.215.14", "172.15.255.255", "172.32.0.0", "100.63.255.255", "100.128.0.0", "2606:4700::1111", "2a00:1450:4001:82a::200e", "::ffff:8.8.8.8"} {
 		assert.True(t, public(netip.MustParseAddr(a)), a)
 	}

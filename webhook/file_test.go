@@ -22,7 +22,7 @@ func endpointJSON(fields string) string {
 	return `{"endpoints":[{"name":"shop","url":"https://shop.example/sesame","secrets":["` + secret + `"]` + fields + `}]}`
 }
 
-func TestFileOfWebhooks(t *testing.T) {
+func TestFileOfWebhooksIsRead(t *testing.T) {
 	f, err := Parse([]byte(endpointJSON(`,"tenant":"acme","events":["order.confirmed"]`)), false)
 	require.NoError(t, err)
 	require.Len(t, f.Endpoints, 1)

@@ -220,8 +220,7 @@ func TestAnswerThatNeverEndsHoldsNothing(t *testing.T) {
 	assert.LessOrEqual(t, len(answer), len("we"))
 }
 
-// TestWhyIsShort, whatever an endpoint makes of its answer.
-func TestWhyIsShort(t *testing.T) {
+func TestTheReasonOfAFailedDeliveryIsBounded(t *testing.T) {
 	w := sender(t, answering(t, "HTTP/1.1 "+strings.Repeat("ß", 5000)+"\r\n\r\n"), true)
 	_, err := w.Send(t.Context(), "", "shop", message)
 	why := failed(t, err).Why

@@ -268,8 +268,8 @@ func TestMessageThatIsGivenUpMakesRoomForTheNext(t *testing.T) {
 	assert.Zero(t, d.attempts["gone 2"])
 }
 
-// TestNobodySendsForThreeDays: what no worker attends to is given up, too, some time later.
-func TestNobodySendsForThreeDays(t *testing.T) {
+// TestMessageThatNoWorkerSendsIsGivenUp: what no worker attends to is given up, too, some time later.
+func TestMessageThatNoWorkerSendsIsGivenUp(t *testing.T) {
 	d := newDeliveryTest(t, "shop")
 	d.answer = func(in ltp.SendInput, _ int) (ltp.Sent, error) { // it does not see how late it is
 		return ltp.Sent{}, retried(8 * time.Hour) // the SDK's test tries ten times at most
@@ -283,7 +283,7 @@ func TestNobodySendsForThreeDays(t *testing.T) {
 	assert.WithinDuration(t, began.Add(ltp.DeliverFor), d.Now(), 9*time.Hour)
 }
 
-func TestRedelivery(t *testing.T) {
+func TestRedeliverySendsWhatIsAskedForAgain(t *testing.T) {
 	t.Run("of what was given up", func(t *testing.T) {
 		d := newDeliveryTest(t, "shop", "mail")
 		d.recorded = []ltp.WebhookEvent{ltp.OrderDeferred, ltp.OrderConfirmed}

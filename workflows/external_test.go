@@ -117,7 +117,7 @@ func TestFenceThatGivesNoAnswerHasBegunNothing(t *testing.T) {
 	assert.Empty(t, e.jobs)
 }
 
-func TestErrorsOfTheActivity(t *testing.T) {
+func TestEachErrorOfTheActivityHasItsOutcome(t *testing.T) {
 	lost := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil)
 	late := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
 	for _, c := range []struct {

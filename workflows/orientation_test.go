@@ -111,7 +111,7 @@ func (e *orientationTest) play(d time.Duration) []ltp.State {
 	return states
 }
 
-func TestTheFlickerAsOrientationSeesIt(t *testing.T) {
+func TestAnOutageOfSecondsIsOneFallAndOneRecovery(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, ltp.Healthy, "DB write latency normal")
@@ -246,7 +246,7 @@ func TestDegradedAndBackReleasesWhatWaited(t *testing.T) {
 	assert.Equal(t, ltp.ReplayInput{Component: ltp.DefaultComponent, Epoch: before + 5}, e.replays[2], "high-risk orders waited")
 }
 
-func TestNonsenseIsIgnored(t *testing.T) {
+func TestInvalidObservationsAreIgnored(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, "SPLENDID", "?")
@@ -279,9 +279,9 @@ func TestOrientationFailsLoudlyWhenObservingCannotWork(t *testing.T) {
 	assert.Contains(t, e.published[len(e.published)-1].Reason, "no such table")
 }
 
-// TestEpochsBeginAtTheTimeWhereNothingIsRemembered: those of a workflow that Temporal has
+// TestEpochsAreLargerThanThoseOfAForgottenWorkflow: those of a workflow that Temporal has
 // forgotten are all smaller.
-func TestEpochsBeginAtTheTimeWhereNothingIsRemembered(t *testing.T) {
+func TestEpochsAreLargerThanThoseOfAForgottenWorkflow(t *testing.T) {
 	e := newOrientationTest(t)
 	began := time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
 	e.SetStartTime(began)

@@ -119,7 +119,7 @@ func (e *sequenceTest) run(t require.TestingT) {
 	assert.Empty(t, e.broken)
 }
 
-func TestEachHasItsTurnWhenTheOneBeforeHasEnded(t *testing.T) {
+func TestAnOrderGetsItsTurnWhenTheOneBeforeHasEnded(t *testing.T) {
 	e := newSequenceTest()
 	e.join(0, "A1", fakeOrder{takes: 20 * time.Millisecond})
 	e.join(0, "A2", fakeOrder{takes: time.Hour, says: true})

@@ -101,9 +101,9 @@ func TestTheStateStandsUntilTheNewObserverSpeaks(t *testing.T) {
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Unstable}, e.play(time.Hour))
 }
 
-// TestOfAnObserverThatEndedOnlyBadNewsIsBelieved: its successor is not appointed yet,
+// TestOnlyAnUnfitVerdictIsBelievedOfAnObserverThatEnded: its successor is not appointed yet,
 // and nobody would notice if good news stopped being true.
-func TestOfAnObserverThatEndedOnlyBadNewsIsBelieved(t *testing.T) {
+func TestOnlyAnUnfitVerdictIsBelievedOfAnObserverThatEnded(t *testing.T) {
 	for late, want := range map[ltp.Verdict][]ltp.State{
 		ltp.Healthy:   {ltp.Unknown},
 		ltp.Slow:      {ltp.Unknown},
@@ -120,9 +120,9 @@ func TestOfAnObserverThatEndedOnlyBadNewsIsBelieved(t *testing.T) {
 	}
 }
 
-// TestTermsBeginAtTheTime: an observer of an earlier workflow of the component, which
+// TestTermsAreLargerThanThoseOfAnEarlierWorkflow: an observer of an earlier workflow of the component, which
 // somebody terminated, cannot have the term of one of this.
-func TestTermsBeginAtTheTime(t *testing.T) {
+func TestTermsAreLargerThanThoseOfAnEarlierWorkflow(t *testing.T) {
 	e := newOrientationTest(t)
 	began := time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)
 	e.SetStartTime(began)

@@ -92,7 +92,7 @@ func TestOrderThatNeverHadItsTurnEndsAtOnce(t *testing.T) {
 	assert.Zero(t, e.turnsBack)
 }
 
-func TestNobodyIsKeptByASequenceThatCannotBeReached(t *testing.T) {
+func TestAnOrderDoesNotWaitForASequenceThatCannotBeReached(t *testing.T) {
 	e := newOrderTest(t, ltp.Stable)
 	e.joining = errors.New("temporal does not answer")
 	e.turn(5*time.Minute, 0)
@@ -115,9 +115,9 @@ func TestTurnThatComesWhileAComponentIsUnfit(t *testing.T) {
 	assert.Equal(t, 1, e.turnsBack, "nobody watches any more")
 }
 
-// TestReleasedBeforeItsTurn: the replay engine is answered that the order awaits its turn,
+// TestReleaseBeforeTheTurnIsAnsweredAwaitsTurn: the replay engine is answered that the order awaits its turn,
 // and does not wait for it. What is signalled after that is no news to the order.
-func TestReleasedBeforeItsTurn(t *testing.T) {
+func TestReleaseBeforeTheTurnIsAnsweredAwaitsTurn(t *testing.T) {
 	e := newOrderTest(t, ltp.Unstable)
 	var r *released
 	e.at(10*time.Second, func() { e.set(db, ltp.Recovering); r = e.release(e.stability()) })

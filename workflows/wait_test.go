@@ -10,8 +10,8 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// TestNoSignalIsNeeded: the backstop has the order look again by itself.
-func TestNoSignalIsNeeded(t *testing.T) {
+// TestTheBackstopExecutesAnOrderThatNoSignalReaches: the backstop has the order look again by itself.
+func TestTheBackstopExecutesAnOrderThatNoSignalReaches(t *testing.T) {
 	e := newOrderTest(t, ltp.Unstable)
 	e.becomes(40*time.Minute, ltp.Stable)
 	began := e.Now()

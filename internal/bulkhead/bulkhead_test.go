@@ -13,7 +13,7 @@ import (
 	"github.com/ltp-node/ltp/internal/bulkhead"
 )
 
-func TestBulkhead(t *testing.T) {
+func TestBulkheadRefusesWhatItHasNoRoomFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bulkhead.New(2, 1, time.Second)
 		first, err := b.Enter(t.Context())
@@ -48,8 +48,8 @@ func TestBulkhead(t *testing.T) {
 	})
 }
 
-// TestKeysCostEachOtherNothing, and a key that is at rest is forgotten.
-func TestKeysCostEachOtherNothing(t *testing.T) {
+// TestAKeyThatIsFullBlocksNoOtherKey, and a key that is at rest is forgotten.
+func TestAKeyThatIsFullBlocksNoOtherKey(t *testing.T) {
 	k := bulkhead.Keyed{AtOnce: 1, Patience: time.Millisecond}
 	var out sync.WaitGroup
 	leave, err := k.Enter(t.Context(), "hot")

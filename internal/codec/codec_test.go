@@ -35,9 +35,9 @@ func serve(t *testing.T) (url string, k *payload.Keys) {
 	return s.URL, k
 }
 
-// TestRemoteCodec: Temporal's own client of the protocol encodes and decodes with it, by
+// TestTheSDKsRemoteCodecEncodesAndDecodes: Temporal's own client of the protocol encodes and decodes with it, by
 // the header and by the path.
-func TestRemoteCodec(t *testing.T) {
+func TestTheSDKsRemoteCodecEncodesAndDecodes(t *testing.T) {
 	url, k := serve(t)
 	plain, err := payload.Converter().ToPayload("<c-17>")
 	require.NoError(t, err)
@@ -80,9 +80,8 @@ func ask(t *testing.T, method, url string, body io.Reader, header ...string) (*h
 	return response, string(said)
 }
 
-// TestPageOfTemporalUI asks first and then sends, as a browser does, and reads what was
-// encrypted.
-func TestPageOfTemporalUI(t *testing.T) {
+// TestABrowserOnTemporalUIDecodesPayloads: it sends a preflight request first.
+func TestABrowserOnTemporalUIDecodesPayloads(t *testing.T) {
 	url, k := serve(t)
 	url += "/" + token + "/decode"
 	r, said := ask(t, "OPTIONS", url, nil, "Origin", origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type,x-namespace")
@@ -117,8 +116,8 @@ func TestPageOfTemporalUI(t *testing.T) {
 	assert.Equal(t, "json/plain", string(got.Payloads[0].Metadata["encoding"]))
 }
 
-// TestRefused: whoever has no token, comes from another page, or sends what is none of it.
-func TestRefused(t *testing.T) {
+// TestRequestsWithoutTokenOrFromAnotherPageAreRefused: whoever has no token, comes from another page, or sends what is none of it.
+func TestRequestsWithoutTokenOrFromAnotherPageAreRefused(t *testing.T) {
 	url, _ := serve(t)
 	bearer := []string{"Authorization", "Bearer " + token}
 	empty := `{"payloads":[]}`

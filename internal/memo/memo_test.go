@@ -11,7 +11,7 @@ import (
 	"github.com/ltp-node/ltp/internal/memo"
 )
 
-func TestRead(t *testing.T) {
+func TestAMemoFieldIsReadAndAnAbsentOneIsNoError(t *testing.T) {
 	p, err := converter.GetDefaultDataConverter().ToPayload("Pack")
 	require.NoError(t, err)
 	m := &commonpb.Memo{Fields: map[string]*commonpb.Payload{"execution": p}}

@@ -19,9 +19,9 @@ import (
 
 const patience = time.Minute
 
-// TestReach: a Temporal that is away is known to be away at once, and one that is back to
+// TestTemporalThatIsAwayIsNoticedAndItsReturnToo: a Temporal that is away is known to be away at once, and one that is back to
 // be back; a connection that went silent is replaced, also under a long poll.
-func TestReach(t *testing.T) {
+func TestTemporalThatIsAwayIsNoticedAndItsReturnToo(t *testing.T) {
 	server, err := embedded.Start(t.Context(), embedded.Options{
 		StateDir: t.TempDir(), Progress: func(s embedded.Step) { t.Log(s) },
 		Client: client.Options{Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))},

@@ -22,7 +22,7 @@ func TestTextsAreEscaped(t *testing.T) {
 	assert.NotContains(t, p.String(), "<script>")
 }
 
-func TestAxisHoldsWhatItIsFor(t *testing.T) {
+func TestAxisEndsAboveTheLargestValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.Float64Range(0, 1e12).Draw(t, "v")
 		most, steps := round(v)

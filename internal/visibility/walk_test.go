@@ -209,7 +209,7 @@ func TestAStoreThatHangsHasFailed(t *testing.T) {
 	})
 }
 
-func TestTheNextSliceIsSomeTime(t *testing.T) {
+func TestTheWidthOfTheNextSliceIsBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := time.Duration(rapid.Int64Range(int64(finest), int64(60*365*24*time.Hour)).Draw(t, "width"))
 		next := Listing{PageSize: 500}.next(width, rapid.IntRange(0, 100_000).Draw(t, "found"))

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestNumbers(t *testing.T) {
+func TestNumbersAreWrittenWithCommasAndPlurals(t *testing.T) {
 	assert.Equal(t, "0 orders", Plural(0, "order"))
 	assert.Equal(t, "1 order", Plural(1, "order"))
 	assert.Equal(t, "1,500 orders", Plural(int64(1500), "order"))
@@ -22,7 +22,7 @@ func TestNumbers(t *testing.T) {
 	assert.Equal(t, "none", Commas("none"))
 }
 
-func TestDurations(t *testing.T) {
+func TestDurationsAreWrittenInTwoUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0:                                     "under 1 ms",
 		12 * time.Millisecond:                 "12 ms",

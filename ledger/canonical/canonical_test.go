@@ -14,7 +14,7 @@ import (
 	"github.com/ltp-node/ltp/ledger/canonical"
 )
 
-func TestOneFormOnly(t *testing.T) {
+func TestEveryValueHasOneCanonicalForm(t *testing.T) {
 	type inner struct {
 		Zero int `json:"zero"`
 		Gone int `json:"gone,omitempty"`
@@ -150,7 +150,7 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
-func TestTextIsKept(t *testing.T) {
+func TestTextIsReadBackAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.String().Draw(t, "s")
 		data, err := canonical.Marshal(map[string]string{"s": s})

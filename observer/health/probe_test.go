@@ -35,7 +35,7 @@ func open(t *testing.T, url string) *health.Probe {
 	return p
 }
 
-func TestStatusesAreTold(t *testing.T) {
+func TestEachHTTPStatusHasItsReason(t *testing.T) {
 	for status, want := range map[int]struct {
 		definite bool
 		reason   string

@@ -75,7 +75,7 @@ func TestTheRateDoublesOnlyAsLongAsAnswersComeBack(t *testing.T) {
 	assert.InDelta(t, 8*s.Start, c.Rate(later.Add(s.Double)), 1e-6)
 }
 
-func TestWhatCutsTheRate(t *testing.T) {
+func TestTheRateIsCutByFailedAndSlowWrites(t *testing.T) {
 	ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 	committed := func(write int) pace.Sample { return pace.Sample{Committed: true, Write: ms(write)} }
 	times := func(n int, s pace.Sample) []pace.Sample { return slices.Repeat([]pace.Sample{s}, n) }
@@ -201,7 +201,7 @@ func TestHealthyFeedbackReachesTheCeiling(t *testing.T) {
 
 // After setbacks that brought it to the floor, good samples bring it back: gently up to
 // where the setbacks began, and by doubling beyond.
-func TestRecoversFromTheFloor(t *testing.T) {
+func TestTheRateRecoversFromTheFloor(t *testing.T) {
 	s := pace.Default()
 	c, now := atCeiling(t, s)
 	for range 10 {
@@ -221,7 +221,7 @@ func TestRecoversFromTheFloor(t *testing.T) {
 	assert.Greater(t, now.Sub(began), 30*time.Second)
 }
 
-func TestDoublesAgainBeyondTheRateThatSetbacksBeganAt(t *testing.T) {
+func TestTheRateDoublesAgainBeyondTheLastSetback(t *testing.T) {
 	c, now := pace.NewController(pace.Default(), noon), noon
 	c.Next(now)
 	repeat(c, now, enough, bad) // at Start
@@ -250,7 +250,7 @@ func TestTheRateThatTheComponentFailedAtIsApproachedSlowly(t *testing.T) {
 	assert.InDelta(t, 1000, at(10*time.Minute), 1e-6, "once past it, it is forgotten")
 }
 
-func TestUsedIsWhatWasReallyReleased(t *testing.T) {
+func TestUsedRateCountsActualReleases(t *testing.T) {
 	c, now := atCeiling(t, pace.Default())
 	now, _ = play(c, now, 5*time.Second, good)
 	assert.InDelta(t, 1000, c.Used(now), 50)
