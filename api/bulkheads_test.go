@@ -127,7 +127,7 @@ func posts(t *testing.T, address string) *net.TCPConn {
 // sendOrder writes the request of an order, and closes nothing.
 func sendOrder(t *testing.T, c io.Writer) {
 	t.Helper()
-	body := order("A1")
+	body := ordertest.JSON("A1")
 	_, err := fmt.Fprintf(c, "POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nPrefer: respond-async\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	require.NoError(t, err)
 }
