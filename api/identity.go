@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/google/uuid"
@@ -22,6 +23,8 @@ func identify(o *ltp.Order, h http.Header, who ltp.Identity) *problem {
 	switch {
 	case p != nil:
 		return p
+	case ofKey.MatchString(o.ID):
+		return invalidOrder.in("id", "ids of this form are those of orders with an Idempotency-Key: send that header, and no id")
 	case key == "" && o.ID == "":
 		o.ID = uuid.Must(uuid.NewV7()).String()
 	case o.ID == "":
@@ -31,6 +34,10 @@ func identify(o *ltp.Order, h http.Header, who ltp.Identity) *problem {
 	}
 	return nil
 }
+
+// ofKey matches the ids that keyedID makes. No client may choose one, or it could take the id
+// of somebody else's Idempotency-Key.
+var ofKey = regexp.MustCompile(`^key-[0-9a-f]{32}$`)
 
 // keyedID is the order id that an Idempotency-Key stands for, the same every time: for
 // whoever is bound to a customer that customer's own. It is a hash, since a key may hold

@@ -406,6 +406,7 @@ func TestEveryExceptionToTheContractIsNeeded(t *testing.T) {
 		"a query that cannot be read":                        request("GET", "/orders?page_size=1&a=%zz", ""),
 		"a parameter twice":                                  request("GET", "/orders?state=DEFERRED&state=DEFERRED", ""),
 		"an unknown parameter":                               request("GET", "/orders?customer_id=c-17", ""),
+		"an id that stands for an Idempotency-Key":           request("POST", "/orders", ordertest.JSON("key-02f7f00480d9e68745357e38233a7a4d")),
 		"a page token that is not of this listing":           request("GET", "/orders?page_token=AAAA", ""),
 		"a header twice":                                     twice,
 		"an empty header":                                    empty,

@@ -3,6 +3,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 )
 
 // audience is who a listener is for; several are added up.
@@ -39,13 +40,26 @@ func newSurface(to audience, contract []byte, at string, auth Authenticator, pro
 	return s
 }
 
+// parameters refuses a query of an address of orders that takes none.
+func parameters(pattern string, r *http.Request) *problem {
+	if r.URL.RawQuery == "" || pattern == "GET /orders" || !strings.Contains(pattern, " /orders") {
+		return nil
+	}
+	name, _, _ := strings.Cut(r.URL.RawQuery, "=")
+	return invalidRequest.in(name, "there is no such parameter: this address takes none")
+}
+
 // endpoint answers a request, or returns the problem to answer with.
 type endpoint func(http.ResponseWriter, *http.Request) *problem
 
 // handle registers an endpoint: it answers, or returns the problem to answer with.
 func (s *surface) handle(pattern string, serve endpoint) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if p := serve(w, r); p != nil {
+		p := parameters(pattern, r)
+		if p == nil {
+			p = serve(w, r)
+		}
+		if p != nil {
 			s.refuse(w, r, p)
 		}
 	})

@@ -29,7 +29,7 @@ type rows struct {
 	// those of which the outbox has nothing any more; erased, those of orders whose
 	// customer's data was erased.
 	unconfirmed, unexplained, emptied, erased int64
-	// elsewhere are orders that activities of the user's executed.
+	// elsewhere are orders that activities of the user's execute, whatever became of them.
 	elsewhere int64
 	// missing, extra, differing and ghosts are what does not agree.
 	missing, extra, differing, ghosts int64
@@ -141,10 +141,10 @@ func (r *rows) others(ctx context.Context, db orderdb.Ledger) error {
 	for id, k := range r.known {
 		switch {
 		case k.seen:
-		case !k.elsewhere:
-			ids = append(ids, id)
-		case k.order == ltp.Executed:
+		case k.elsewhere:
 			r.elsewhere++
+		default:
+			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
@@ -343,7 +343,7 @@ func (r *rows) close() Claim {
 	}
 	if r.elsewhere > 0 {
 		c.Figures["elsewhere"] = r.elsewhere
-		c.unchecked("%s by activities of your own, and what they wrote is not read", words.Plural(r.elsewhere, "order")+" executed")
+		c.unchecked("%s by activities of your own, and what those write is not read", words.Plural(r.elsewhere, "order")+" executed")
 	}
 	if r.unexplained > 0 {
 		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", words.Plural(r.unexplained, "row"))

@@ -107,10 +107,13 @@ func unheard(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time
 	}
 	var heard time.Time
 	for _, a := range d.GetPendingActivities() {
-		for _, t := range []time.Time{a.GetLastHeartbeatTime().AsTime(), a.GetLastStartedTime().AsTime(), a.GetScheduledTime().AsTime()} {
-			if t.After(heard) {
-				heard = t
-			}
+		last := max(a.GetLastHeartbeatTime().AsTime().UnixNano(), a.GetLastStartedTime().AsTime().UnixNano())
+		if last <= 0 || a.GetAttempt() <= 1 {
+			// A later attempt is scheduled by Temporal alone, as when its server starts again.
+			last = max(last, a.GetScheduledTime().AsTime().UnixNano())
+		}
+		if t := time.Unix(0, last); t.After(heard) {
+			heard = t
 		}
 	}
 	if heard.Unix() > 0 && now.Sub(heard) > Silence {

@@ -129,6 +129,9 @@ func TestAFitStateIsNotBelievedWhenNobodyCanKnow(t *testing.T) {
 			"observer was last heard": observed(running(orientation(state, 3)), &workflowpb.PendingActivityInfo{
 				ScheduledTime: ago(time.Hour), LastStartedTime: ago(time.Hour), LastHeartbeatTime: ago(Silence + time.Second),
 			}),
+			"its observer was last heard": observed(running(orientation(state, 3)), &workflowpb.PendingActivityInfo{
+				Attempt: 2, ScheduledTime: ago(time.Second), LastHeartbeatTime: ago(Silence + time.Second),
+			}),
 			"was last heard": observed(running(orientation(state, 3)), &workflowpb.PendingActivityInfo{ScheduledTime: ago(Silence + time.Second)}),
 			"news is waiting unread since": unread(observed(running(orientation(state, 3)), &workflowpb.PendingActivityInfo{
 				LastHeartbeatTime: ago(time.Second),

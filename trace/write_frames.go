@@ -136,6 +136,9 @@ func (p *printer) wrote(l line, x Execution, r *ltp.RouteResponse) line {
 	}
 	switch x.Result {
 	case "":
+		if x.External() && x.StartedAt.IsZero() {
+			return l.then(plain, "handed to your activity at %s, which has not answered", p.when(x.ScheduledAt))
+		}
 		return l.then(plain, "under way since %s", p.when(x.TaskAt))
 	case ltp.ResultExecuted:
 		l = l.then(green, "EXECUTED")

@@ -27,6 +27,14 @@ func called() string {
 	return self
 }
 
+// shellWord is a word as a shell takes it.
+func shellWord(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,") == "" && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 func same(path, other string) bool {
 	a, errA := os.Stat(path)
 	b, errB := os.Stat(other)

@@ -70,6 +70,9 @@ func (a *app) connectTo(ctx context.Context, own embedded.Options) (*temporal, e
 	if scheme, rest, is := strings.Cut(profile.Address, "://"); is && slices.Contains([]string{"http", "https", "tcp", "grpc"}, scheme) {
 		return nil, fmt.Errorf("TEMPORAL_ADDRESS is a URL of %s: give host and port alone, such as %s", scheme, cmp.Or(strings.TrimRight(rest, "/"), client.DefaultHostPort))
 	}
+	if at := profile.Address; at != "" && !strings.Contains(at, ":") {
+		return nil, fmt.Errorf("TEMPORAL_ADDRESS %s has no port: give host and port, such as %s:7233", at, at)
+	}
 	options, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("read the Temporal settings of the environment: %w", err)

@@ -237,11 +237,16 @@ func (f demoFlags) mayLock(cmd *cobra.Command) error {
 	return nil
 }
 
-func (a *app) whatNext(w io.Writer, r demo.Report, ui string) {
-	me, flag := called(), ""
-	if a.stateDir != ".ltp" {
-		flag = " --state-dir " + a.stateDir
+// stateFlag is what a hint adds to a command, so that it finds the state directory of this one.
+func (a *app) stateFlag() string {
+	if a.stateDir == defaultStateDir {
+		return ""
 	}
+	return " --state-dir " + shellWord(a.stateDir)
+}
+
+func (a *app) whatNext(w io.Writer, r demo.Report, ui string) {
+	me, flag := called(), a.stateFlag()
 	fmt.Fprintf(w, `
 Look at it
   Temporal UI         %s

@@ -65,10 +65,10 @@ func (a *app) devCommand() *cobra.Command {
 Try:
   curl -i %s/orders%s -H 'Content-Type: application/json' \
        -d '{"id":"A1","customer":"c-17","currency":"USD","lines":[{"sku":"book","quantity":2,"unit_amount_minor":6000}]}'
-  %[8]s orientation hold --why 'see what happens'    then the same with "id":"A2"
-  %[8]s inspect A2
-  %[8]s orientation release --why done
-`, a.stateDir, l.apiURL, operators, t.ui, t.address, l.apiURL, show, called())
+  %[8]s orientation hold%[9]s --why 'see what happens'    then the same with "id":"A2"
+  %[8]s inspect%[9]s A2
+  %[8]s orientation release%[9]s --why done
+`, a.stateDir, l.apiURL, operators, t.ui, t.address, l.apiURL, show, called(), a.stateFlag())
 			return t.waitFor(cmd.Context(), n)
 		},
 	}

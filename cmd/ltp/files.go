@@ -14,9 +14,16 @@ import (
 // newFile begins a file that takes the place of the one at path once it is whole, on disk,
 // and CloseAtomicallyReplace is called. Cleanup leaves nothing of it, also after that.
 func newFile(path string) (*renameio.PendingFile, error) {
+	if at, err := filepath.EvalSymlinks(path); err == nil {
+		path = at // what the link names is replaced, and not the link
+	}
 	dir := filepath.Dir(path)
-	if at, err := os.Stat(path); err == nil && at.IsDir() {
+	switch at, err := os.Stat(path); {
+	case err != nil:
+	case at.IsDir():
 		return nil, fmt.Errorf("%s is a directory: name a file in it", path)
+	case !at.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file: name one", path)
 	}
 	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o644))
 	if errors.Is(err, fs.ErrNotExist) {

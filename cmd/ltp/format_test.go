@@ -91,7 +91,7 @@ A1 is EXECUTED: Order Confirmed
 A2 is DEFERRED: Order Received - Pending Confirmation
   accepted   2030-01-31 14:30:00.000 UTC
   waits for  orders-db: SYSTEM_UNSTABLE, epoch 5
-  place      14 orders of its tenant go before it
+  place      14 orders of its tenant before it
   expected   2030-01-31 14:31:00.000 UTC
   priority   2
   cancelled  requested; it ends CANCELLED, or EXECUTED if it turns out to have been written

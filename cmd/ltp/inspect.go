@@ -152,6 +152,14 @@ func moment(flag, s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s %q: say a time such as 2026-01-31T14:30:00Z, or how long ago, such as 90m, 2h or 3d", flag, s)
 }
 
+// momentOrNone is zero where nothing is given.
+func momentOrNone(flag, s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	return moment(flag, s, now)
+}
+
 func (in *inspection) run(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 1 && in.follow:

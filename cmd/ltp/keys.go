@@ -185,7 +185,7 @@ func keysRevoke() *cobra.Command {
 		Use:   "revoke --keys FILE ID",
 		Short: "End a key, within a second wherever the file is read",
 		Long: `End a key, within a second wherever the file is read. A stream of events that is open then
-goes on until its order ends, for ten minutes at most.`,
+ends within seconds.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var k apikey.Key

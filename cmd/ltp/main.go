@@ -40,6 +40,9 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
 
+// defaultStateDir is that of --state-dir.
+const defaultStateDir = ".ltp"
+
 // app is what every command shares.
 type app struct {
 	stateDir   string
@@ -83,7 +86,7 @@ Without an address they use what ltp demo and ltp dev keep in the state director
 		},
 	}
 	flags := cmd.PersistentFlags()
-	flags.StringVar(&a.stateDir, "state-dir", ".ltp", "where the embedded Temporal server and the SQLite order database keep their data")
+	flags.StringVar(&a.stateDir, "state-dir", defaultStateDir, "where the embedded Temporal server and the SQLite order database keep their data")
 	flags.StringVar(&a.payloadKey, "payload-key", "", "a file of keys (ltp payload-key makes one): what Temporal stores of orders is encrypted with the first and read with all; without, $"+payload.FileVariable)
 	flags.StringVar(&a.payloadKMS, "payload-key-kms", "", "the key of a key service by which the keys of --payload-key are wrapped, as a URL: awskms://, azurekeyvault://, hashivault://; without, $"+keyservice.Variable)
 	flags.StringVar(&a.logLevel, "log-level", "warn", "debug, info, warn or error")

@@ -117,7 +117,7 @@ func (a *app) ordersGet() *cobra.Command {
 
 func (a *app) ordersList() *cobra.Command {
 	var filter starter.Filter
-	var state, reason string
+	var state, reason, since, until string
 	var limit int
 	var as format
 	cmd := &cobra.Command{
@@ -137,9 +137,21 @@ With --state PARKED:
   FAILS WITH  what the last of them failed with`,
 		Example: "  ltp orders list --state PARKED\n  ltp orders list --customer c-17 --since 2026-11-27T00:00:00Z",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if limit < 1 {
 				return errors.New("--limit: give the most orders to list, 1 at least")
+			}
+			for flag, value := range map[string]string{"customer": filter.Customer, "state": state, "reason": reason, "since": since, "until": until} {
+				if value == "" && cmd.Flags().Changed(flag) {
+					return fmt.Errorf("--%s is empty: give it a value, or leave it out", flag)
+				}
+			}
+			now := time.Now()
+			if filter.Since, err = momentOrNone("--since", since, now); err != nil {
+				return err
+			}
+			if filter.Until, err = momentOrNone("--until", until, now); err != nil {
+				return err
 			}
 			filter.AllTenants = true
 			filter.State, filter.Reason, filter.Size = stateOf(state), ltp.Reason(strings.ToUpper(reason)), min(limit, starter.MaxPage)
@@ -161,7 +173,7 @@ With --state PARKED:
 						continue
 					}
 					if more {
-						fmt.Fprintf(cmd.ErrOrStderr(), "ltp: there are more than these %s: see --limit\n", orders(limit))
+						fmt.Fprintf(cmd.ErrOrStderr(), "ltp: there are more orders than the %d shown: see --limit\n", limit)
 					}
 					return list.flush()
 				}
@@ -171,8 +183,8 @@ With --state PARKED:
 	cmd.Flags().StringVar(&state, "state", "", "ACCEPTED, DEFERRED, PARKED, EXECUTED, REJECTED, CANCELLED, EXPIRED or TERMINATED; all without")
 	cmd.Flags().StringVar(&filter.Customer, "customer", "", "the customer of the orders, in full")
 	cmd.Flags().StringVar(&reason, "reason", "", "what orders wait for: SYSTEM_UNSTABLE, AWAITS_TURN, …")
-	cmd.Flags().TimeVar(&filter.Since, "since", time.Time{}, []string{time.RFC3339Nano}, "accepted at this time or later")
-	cmd.Flags().TimeVar(&filter.Until, "until", time.Time{}, []string{time.RFC3339Nano}, "accepted before this time")
+	cmd.Flags().StringVar(&since, "since", "", "accepted then or later, as 2026-01-31T14:30:00Z or as 90m, 2h, 3d ago")
+	cmd.Flags().StringVar(&until, "until", "", "accepted before then")
 	cmd.Flags().IntVar(&limit, "limit", 100, "the most orders to list")
 	as.flag(cmd, "one object a line")
 	return cmd

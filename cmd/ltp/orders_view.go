@@ -28,7 +28,7 @@ func writeStatus(w io.Writer, st starter.Status) {
 		s.Add("parked", "%s UTC, after %s by its own fault, with: %s", clock(p.Since), words.Plural(p.Failures, "failure"), p.Error)
 	}
 	if b := st.Backlog; b != nil {
-		s.Add("place", "%s of its tenant go before it", words.Plural(b.Ahead, "order"))
+		s.Add("place", "%s of its tenant before it", words.Plural(b.Ahead, "order"))
 		if !b.ExpectedAt.IsZero() {
 			at("expected", clock(b.ExpectedAt))
 		}

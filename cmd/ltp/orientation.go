@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,14 +36,19 @@ func (a *app) orientationGet() *cobra.Command {
 			}
 			for _, r := range all {
 				now := shownReading(r)
-				if err := as.show(cmd, now, now.write); err != nil {
+				if as.JSON() {
+					err = printJSONLine(cmd.OutOrStdout(), now)
+				} else {
+					err = as.show(cmd, now, now.write)
+				}
+				if err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
-	as.flag(cmd, "one object for each component")
+	as.flag(cmd, "one object a line, for each component")
 	return cmd
 }
 
@@ -257,9 +263,9 @@ func (a *app) update(cmd *cobra.Command, as *format, component, name string, wor
 // tell says an operator's word, whose answer is decoded into answer.
 func (a *app) tell(ctx context.Context, component, name string, word any, by, why string, answer any) error {
 	switch {
-	case why == "":
+	case strings.TrimSpace(why) == "":
 		return errors.New("say why with --why: it is kept in the history for whoever asks later")
-	case by == "":
+	case strings.TrimSpace(by) == "":
 		return errors.New("say who you are with --by")
 	}
 	if err := ltp.ValidComponent(component); err != nil {

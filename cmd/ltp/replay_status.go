@@ -76,7 +76,7 @@ func (a *app) replayStatus() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&component, "component", "", "one component (default: all that have an orientation)")
-	as.flag(cmd, "one object for each component; with --watch one object a line")
+	as.flag(cmd, "one object a line, for each component")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again every second, until interrupted")
 	return cmd
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay"
@@ -25,7 +27,7 @@ type replayView struct {
 func (v *replayView) show(all []replayStatus, again bool) error {
 	if v.json {
 		for _, s := range all {
-			if err := v.encode(s, again); err != nil {
+			if err := printJSONLine(v.w, s); err != nil {
 				return err
 			}
 		}
@@ -45,26 +47,17 @@ func (v *replayView) show(all []replayStatus, again bool) error {
 	return err
 }
 
-func (v *replayView) encode(s replayStatus, again bool) error {
-	if again {
-		return printJSONLine(v.w, s)
-	}
-	return printJSON(v.w, s)
-}
-
 // picture is the status of a component as it is shown.
 func (v *replayView) picture(s replayStatus, again bool) []string {
 	lines := s.lines()
 	if !v.terminal {
 		return lines
 	}
-	if again { // a line that wraps could not be painted over
-		for i, line := range lines {
-			lines[i] = cut(line, look(v.w).Width)
-		}
+	if again { // a line that the terminal wraps could not be painted over
+		lines = wrapped(lines, look(v.w).Width)
 	}
 	if look(v.w).Color {
-		lines[0] = strings.Replace(lines[0], string(s.State), colourOf(s.State)+" "+string(s.State)+" \x1b[0m", 1)
+		lines[0] = strings.Replace(lines[0], string(s.State), colourOf(s.State)+string(s.State)+"\x1b[0m", 1)
 	}
 	return lines
 }
@@ -155,10 +148,19 @@ func (s replayStatus) waiting() (all []string) {
 	return all
 }
 
-// cut is a line that fits, with room for the colour of a state.
-func cut(line string, width int) string {
-	if letters := []rune(line); len(letters) > width-3 && width > 3 {
-		return string(letters[:width-4]) + "…"
+// wrapped are lines that fit, each broken between words; what follows the first is indented.
+func wrapped(lines []string, width int) (all []string) {
+	const indent = "    "
+	for _, line := range lines {
+		for i, part := range strings.Split(text.WrapText(line, width), "\n") {
+			if i > 0 {
+				for _, rest := range strings.Split(text.WrapText(part, width-len(indent)), "\n") {
+					all = append(all, indent+rest)
+				}
+				continue
+			}
+			all = append(all, part)
+		}
 	}
-	return line
+	return all
 }

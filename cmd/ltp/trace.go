@@ -53,6 +53,9 @@ The same history exports to the same bytes. No worker needs to run.`,
 			if err := ltp.ValidComponent(scope.Component); err != nil {
 				return err
 			}
+			if out == "" || out == "-" {
+				return errors.New("-o: name a file; its checkpoint stands beside it")
+			}
 			signer, err := a.signer(cmd.ErrOrStderr(), key)
 			if err != nil {
 				return err

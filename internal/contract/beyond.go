@@ -33,6 +33,8 @@ var Beyond = []Exception{
 		regexp.MustCompile(`give each parameter once`), nil},
 	{"an unknown parameter", "OpenAPI describes the parameters there are, and forbids no others",
 		regexp.MustCompile(`there is no such parameter`), nil},
+	{"an id that stands for an Idempotency-Key", "a schema has no pattern for what is left free",
+		regexp.MustCompile(`ids of this form`), regexp.MustCompile(`key-[0-9a-f]{32}`)},
 	{"a page token that is not of this listing", "a schema checks no checksum",
 		regexp.MustCompile(`send the next_page_token of the page before`), nil},
 	{"an empty header", "the validator takes it for one that was not sent",

@@ -25,24 +25,48 @@ func TestColumnsStandUnderTheirHeads(t *testing.T) {
 		"日本         日本語  x\n", out.String())
 }
 
-func TestALineFitsTheTerminal(t *testing.T) {
+func TestALineFitsTheTerminalAndLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var out bytes.Buffer
-		width := rapid.IntRange(10, 60).Draw(t, "width")
-		cells := rapid.SliceOfN(rapid.StringMatching(`[a-zäö日 ]{0,40}`), 3, 3)
+		width := rapid.IntRange(3*narrowest+2*gap, 80).Draw(t, "width")
+		cells := rapid.SliceOfN(rapid.StringMatching(`[a-zäö日 ]{0,60}`), 3, 3)
 		rows := rapid.SliceOfN(cells, 1, 9).Draw(t, "rows")
 		table := New(&out, "one", "two", "three")
-		table.rows.Style().Size.WidthMax = width
+		table.fit = width
+		letters := map[rune]int{}
 		for _, row := range rows {
 			table.Row(row[0], row[1], row[2])
+			for _, r := range strings.Join(row, "") {
+				letters[r]++
+			}
 		}
 		require.NoError(t, table.Flush())
-		lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-		require.Len(t, lines, len(rows)+1)
-		for _, line := range lines {
-			assert.LessOrEqual(t, text.StringWidth(line), width)
+		_, body, _ := strings.Cut(out.String(), "\n")
+		for _, r := range body {
+			letters[r]--
+		}
+		for r, n := range letters {
+			if r != ' ' && r != '\n' && r != '-' && n != 0 {
+				t.Errorf("%d of %q are missing:\n%s", n, r, out.String())
+			}
+		}
+		for line := range strings.Lines(out.String()) {
+			assert.LessOrEqual(t, text.StringWidth(strings.TrimSuffix(line, "\n")), width)
 		}
 	})
+}
+
+func TestACellIsBrokenBetweenWords(t *testing.T) {
+	var out bytes.Buffer
+	table := New(&out, "order", "state", "accepted")
+	table.fit = 40
+	table.Row("order-with-a-rather-long-name", "DEFERRED", "2030-01-31 14:30:00.000")
+	require.NoError(t, table.Flush())
+	assert.Equal(t, ""+
+		"ORDER           STATE     ACCEPTED\n"+
+		"order-with-a-r  DEFERRED  2030-01-31\n"+
+		"ather-long-nam            14:30:00.000\n"+
+		"e\n", out.String())
 }
 
 func TestASheetHasItsValuesBelowEachOther(t *testing.T) {
