@@ -17,7 +17,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ltp-node/ltp"
@@ -311,23 +310,4 @@ func (c *Claim) withGaps(gaps []trace.Gap) {
 		why += fmt.Sprintf(", and %s", words.Plural(n, "more gap"))
 	}
 	c.unchecked("histories are missing or damaged (%s)", why)
-}
-
-// some joins counts of things of which there are any; none stands for no things.
-func some(none string, parts ...part) string {
-	var all []string
-	for _, p := range parts {
-		if p.n > 0 {
-			all = append(all, words.Count(int(p.n))+" "+p.what)
-		}
-	}
-	if len(all) == 0 {
-		return none
-	}
-	return strings.Join(all, " + ")
-}
-
-type part struct {
-	n    int64
-	what string
 }

@@ -59,8 +59,8 @@ func (c *created) see(e orderdb.Entry, k *known) {
 func (c *created) judge(cl *Claim) {
 	for _, s := range c.unfit {
 		if o := c.offsets[s.outages]; o.least-o.most > ltp.ClockBound {
-			cl.breach(s.order, "its row says that it was created at %s, while the component was unfit, %s from the attempt that wrote it, and other rows agree with theirs",
-				stamp(s.at), words.Lasted(s.by.Abs()))
+			cl.breach(s.order, "its row says that it was created at %s UTC, while the component was unfit, %s from the attempt that wrote it, and other rows agree with theirs",
+				words.Time(s.at), words.Lasted(s.by.Abs()))
 		}
 	}
 	c.clocks.judge(cl, "row")

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -174,8 +175,7 @@ func (r *replays) claim() Claim {
 		}
 	}
 	c.add("%s replayed through the workflow code, event by event: %s", words.Plural(r.next, "history"),
-		some("none", part{r.counts["order"], "of orders"}, part{r.counts["orientation"], "of the orientation"}, part{r.counts["replay"], "of the replay engine"}))
-	c.Evidence[0] = strings.Replace(c.Evidence[0], "historys", "histories", 1)
+		cmp.Or(words.Some(" + ", words.Part(r.counts["order"], "of orders"), words.Part(r.counts["orientation"], "of the orientation"), words.Part(r.counts["replay"], "of the replay engine")), "none"))
 	switch {
 	case c.Broken > 0:
 		c.add("%s differently; the first is %s", words.Count(c.Broken)+" decided", c.Breaches[0].What)

@@ -249,8 +249,8 @@ func (f *fence) claim(rows bool) Claim {
 			what += fmt.Sprintf(", %s past the fence that began up to %d ms after it", words.Count(int(f.past)), f.latest.Milliseconds())
 		}
 		o := f.outcomes
-		c.add("%s: %s", what, some("", part{o["committed"], "committed"}, part{o["repeated"], "there already"},
-			part{o["refused"], "refused"}, part{o["not_written"], "not written"}, part{o["unknown"], "without an answer"}))
+		c.add("%s: %s", what, words.Some(" + ", words.Part(o["committed"], "committed"), words.Part(o["repeated"], "there already"),
+			words.Part(o["refused"], "refused"), words.Part(o["not_written"], "not written"), words.Part(o["unknown"], "without an answer")))
 	} else {
 		c.add("none was in flight when the state changed")
 	}

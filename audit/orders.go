@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/ltp-node/ltp"
@@ -35,11 +36,11 @@ func (l *lost) see(t trace.OrderTrace) {
 
 func (l *lost) claim() Claim {
 	c := l.c
-	c.add("%s = %s", words.Plural(l.total, "order"), some("none",
-		part{l.are[ltp.Executed], "executed"}, part{l.are[ltp.Rejected], "rejected"}, part{l.are[ltp.Cancelled], "cancelled"},
-		part{l.are[ltp.Expired], "expired"}, part{l.are[ltp.Deferred], "deferred"},
-		part{l.are[ltp.Parked], "parked until an operator decides"},
-		part{l.are[ltp.Accepted], "accepted and not yet done"}, part{l.are[ltp.Terminated], "ended by force"}))
+	c.add("%s = %s", words.Plural(l.total, "order"), cmp.Or(words.Some(" + ",
+		words.Part(l.are[ltp.Executed], "executed"), words.Part(l.are[ltp.Rejected], "rejected"), words.Part(l.are[ltp.Cancelled], "cancelled"),
+		words.Part(l.are[ltp.Expired], "expired"), words.Part(l.are[ltp.Deferred], "deferred"),
+		words.Part(l.are[ltp.Parked], "parked until an operator decides"),
+		words.Part(l.are[ltp.Accepted], "accepted and not yet done"), words.Part(l.are[ltp.Terminated], "ended by force")), "none"))
 	c.Figures["orders"] = l.total
 	sum := int64(0)
 	for state, figure := range map[ltp.OrderState]string{

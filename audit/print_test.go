@@ -27,7 +27,7 @@ func TestAnAuditIsShownToPeople(t *testing.T) {
 	a := audited(outage(), all, trace.Gap{What: "order/A9", Why: "damaged at event 7"})
 	said := shown(t, a, trace.Options{Width: 80})
 	for _, expected := range []string{
-		"Audit of incident 1 of orders-db", "2024-05-20 14:30:05.000 UTC to 2024-05-20 14:31:05.000 UTC, 1 min",
+		"Audit of incident 1 of orders-db", "2024-05-20 14:30:05.000 – 14:31:05.000 UTC, 1 min",
 		"BROKEN       No accepted order is lost", "A2: ended by force", "NOT CHECKED  No order is executed twice",
 		"HELD         The window of instability is exact", "UNSTABLE", "missing: order/A9: damaged at event 7",
 		"1 of 8 claims held, 1 broken, 6 not checked.",

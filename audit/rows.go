@@ -194,7 +194,7 @@ func (r *rows) row(ctx context.Context, e orderdb.Entry, gaps []trace.Gap, order
 		case errors.Is(err, trace.ErrNotFound), errors.As(err, &invalid):
 			r.found++
 			r.extra++
-			r.c.breach(e.ID, "it is in the order database since %s, and Temporal has no such order", stamp(e.CreatedAt))
+			r.c.breach(e.ID, "it is in the order database since %s UTC, and Temporal has no such order", words.Time(e.CreatedAt))
 			return nil
 		case err != nil:
 			return fmt.Errorf("look up order %s, which is in the order database: %w", e.ID, err)
@@ -234,7 +234,7 @@ func (r *rows) compare(e orderdb.Entry, k *known) {
 		r.unconfirmed++
 	default:
 		r.extra++
-		r.c.breach(e.ID, "it is in the order database since %s, and Temporal has it %s", stamp(e.CreatedAt), k.order)
+		r.c.breach(e.ID, "it is in the order database since %s UTC, and Temporal has it %s", words.Time(e.CreatedAt), k.order)
 		return
 	}
 	if why := k.differs(e); why != "" {
@@ -324,7 +324,7 @@ func receiptDiffers(want, is ltp.Receipt) string {
 func (r *rows) close() Claim {
 	c := &r.c
 	c.add("%s read: %s missing, %s too many, %s differing (content hash, body, customer, amount, outbox, receipt)",
-		words.Plural(r.found, "row"), none(r.missing), none(r.extra), none(r.differing))
+		words.Plural(r.found, "row"), words.None(r.missing), words.None(r.extra), words.None(r.differing))
 	if r.ghosts > 0 {
 		c.add("%s in the outbox without an order", words.Plural(r.ghosts, "row"))
 	}
@@ -349,11 +349,4 @@ func (r *rows) close() Claim {
 		c.unchecked("Temporal no longer has the orders of %s, or their histories are damaged", words.Plural(r.unexplained, "row"))
 	}
 	return *c
-}
-
-func none(n int64) string {
-	if n == 0 {
-		return "none"
-	}
-	return words.Count(int(n))
 }

@@ -187,10 +187,10 @@ func (c *incident) instability() Claim {
 	}
 	for _, s := range c.unfit() {
 		if s.To.IsZero() {
-			cl.add("unfit since %s (%s), and still", stamp(s.From), s.Frames[0])
+			cl.add("unfit since %s UTC (%s), and still", words.Time(s.From), s.Frames[0])
 			continue
 		}
-		cl.add("unfit from %s (%s) to %s, for %s", stamp(s.From), s.Frames[0], stamp(s.To), words.Lasted(s.To.Sub(s.From)))
+		cl.add("unfit from %s UTC (%s) to %s UTC, for %s", words.Time(s.From), s.Frames[0], words.Time(s.To), words.Lasted(s.To.Sub(s.From)))
 		cl.Figures["unfit_ms"] += s.To.Sub(s.From).Milliseconds()
 	}
 	if len(c.unfit()) == 0 {
@@ -209,6 +209,3 @@ func (c *incident) instability() Claim {
 	}
 	return cl
 }
-
-// stamp is a moment for people, to the millisecond.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -8,6 +9,10 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/printer"
+	"github.com/ltp-node/ltp/internal/table"
+	"github.com/ltp-node/ltp/internal/words"
+	"github.com/ltp-node/ltp/trace"
 )
 
 // page is how far an order may be overtaken: a page of the listing.
@@ -22,18 +27,19 @@ func (r *Report) judge(records []record) {
 	moved := overtaken(records)
 	r.Guarantees = []Verdict{
 		{"Nobody read an error", o.Errors == 0 && o.Submitted > 0,
-			fmt.Sprintf("%d orders submitted, %d accepted, %d errors", o.Submitted, o.Accepted, o.Errors)},
+			fmt.Sprintf("%s submitted, %s accepted, %s", words.Plural(o.Submitted, "order"), words.Count(o.Accepted), words.Plural(o.Errors, "error"))},
 		{"Nothing accepted is lost", o.Pending == 0 && db.Missing == 0 && ended == o.Accepted && o.Accepted > 0,
-			fmt.Sprintf("%d accepted = %d executed + %d rejected + %d cancelled + %d expired; %d pending, %d missing in the order database",
-				o.Accepted, o.Executed, o.Rejected, o.Cancelled, o.Expired, o.Pending, db.Missing)},
+			fmt.Sprintf("%s accepted = %s; %s pending, %s missing in the order database", words.Count(o.Accepted),
+				cmp.Or(words.Some(" + ", words.Part(o.Executed, "executed"), words.Part(o.Rejected, "rejected"), words.Part(o.Cancelled, "cancelled"), words.Part(o.Expired, "expired")), "none"),
+				words.None(o.Pending), words.None(db.Missing))},
 		{"An order takes effect once", db.Duplicates == 0 && db.Rows == o.Executed && o.Executed > 0,
-			fmt.Sprintf("%d rows for %d executed orders, %d duplicates", db.Rows, o.Executed, db.Duplicates)},
+			fmt.Sprintf("%s for %s, %s", words.Plural(db.Rows, "row"), words.Plural(o.Executed, "executed order"), words.Plural(db.Duplicates, "duplicate"))},
 		{"No write is begun while unfit", db.WritesBegunWhileUnfit == 0 && r.wasUnfit(),
-			fmt.Sprintf("%d writes begun between UNSTABLE and RECOVERING%s", db.WritesBegunWhileUnfit, db.underWay())},
+			fmt.Sprintf("%s begun between UNSTABLE and RECOVERING%s", words.Plural(db.WritesBegunWhileUnfit, "write"), db.underWay())},
 		{"First deferred, first released", moved <= page && o.Deferred > 0,
-			fmt.Sprintf("no order was overtaken by more than %d places", moved)},
+			fmt.Sprintf("no order was overtaken by more than %s", words.Plural(moved, "place"))},
 		{"The trace is complete", unnamed == 0 && replays > 0 && r.flickered(),
-			fmt.Sprintf("%d replays, %d of them without the frame they replay; %s", replays, unnamed, path(r.Timeline))},
+			fmt.Sprintf("%s, %s of them without the frame they replay; %s", words.Plural(replays, "replay"), words.None(unnamed), path(r.Timeline))},
 	}
 }
 
@@ -42,7 +48,7 @@ func (db OrderDB) underWay() string {
 	if db.WritesUnderWay == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d were past the fence when it was published, the latest by %d ms", db.WritesUnderWay, db.LatestUnderWayMs)
+	return fmt.Sprintf("; %s past the fence when it was published, the latest by %s", words.Plural(db.WritesUnderWay, "write"), lasted(db.LatestUnderWayMs))
 }
 
 // countReplays counts the replays, and those that do not name the frame that they
@@ -82,61 +88,64 @@ func path(timeline []Transition) string {
 
 // WriteText writes the report for people: the timeline in the phases of the
 // postmortem, the figures, and a verdict for each guarantee.
-func (r Report) WriteText(w io.Writer, colour bool) error {
-	b := &strings.Builder{}
-	paint := func(code, s string) string {
-		if !colour {
-			return s
-		}
-		return "\x1b[" + code + "m" + s + "\x1b[0m"
+func (r Report) WriteText(w io.Writer, o trace.Options) error {
+	p := printer.New(o.Color, o.Width)
+	heading := func(text string) {
+		p.Space()
+		p.Paragraph(0, printer.In(printer.Bold, "%s", text))
+		p.Space()
 	}
-	fmt.Fprintf(b, "\n%s\n\n", paint("1", "What happened"))
+	heading("What happened")
 	for _, e := range r.story() {
-		at := "            "
+		at := ""
 		if !e.at.IsZero() {
-			at = e.at.UTC().Format("15:04:05.000")
+			at = words.Clock(e.at)
 		}
-		fmt.Fprintf(b, "  %s  %-16s %s\n", at, e.phase, e.text)
+		p.Hanging(printer.Say("  %-*s  %s", len(words.Clock(e.at)), at, e.phase), 33, printer.Say("%s", words.Clean(e.text)))
 	}
-	fmt.Fprintf(b, "\n%s\n\n", paint("1", "What was promised, and what was measured"))
+	heading("What was promised, and what was measured")
 	for _, v := range r.Guarantees {
-		mark := paint("32", "held  ")
+		verdict := printer.Held
 		if !v.Held {
-			mark = paint("31;1", "BROKEN")
+			verdict = printer.Broken
 		}
-		fmt.Fprintf(b, "  %s  %-32s %s\n", mark, v.Guarantee, v.Evidence)
+		p.Claim(verdict, v.Guarantee, printer.Say("%s", v.Evidence))
 	}
+	heading("What it cost")
+	cost := func(what, format string, args ...any) {
+		p.Hanging(printer.Say("  %s", what), 34, printer.Say(format, args...))
+	}
+	cost("an order executed at once", "%s", r.Cost.Stable)
+	cost("an order deferred and replayed", "%s", r.Cost.Deferred)
 	stable, outage := r.API[string(phaseStable)], r.API[string(phaseOutage)]
-	fmt.Fprintf(b, `
-%s
-
-  an order executed at once       %d events, %d state transitions, %d bytes of history
-  an order deferred and replayed  %d events, %d state transitions, %d bytes of history
-  until an order is durable       p50 %.1f ms, p99 %.1f ms while STABLE; p50 %.1f ms, p99 %.1f ms during the outage
-`, paint("1", "What it cost"),
-		r.Cost.Stable.Events, r.Cost.Stable.Transitions, r.Cost.Stable.HistoryBytes,
-		r.Cost.Deferred.Events, r.Cost.Deferred.Transitions, r.Cost.Deferred.HistoryBytes,
+	cost("until an order is durable", "p50 %.1f ms, p99 %.1f ms while STABLE; p50 %.1f ms, p99 %.1f ms during the outage",
 		stable.AcceptP50Ms, stable.AcceptP99Ms, outage.AcceptP50Ms, outage.AcceptP99Ms)
-	if c := r.Comparison; c != nil {
-		fmt.Fprintf(b, "\n%s\n\n", paint("1", "The same orders in the same outage"))
-		fmt.Fprintf(b, "  %-34s %14s %14s\n", "", "with the gate", "retries alone")
-		for _, row := range []struct {
-			what        string
-			gate, plain any
-		}{
-			{"executed", c.Gate.Executed, c.Plain.Executed},
-			{"executions that failed", c.Gate.Failed, c.Plain.Failed},
-			{"  when the outage was known", c.Gate.FailedKnowingly, c.Plain.FailedKnowingly},
-			{"writes that began and failed", c.Gate.FailedWrites, c.Plain.FailedWrites},
-			{"  when the outage was known", c.Gate.FailedWritesKnowingly, c.Plain.FailedWritesKnowingly},
-			{"from the end to the last commit, ms", c.Gate.LastCommitMs, c.Plain.LastCommitMs},
-		} {
-			fmt.Fprintf(b, "  %-37s %11v %14v\n", row.what, row.gate, row.plain)
-		}
+	if _, err := p.WriteTo(w); err != nil || r.Comparison == nil {
+		return err
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return r.Comparison.writeText(w)
 }
+
+func (c Cost) String() string {
+	return fmt.Sprintf("%s, %s, %s of history", words.Plural(c.Events, "event"), words.Plural(c.Transitions, "state transition"), words.Plural(c.HistoryBytes, "byte"))
+}
+
+func (c Comparison) writeText(w io.Writer) error {
+	fmt.Fprintln(w)
+	t := table.New(w, "the same orders in the same outage", "with the gate", "retries alone")
+	row := func(what string, gate, plain int) { t.Row(what, words.Count(gate), words.Count(plain)) }
+	row("executed", c.Gate.Executed, c.Plain.Executed)
+	row("executions that failed", c.Gate.Failed, c.Plain.Failed)
+	row("executions that failed when the outage was known", c.Gate.FailedKnowingly, c.Plain.FailedKnowingly)
+	row("writes that began and failed", c.Gate.FailedWrites, c.Plain.FailedWrites)
+	row("writes that began and failed when the outage was known", c.Gate.FailedWritesKnowingly, c.Plain.FailedWritesKnowingly)
+	t.Row("from the end to the last commit", c.Gate.lastCommit(), c.Plain.lastCommit())
+	return t.Flush()
+}
+
+func (a Approach) lastCommit() string { return lasted(a.LastCommitMs) }
+
+func lasted(ms int64) string { return words.Lasted(time.Duration(ms) * time.Millisecond) }
 
 type storyLine struct {
 	at    time.Time
@@ -154,13 +163,13 @@ func (r Report) story() []storyLine {
 	for _, t := range r.Timeline {
 		if !shown && t.At.After(r.Outage.BeganAt.Time) {
 			shown = true
-			add(Time{}, "Stability", "%d orders, confirmed at once", r.API[string(phaseStable)].Requests)
+			add(Time{}, "Stability", "%s, confirmed at once", words.Plural(r.API[string(phaseStable)].Requests, "order"))
 			add(r.Outage.BeganAt, "Degradation", "%s", r.Outage.Begins)
 		}
 		switch t.State {
 		case ltp.Unstable:
-			add(t.At, "Degradation", "UNSTABLE, epoch %d: %s (noticed after %d ms)", t.Epoch, t.Reason, r.Outage.DetectedAfterMs)
-			add(Time{}, "Deferral window", "%d orders deferred: %q", r.Orders.Deferred, ltp.MessagePending)
+			add(t.At, "Degradation", "UNSTABLE, epoch %d: %s (noticed after %s)", t.Epoch, t.Reason, lasted(r.Outage.DetectedAfterMs))
+			add(Time{}, "Deferral window", "%s deferred: %q", words.Plural(r.Orders.Deferred, "order"), ltp.MessagePending)
 			add(r.Outage.EndedAt, "Recovery", "%s", r.Outage.Ends)
 		case ltp.Recovering:
 			phase := "Recovery"
@@ -174,7 +183,7 @@ func (r Report) story() []storyLine {
 				phase = "Stability"
 			} else {
 				add(r.Recovery.FirstCommitAt, "Resolution", "first deferred order committed")
-				add(r.Recovery.LastCommitAt, "Resolution", "last order of the backlog committed, %d ms after RECOVERING", r.Recovery.DrainMs)
+				add(r.Recovery.LastCommitAt, "Resolution", "last order of the backlog committed, %s after RECOVERING", lasted(r.Recovery.DrainMs))
 			}
 			add(t.At, phase, "STABLE, epoch %d: %s", t.Epoch, t.Reason)
 		default:

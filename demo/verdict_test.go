@@ -110,16 +110,16 @@ func TestReportHasThePhasesInOrder(t *testing.T) {
 	r.judge(records)
 	r.API = map[string]Latencies{string(phaseStable): {Requests: 2}}
 	var out bytes.Buffer
-	require.NoError(t, r.WriteText(&out, false))
-	assert.Regexp(t, `(?s)Stability +2 orders.*12:01:30\.000  Degradation +the database is locked.*UNSTABLE, epoch 3.*noticed after 5000 ms.*`+
+	require.NoError(t, r.WriteText(&out, trace.Options{}))
+	assert.Regexp(t, `(?s)Stability +2 orders.*12:01:30\.000  Degradation +the database is locked.*UNSTABLE, epoch 3.*noticed after 5 s.*`+
 		`3 orders deferred.*12:02:30\.000  Recovery +the lock is gone.*RECOVERING, epoch 4.*Resolution.*STABLE, epoch 5`, out.String())
-	assert.Contains(t, out.String(), "held    Nobody read an error")
+	assert.Contains(t, out.String(), "HELD         Nobody read an error")
 	assert.NotContains(t, out.String(), "BROKEN")
 	assert.NotContains(t, out.String(), "\x1b", "without a terminal there are no colours")
 
 	r.OrderDB.Rows++
 	r.judge(records)
 	out.Reset()
-	require.NoError(t, r.WriteText(&out, true))
-	assert.Regexp(t, `BROKEN.*An order takes effect once +6 rows for 5 executed orders`, out.String())
+	require.NoError(t, r.WriteText(&out, trace.Options{Color: true}))
+	assert.Regexp(t, `BROKEN.*An order takes effect once\S*\n +6 rows for 5 executed orders`, out.String())
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,8 +64,8 @@ func (r Report) document() document {
 	a := r.Audit
 	d := document{
 		Title:    fmt.Sprintf("Incident report: %s", a.Component),
-		Subtitle: fmt.Sprintf("Incident %d · %s · %s UTC", a.Incident, a.BeganAt.UTC().Format(day), r.span(a.BeganAt, a.EndedAt)),
-		Verdict:  a.Verdict, VerdictText: verdictText(a), Figures: r.figures(),
+		Subtitle: fmt.Sprintf("Incident %d · %s · %s UTC", a.Incident, a.BeganAt.UTC().Format(time.DateOnly), r.span(a.BeganAt, a.EndedAt)),
+		Verdict:  a.Verdict, VerdictText: a.Tally(), Figures: r.figures(),
 	}
 	switch {
 	case a.StartUp:
@@ -78,22 +79,8 @@ func (r Report) document() document {
 	}
 	d.Sections = append(d.Sections, r.users(),
 		section{ID: "perspectives", Title: "Perspectives", Level: 2}, r.engineer(), r.regulator(), r.business(), r.limits())
-	d.Foot = fmt.Sprintf("Written by ltp report from Temporal history, as of %s UTC. Times are UTC.", r.AsOf.UTC().Format(day+" "+clock))
+	d.Foot = fmt.Sprintf("Written by ltp report from Temporal history, as of %s UTC. Times are UTC.", words.Time(r.AsOf))
 	return d
-}
-
-func verdictText(a audit.Audit) string {
-	n := map[audit.Verdict]int{}
-	for _, c := range a.Claims {
-		n[c.Verdict]++
-	}
-	switch {
-	case n[audit.Broken] > 0:
-		return fmt.Sprintf("%d of %d claims broken", n[audit.Broken], len(a.Claims))
-	case n[audit.NotChecked] > 0:
-		return fmt.Sprintf("%d of %d claims held, %d not checked", n[audit.Held], len(a.Claims), n[audit.NotChecked])
-	}
-	return fmt.Sprintf("all %d claims held", len(a.Claims))
 }
 
 func (r Report) figures() []figure {
@@ -164,7 +151,7 @@ func (r Report) summary() section {
 	} else if t.Waiting > 0 {
 		s.say("The incident ended at %s UTC; %s still waiting.", r.moment(a.EndedAt), are(t.Waiting))
 	} else {
-		s.say("The incident ended at %s UTC, %s after it began. Audited: %s.", r.moment(a.EndedAt), words.Lasted(a.EndedAt.Sub(a.BeganAt)), verdictText(a))
+		s.say("The incident ended at %s UTC, %s after it began. Audited: %s.", r.moment(a.EndedAt), words.Lasted(a.EndedAt.Sub(a.BeganAt)), a.Tally())
 	}
 	return s
 }
@@ -205,20 +192,15 @@ func (r Report) pictures() section {
 	return s
 }
 
-var titles = map[trace.PhaseName]string{
-	trace.StartUp: "Start-up", trace.Stability: "Stability", trace.Degradation: "Degradation",
-	trace.DeferralWindow: "The deferral window", trace.Recovery: "Recovery", trace.Resolution: "Resolution",
-}
-
 // mostHappenings is how many events of a phase are shown.
 const mostHappenings = 14
 
 func (r Report) phase(n int, p Phase) section {
-	s := section{ID: fmt.Sprintf("phase-%d", n), Title: fmt.Sprintf("Phase %d: %s", n, titles[p.Name]), Level: 3, Note: r.span(p.From, p.To)}
+	s := section{ID: fmt.Sprintf("phase-%d", n), Title: fmt.Sprintf("Phase %d: %s", n, p.Name.Title()), Level: 3, Note: r.span(p.From, p.To)}
 	if p.Failed {
 		s.Title += ", which did not hold"
 	}
-	s.say("%s", counts(p.Counts))
+	s.say("%s", cmp.Or(p.Counts.String(), "No orders."))
 	var events []event
 	if p.Under != nil && len(p.Happenings) == 0 {
 		events = append(events, event{p.From, fmt.Sprintf("%s@%d", p.Under.Component, p.Under.Epoch), string(p.Under.State) + ", and still"})
@@ -259,7 +241,7 @@ func happening(e trace.Entry) event {
 	}
 	o := *e.Frames[0].Orientation
 	text := fmt.Sprintf("%s, epoch %d: %s", o.State, o.Epoch, o.Reason)
-	if why := evidence(o); why != "" {
+	if why := evidence(o.Evidence, o.Observer); why != "" {
 		text += " (" + why + ")"
 	}
 	return event{e.At, e.Frames[0].ID, text}
@@ -339,7 +321,7 @@ func (r Report) engineer() section {
 	s := section{ID: "engineer", Title: "What the engineer sees", Level: 3}
 	t := table{Head: []string{"time", "frame", "state", "reason", "evidence"}}
 	for _, m := range r.Audit.Moments {
-		t.Rows = append(t.Rows, []string{r.moment(m.At), m.Frame, string(m.State), m.Reason, evidence(ltp.Orientation{Evidence: m.Evidence, Observer: m.Observer})})
+		t.Rows = append(t.Rows, []string{r.moment(m.At), m.Frame, string(m.State), m.Reason, evidence(m.Evidence, m.Observer)})
 	}
 	s.table(t)
 	f := r.Audit.Claim(audit.Once).Figures
@@ -362,13 +344,13 @@ func (r Report) regulator() section {
 	for _, u := range r.Audit.Unfit {
 		to, lasted := "still", words.Lasted(r.AsOf.Sub(u.From))+" so far"
 		if !u.To.IsZero() {
-			to, lasted = u.To.UTC().Format(day+" "+clock), words.Lasted(u.To.Sub(u.From))
+			to, lasted = words.Time(u.To), words.Lasted(u.To.Sub(u.From))
 		}
 		frames := u.Frames[0]
 		if u.Frames[1] != frames {
 			frames += " to " + u.Frames[1]
 		}
-		t.Rows = append(t.Rows, []string{u.From.UTC().Format(day + " " + clock), to, lasted, frames})
+		t.Rows = append(t.Rows, []string{words.Time(u.From), to, lasted, frames})
 	}
 	if len(t.Rows) > 0 {
 		s.table(t)

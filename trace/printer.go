@@ -1,15 +1,13 @@
 package trace
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/printer"
 	"github.com/ltp-node/ltp/internal/words"
 )
 
@@ -49,178 +47,18 @@ func WriteJSONLines[F ltp.Frame | Numbered | IncidentSummary](w io.Writer, frame
 	return nil
 }
 
-// A style is an ANSI code, or empty.
-type style string
-
-const (
-	plain   style = ""
-	bold    style = "1"
-	faint   style = "2"
-	red     style = "1;31"
-	green   style = "32"
-	yellow  style = "33"
-	magenta style = "35"
-	cyan    style = "36"
-)
-
-// span is text of one style. What came from outside must have been cleaned.
-type span struct {
-	text  string
-	style style
-}
-
-// line is text that is wrapped where it is too long.
-type line []span
-
-func say(format string, args ...any) line { return line{{fmt.Sprintf(format, args...), plain}} }
-
-func whisper(format string, args ...any) line { return line{{fmt.Sprintf(format, args...), faint}} }
-
-func (l line) then(s style, format string, args ...any) line {
-	return append(l, span{fmt.Sprintf(format, args...), s})
-}
-
-func (l line) width() (n int) {
-	for _, s := range l {
-		n += utf8.RuneCountInString(s.text)
-	}
-	return n
-}
-
-// glyph is one column.
-type glyph struct {
-	r     rune
-	style style
-}
-
-// glue is a space at which no line is broken.
-const glue = "\u00a0"
-
-// wrapped is l broken between words into lines of at most width columns; a word that
-// is longer is broken too.
-func (l line) wrapped(width int) (lines [][]glyph) {
-	var word, current []glyph
-	flush := func() {
-		if len(word) == 0 {
-			return
-		}
-		if len(current) > 0 && len(current)+1+len(word) > width {
-			lines, current = append(lines, current), nil
-		}
-		if n := len(current); n > 0 {
-			space := glyph{' ', plain}
-			if current[n-1].style == word[0].style {
-				space.style = word[0].style
-			}
-			current = append(current, space)
-		}
-		for current = append(current, word...); len(current) > width; current = current[width:] {
-			lines = append(lines, current[:width:width])
-		}
-		word = nil
-	}
-	for _, s := range l {
-		for _, r := range s.text {
-			if r == ' ' {
-				flush()
-				continue
-			}
-			if string(r) == glue {
-				r = ' '
-			}
-			word = append(word, glyph{r, s.style})
-		}
-	}
-	flush()
-	if len(current) > 0 || len(lines) == 0 {
-		lines = append(lines, current)
-	}
-	return lines
-}
-
-// printer lays text out in columns. It keeps the text until it is written at once.
-type printer struct {
-	bytes.Buffer
-	color     bool
+// writer prints what a trace is made of.
+type writer struct {
+	*printer.Printer
 	all       bool
-	width     int
 	component string    // that everything is about, unless it says otherwise
 	number    int       // columns of the frame numbers; 0: there are none
-	day       time.Time // of what was written last
+	day       time.Time // a moment of the day that was written last
 	place     *ltp.Place
 }
 
-func newPrinter(o Options) *printer {
-	width := o.Width
-	if width == 0 {
-		width = 80
-	}
-	return &printer{color: o.Color, all: o.All, place: o.Place, width: min(max(width, 60), 100)}
-}
-
-// put writes l as it is, without a break.
-func (p *printer) put(l line) {
-	for _, s := range l {
-		p.styled(s.style, s.text)
-	}
-}
-
-func (p *printer) styled(s style, text string) {
-	if !p.color || s == plain || text == "" {
-		p.WriteString(text)
-		return
-	}
-	p.WriteString("\x1b[" + string(s) + "m" + text + "\x1b[0m")
-}
-
-func (p *printer) glyphs(gs []glyph) {
-	for len(gs) > 0 {
-		n := 1
-		for n < len(gs) && gs[n].style == gs[0].style {
-			n++
-		}
-		var text strings.Builder
-		for _, g := range gs[:n] {
-			text.WriteRune(g.r)
-		}
-		p.styled(gs[0].style, text.String())
-		gs = gs[n:]
-	}
-}
-
-// paragraph writes lines, each wrapped, behind an indent.
-func (p *printer) paragraph(indent int, lines ...line) {
-	for _, l := range lines {
-		for _, gs := range l.wrapped(p.width - indent) {
-			p.pad(indent)
-			p.glyphs(gs)
-			p.WriteByte('\n')
-		}
-	}
-}
-
-// title writes a heading with a status at the right margin.
-func (p *printer) title(left, right line) {
-	p.put(left)
-	if len(right) > 0 {
-		p.pad(max(p.width-left.width()-right.width(), 2))
-		p.put(right)
-	}
-	p.WriteByte('\n')
-}
-
-// rule writes a heading that parts what follows from what was.
-func (p *printer) rule(left, right string) {
-	p.WriteByte('\n')
-	fill := p.width - utf8.RuneCountInString(left) - utf8.RuneCountInString(right) - len("--  --")
-	if fill < len(" - ") {
-		p.put(line{{"── ", faint}, {left, bold}})
-		p.WriteByte('\n')
-		p.paragraph(3, say("%s", right))
-		return
-	}
-	p.put(line{{"── ", faint}, {left, bold}, {" " + strings.Repeat("─", fill-len("  ")) + " ", faint}, {right, plain}, {" ──", faint}})
-	p.WriteByte('\n')
+func newWriter(o Options) *writer {
+	return &writer{Printer: printer.New(o.Color, o.Width), all: o.All, place: o.Place}
 }
 
 // kinds is the width of the column that says what a row is.
@@ -232,116 +70,75 @@ type row struct {
 	at    time.Time
 	no    int
 	kind  string
-	style style // of mark and kind
-	lines []line
+	style printer.Style // of mark and kind
+	lines []printer.Line
 }
 
-func (p *printer) row(r row) {
+func (p *writer) row(r row) {
+	at := ""
 	if !r.at.IsZero() {
 		p.turnDay(r.at)
+		at = words.Clock(r.at)
 	}
-	indent := 2 + len(clock) + 2 + kinds + 2
-	if p.number > 0 {
-		indent += p.number + 1
-	}
-	first := true
-	for _, l := range r.lines {
-		for _, gs := range l.wrapped(p.width - indent) {
-			if first {
-				p.head(r)
-			} else {
-				p.pad(indent)
-			}
-			first = false
-			p.glyphs(gs)
-			p.WriteByte('\n')
-		}
-	}
-}
-
-func (p *printer) head(r row) {
-	if r.mark == "" {
-		r.mark = " "
-	}
-	p.styled(r.style, r.mark)
-	p.pad(1)
-	if r.at.IsZero() {
-		p.pad(len(clock))
-	} else {
-		p.WriteString(r.at.UTC().Format(clock))
-	}
+	head := printer.In(r.style, "%1s", r.mark).Say(" %-*s", len(words.Clock(r.at)), at)
+	indent := 2 + len(words.Clock(r.at)) + 2 + kinds + 2
 	if p.number > 0 {
 		no := ""
 		if r.no > 0 {
 			no = fmt.Sprintf("#%d", r.no)
 		}
-		p.pad(1 + p.number - len(no))
-		p.WriteString(no)
+		head = head.Say(" %*s", p.number, no)
+		indent += 1 + p.number
 	}
-	p.pad(2)
-	p.styled(r.style, r.kind)
-	p.pad(kinds - utf8.RuneCountInString(r.kind) + 2)
+	p.Hanging(head.Say("  ").In(r.style, "%s", r.kind), indent, r.lines...)
 }
 
 // turnDay says which day it is, where it is another one than before.
-func (p *printer) turnDay(t time.Time) {
-	day := t.UTC().Truncate(24 * time.Hour)
-	if !p.day.IsZero() && !day.Equal(p.day) {
-		p.paragraph(2, whisper("%s UTC", day.Format(time.DateOnly)))
+func (p *writer) turnDay(t time.Time) {
+	day := t.UTC().Format(time.DateOnly)
+	if !p.day.IsZero() && day != p.day.UTC().Format(time.DateOnly) {
+		p.Paragraph(2, printer.Whisper("%s UTC", day))
 	}
-	p.day = day
+	p.day = t
 }
 
-// when is t as people read it beside what was written last: the day is said where it
-// is another one.
-func (p *printer) when(t time.Time) string {
-	t = t.UTC()
-	if !p.day.IsZero() && t.Truncate(24*time.Hour).Equal(p.day) {
-		return t.Format(clock)
-	}
-	return t.Format(time.DateOnly + " " + clock)
-}
-
-func (p *printer) pad(n int) {
-	for ; n > 0; n-- {
-		p.WriteByte(' ')
-	}
-}
+// when is t as people read it beside what was written last.
+func (p *writer) when(t time.Time) string { return words.Moment(t, p.day) }
 
 // writeTo writes everything at once.
-func (p *printer) writeTo(w io.Writer) error {
-	_, err := w.Write(p.Bytes())
+func (p *writer) writeTo(w io.Writer) error {
+	_, err := p.WriteTo(w)
 	return err
 }
 
 // held adds what was held true of a component.
-func (p *printer) held(l line, component string, s ltp.State, epoch int64) line {
+func (p *writer) held(l printer.Line, component string, s ltp.State, epoch int64) printer.Line {
 	if component != p.component {
-		l = l.then(plain, "%s ", words.Clean(component))
+		l = l.Say("%s ", words.Clean(component))
 	}
-	return l.then(stateStyle(s), "%s", s).then(plain, ", epoch%s%d", glue, epoch)
+	return l.In(stateStyle(s), "%s", s).Say(", epoch%s%d", printer.Glue, epoch)
 }
 
-func stateStyle(s ltp.State) style {
+func stateStyle(s ltp.State) printer.Style {
 	switch s {
 	case ltp.Stable:
-		return green
+		return printer.Green
 	case ltp.Degraded:
-		return yellow
+		return printer.Yellow
 	case ltp.Unstable:
-		return red
+		return printer.Red
 	case ltp.Recovering:
-		return cyan
+		return printer.Cyan
 	}
-	return magenta
+	return printer.Magenta
 }
 
-func orderStyle(s ltp.OrderState) style {
+func orderStyle(s ltp.OrderState) printer.Style {
 	switch s {
 	case ltp.Executed:
-		return green
+		return printer.Green
 	case ltp.Accepted, ltp.Deferred, ltp.Parked:
-		return yellow
+		return printer.Yellow
 	}
-	return red
+	return printer.Red
 }

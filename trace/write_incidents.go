@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/printer"
 	"github.com/ltp-node/ltp/internal/words"
 )
 
@@ -48,27 +49,27 @@ func Summaries(incidents []Incident, now time.Time) []IncidentSummary {
 // WriteIncidents lists incidents for people, with the gaps of their orientation. Times
 // are UTC.
 func WriteIncidents(w io.Writer, component string, incidents []Incident, gaps []Gap, o Options) error {
-	p := newPrinter(o)
-	p.title(line{{"Incidents of " + component, bold}}, say("oldest first"))
+	p := newWriter(o)
+	p.Title(printer.In(printer.Bold, "Incidents of %s", component), printer.Say("oldest first"))
 	if len(incidents) == 0 {
-		p.paragraph(0, say("There was none."))
+		p.Paragraph(0, printer.Say("There was none."))
 	}
 	for _, in := range incidents {
-		p.WriteByte('\n')
+		p.Space()
 		number := fmt.Sprintf("%4d  ", in.No)
-		status := line{}
+		var status printer.Line
 		switch {
 		case in.Open():
-			status = line{{"ONGOING", red}}
+			status = printer.In(printer.Red, "ONGOING")
 		case in.StartUp:
-			status = whisper("start-up")
+			status = printer.Whisper("start-up")
 		case in.Restart:
-			status = whisper("restart")
+			status = printer.Whisper("restart")
 		}
-		p.title(line{{number, bold}}.then(plain, "%s", p.lasts(in)[0].text), status)
-		p.paragraph(len(number), path(in))
+		p.Title(append(printer.In(printer.Bold, "%s", number), p.lasts(in)...), status)
+		p.Paragraph(len(number), path(in))
 		if worst, ok := in.Worst(); ok && worst.Reason != "" && worst.State != ltp.Stable {
-			p.paragraph(len(number), line{{words.Clean(worst.Reason), plain}})
+			p.Paragraph(len(number), printer.Say("%s", words.Clean(worst.Reason)))
 		}
 	}
 	p.gaps(gaps)

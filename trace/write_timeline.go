@@ -1,28 +1,25 @@
 package trace
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/printer"
 	"github.com/ltp-node/ltp/internal/words"
 )
 
 // WriteTimeline shows a timeline to people. Times are UTC; frames are numbered from
 // #1 in order of time.
 func WriteTimeline(w io.Writer, t Timeline, o Options) error {
-	p := newPrinter(o)
+	p := newWriter(o)
 	p.component = t.Incident.Component
 	p.summary(t)
 	if frames := t.Frames(); len(frames) > 0 {
 		p.number = len(fmt.Sprintf("#%d", frames[len(frames)-1].No))
 	}
-	p.day = t.Window.From.UTC().Truncate(24 * time.Hour)
+	p.day = t.Window.From
 	for i, phase := range t.Phases {
 		p.phase(i+1, phase)
 	}
@@ -30,23 +27,23 @@ func WriteTimeline(w io.Writer, t Timeline, o Options) error {
 	return p.writeTo(w)
 }
 
-func (p *printer) summary(t Timeline) {
+func (p *writer) summary(t Timeline) {
 	in := t.Incident
-	status := line{{"RESOLVED", green}}
+	status := printer.In(printer.Green, "RESOLVED")
 	switch {
 	case in.No == 0:
 		status = nil
 	case in.Open():
-		status = line{{"ONGOING", red}}
+		status = printer.In(printer.Red, "ONGOING")
 	case in.StartUp || in.Restart:
 		status = nil
 	}
-	p.title(line{{in.title(), bold}}, status)
-	p.paragraph(0, p.lasts(in))
-	p.WriteByte('\n')
-	p.paragraph(2, path(in))
-	p.WriteByte('\n')
-	p.paragraph(2, tally(t.Tally)...)
+	p.Title(printer.In(printer.Bold, "%s", in.title()), status)
+	p.Paragraph(0, p.lasts(in))
+	p.Space()
+	p.Paragraph(2, path(in))
+	p.Space()
+	p.Paragraph(2, tally(t.Tally)...)
 }
 
 // title names an incident, with its number where it has one.
@@ -63,13 +60,12 @@ func (i Incident) title() string {
 }
 
 // lasts is when an incident began and ended, and how long it took.
-func (p *printer) lasts(in Incident) line {
-	began := in.BeganAt.UTC()
+func (p *writer) lasts(in Incident) printer.Line {
 	if in.Open() {
-		return say("since %s UTC", began.Format(time.DateOnly+" "+clock))
+		return printer.Say("since %s UTC", words.Time(in.BeganAt))
 	}
-	p.day = began.Truncate(24 * time.Hour)
-	return say("%s – %s UTC, %s", began.Format(time.DateOnly+" "+clock), p.when(in.EndedAt), words.Lasted(in.EndedAt.Sub(began)))
+	p.day = in.BeganAt
+	return printer.Say("%s – %s UTC, %s", words.Time(in.BeganAt), p.when(in.EndedAt), words.Lasted(in.EndedAt.Sub(in.BeganAt)))
 }
 
 // pathMost is how many states of an incident that flaps are shown, from its beginning
@@ -77,103 +73,69 @@ func (p *printer) lasts(in Incident) line {
 const pathMost = 6
 
 // path is the states of an incident, in turn.
-func path(in Incident) (l line) {
+func path(in Incident) (l printer.Line) {
 	states := in.States()
 	for i, s := range states {
 		if i >= pathMost && i < len(states)-pathMost {
 			if i == pathMost {
-				l = l.then(faint, " ──▶ … %s more …", words.Count(len(states)-2*pathMost))
+				l = l.Whisper(" ──▶ … %s more …", words.Count(len(states)-2*pathMost))
 			}
 			continue
 		}
 		if i > 0 {
-			l = l.then(faint, " ──▶ ")
+			l = l.Whisper(" ──▶ ")
 		}
-		l = l.then(stateStyle(s), "%s", s)
+		l = l.In(stateStyle(s), "%s", s)
 	}
 	return l
 }
 
-func tally(t Tally) []line {
+func tally(t Tally) []printer.Line {
 	if t.Total == 0 {
-		return []line{say("No order came.")}
+		return []printer.Line{printer.Say("No order came.")}
 	}
-	became := some(
-		part{t.ExecutedAtOnce, "executed at once"}, part{t.ExecutedLater, "executed after waiting"},
-		part{t.Rejected, "rejected"}, part{t.Cancelled, "cancelled"}, part{t.Expired, "expired"},
-		part{t.Terminated, "ended by force"}, part{t.Waiting, "still waiting"}, part{t.Parked, "parked until an operator decides"}, part{t.Accepted, "accepted and not yet done"},
+	became := words.Some(", ",
+		words.Part(t.ExecutedAtOnce, "executed at once"), words.Part(t.ExecutedLater, "executed after waiting"),
+		words.Part(t.Rejected, "rejected"), words.Part(t.Cancelled, "cancelled"), words.Part(t.Expired, "expired"),
+		words.Part(t.Terminated, "ended by force"), words.Part(t.Waiting, "still waiting"), words.Part(t.Parked, "parked until an operator decides"), words.Part(t.Accepted, "accepted and not yet done"),
 	)
-	lines := []line{say("%s: %s.", words.Plural(t.Total, "order"), strings.Join(became, ", "))}
+	lines := []printer.Line{printer.Say("%s: %s.", words.Plural(t.Total, "order"), became)}
 	if t.Deferred > 0 {
-		lines = append(lines, say("%s of them deferred, %s still waiting.", words.Count(t.Deferred), none(t.Waiting)))
+		lines = append(lines, printer.Say("%s of them deferred, %s still waiting.", words.Count(t.Deferred), words.None(t.Waiting)))
 	}
 	return lines
 }
 
-type part struct {
-	n    int
-	what string
-}
-
-// some are the parts of which there are any.
-func some(parts ...part) (said []string) {
-	for _, x := range parts {
-		if x.n > 0 {
-			said = append(said, words.Count(x.n)+" "+x.what)
-		}
-	}
-	return said
-}
-
-func none(n int) string {
-	if n == 0 {
-		return "none"
-	}
-	return words.Count(n)
-}
-
-var titles = map[PhaseName]string{
-	StartUp: "Start-up", Stability: "Stability", Degradation: "Degradation",
-	DeferralWindow: "The Deferral Window", Recovery: "Recovery", Resolution: "Resolution",
-}
-
-func (p *printer) phase(n int, phase Phase) {
-	title := fmt.Sprintf("Phase %d: %s", n, titles[phase.Name])
+func (p *writer) phase(n int, phase Phase) {
+	title := fmt.Sprintf("Phase %d: %s", n, phase.Name.Title())
 	if phase.Failed {
 		title += ", which did not hold"
 	}
-	when := p.when(phase.BeginsAt)
-	switch {
-	case phase.EndsAt.IsZero():
-		when += " – now"
-	case phase.EndsAt.Sub(phase.BeginsAt) >= time.Millisecond:
-		when += " – " + p.when(phase.EndsAt)
-	}
-	p.rule(title, when)
-	var facts []line
+	p.Rule(title, words.Span(phase.BeginsAt, phase.EndsAt, p.day))
+	var facts []printer.Line
 	if u := phase.Under; u != nil && !phase.beginsAnew() {
-		l := p.held(say("State "), u.Component, u.State, u.Epoch)
+		l := p.held(printer.Say("State "), u.Component, u.State, u.Epoch)
 		if n == 1 {
-			l = l.then(plain, ", since %s", p.when(u.Since))
+			l = l.Say(", since %s", p.when(u.Since))
 		}
 		facts = append(facts, l)
 	}
-	if said := phase.Counts.parts(); len(said) > 0 {
-		facts = append(facts, say("%s", strings.Join(said, " · ")))
+	if said := phase.Counts.String(); said != "" {
+		facts = append(facts, printer.Say("%s", words.Clean(said)))
 	} else if !phase.beginsAnew() {
-		facts = append(facts, whisper("no orders"))
+		facts = append(facts, printer.Whisper("no orders"))
 	}
-	p.paragraph(2, facts...)
+	p.Paragraph(2, facts...)
 	if len(phase.Entries) == 0 {
 		return
 	}
 	if len(facts) > 0 {
-		p.WriteByte('\n')
+		p.Space()
 	}
 	p.entries(phase)
 }
 
-func (p *printer) entries(phase Phase) {
+func (p *writer) entries(phase Phase) {
 	if p.all {
 		for _, e := range phase.Entries {
 			p.entry(e, false)
@@ -186,7 +148,7 @@ func (p *printer) entries(phase Phase) {
 			if e.Like > 0 {
 				like = fmt.Sprintf("like #%d", e.Like)
 			}
-			p.row(row{lines: []line{whisper("⋮ %s more %s, the last of them:", words.Count(e.Folded), like)}})
+			p.row(row{lines: []printer.Line{printer.Whisper("⋮ %s more %s, the last of them:", words.Count(e.Folded), like)}})
 		}
 		p.entry(e.Entry, e.Folded > 0)
 	}
@@ -203,52 +165,36 @@ func (p Phase) beginsAnew() bool {
 	return false
 }
 
-func (c Counts) parts() []string {
-	parts := []part{
-		{c.Requests, words.Noun(c.Requests, "request")}, {c.ExecutedAtOnce, "executed at once"},
-	}
-	reasons := slices.SortedFunc(maps.Keys(c.Deferred), func(a, b ltp.Reason) int {
-		return cmp.Or(cmp.Compare(c.Deferred[b], c.Deferred[a]), cmp.Compare(a, b))
-	})
-	for _, r := range reasons {
-		parts = append(parts, part{c.Deferred[r], "deferred " + words.Clean(string(r))})
-	}
-	return some(append(parts,
-		part{c.Replayed, "replayed"}, part{c.DeferredAgain, "deferred again"}, part{c.Executed, "executed after waiting"},
-		part{c.Rejected, "rejected"}, part{c.Failed, words.Noun(c.Failed, "execution") + " failed"},
-		part{c.Parked, "parked"}, part{c.Cancelled, "cancelled"}, part{c.Expired, "expired"}, part{c.Terminated, "ended by force"})...)
-}
-
 // entry shows an entry; brief leaves out what the entry before it said as well.
-func (p *printer) entry(e Entry, brief bool) {
+func (p *writer) entry(e Entry, brief bool) {
 	switch {
 	case e.Note != nil:
 		p.note(*e.Note)
 	case e.Parked != nil:
-		l := say("order %s ", e.OrderID).then(orderStyle(ltp.Parked), "%s", ltp.Parked)
+		l := printer.Say("order %s ", e.OrderID).In(orderStyle(ltp.Parked), "%s", ltp.Parked)
 		if !brief {
-			l = l.then(plain, " %s", afterFailures(*e.Parked))
+			l = l.Say(" %s", afterFailures(*e.Parked))
 		}
-		p.row(row{at: e.At, kind: "parked", lines: []line{l}})
+		p.row(row{at: e.At, kind: "parked", lines: []printer.Line{l}})
 	case e.Ended != nil:
-		l := say("order %s ", e.OrderID).then(orderStyle(e.Ended.State), "%s", e.Ended.State)
+		l := printer.Say("order %s ", e.OrderID).In(orderStyle(e.Ended.State), "%s", e.Ended.State)
 		if !brief && e.Ended.Reason != "" {
-			l = l.then(plain, ": %s", words.Clean(e.Ended.Reason))
+			l = l.Say(": %s", words.Clean(e.Ended.Reason))
 		}
-		p.row(row{at: e.At, kind: "end", lines: []line{l}})
+		p.row(row{at: e.At, kind: "end", lines: []printer.Line{l}})
 	case len(e.Frames) == 1:
 		p.orientation(e)
 	default:
 		p.row(row{at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameRouteRequest), lines: p.asked(e, brief)})
 		lines := p.answered(*e.Frames[1].Response, brief)
 		if e.Execution != nil {
-			lines = append(lines, p.wrote(line{{"→ ", faint}}, *e.Execution, e.Frames[1].Response))
+			lines = append(lines, p.wrote(printer.Whisper("→ "), *e.Execution, e.Frames[1].Response))
 		}
 		p.row(row{no: e.Frames[1].No, kind: string(ltp.FrameRouteResponse), lines: lines})
 	}
 }
 
-func (p *printer) note(n Note) {
+func (p *writer) note(n Note) {
 	kind, text := "event", words.Clean(n.Text)
 	switch {
 	case n.Kind == NoteReplay:
@@ -256,16 +202,16 @@ func (p *printer) note(n Note) {
 	case n.By != "":
 		text = words.Clean(n.By) + " " + text
 	}
-	p.row(row{mark: "·", at: n.At, kind: kind, style: faint, lines: []line{say("%s", text)}})
+	p.row(row{mark: "·", at: n.At, kind: kind, style: printer.Faint, lines: []printer.Line{printer.Say("%s", text)}})
 }
 
-func (p *printer) gaps(gaps []Gap) {
+func (p *writer) gaps(gaps []Gap) {
 	if len(gaps) == 0 {
 		return
 	}
-	p.rule("What is missing", words.Plural(len(gaps), "gap"))
+	p.Rule("What is missing", words.Plural(len(gaps), "gap"))
 	for _, g := range gaps {
-		p.paragraph(2, say("%s: %s", words.Clean(g.What), words.Clean(g.Why)))
+		p.Paragraph(2, printer.Say("%s: %s", words.Clean(g.What), words.Clean(g.Why)))
 	}
 }
 
@@ -285,7 +231,7 @@ func NewLive(w io.Writer, component string, o Options) *Live {
 // Write shows entries; of those with the same key, the first and the last, unless all
 // are to be shown.
 func (l *Live) Write(entries []Entry) error {
-	p := newPrinter(l.options)
+	p := newWriter(l.options)
 	p.component, p.number, p.day = l.component, len("#99999"), l.day
 	p.entries(Phase{Entries: entries})
 	l.day = p.day

@@ -171,7 +171,7 @@ func (a *app) playDemo(cmd *cobra.Command, f demoFlags) error {
 	if f.as.JSON() {
 		err = printJSON(cmd.OutOrStdout(), report)
 	} else {
-		err = report.WriteText(cmd.OutOrStdout(), terminal.Is(cmd.OutOrStdout()))
+		err = report.WriteText(cmd.OutOrStdout(), look(cmd.OutOrStdout()))
 	}
 	if err != nil {
 		return err

@@ -75,7 +75,7 @@ func run(ctx context.Context) (held bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := report.WriteText(os.Stdout, false); err != nil {
+	if err := report.WriteText(os.Stdout, trace.Options{}); err != nil {
 		return false, err
 	}
 	say("auditing the incident inside the network")

@@ -2,26 +2,40 @@
 package words
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 )
 
-// Plural is "1 order", "1,500 orders".
-func Plural[N int | int64](n N, thing string) string {
-	return Count(int(n)) + " " + Noun(int(n), thing)
-}
+// number is what is counted in.
+type number interface{ int | int64 }
 
-// Noun is the thing alone: "order", "orders".
-func Noun(n int, thing string) string {
-	if n == 1 {
+// Plural is "1 order", "1,500 orders".
+func Plural[N number](n N, thing string) string { return Count(n) + " " + Noun(n, thing) }
+
+// Noun is the thing alone: "order", "orders", "histories".
+func Noun[N number](n N, thing string) string {
+	stem, ies := strings.CutSuffix(thing, "y")
+	switch {
+	case n == 1:
 		return thing
+	case ies && !strings.ContainsAny(stem[len(stem)-1:], "aeou"):
+		return stem + "ies"
 	}
 	return thing + "s"
 }
 
 // Count is n for people, with commas between the thousands: "1,500".
-func Count(n int) string { return Commas(strconv.Itoa(n)) }
+func Count[N number](n N) string { return Commas(strconv.FormatInt(int64(n), 10)) }
+
+// None is n for people, or "none".
+func None[N number](n N) string {
+	if n == 0 {
+		return "none"
+	}
+	return Count(n)
+}
 
 // Commas puts commas between the thousands of the number that a text begins with:
 // "-1,500.25 USD".
@@ -37,20 +51,17 @@ func Commas(s string) string {
 	return s
 }
 
-// Part is so many of something.
-type Part struct {
-	N    int
-	What string
+// Part is so many of something: "1,500 deferred". It is empty where there is none.
+func Part[N number](n N, what string) string {
+	if n == 0 {
+		return ""
+	}
+	return Count(n) + " " + what
 }
 
-// Some are the parts of which there are any: "3 executed", "1,500 deferred".
-func Some(parts ...Part) (said []string) {
-	for _, p := range parts {
-		if p.N > 0 {
-			said = append(said, Count(p.N)+" "+p.What)
-		}
-	}
-	return said
+// Some joins the texts of which there are any.
+func Some(separator string, texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), separator)
 }
 
 // Clean makes text that came from outside safe to show on a terminal: one line, and

@@ -15,6 +15,10 @@ func TestNumbersAreWrittenWithCommasAndPlurals(t *testing.T) {
 	assert.Equal(t, "0 orders", Plural(0, "order"))
 	assert.Equal(t, "1 order", Plural(1, "order"))
 	assert.Equal(t, "1,500 orders", Plural(int64(1500), "order"))
+	assert.Equal(t, "2 histories", Plural(2, "history"))
+	assert.Equal(t, "2 keys", Plural(2, "key"))
+	assert.Equal(t, "none", None(0))
+	assert.Equal(t, "1,500", None(1500))
 	assert.Equal(t, "-1,234,567", Count(-1234567))
 	assert.Equal(t, "-123", Count(-123))
 	assert.Equal(t, "-1,500.2525 USD", Commas("-1500.2525 USD"))
@@ -67,8 +71,8 @@ func TestTimes(t *testing.T) {
 }
 
 func TestOnlyPartsThatAreThereAreSaid(t *testing.T) {
-	assert.Equal(t, []string{"1,500 executed", "1 lost"}, Some(Part{1500, "executed"}, Part{0, "rejected"}, Part{1, "lost"}))
-	assert.Empty(t, Some())
+	assert.Equal(t, "1,500 executed, 1 lost", Some(", ", Part(1500, "executed"), Part(0, "rejected"), Part(int64(1), "lost")))
+	assert.Empty(t, Some(", ", Part(0, "lost")))
 }
 
 func TestCutLinesFit(t *testing.T) {
