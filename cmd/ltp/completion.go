@@ -14,6 +14,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/demo"
 	"github.com/ltp-node/ltp/internal/embedded"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/replay/pace/simulate"
 	"github.com/ltp-node/ltp/starter"
 	"github.com/ltp-node/ltp/trace"
@@ -137,8 +138,8 @@ func incidents(ctx context.Context, t *temporal, cmd *cobra.Command, _ []string)
 	}
 	var all []cobra.Completion
 	for _, s := range slices.Backward(trace.Summaries(trace.Incidents(o), time.Now())) {
-		took := (time.Duration(s.DurationMs) * time.Millisecond).Round(time.Second)
-		all = append(all, cobra.CompletionWithDesc(strconv.Itoa(s.No), clock(s.BeganAt)+", "+took.String()+" "+kindOf(s)))
+		took := words.Lasted(time.Duration(s.DurationMs) * time.Millisecond)
+		all = append(all, cobra.CompletionWithDesc(strconv.Itoa(s.No), words.Time(s.BeganAt)+", "+took+" "+kindOf(s)))
 	}
 	return all, nil
 }
@@ -168,7 +169,7 @@ func ordersOf(which *starter.Which, many bool) proposal {
 		var all []cobra.Completion
 		for _, st := range newest {
 			if !slices.Contains(args, st.OrderID) {
-				all = append(all, cobra.CompletionWithDesc(st.OrderID, string(st.State)+", accepted "+clock(st.AcceptedAt)))
+				all = append(all, cobra.CompletionWithDesc(st.OrderID, string(st.State)+", accepted "+words.Time(st.AcceptedAt)))
 			}
 		}
 		return all, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/apikey"
 	"github.com/ltp-node/ltp/internal/table"
+	"github.com/ltp-node/ltp/internal/words"
 )
 
 func (a *app) keysCommand() *cobra.Command {
@@ -160,7 +161,7 @@ func keysList() *cobra.Command {
 			}
 			t := table.New(cmd.OutOrStdout(), "id", "state", "tenant", "role", "customer", "name", "created", "expires", "revoked")
 			for _, k := range f.Keys {
-				t.Row(k.ID, k.State(now), k.Tenant, k.Role, k.Customer, k.Name, day(k.CreatedAt), day(k.ExpiresAt), day(k.RevokedAt))
+				t.Row(k.ID, k.State(now), k.Tenant, k.Role, k.Customer, k.Name, words.Time(k.CreatedAt), words.Time(k.ExpiresAt), words.Time(k.RevokedAt))
 			}
 			return t.Flush()
 		},
@@ -168,14 +169,6 @@ func keysList() *cobra.Command {
 	as.flag(cmd, "one key a line")
 	keysFlag(cmd, &file)
 	return cmd
-}
-
-// day is a time to the second, for tables.
-func day(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format(time.RFC3339)
 }
 
 func keysRevoke() *cobra.Command {

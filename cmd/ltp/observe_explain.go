@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/workflows"
@@ -67,7 +68,7 @@ func openSamples(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 
 func explainRules(w io.Writer, component string, r observer.Rules) error {
 	s, p := r.Settings, r.Policy
-	every := func(n int) string { return short(time.Duration(n) * s.Interval) }
+	every := func(n int) string { return words.Short(time.Duration(n) * s.Interval) }
 	window := "errors between good writes are not counted (--window 0)"
 	if s.Window > 0 {
 		window = fmt.Sprintf("%d of the latest %d writes failed, also with good ones between: within %s (--window)", max(s.Fall, (s.Window+1)/2), s.Window, every(s.Window))
@@ -89,16 +90,16 @@ UNKNOWN when nobody observes: an observer is taken for dead after %s of silence,
 
 So an outage with refused connections is noticed within %s, one where writes hang after %s, and the end of either %s after it at the earliest: %s of good writes and %s of dwell.
 `,
-		component, short(s.Interval),
-		short(s.UnfitLatency),
+		component, words.Short(s.Interval),
+		words.Short(s.UnfitLatency),
 		every(1),
 		s.Fall, every(s.Fall),
 		window,
-		short(s.Timeout),
-		s.Fall, short(s.SlowLatency), s.Rise, short(s.SlowExit),
-		s.Rise, short(s.FitLatency), short(p.Dwell), short(p.FlapWindow), short(p.MaxDwell),
-		short(r.Heartbeat), short(p.Grace),
-		every(1), short(s.UnfitLatency), short(time.Duration(s.Rise)*s.Interval+p.Dwell), every(s.Rise), short(p.Dwell),
+		words.Short(s.Timeout),
+		s.Fall, words.Short(s.SlowLatency), s.Rise, words.Short(s.SlowExit),
+		s.Rise, words.Short(s.FitLatency), words.Short(p.Dwell), words.Short(p.FlapWindow), words.Short(p.MaxDwell),
+		words.Short(r.Heartbeat), words.Short(p.Grace),
+		every(1), words.Short(s.UnfitLatency), words.Short(time.Duration(s.Rise)*s.Interval+p.Dwell), every(s.Rise), words.Short(p.Dwell),
 	)
 	return err
 }
@@ -132,12 +133,12 @@ func writeTotals(w io.Writer, t observer.Totals) error {
 		return err
 	}
 	whole := t.To.Sub(t.From)
-	fmt.Fprintf(w, "\n%s from %s to %s (%s)\n", count(t.Samples, "sample"), t.From.Format(stamped), t.To.Format(stamped), short(whole))
+	fmt.Fprintf(w, "\n%s from %s to %s (%s)\n", words.Plural(t.Samples, "sample"), t.From.Format(stamped), t.To.Format(stamped), words.Short(whole))
 	for _, state := range []ltp.State{ltp.Stable, ltp.Degraded, ltp.Recovering, ltp.Unstable, ltp.Unknown} {
 		if in := t.In[state]; in > 0 {
-			fmt.Fprintf(w, "  %-10s  %12s  %6.2f %%\n", state, short(in), 100*in.Seconds()/whole.Seconds())
+			fmt.Fprintf(w, "  %-10s  %12s  %6.2f %%\n", state, words.Short(in), 100*in.Seconds()/whole.Seconds())
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s, %s into UNSTABLE, %d of them within the flap window of another\n", count(t.Incidents, "incident"), count(t.Falls, "fall"), t.Flaps)
+	_, err := fmt.Fprintf(w, "%s, %s into UNSTABLE, %d of them within the flap window of another\n", words.Plural(t.Incidents, "incident"), words.Plural(t.Falls, "fall"), t.Flaps)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/observer"
 )
 
@@ -43,7 +44,7 @@ func (a *app) observeOnce(cmd *cobra.Command, f observeFlags, s observer.Setting
 	case ctx.Err() == nil:
 		return cannotTell(cmd, err)
 	default:
-		return cannotTell(cmd, fmt.Errorf("%s has no verdict within %s; its newest sample: %s", f.component, short(patience), sampleWords(newest)))
+		return cannotTell(cmd, fmt.Errorf("%s has no verdict within %s; its newest sample: %s", f.component, words.Short(patience), sampleWords(newest)))
 	}
 	seen.Component, seen.Observer = f.component, "ltp observe --once"
 	if f.as.JSON() {

@@ -187,7 +187,7 @@ func TestEveryChangeIsALine(t *testing.T) {
 		assert.Equal(t, `2000-01-01T00:00:00.000Z  orders-db  is observed from here
 2000-01-01T00:01:00.250Z  orders-db  no verdict → HEALTHY  DB write latency normal  (3 ms, limit 1000 ms, 2 samples; leader db1:5432, timeline 3)
 2000-01-01T00:01:00.250Z  orders-db  leader db1:5432 → db2:5432, timeline 3 → 4
-2000-01-01T00:01:00.250Z  orders-db  HEALTHY → UNHEALTHY  DB Is Read-Only  (1 ms, 1 sample, definite; ERROR: cannot [31mwrite)
+2000-01-01T00:01:00.250Z  orders-db  HEALTHY → UNHEALTHY  DB Is Read-Only  (1 ms, 1 sample, definite; ERROR: cannot �[31mwrite)
 2000-01-01T00:01:00.250Z  orders-db  is no longer observed from here
 `, out.String())
 		assert.Contains(t, logged.String(), "msg=samples component=orders-db verdict=HEALTHY p99_ms=3 good=241 slow=0 error=0 hung=0")

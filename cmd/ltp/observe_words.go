@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/observer"
 )
 
@@ -26,18 +26,11 @@ func evidenceWords(e ltp.Evidence) string {
 	if e.ThresholdMs > 0 {
 		said = append(said, fmt.Sprintf("limit %d ms", e.ThresholdMs))
 	}
-	said = append(said, count(e.Samples, "sample"))
+	said = append(said, words.Plural(e.Samples, "sample"))
 	if e.Definite {
 		said = append(said, "definite")
 	}
-	words := strings.Join(said, ", ")
-	if e.Error != "" {
-		words += "; " + plain(e.Error)
-	}
-	if who := whoWords(e.Facts); who != "" {
-		words += "; " + who
-	}
-	return "(" + words + ")"
+	return "(" + words.Some("; ", strings.Join(said, ", "), plain(e.Error), whoWords(e.Facts)) + ")"
 }
 
 // whoFacts are the facts whose change is shown even where the verdict stays.
@@ -69,23 +62,4 @@ func sampleWords(s observer.Sample) string {
 }
 
 // plain is text from outside on one line of a terminal.
-func plain(s string) string { return observer.Plain(strings.Join(strings.Fields(s), " "), 300) }
-
-func count(n int, of string) string {
-	if n == 1 {
-		return "1 " + of
-	}
-	return fmt.Sprintf("%d %ss", n, of)
-}
-
-// short is a duration without the zeros: "2m" and not "2m0s".
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
+func plain(s string) string { return words.Cut(words.Clean(s), 300) }

@@ -221,11 +221,3 @@ func class(st starter.Status) string {
 	}
 	return "-"
 }
-
-// clock is a time as tables show it.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05.000")
-}

@@ -152,7 +152,7 @@ func sayWhatGoes(out io.Writer, o erase.Order, namespace string) {
 		fmt.Fprintf(out, "Temporal has nothing of %s in namespace %s: it was erased there, or its retention has passed.\n", o.ID, namespace)
 		return
 	}
-	fmt.Fprintf(out, "%s is %s, accepted %s, ended %s.\n", o.ID, o.State, clock(o.AcceptedAt), clock(o.EndedAt))
+	fmt.Fprintf(out, "%s is %s, accepted %s, ended %s.\n", o.ID, o.State, words.Time(o.AcceptedAt), words.Time(o.EndedAt))
 	for _, in := range o.Incidents {
 		fmt.Fprintf(out, "It is part of incident %d of %s, whose export will lack it: ltp trace export --component %s --incident %d keeps that first.\n",
 			in.No, in.Component, in.Component, in.No)
@@ -183,7 +183,7 @@ func sayRows(out io.Writer, o erase.Order, rows orderdb.Erased, elsewhere bool) 
 	}
 	again := ""
 	if rows.Before {
-		again = ", for the first time at " + clock(rows.At)
+		again = ", for the first time at " + words.Time(rows.At)
 	}
 	switch {
 	case rows.Tombstone != "":

@@ -41,9 +41,9 @@ func (l *orderList) add(all []starter.Status) error {
 			}
 		case l.parked && st.Parked != nil:
 			p := st.Parked
-			l.table.Row(st.OrderID, clock(p.Since), p.Failures, clock(st.AcceptedAt), clause(p.Error))
+			l.table.Row(st.OrderID, words.Time(p.Since), p.Failures, words.Time(st.AcceptedAt), words.Cut(words.Clean(p.Error), longestError))
 		default:
-			l.table.Row(st.OrderID, st.State, st.Reason, waitsFor(st), class(st), clock(st.AcceptedAt), clock(st.EndedAt))
+			l.table.Row(st.OrderID, st.State, st.Reason, waitsFor(st), class(st), words.Time(st.AcceptedAt), words.Time(st.EndedAt))
 		}
 	}
 	return nil
@@ -56,22 +56,15 @@ func (l *orderList) flush() error {
 	return l.table.Flush()
 }
 
+// longestError is how much of an error is shown in a line, in columns.
+const longestError = 100
+
 // whyOf is why an order waits, in one clause.
 func whyOf(st starter.Status) string {
 	if p := st.Parked; p != nil {
-		return fmt.Sprintf("since %s: %s", clock(p.Since), clause(p.Error))
+		return fmt.Sprintf("since %s: %s", words.Time(p.Since), words.Cut(words.Clean(p.Error), longestError))
 	}
 	return string(st.Reason)
-}
-
-// clause is an error for a table.
-func clause(s string) string {
-	const most = 100 // columns
-	r := []rune(words.Clean(s))
-	if len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return string(r)
 }
 
 // stateOf reads the name of a state in letters of any case.

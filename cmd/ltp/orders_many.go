@@ -200,9 +200,9 @@ func (q *asking) confirmed(cmd *cobra.Command, s *starter.Starter, n int) error 
 	if err != nil {
 		return flaggedQuery(err)
 	}
-	fmt.Fprintf(out, "%s match, the latest of them:\n", orders(n))
+	fmt.Fprintf(out, "%s match, the latest of them:\n", words.Plural(n, "order"))
 	for _, st := range some {
-		fmt.Fprintf(out, "  %s  %s  %s  accepted %s\n", st.OrderID, st.State, whyOf(st), clock(st.AcceptedAt))
+		fmt.Fprintf(out, "  %s  %s  %s  accepted %s\n", st.OrderID, st.State, whyOf(st), words.Time(st.AcceptedAt))
 	}
 	fmt.Fprintf(out, "Type their number to %s all of them: ", q.verb)
 	typed, err := line(cmd.Context(), cmd.InOrStdin())
@@ -253,7 +253,7 @@ func progressOn(w io.Writer, n int) func(starter.Tally) {
 
 func (q *asking) report(out io.Writer, t starter.Tally) {
 	fmt.Fprintf(out, "%s of %s requested: %s asked, %s done, %s had ended already, %s failed.\n",
-		q.ask, orders(t.Done), words.Count(t.Asked), words.Count(t.Done), words.Count(t.Ended), words.Count(t.Failed))
+		q.ask, words.Plural(t.Done, "order"), words.Count(t.Asked), words.Count(t.Done), words.Count(t.Ended), words.Count(t.Failed))
 	for _, why := range t.Failures {
 		fmt.Fprintln(out, "  "+why)
 	}
@@ -266,12 +266,4 @@ func flaggedQuery(err error) error {
 		return fmt.Errorf("--%s: %s", invalid.Field, invalid.Hint)
 	}
 	return err
-}
-
-// orders is "1 order", "1,500 orders".
-func orders(n int) string {
-	if n == 1 {
-		return "1 order"
-	}
-	return words.Count(n) + " orders"
 }

@@ -16,7 +16,7 @@ func writeStatus(w io.Writer, st starter.Status) {
 	defer s.Flush() //nolint:errcheck // w is a buffer
 	at := func(name string, t string) { s.Add(name, "%s UTC", t) }
 	if !st.AcceptedAt.IsZero() {
-		at("accepted", clock(st.AcceptedAt))
+		at("accepted", words.Time(st.AcceptedAt))
 	}
 	switch st.State {
 	case ltp.Deferred:
@@ -25,15 +25,15 @@ func writeStatus(w io.Writer, st starter.Status) {
 		s.Add("waits for", "an operator: ltp orders retry %s, or ltp orders reject %s", st.OrderID, st.OrderID)
 	}
 	if p := st.Parked; p != nil {
-		s.Add("parked", "%s UTC, after %s by its own fault, with: %s", clock(p.Since), words.Plural(p.Failures, "failure"), p.Error)
+		s.Add("parked", "%s UTC, after %s by its own fault, with: %s", words.Time(p.Since), words.Plural(p.Failures, "failure"), p.Error)
 	}
 	if b := st.Backlog; b != nil {
 		s.Add("place", "%s of its tenant before it", words.Plural(b.Ahead, "order"))
 		if !b.ExpectedAt.IsZero() {
-			at("expected", clock(b.ExpectedAt))
+			at("expected", words.Time(b.ExpectedAt))
 		}
 		if !b.NotBefore.IsZero() {
-			at("not before", clock(b.NotBefore))
+			at("not before", words.Time(b.NotBefore))
 		}
 	}
 	switch {
@@ -46,7 +46,7 @@ func writeStatus(w io.Writer, st starter.Status) {
 		s.Add("cancelled", "requested; it ends CANCELLED, or EXECUTED if it turns out to have been written")
 	}
 	if r := st.Receipt; r != nil {
-		at("committed", clock(r.CommittedAt))
+		at("committed", words.Time(r.CommittedAt))
 		s.Add("written by", "%s, under epoch %d of %s (%s)", r.Worker, r.Fence.Epoch, r.Fence.Component, r.Fence.State)
 		if r.Repeated {
 			s.Add("", "an earlier attempt, whose outcome was not known, had written it")
@@ -56,7 +56,7 @@ func writeStatus(w io.Writer, st starter.Status) {
 		}
 	}
 	if !st.EndedAt.IsZero() {
-		at("ended", clock(st.EndedAt))
+		at("ended", words.Time(st.EndedAt))
 	}
 	s.Add("detail", "%s", st.Detail)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/table"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/trace"
 )
 
@@ -238,10 +239,10 @@ func showPolicy(cmd *cobra.Command, as *format, component string, p ltp.Policy) 
 	return as.show(cmd, p, func(w io.Writer) {
 		s := table.NewSheet(w, "The policy of "+component)
 		defer s.Flush() //nolint:errcheck // w is a buffer
-		s.Add("dwell", "%s", short(p.Dwell))
-		s.Add("max dwell", "%s", short(p.MaxDwell))
-		s.Add("flap window", "%s", short(p.FlapWindow))
-		s.Add("grace", "%s", short(p.Grace))
+		s.Add("dwell", "%s", words.Short(p.Dwell))
+		s.Add("max dwell", "%s", words.Short(p.MaxDwell))
+		s.Add("flap window", "%s", words.Short(p.FlapWindow))
+		s.Add("grace", "%s", words.Short(p.Grace))
 	})
 }
 

@@ -45,7 +45,7 @@ func (o shownOrientation) write(w io.Writer) {
 		s.Add("replay", "%s", line)
 	}
 	if p := o.Policy; p != (ltp.Policy{}) {
-		s.Add("policy", "dwell %s, max dwell %s, flap window %s, grace %s", short(p.Dwell), short(p.MaxDwell), short(p.FlapWindow), short(p.Grace))
+		s.Add("policy", "dwell %s, max dwell %s, flap window %s, grace %s", words.Short(p.Dwell), words.Short(p.MaxDwell), words.Short(p.FlapWindow), words.Short(p.Grace))
 	}
 }
 
@@ -63,9 +63,9 @@ func (o shownOrientation) head() string {
 
 // heldBy is whose hold it is, why, since when and until when.
 func heldBy(h ltp.Hold) string {
-	said := fmt.Sprintf("by %s, since %s UTC", h.By, clock(h.Since))
+	said := fmt.Sprintf("by %s, since %s UTC", h.By, words.Time(h.Since))
 	if !h.Until.IsZero() {
-		said += fmt.Sprintf(", until %s UTC", clock(h.Until))
+		said += fmt.Sprintf(", until %s UTC", words.Time(h.Until))
 	}
 	if h.Freeze {
 		said += ", new orders are refused"

@@ -66,7 +66,7 @@ func (d drain) standing(err error) error {
 // hold: each begins on one that was asked for in its own attempt, and no attempt lasts
 // longer than ltp.AttemptTimeout.
 func (d drain) wait(ctx context.Context) error {
-	d.say("%s is held. For %s writes may begin that had read it before.", d.held.Component, short(ltp.AttemptTimeout))
+	d.say("%s is held. For %s writes may begin that had read it before.", d.held.Component, words.Short(ltp.AttemptTimeout))
 	tick := time.NewTicker(waitPace)
 	defer tick.Stop()
 	for said := -1; ; {

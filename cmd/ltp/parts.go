@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ltp-node/ltp"
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/node"
 	"github.com/ltp-node/ltp/observer"
 	"github.com/ltp-node/ltp/orderdb"
@@ -135,7 +136,7 @@ func policySettings(cmd *cobra.Command, w *ltp.PolicyChange, what string) {
 	p := ltp.DefaultPolicy()
 	flag := func(name string, to **time.Duration, usage string, d time.Duration) {
 		if what != "" {
-			usage += fmt.Sprintf(what, short(d))
+			usage += fmt.Sprintf(what, words.Short(d))
 		}
 		cmd.Flags().Var(givenDuration{to}, name, usage)
 	}

@@ -167,7 +167,7 @@ func (p *plan) add(o plannedOrder) {
 // String is a line for people.
 func (o plannedOrder) String() string {
 	return fmt.Sprintf("%9s  %9s  %-9s  accepted %s UTC  %s",
-		"#"+words.Count(o.No), fmt.Sprintf("+%.3f s", o.AtSeconds), className(o.Class), o.AcceptedAt.UTC().Format("2006-01-02 15:04:05.000"), o.OrderID)
+		"#"+words.Count(o.No), fmt.Sprintf("+%.3f s", o.AtSeconds), className(o.Class), words.Time(o.AcceptedAt), o.OrderID)
 }
 
 func className(class int) string {

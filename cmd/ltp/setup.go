@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ltp-node/ltp/internal/words"
 	"github.com/ltp-node/ltp/orderdb"
 	"github.com/ltp-node/ltp/starter"
 )
@@ -98,7 +99,7 @@ func (a *app) setUpNamespace(cmd *cobra.Command, as *format, retention time.Dura
 			return err
 		}
 		if now.Made {
-			fmt.Fprintf(as.notes(cmd), "Made namespace %s, which keeps ended orders for %s.\n", t.namespace, short(retention))
+			fmt.Fprintf(as.notes(cmd), "Made namespace %s, which keeps ended orders for %s.\n", t.namespace, words.Short(retention))
 		}
 	}
 	added, err := starter.Setup(cmd.Context(), t, t.namespace)

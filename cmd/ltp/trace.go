@@ -391,7 +391,7 @@ func writeProof(w io.Writer, p ledger.Proof) {
 	o := p.Order
 	fmt.Fprintf(w, "Order %s, %s, is %s.\n", o.ID, ltp.Amount(o.AmountMinor, o.Currency), p.End.State)
 	for _, e := range p.Entries {
-		at := time.UnixMilli(e.Entry.TimestampMs).UTC().Format("2006-01-02 15:04:05.000")
+		at := words.Time(time.UnixMilli(e.Entry.TimestampMs))
 		fmt.Fprintf(w, "%s  entry %d  %s\n", at, e.Index, e.Entry.Summary())
 	}
 	fmt.Fprintf(w, "\nThese %d entries are all that is recorded of it in %s, which has %d entries and is signed by %s.\n",
