@@ -19,7 +19,7 @@ type ExecuteInput struct {
 	Route RouteInput `json:"route"`
 	// Admitted says that the routing before this one admitted the order: the fence only
 	// makes one of its own where it finds otherwise. Without it the fence routes, and the
-	// Attempt has a Routing whatever comes of it, a blind one where nothing could be read.
+	// Attempt has a Routing whatever comes of it, an unreadable one where nothing could be read.
 	Admitted bool `json:"admitted,omitempty"`
 	// Given are the epochs of the written component that the task was given: the door's
 	// stamp, a routing recorded in an earlier task, a signal in history, the Update that
@@ -109,17 +109,17 @@ type Withdrawal struct {
 	// End is what the tombstone says, which may be an earlier one.
 	End *Ending `json:"end,omitempty"`
 	// Receipt is of the row that was found in place of it.
-	Receipt *Receipt  `json:"receipt,omitempty"`
-	Fence   Fence     `json:"fence,omitzero"`
-	Blind   bool      `json:"blind,omitempty"`
-	EndedAt time.Time `json:"ended_at,omitzero"`
-	Worker  string    `json:"worker,omitempty"`
-	Error   string    `json:"error,omitempty"`
+	Receipt    *Receipt  `json:"receipt,omitempty"`
+	Fence      Fence     `json:"fence,omitzero"`
+	Unreadable bool      `json:"blind,omitempty"`
+	EndedAt    time.Time `json:"ended_at,omitzero"`
+	Worker     string    `json:"worker,omitempty"`
+	Error      string    `json:"error,omitempty"`
 }
 
 // NotWithdrawn is the withdrawal of which nothing is known.
 func NotWithdrawn() Withdrawal {
-	return Withdrawal{Found: FoundNothing, Blind: true, Error: "the withdrawal gave no answer"}
+	return Withdrawal{Found: FoundNothing, Unreadable: true, Error: "the withdrawal gave no answer"}
 }
 
 // Found is what Withdraw found.
@@ -152,8 +152,8 @@ type Answer struct {
 	Result  Result    `json:"result,omitempty"`
 	BegunAt time.Time `json:"begun_at,omitzero"`
 	EndedAt time.Time `json:"ended_at,omitzero"`
-	// Blame says whose fault it was where the attempt failed, Error and Code with what.
-	Blame Blame  `json:"blame,omitempty"`
-	Error string `json:"error,omitempty"`
-	Code  string `json:"code,omitempty"`
+	// Cause says whose fault it was where the attempt failed, Error and Code with what.
+	Cause FailureCause `json:"blame,omitempty"`
+	Error string       `json:"error,omitempty"`
+	Code  string       `json:"code,omitempty"`
 }

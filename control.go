@@ -13,10 +13,10 @@ type OrientationInput struct {
 	// keep growing. Where none is remembered it is 0, and epochs begin at the time, in
 	// seconds since 1970: so those of an earlier workflow are all smaller.
 	Epoch int64 `json:"epoch,omitempty"`
-	// Held and Steering are what operators said of the component while an earlier workflow
+	// Held and ReplayControl are what operators said of the component while an earlier workflow
 	// of it ran, which somebody ended.
-	Held     *Hold    `json:"held,omitempty"`
-	Steering Steering `json:"steering,omitzero"`
+	Held          *Hold         `json:"held,omitempty"`
+	ReplayControl ReplayControl `json:"steering,omitzero"`
 	// Continued is what the previous run knew, Term the last term that it gave to an
 	// observer, and Applied the ids of the latest Updates of operators that were carried
 	// out. Only continue-as-new sets them.

@@ -12,9 +12,9 @@
 //   - decision.go: the decision table (state → EXECUTE, DEFER, REJECT, FREEZE)
 //   - progress.go: the state machine of an order (what happened → what to do next)
 //   - routing.go, attempt.go, execution.go: what a check and an execution are asked and answer
-//   - hold.go, pass.go, policy.go, steering.go: what operators may say
+//   - hold.go, pass.go, policy.go, replaycontrol.go: what operators may say
 //   - failing.go, outlier.go: failures of many orders, and of one worker
-//   - sequence.go, lineup.go: orders with an ordering key
+//   - sequence.go: orders with an ordering key
 //   - frame.go: the entries of the trace
 //   - times.go: in which order the times of an order must stand, and by whose clocks
 //   - names.go: workflow IDs, task queues and search attributes

@@ -62,12 +62,12 @@ type RouteResponse struct {
 	Reason         Reason   `json:"reason"`
 	Commitment     string   `json:"commitment,omitempty"`
 	// Component, State and Epoch are what the answer is based on, as read at ReadAt by
-	// the worker's clock; Blind says that the worker had no reading that it could trust.
-	Component string    `json:"component"`
-	State     State     `json:"state"`
-	Epoch     int64     `json:"epoch"`
-	ReadAt    time.Time `json:"read_at,omitzero"`
-	Blind     bool      `json:"blind,omitempty"`
-	// Blame says whose fault the failure was that made the order ask.
-	Blame Blame `json:"blame,omitempty"`
+	// the worker's clock; Unreadable says that the worker had no reading that it could trust.
+	Component  string    `json:"component"`
+	State      State     `json:"state"`
+	Epoch      int64     `json:"epoch"`
+	ReadAt     time.Time `json:"read_at,omitzero"`
+	Unreadable bool      `json:"blind,omitempty"`
+	// Cause says whose fault the failure was that made the order ask.
+	Cause FailureCause `json:"blame,omitempty"`
 }

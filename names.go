@@ -59,21 +59,21 @@ func DeliveryOrderID(workflowID string) (string, bool) {
 
 // The signals and updates, by their Temporal names.
 const (
-	StabilityUpdate   = "stability"   // to an Order that waits: a Stability; answered by an Answer
-	StabilitySignal   = "stability"   // to an Order that waits: a Stability, without an answer
-	ObservationSignal = "observation" // to an Orientation: an observer's Observation
-	DrainedSignal     = "drained"     // to an Orientation: the epoch whose backlog is drained
-	FailingSignal     = "failing"     // to an Orientation: a worker's FailedWrites
-	BacklogSignal     = "backlog"     // to an Orientation: a worker's Backlog
-	HoldUpdate        = "hold"        // to an Orientation: an operator's Hold
-	ReleaseUpdate     = "release"     // to an Orientation: an operator's Release
-	SteerUpdate       = "steer"       // to an Orientation: an operator's Steer of its replays
-	PolicyUpdate      = "policy"      // to an Orientation: an operator's PolicyChange
-	ExpediteSignal    = "expedite"    // to an Order: be released before all others
-	InstructionSignal = "instruction" // to an Order that is parked: an operator's Instruction
-	AnnouncedSignal   = "announced"   // to a Delivery: the number of an order's Announcement
-	RedeliverSignal   = "redeliver"   // to a Delivery: an operator's Redelivery
-	PassSignal        = "pass"        // to an Order that waits for a component that is held: an operator's Pass
+	StabilityUpdate     = "stability"   // to an Order that waits: a Stability; answered by an Answer
+	StabilitySignal     = "stability"   // to an Order that waits: a Stability, without an answer
+	ObservationSignal   = "observation" // to an Orientation: an observer's Observation
+	DrainedSignal       = "drained"     // to an Orientation: the epoch whose backlog is drained
+	FailingSignal       = "failing"     // to an Orientation: a worker's FailedWrites
+	BacklogSignal       = "backlog"     // to an Orientation: a worker's Backlog
+	HoldUpdate          = "hold"        // to an Orientation: an operator's Hold
+	ReleaseUpdate       = "release"     // to an Orientation: an operator's Release
+	ReplayControlUpdate = "steer"       // to an Orientation: a ReplayControlChange
+	PolicyUpdate        = "policy"      // to an Orientation: an operator's PolicyChange
+	ExpediteSignal      = "expedite"    // to an Order: be released before all others
+	InstructionSignal   = "instruction" // to an Order that is parked: an operator's Instruction
+	AnnouncedSignal     = "announced"   // to a Delivery: the number of an order's Announcement
+	RedeliverSignal     = "redeliver"   // to a Delivery: an operator's Redelivery
+	PassSignal          = "pass"        // to an Order that waits for a component that is held: an operator's Pass
 )
 
 // The search attributes of orders. All have their customer, and their tenant where it is not
@@ -92,10 +92,10 @@ const (
 
 // The memo fields.
 const (
-	OrientationMemo = "orientation" // of an Orientation: the Orientation in force
-	SteeringMemo    = "steering"    // of an Orientation: the Steering in force
-	PolicyMemo      = "policy"      // of an Orientation: the Policy in force
-	ContentMemo     = "content"     // of an Order: Order.ContentHash, to tell a repeat from a conflict
-	ExecutionMemo   = "execution"   // of an Order: the activity of the user's that executes it; missing without one
-	ParkedMemo      = "parked"      // of an Order: the Parking in force, or the last one
+	OrientationMemo   = "orientation" // of an Orientation: the Orientation in force
+	ReplayControlMemo = "steering"    // of an Orientation: the ReplayControl in force
+	PolicyMemo        = "policy"      // of an Orientation: the Policy in force
+	ContentMemo       = "content"     // of an Order: Order.ContentHash, to tell a repeat from a conflict
+	ExecutionMemo     = "execution"   // of an Order: the activity of the user's that executes it; missing without one
+	ParkedMemo        = "parked"      // of an Order: the Parking in force, or the last one
 )

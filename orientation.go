@@ -55,26 +55,6 @@ type Orientation struct {
 	Observed Verdict `json:"observed,omitempty"`
 }
 
-// Steering is what operators say of how the backlog of a component is released. Each word
-// stands until another of its kind is given. The zero Steering leaves it to the pace.
-type Steering struct {
-	// Paused lets nothing that waits be released; the state stays what it is. Pause is
-	// whose word that is, while it is.
-	Paused bool `json:"paused,omitempty"`
-	Pause  Said `json:"pause,omitzero"`
-	// Rate is the most orders released in a second; 0 is the pace's ceiling. Limit is whose
-	// word that is, while there is one.
-	Rate  float64 `json:"rate,omitempty"`
-	Limit Said    `json:"limit,omitzero"`
-}
-
-// Said is whose word something is, why, and since when.
-type Said struct {
-	By    string    `json:"by"`
-	Why   string    `json:"why"`
-	Since time.Time `json:"since,omitzero"`
-}
-
 // Verdict is an observer's conclusion from its samples.
 type Verdict string
 

@@ -77,7 +77,7 @@ const (
 	PhaseParked      Phase = "PARKED"      // waits for an operator, or for its customer to cancel it
 	PhaseRouting     Phase = "ROUTING"     // the board is asked
 	PhaseExecuting   Phase = "EXECUTING"   // the order database, or the fence before the user's activity
-	PhaseHanded      Phase = "HANDED"      // the user's activity runs
+	PhaseExternal    Phase = "HANDED"      // the user's activity runs
 	PhaseWithdrawing Phase = "WITHDRAWING" // it is being found out whether the order was written
 	PhaseJoining     Phase = "JOINING"     // the order puts itself in line
 	PhaseEnded       Phase = "ENDED"
@@ -172,17 +172,17 @@ func (b Inbox) Empty() bool {
 // Join ask for something: at most one of them is asked at a time, it comes last, and its
 // answer is the next Event. What comes of Announce changes nothing.
 type Command struct {
-	Mark     *Mark          // say so in the search attributes
-	Park     *Parking       // say in the memo why the order is parked
-	Answer   *Answer        // answer the Update
-	Announce *Announcement  // tell the order's webhooks
-	Wait     *Alarm         // wait; the timer is to fire at this time, or there is to be none
-	Route    *RouteInput    // ask the board
-	Execute  *ExecuteInput  // write the order; with an Execution, ask the fence
-	Hand     *Job           // have the user's activity execute the order
-	Withdraw *WithdrawInput // end the order without executing it, if it was not executed
-	Join     *JoinInput     // stand in line
-	End      *End           // the order has ended
+	Mark            *Mark          // say so in the search attributes
+	Park            *Parking       // say in the memo why the order is parked
+	Answer          *Answer        // answer the Update
+	Announce        *Announcement  // tell the order's webhooks
+	Wait            *Alarm         // wait; the timer is to fire at this time, or there is to be none
+	Route           *RouteInput    // ask the board
+	Execute         *ExecuteInput  // write the order; with an Execution, ask the fence
+	ExecuteExternal *Job           // have the user's activity execute the order
+	Withdraw        *WithdrawInput // end the order without executing it, if it was not executed
+	Join            *JoinInput     // stand in line
+	End             *End           // the order has ended
 }
 
 // Alarm is when an order looks again by itself; the zero Alarm is never.
@@ -191,8 +191,8 @@ type Alarm struct{ At time.Time }
 // End is how an order ends.
 type End struct {
 	Outcome Outcome
-	// Leave says that the sequence of its ordering key is to be signalled.
-	Leave bool
+	// ReleaseTurn says that the sequence of its ordering key is to be signalled.
+	ReleaseTurn bool
 	// Announce is what the order's webhooks receive before that; nil where there are none.
 	Announce *Announcement
 }
@@ -409,7 +409,7 @@ func (s *step) withdrawn(w Withdrawal) {
 			s.Backstops, s.Pauses = 0, 0
 		}
 		s.Wait = Wait{Component: s.Execution.Written(), Epoch: w.Fence.Epoch, Reason: ReasonAwaitsProof}
-		s.defers(w.Blind || w.Fence.State.Fit())
+		s.defers(w.Unreadable || w.Fence.State.Fit())
 	}
 }
 
@@ -431,7 +431,7 @@ func (s *step) listed() bool {
 	case ReasonAwaitsReplay, ReasonAwaitsTurn, ReasonExecuteUnavailable, ReasonAwaitsProof:
 		return false
 	}
-	return !s.Last.Blind
+	return !s.Last.Unreadable
 }
 
 func (s *step) input(woken Wake, r Request) RouteInput {
@@ -475,7 +475,7 @@ func (s *step) actsOn(r Routing) (component string, epoch int64) {
 func (s *step) routed(r Routing) {
 	s.know(r)
 	s.Backstop = r.Backstop
-	ownFault := r.Reason == ReasonExecuteUnavailable && s.blame(r.Blame)
+	ownFault := r.Reason == ReasonExecuteUnavailable && s.blame(r.Cause)
 	switch {
 	case ownFault && s.Failures.Result == ResultRefused:
 		s.Ending = &Ending{State: Rejected, Reason: s.Failures.Last}
@@ -568,8 +568,8 @@ func (s *step) fenced(a Attempt) {
 	if a.Routing != nil {
 		s.know(*a.Routing)
 	}
-	s.Phase = PhaseHanded
-	s.do(Command{Hand: &Job{
+	s.Phase = PhaseExternal
+	s.do(Command{ExecuteExternal: &Job{
 		Order: s.Order, Attempt: RequestFrameID(s.Order.ID, s.Attempt), Replay: s.Last.Request.Replay, Fence: a.Fence,
 		Pass: s.Last.Request.Pass,
 	}})
@@ -631,8 +631,8 @@ func (s *step) fail(a Attempt) {
 
 // blame takes in whose fault the latest failure was, and reports whether it is known to be
 // the order's own.
-func (s *step) blame(b Blame) bool {
-	if b != BlameOrder || s.Failures.Count == 0 {
+func (s *step) blame(b FailureCause) bool {
+	if b != CauseOrder || s.Failures.Count == 0 {
 		s.Failures.Own = 0
 		return false
 	}
@@ -669,7 +669,7 @@ func (s *step) park() {
 func (s *step) deferred() {
 	r := s.Last
 	s.Wait = Wait{Component: r.Component, Epoch: r.Epoch, Reason: r.Reason}
-	s.defers(r.Blind || r.Reason == ReasonExecuteUnavailable)
+	s.defers(r.Unreadable || r.Reason == ReasonExecuteUnavailable)
 }
 
 // defers has the order wait. One that no signal will wake looks again after a pause.
@@ -774,7 +774,7 @@ func (s *step) answer(a Answer) {
 	if t := s.Tried; t != nil {
 		a.Result, a.BegunAt, a.EndedAt = t.Result, t.BegunAt, t.EndedAt
 		if t.Result.Failed() {
-			a.Blame, a.Error, a.Code = s.Last.Blame, s.Failures.Last, s.Failures.Code
+			a.Cause, a.Error, a.Code = s.Last.Cause, s.Failures.Last, s.Failures.Code
 		}
 	}
 	s.Releasing, s.Tried = false, nil
@@ -791,7 +791,7 @@ func (s *step) end(o Outcome) {
 	s.Phase = PhaseEnded
 	s.answer(Answer{State: o.State})
 	leave := s.Order.OrderingKey != "" && s.HasTurn && !s.now.At.Before(s.Watched)
-	s.do(Command{End: &End{Outcome: o, Leave: leave, Announce: s.announce(o.State, Wait{})}})
+	s.do(Command{End: &End{Outcome: o, ReleaseTurn: leave, Announce: s.announce(o.State, Wait{})}})
 }
 
 // announce is what the webhooks of the order receive of a state that it has come to; nil

@@ -19,7 +19,7 @@ type life struct {
 	p        ltp.Progress
 	now      ltp.Moment
 	commands []ltp.Command
-	blamed   ltp.Blame // whose fault the next failure is found to be
+	cause    ltp.FailureCause // whose fault the next failure is found to be
 }
 
 func live(t require.TestingT, p ltp.Progress) *life {
@@ -48,7 +48,7 @@ func (l *life) routed(state ltp.State, epoch int64) *life {
 	r := ltp.Routing{Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Component: "orders-db", State: state, Epoch: epoch, Written: epoch}
 	r.Decision, r.Reason = ltp.Decide(ltp.Orientation{Component: r.Component, State: state, Epoch: epoch}, in.Request)
 	if in.Failure != nil {
-		r.Blame = l.blamed
+		r.Cause = l.cause
 	}
 	return l.next(ltp.Event{Routed: &r})
 }
@@ -263,11 +263,11 @@ func TestOrderThatMayBeWrittenEndsAsTheDatabaseSays(t *testing.T) {
 
 func TestRefusedOrderIsRejectedByATombstone(t *testing.T) {
 	refused := ltp.Attempt{Result: ltp.ResultRefused, Error: "out of stock", Code: "P0001"}
-	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
+	for _, b := range []ltp.FailureCause{"", ltp.CauseComponent} {
 		l := live(t, accepted()).next(ltp.Event{}).failing(refused, b)
 		l.waits(ltp.ReasonExecuteUnavailable) // as far as anyone knows, the write path refuses all
 	}
-	l := live(t, accepted()).next(ltp.Event{}).failing(refused, ltp.BlameOrder)
+	l := live(t, accepted()).next(ltp.Event{}).failing(refused, ltp.CauseOrder)
 	in := l.last().Withdraw
 	require.NotNil(t, in, "a write of an attempt that was lost may still commit")
 	assert.Equal(t, ltp.Ending{State: ltp.Rejected, Reason: "out of stock"}, in.End)
@@ -309,7 +309,7 @@ func TestFailedAttemptIsRoutedAgainAndPaused(t *testing.T) {
 }
 
 // failing drives an order through an attempt that fails, whose fault is then found out.
-func (l *life) failing(a ltp.Attempt, b ltp.Blame) *life {
+func (l *life) failing(a ltp.Attempt, b ltp.FailureCause) *life {
 	if l.p.Phase == ltp.PhaseRouting {
 		l.routed(ltp.Stable, 3)
 	}
@@ -319,7 +319,7 @@ func (l *life) failing(a ltp.Attempt, b ltp.Blame) *life {
 	require.NotNil(l.t, in)
 	require.NotNil(l.t, in.Failure, "the router is to find out whose fault it was")
 	assert.Equal(l.t, ltp.Failure{Result: a.Result, Code: a.Code, Error: a.Error, Since: l.now.At}, *in.Failure)
-	l.blamed = b
+	l.cause = b
 	return l.routed(ltp.Stable, 3)
 }
 
@@ -327,7 +327,7 @@ func (l *life) failing(a ltp.Attempt, b ltp.Blame) *life {
 func parked(t require.TestingT, result ltp.Result) (l *life, n int) {
 	l = live(t, accepted()).next(ltp.Event{})
 	for n = 1; n < 50; n++ {
-		l.failing(ltp.Attempt{Result: result, Error: "numeric field overflow (22003)", Code: "22003"}, ltp.BlameOrder)
+		l.failing(ltp.Attempt{Result: result, Error: "numeric field overflow (22003)", Code: "22003"}, ltp.CauseOrder)
 		if l.p.Phase == ltp.PhaseParked {
 			return l, n
 		}
@@ -352,7 +352,7 @@ func TestOrderThatFailsByItselfIsParked(t *testing.T) {
 
 // TestOrderIsNotParkedForAFaultThatOthersShare, nor for one of which nobody knows.
 func TestOrderIsNotParkedForAFaultThatOthersShare(t *testing.T) {
-	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
+	for _, b := range []ltp.FailureCause{"", ltp.CauseComponent} {
 		for _, result := range []ltp.Result{ltp.ResultRefused, ltp.ResultUnavailable, ltp.ResultUnknown} {
 			l := live(t, accepted()).next(ltp.Event{})
 			for range 5 * ltp.ParkUncertainAfter {
@@ -360,7 +360,7 @@ func TestOrderIsNotParkedForAFaultThatOthersShare(t *testing.T) {
 				l.task(l.waits(ltp.ReasonExecuteUnavailable), ltp.Inbox{Alarm: true})
 			}
 			for range ltp.ParkAfter - 1 { // what it did by itself before counts no more
-				l.failing(ltp.Attempt{Result: ltp.ResultUnavailable}, ltp.BlameOrder)
+				l.failing(ltp.Attempt{Result: ltp.ResultUnavailable}, ltp.CauseOrder)
 				l.task(l.waits(ltp.ReasonExecuteUnavailable), ltp.Inbox{Alarm: true})
 			}
 			l.failing(ltp.Attempt{Result: ltp.ResultUnavailable}, b).waits(ltp.ReasonExecuteUnavailable)
@@ -411,10 +411,10 @@ func TestReleaseOfAnOrderThatFailsSaysWhoseFaultItWas(t *testing.T) {
 	l.task(time.Second, release(5))
 	r := fenced(2, ltp.Recovering, 5, ltp.Request{Replay: true})
 	l.executed(ltp.Attempt{Result: ltp.ResultUnavailable, Routing: r, BegunAt: l.now.At, Error: "no", Code: "42501"})
-	l.blamed = ltp.BlameComponent
+	l.cause = ltp.CauseComponent
 	l.routed(ltp.Recovering, 5)
 	require.NotNil(t, l.answer())
-	assert.Equal(t, ltp.BlameComponent, l.answer().Blame)
+	assert.Equal(t, ltp.CauseComponent, l.answer().Cause)
 	assert.Equal(t, "42501", l.answer().Code)
 	assert.Equal(t, "no", l.answer().Error)
 }
@@ -440,7 +440,7 @@ func TestOrderOfAnOrderingKeyActsOnlyInItsTurn(t *testing.T) {
 	assert.Equal(t, ltp.WokenByTurn, l.last().Route.Woken)
 	l.routed(ltp.Stable, 3).executed(inDatabase)
 	l.ends(ltp.Executed)
-	assert.False(t, l.last().End.Leave, "the sequence watches")
+	assert.False(t, l.last().End.ReleaseTurn, "the sequence watches")
 
 	l = live(t, accepted(keyed)).next(ltp.Event{}).routed(ltp.Stable, 3)
 	l.task(time.Second, ltp.Inbox{Cancelled: true}).ends(ltp.Cancelled) // it never had its turn
@@ -504,7 +504,7 @@ func TestActivityOfTheUsersFollowsOnTheFence(t *testing.T) {
 	require.NotNil(t, l.last().Execute)
 	assert.Empty(t, l.last().Execute.Route.Written)
 	l.executed(ltp.Attempt{Result: ltp.ResultAdmitted, Fence: ltp.Fence{Component: "orders-db", State: ltp.Stable, Epoch: 3}})
-	job := l.last().Hand
+	job := l.last().ExecuteExternal
 	require.NotNil(t, job)
 	assert.Equal(t, "A2/1", job.Attempt)
 	lost := job.Failed(ltp.ExternalFailure{Message: "timeout"}, start, start)
@@ -602,7 +602,7 @@ func (w *chance) event(l *life, c ltp.Command) (e ltp.Event) {
 		e.Routed = w.route(*c.Route)
 	case c.Execute != nil:
 		e.Executed = w.execute(*c.Execute)
-	case c.Hand != nil:
+	case c.ExecuteExternal != nil:
 		a := ltp.Attempt{Result: rapid.SampledFrom([]ltp.Result{ltp.ResultExecuted, ltp.ResultRefused, ltp.ResultUnavailable, ltp.ResultUnknown, ltp.ResultNotBegun}).Draw(w.T, "own")}
 		if a.Result == ltp.ResultExecuted {
 			a.Receipt = &ltp.Receipt{}
@@ -661,11 +661,11 @@ func (w *chance) route(in ltp.RouteInput) *ltp.Routing {
 	o := ltp.Orientation{Component: "orders-db", State: w.state, Epoch: w.epoch}
 	d, why := ltp.Decide(o, in.Request)
 	w.fresh = append(w.fresh, w.epoch)
-	var b ltp.Blame
+	var b ltp.FailureCause
 	if in.Failure != nil {
-		b = rapid.SampledFrom([]ltp.Blame{"", ltp.BlameOrder, ltp.BlameOrder, ltp.BlameOrder, ltp.BlameComponent}).Draw(w.T, "blame")
+		b = rapid.SampledFrom([]ltp.FailureCause{"", ltp.CauseOrder, ltp.CauseOrder, ltp.CauseOrder, ltp.CauseComponent}).Draw(w.T, "blame")
 	}
-	return &ltp.Routing{Blame: b, Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: d, Reason: why, Component: o.Component, State: o.State, Epoch: o.Epoch, Written: o.Epoch}
+	return &ltp.Routing{Cause: b, Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: d, Reason: why, Component: o.Component, State: o.State, Epoch: o.Epoch, Written: o.Epoch}
 }
 
 // execute answers as the activity does.
@@ -739,7 +739,7 @@ func TestFailureIsHeldAgainstWhatIsWrittenTo(t *testing.T) {
 func TestEndThatWasAskedForWhileTheUsersActivityRanComesFirst(t *testing.T) {
 	l := live(t, ltp.NewProgress(ordertest.New("A2"), ltp.Execution{Activity: "Pack", TaskQueue: "packing"}, ltp.Stamp{}, nil))
 	l.next(ltp.Event{}).routed(ltp.Stable, 3).executed(ltp.Attempt{Result: ltp.ResultAdmitted})
-	late := l.last().Hand.Failed(ltp.ExternalFailure{NotTaken: true}, start, start)
+	late := l.last().ExecuteExternal.Failed(ltp.ExternalFailure{NotTaken: true}, start, start)
 	l.next(ltp.Event{Executed: &late}).routed(ltp.Stable, 5)
 	assert.Equal(t, ltp.PhaseAdmitted, l.p.Phase)
 	l.task(ltp.Yield, ltp.Inbox{Alarm: true, Cancelled: true}).ends(ltp.Cancelled)

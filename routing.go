@@ -37,16 +37,16 @@ type Failure struct {
 	Since time.Time `json:"since"`
 }
 
-// Blame says whose fault the failure of an attempt was.
-type Blame string
+// FailureCause says whose fault the failure of an attempt was.
+type FailureCause string
 
 // Whose fault it may be. Empty is that nobody knows.
 const (
-	// BlameOrder: after the failure, another order or the probe's own went through the
+	// CauseOrder: after the failure, another order or the probe's own went through the
 	// same write path.
-	BlameOrder Blame = "ORDER"
-	// BlameComponent: the probe's own order failed, too.
-	BlameComponent Blame = "COMPONENT"
+	CauseOrder FailureCause = "ORDER"
+	// CauseComponent: the probe's own order failed, too.
+	CauseComponent FailureCause = "COMPONENT"
 )
 
 // Routing is one routing of an order: the request and the answer to it. CheckOrientation
@@ -69,11 +69,11 @@ type Routing struct {
 	ReadAt    time.Time `json:"read_at,omitzero"`
 	// Written is the epoch of the component that the order is written to.
 	Written int64 `json:"written,omitempty"`
-	// Blind says that the worker that routed had no orientation it could trust, which is
+	// Unreadable says that the worker that routed had no orientation it could trust, which is
 	// not news of the component.
-	Blind bool `json:"blind,omitempty"`
-	// Blame says whose fault the failure was that made the order ask.
-	Blame Blame `json:"blame,omitempty"`
+	Unreadable bool `json:"blind,omitempty"`
+	// Cause says whose fault the failure was that made the order ask.
+	Cause FailureCause `json:"blame,omitempty"`
 	// Backstop is the worker's, where it is not DefaultBackstop.
 	Backstop Backstop `json:"backstop,omitzero"`
 }
@@ -91,7 +91,7 @@ func Replays(orderID string, attempt int) string {
 func (in RouteInput) NotRouted() Routing {
 	return Routing{
 		Attempt: in.Attempt, Woken: in.Woken, Request: in.Request,
-		Decision: Defer, Reason: ReasonUnknown, Component: in.Components[0], State: Unknown, Blind: true,
+		Decision: Defer, Reason: ReasonUnknown, Component: in.Components[0], State: Unknown, Unreadable: true,
 	}
 }
 

@@ -140,7 +140,7 @@ type ForbiddenError struct {
 func (e *ForbiddenError) Error() string { return e.Field + ": " + e.Hint }
 
 // NoTenant names the default tenant, whose name is empty, to those for whom a name that is
-// missing must not mean it: see Vouched.
+// missing must not mean it: see NewIdentity.
 const NoTenant = "-"
 
 // Validate returns an *InvalidError for an identity that nobody can have.
@@ -159,10 +159,10 @@ func (i Identity) Validate() error {
 	return ValidCustomer(i.Customer)
 }
 
-// Vouched is the identity of whom an issuer of tokens or a proxy vouches for. The tenant is
+// NewIdentity is the identity of whom an issuer of tokens or a proxy vouches for. The tenant is
 // NoTenant or a name; a customer is named wherever bound says that customers are. It returns
 // an *InvalidError for whatever is missing or unknown: what was forgotten lets nobody in.
-func Vouched(tenant string, role Role, customer string, bound bool) (Identity, error) {
+func NewIdentity(tenant string, role Role, customer string, bound bool) (Identity, error) {
 	switch {
 	case tenant == "":
 		return Identity{}, &InvalidError{"tenant", "name the tenant; the default one is called " + NoTenant}

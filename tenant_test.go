@@ -190,7 +190,7 @@ func TestAnIncompleteIdentityIsRefused(t *testing.T) {
 		{"acme", "", "", true, "role"}, {"acme", "Customer", "c-17", true, "role"}, {"acme", "admin", "", true, "role"},
 		{"acme", "customer", "", true, "customer"}, {"acme", "operator", "c-17", true, "customer"}, {"acme", "customer", "a\x00b", true, "customer"},
 	} {
-		who, err := ltp.Vouched(c.tenant, ltp.Role(c.role), c.customer, c.bound)
+		who, err := ltp.NewIdentity(c.tenant, ltp.Role(c.role), c.customer, c.bound)
 		var invalid *ltp.InvalidError
 		if c.field == "" {
 			assert.NoError(t, err, "%+v", c)

@@ -43,7 +43,7 @@ func seenOf(component string, s ltp.State, epoch int64) board.Reading {
 // sightless is the reading of a board that lost sight of what was in that epoch.
 func sightless(epoch int64) board.Reading {
 	r := seen(ltp.Unknown, epoch)
-	r.Blind = true
+	r.Unreadable = true
 	return r
 }
 

@@ -258,7 +258,7 @@ func TestAFenceThatCannotReadIsShut(t *testing.T) {
 				assert.Zero(t, got.BegunAt)
 				if !in.Admitted {
 					require.NotNil(t, got.Routing)
-					assert.True(t, got.Routing.Blind)
+					assert.True(t, got.Routing.Unreadable)
 					assert.Equal(t, ltp.Defer, got.Routing.Decision)
 				}
 			}
@@ -276,7 +276,7 @@ func TestNoAttemptIsAnErrorNorWritesUnadmitted(t *testing.T) {
 		look := func() {
 			for _, c := range components {
 				r := seenOf(c, rapid.SampledFrom(states).Draw(rt, "state"), int64(rapid.IntRange(3, 6).Draw(rt, "epoch")))
-				r.Blind = r.State == ltp.Unknown && rapid.Bool().Draw(rt, "blind")
+				r.Unreadable = r.State == ltp.Unknown && rapid.Bool().Draw(rt, "blind")
 				r.Since = task.Add(time.Duration(rapid.IntRange(-1, 1).Draw(rt, "since")) * time.Second)
 				b.Put(r)
 			}

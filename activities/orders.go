@@ -66,13 +66,13 @@ type Meter interface {
 // fault that was first. It never fails; what cannot be known is deferred.
 func (a *Orders) CheckOrientation(ctx context.Context, in ltp.RouteInput) (ltp.Routing, error) {
 	begun := time.Now()
-	var blame ltp.Blame
+	var cause ltp.FailureCause
 	if in.Failure != nil {
-		blame = a.blame(ctx, in)
+		cause = a.findCause(ctx, in)
 	}
 	in.Request.Backlog = a.late.backlog(in.Waited, a.LateAfter, begun)
 	r := a.Board.Route(in)
-	r.Blame = blame
+	r.Cause = cause
 	if r.Reason == ltp.ReasonBacklog && a.Evidence != nil {
 		a.Evidence.Waited(r.Component, r.Epoch, in.Waited)
 	}
@@ -149,7 +149,7 @@ func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.A
 	}
 	// Of a component that the board knows to be unfit no connection is asked. One that it
 	// cannot see is read first: other writes would wait for that reading.
-	if r, fence := x.Board.RouteReleased(x.in.Route); r.Blind {
+	if r, fence := x.Board.RouteReleased(x.in.Route); r.Unreadable {
 		if _, _, err := x.Board.Fence(ctx, x.in.Route); err != nil {
 			return x.refused(ctx, err)
 		}
@@ -316,12 +316,12 @@ func (a *Orders) Withdraw(ctx context.Context, in ltp.WithdrawInput) (ltp.Withdr
 
 func (a *Orders) withdraw(ctx context.Context, in ltp.WithdrawInput) ltp.Withdrawal {
 	now, err := a.Board.Fresh(ctx, in.Written)
-	w := ltp.Withdrawal{Found: ltp.FoundNothing, Fence: now.Fence(), Blind: now.Blind}
+	w := ltp.Withdrawal{Found: ltp.FoundNothing, Fence: now.Fence(), Unreadable: now.Unreadable}
 	switch {
 	case err != nil:
-		w.Blind, w.Error = true, err.Error()
+		w.Unreadable, w.Error = true, err.Error()
 		return w
-	case now.Blind:
+	case now.Unreadable:
 		w.Error = now.Reason
 		return w
 	case !in.Passed && w.Fence.Unwritten(in.Stamp):

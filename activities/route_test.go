@@ -65,7 +65,7 @@ func TestRoutingNeverFailsAndDefersWhatCannotBeKnown(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "payments", routing.Component, "not on this worker's board")
 	assert.Equal(t, ltp.Defer, routing.Decision)
-	assert.True(t, routing.Blind)
+	assert.True(t, routing.Unreadable)
 }
 
 // TestRoutingSaysTheBackstopOfItsWorker where that is not the usual one.

@@ -44,7 +44,7 @@ var costly = []string{"25006", "26000", killed}
 
 // TestWhatIsSaidOfAnOrderByWhatOthersMeet holds real orders against a real Postgres in
 // which a trigger fails with each code, for one order or for all, before anything was ever
-// committed in the epoch and after; and lets the order's machine, the fence, the blame, the
+// committed in the epoch and after; and lets the order's machine, the fence, the cause, the
 // reports and the machine of the component do what they do. Temporal's clock is played.
 //
 // One order that keeps failing by its own fault ends only where another goes through the same write path after
@@ -257,7 +257,7 @@ func (w *world) carryOut(p *placed, c ltp.Command) *ltp.Event {
 	switch {
 	case c.Route != nil:
 		r, _ := w.orders.CheckOrientation(ctx, *c.Route)
-		w.owed = w.owed || c.Route.Failure != nil && r.Blame != ltp.BlameOrder && w.said().State.Fit()
+		w.owed = w.owed || c.Route.Failure != nil && r.Cause != ltp.CauseOrder && w.said().State.Fit()
 		return &ltp.Event{Routed: &r}
 	case c.Execute != nil:
 		a, _ := w.orders.Execute(ctx, *c.Execute)

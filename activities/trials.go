@@ -42,7 +42,7 @@ func (t *trials) begin(try func(context.Context) error) {
 	now := t.next
 	t.now, t.next = now, nil
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), blameWithin)
+		ctx, cancel := context.WithTimeout(context.Background(), causeWithin)
 		defer cancel()
 		now.err = try(ctx)
 		close(now.done)

@@ -94,7 +94,7 @@ func TestAnOrderThatNoFitEpochHasSeenEndsAtOnce(t *testing.T) {
 			b.Put(c.now)
 			got := end(t, b, nil, stamped(c.stamp))
 			assert.Equal(t, c.want, got.Found)
-			assert.False(t, got.Blind)
+			assert.False(t, got.Unreadable)
 			assertFence(t, ltp.Fence{Component: db, State: c.now.State, Epoch: c.now.Epoch, LastFit: c.now.LastFit}, got.Fence)
 			assert.Nil(t, got.End)
 			assert.Nil(t, got.Receipt)
@@ -185,7 +185,7 @@ func TestTheTombstoneAsksAgainWhenItHasItsConnection(t *testing.T) {
 	})
 }
 
-// TestWithdrawalWithoutAReadingConcludesNothing: a worker's blindness is no state of the component,
+// TestWithdrawalWithoutAReadingConcludesNothing: what a worker cannot read is no state of the component,
 // whatever its memo says of states and epochs.
 func TestWithdrawalWithoutAReadingConcludesNothing(t *testing.T) {
 	for name, now := range map[string]ltp.Orientation{
@@ -196,12 +196,12 @@ func TestWithdrawalWithoutAReadingConcludesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := board.Of(func(context.Context, string) (board.Reading, error) {
-				return board.Reading{Orientation: now, ReadAt: time.Now(), Blind: true}, nil
+				return board.Reading{Orientation: now, ReadAt: time.Now(), Unreadable: true}, nil
 			}, []string{db}, silent)
 			for stamp := range int64(9) {
 				got := end(t, b, nil, stamped(stamp))
 				assert.Equal(t, ltp.FoundNothing, got.Found)
-				assert.True(t, got.Blind)
+				assert.True(t, got.Unreadable)
 				assert.Equal(t, now.Reason, got.Error)
 			}
 		})
@@ -216,7 +216,7 @@ func TestAWithdrawalThatCannotReadAnswersBeforeTemporalGivesItUp(t *testing.T) {
 		b.Put(old) // as of then, nothing was written: but that is no reading of this task
 		got := end(t, b, nil, stamped(4))
 		assert.Equal(t, ltp.FoundNothing, got.Found)
-		assert.True(t, got.Blind)
+		assert.True(t, got.Unreadable)
 		assert.Contains(t, got.Error, "could be read")
 	})
 }

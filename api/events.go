@@ -187,12 +187,12 @@ func (a *api) stream(ctx context.Context, w http.ResponseWriter, r *http.Request
 
 // written is an event as it is streamed.
 func written(id string, st starter.Status) string {
-	return fmt.Sprintf("id: %s\nevent: order\ndata: %s\n", id, encoded(starter.Shown(st))) // data ends its line
+	return fmt.Sprintf("id: %s\nevent: order\ndata: %s\n", id, encoded(starter.CustomerView(st))) // data ends its line
 }
 
 // eventID names what a client is shown of an order: the same for the same, whoever serves
 // it. The place in a backlog, which moves, is asked for after it.
 func eventID(st starter.Status) string {
-	sum := sha256.Sum256(encoded(starter.Shown(st)))
+	sum := sha256.Sum256(encoded(starter.CustomerView(st)))
 	return fmt.Sprintf("%x", sum[:8])
 }

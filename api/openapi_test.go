@@ -177,13 +177,13 @@ func TestContractNamesTheFieldsOfEveryType(t *testing.T) {
 		of    any
 		apart []string // what is of orders
 	}{
-		"Orientation": {orientation{}, nil}, "Said": {ltp.Said{}, nil}, "Workers": {board.Workers{}, nil},
+		"Orientation": {orientation{}, nil}, "Said": {ltp.Attribution{}, nil}, "Workers": {board.Workers{}, nil},
 		"Problem": {problem{}, []string{"field", "id", "state"}},
 	} {
 		assert.ElementsMatch(t, slices.Collect(maps.Keys(admins[name].Properties)), fields(reflect.TypeOf(c.of), c.apart), name)
 	}
 	o := admins["Orientation"].Properties
-	for name, of := range map[string]any{"evidence": ltp.Evidence{}, "hold": ltp.Hold{}, "steering": ltp.Steering{}} {
+	for name, of := range map[string]any{"evidence": ltp.Evidence{}, "hold": ltp.Hold{}, "steering": ltp.ReplayControl{}} {
 		assert.ElementsMatch(t, slices.Collect(maps.Keys(o[name].Properties)), fields(reflect.TypeOf(of), nil), name)
 	}
 }

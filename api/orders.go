@@ -134,9 +134,9 @@ func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submis
 func submitted(w http.ResponseWriter, st starter.Status) *problem {
 	switch st.State {
 	case ltp.Executed:
-		reply(w, http.StatusCreated, starter.Shown(st))
+		reply(w, http.StatusCreated, starter.CustomerView(st))
 	case ltp.Accepted, ltp.Deferred, ltp.Parked:
-		reply(w, http.StatusAccepted, starter.Shown(st))
+		reply(w, http.StatusAccepted, starter.CustomerView(st))
 	case ltp.Rejected:
 		why := st.Detail
 		if why == "" {
@@ -154,7 +154,7 @@ func submitted(w http.ResponseWriter, st starter.Status) *problem {
 // ended is the problem of an order that ended otherwise than was asked.
 func ended(st starter.Status, todo string) *problem {
 	how := string(st.State)
-	if why := starter.Shown(st).Detail; why != "" {
+	if why := starter.CustomerView(st).Detail; why != "" {
 		how += ": " + why
 	}
 	p := orderEnded.because(sentence("The order ended "+how) + " " + todo).of(st.OrderID)
@@ -165,7 +165,7 @@ func ended(st starter.Status, todo string) *problem {
 // shownTo is a status as who sees it: an operator who has shown a key learns in Detail what
 // a parked order fails with.
 func shownTo(who ltp.Identity, st starter.Status) starter.Status {
-	seen := starter.Shown(st)
+	seen := starter.CustomerView(st)
 	if st.Parked != nil && who.Known && who.Role == ltp.OperatorRole {
 		seen.Detail = st.Parked.Error
 	}
@@ -252,10 +252,10 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 	}
 	switch {
 	case st.State == ltp.Cancelled:
-		reply(w, http.StatusOK, starter.Shown(st))
+		reply(w, http.StatusOK, starter.CustomerView(st))
 	case !st.State.Final():
 		st.CancelRequested = true // just now, whatever this reading of the order says
-		reply(w, http.StatusAccepted, starter.Shown(st))
+		reply(w, http.StatusAccepted, starter.CustomerView(st))
 	default:
 		return ended(st, "It can no longer be cancelled.")
 	}

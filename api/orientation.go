@@ -16,19 +16,19 @@ type orientation struct {
 	// ReadAt is from when this is; Fresh says that it is recent enough to route by.
 	ReadAt time.Time `json:"read_at,omitzero"`
 	Fresh  bool      `json:"fresh"`
-	// Blind says that State is UNKNOWN because this process could not see, not
+	// Unreadable says that State is UNKNOWN because this process could not see, not
 	// because somebody said so.
-	Blind bool `json:"blind"`
-	// Steering is what an operator says of the component's replays, while it says
+	Unreadable bool `json:"blind"`
+	// ReplayControl is what an operator says of the component's replays, while it says
 	// something.
-	Steering ltp.Steering `json:"steering,omitzero"`
+	ReplayControl ltp.ReplayControl `json:"steering,omitzero"`
 }
 
 // look reads a component off the board.
 func look(b *board.Board, component string) orientation {
 	now := time.Now()
 	r := b.Orientation(component)
-	o := orientation{Orientation: r.Orientation, Since: r.Since, Blind: r.Blind, Steering: r.Steering}
+	o := orientation{Orientation: r.Orientation, Since: r.Since, Unreadable: r.Unreadable, ReplayControl: r.ReplayControl}
 	// A reading that is not older than this very question is no reading: the board
 	// has none.
 	if age := now.Sub(r.ReadAt); age > 0 && !r.ReadAt.IsZero() {

@@ -88,7 +88,7 @@ func TestReadyWhenNobodyObservesAComponent(t *testing.T) {
 	b := observed(ltp.Stable)
 	b.Put(board.Reading{
 		Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Unknown, Epoch: 3, Reason: "its observer was last heard at 14:30"},
-		ReadAt:      time.Now().Add(-time.Millisecond), Blind: true,
+		ReadAt:      time.Now().Add(-time.Millisecond), Unreadable: true,
 	})
 	ask(t, operated(b), request("GET", "/readyz", "")).wants(t, 200, nil)
 }
@@ -137,7 +137,7 @@ func TestComponentThatWasNeverReadHasNoTimes(t *testing.T) {
 	}
 }
 
-func TestSteeringIsShownBesideTheOrientation(t *testing.T) {
+func TestTheReplayControlIsShownBesideTheOrientation(t *testing.T) {
 	b := observed(ltp.Recovering)
 	h := operated(b)
 	if got := ask(t, h, request("GET", "/orientation/orders-db", "")); strings.Contains(got.text, "steering") {
@@ -145,7 +145,7 @@ func TestSteeringIsShownBesideTheOrientation(t *testing.T) {
 	}
 	r := b.Orientation("orders-db")
 	r.ReadAt = time.Now()
-	r.Steering = ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache"}}
+	r.ReplayControl = ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "cold cache"}}
 	b.Put(r)
 	got := ask(t, h, request("GET", "/orientation/orders-db", ""))
 	if !strings.Contains(got.text, `"steering":{"paused":true,"pause":{"by":"ann","why":"cold cache"}}`) || !strings.Contains(got.text, `"state":"RECOVERING"`) {

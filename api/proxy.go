@@ -156,7 +156,7 @@ func (p Proxy) identify(r *http.Request) (who ltp.Identity, named bool, refused 
 	if refused != nil {
 		return who, true, refused
 	}
-	who, err := ltp.Vouched(tenant, ltp.Role(role), customer, p.Customer != "")
+	who, err := ltp.NewIdentity(tenant, ltp.Role(role), customer, p.Customer != "")
 	var invalid *ltp.InvalidError
 	if errors.As(err, &invalid) {
 		header := map[string]string{"tenant": p.Tenant, "role": p.Role, "customer": p.Customer}[invalid.Field]

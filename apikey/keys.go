@@ -72,8 +72,8 @@ func (k Keys) Identify(_ context.Context, secret string) (ltp.Identity, error) {
 	return k.Current().identify(secret, time.Now())
 }
 
-// Shown reports whether a secret has the form of a key's: whatever else may be shown has not.
-func Shown(secret string) bool { return strings.HasPrefix(secret, "ltp_") }
+// HasPrefix reports whether a secret has the form of a key's: whatever else may be shown has not.
+func HasPrefix(secret string) bool { return strings.HasPrefix(secret, "ltp_") }
 
 // Bounds are those of the customers of a tenant.
 func (k Keys) Bounds(tenant string) ltp.Bounds { return k.Current().tenants[tenant] }

@@ -52,12 +52,12 @@ func TestTheAuditKnowsTheLeaseOfTheBoard(t *testing.T) {
 	assert.Equal(t, board.Lease, ltp.ReadingLease)
 }
 
-// TestWhatTheRouterSaysOfAPauseIsCheckedAgainstTheSteeringOfThatTime.
-func TestWhatTheRouterSaysOfAPauseIsCheckedAgainstTheSteeringOfThatTime(t *testing.T) {
-	steer := func(ms int, paused bool) trace.Note {
-		return trace.Note{At: at(ms), Kind: trace.NoteSteer, By: "ann", Text: ltp.Steer{Paused: &paused}.String() + ": disk is full"}
+// TestRoutingsThatNameAPauseAreCheckedAgainstThePausesOfThatTime.
+func TestRoutingsThatNameAPauseAreCheckedAgainstThePausesOfThatTime(t *testing.T) {
+	change := func(ms int, paused bool) trace.Note {
+		return trace.Note{At: at(ms), Kind: trace.NoteReplayControl, By: "ann", Text: ltp.ReplayControlChange{Paused: &paused}.String() + ": disk is full"}
 	}
-	long := []trace.Note{steer(20_000, true), steer(58_000, false)}
+	long := []trace.Note{change(20_000, true), change(58_000, false)}
 	for name, c := range map[string]struct {
 		notes  []trace.Note
 		gaps   []trace.Gap
@@ -69,12 +69,12 @@ func TestWhatTheRouterSaysOfAPauseIsCheckedAgainstTheSteeringOfThatTime(t *testi
 		"paused then":                 {long, nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, ""},
 		"paused, and still":           {long[:1], nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, ""},
 		"resumed a moment ago":        {long, nil, 59_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, ""},
-		"resumed long ago":            {[]trace.Note{steer(100, true), steer(200, false)}, nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, "nobody had paused it"},
+		"resumed long ago":            {[]trace.Note{change(100, true), change(200, false)}, nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, "nobody had paused it"},
 		"never paused":                {nil, nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, "nobody had paused it"},
-		"a limit is no pause":         {[]trace.Note{{At: at(1), Kind: trace.NoteSteer, Text: ltp.Steer{Rate: new(50.0)}.String()}}, nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, "nobody had paused it"},
+		"a limit is no pause":         {[]trace.Note{{At: at(1), Kind: trace.NoteReplayControl, Text: ltp.ReplayControlChange{Rate: new(50.0)}.String()}}, nil, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, "nobody had paused it"},
 		"before what Temporal has":    {nil, []trace.Gap{{What: "orientation of orders-db in epochs 1 to 2", Why: "gone"}}, 53_000, ltp.ReasonReplayPaused, ltp.WokenByTimer, ""},
 		"admitted, though paused":     {long, nil, 53_000, ltp.ReasonRecoveryConfirmed, ltp.WokenByTimer, "as if the replay of orders-db were not paused"},
-		"admitted as it was paused":   {[]trace.Note{steer(52_999, true)}, nil, 53_000, ltp.ReasonRecoveryConfirmed, ltp.WokenByTimer, ""},
+		"admitted as it was paused":   {[]trace.Note{change(52_999, true)}, nil, 53_000, ltp.ReasonRecoveryConfirmed, ltp.WokenByTimer, ""},
 		"what is released goes on":    {long, nil, 53_000, ltp.ReasonRecoveryConfirmed, ltp.WokenBySignal, ""},
 		"a replay that was not there": {nil, nil, 53_000, ltp.ReasonAwaitsReplay, ltp.WokenByTimer, ""},
 	} {

@@ -215,7 +215,7 @@ func TestEveryClaimCanBreak(t *testing.T) {
 		"a write that its receipt alone accounts for, while unfit": {fresh(func() trace.OrderTrace {
 			o := placed("B1", -10)
 			routed(&o, -9, "", ltp.Defer, ltp.ReasonUnknown, ltp.Unknown, 3)
-			o.Frames[1].Response.Blind = true
+			o.Frames[1].Response.Unreadable = true
 			o.Lost = []trace.LostTask{{StartedAt: at(5_000), EndedAt: at(15_000)}}
 			routed(&o, 50_500, ltp.WokenBySignal, ltp.Execute, ltp.ReasonRecoveryConfirmed, ltp.Recovering, 5)
 			r := wrote(&o, 50_505, 50_510, 50_520, ltp.Recovering, 5).Receipt
@@ -371,7 +371,7 @@ func TestWhatIsLegitimateBreaksNothing(t *testing.T) {
 		"a worker that could not see": func() trace.OrderTrace {
 			o := placed("B1", -100)
 			routed(&o, -99, "", ltp.Defer, ltp.ReasonUnknown, ltp.Unknown, 3)
-			o.Frames[1].Response.Blind = true
+			o.Frames[1].Response.Unreadable = true
 			return o
 		},
 		"in line until its turn": func() trace.OrderTrace {

@@ -49,7 +49,7 @@ func refused(t trace.OrderTrace) bool {
 		return false
 	}
 	q, a := t.Frames[frames-2].Request, t.Frames[frames-1].Response
-	return t.Executions[executions-1].Result == ltp.ResultRefused && q.Woken == ltp.WokenByFailure && a.Blame == ltp.BlameOrder
+	return t.Executions[executions-1].Result == ltp.ResultRefused && q.Woken == ltp.WokenByFailure && a.Cause == ltp.CauseOrder
 }
 
 // rejected reports whether the order was parked last, and who it says rejected it did.

@@ -11,18 +11,18 @@ import (
 )
 
 // failing is an order whose only attempt failed so, and by whose fault.
-func failing(r ltp.Result, b ltp.Blame) trace.OrderTrace {
+func failing(r ltp.Result, b ltp.FailureCause) trace.OrderTrace {
 	o := placed("B1", -9_000)
 	routed(&o, -8_999, "", ltp.Execute, ltp.ReasonOK, ltp.Stable, 3)
 	failed(wrote(&o, -8_995, -8_990, -8_985, ltp.Stable, 3), r)
 	routed(&o, -8_980, ltp.WokenByFailure, ltp.Defer, ltp.ReasonExecuteUnavailable, ltp.Stable, 3)
-	o.Frames[len(o.Frames)-1].Response.Blame = b
+	o.Frames[len(o.Frames)-1].Response.Cause = b
 	return o
 }
 
 // standing is an order that is parked.
 func standing() trace.OrderTrace {
-	o := failing(ltp.ResultUnavailable, ltp.BlameOrder)
+	o := failing(ltp.ResultUnavailable, ltp.CauseOrder)
 	o.Parked = []ltp.Parking{{Since: at(-8_900), Failures: 5, Error: "value too long"}}
 	o.Wait = ltp.Wait{Reason: ltp.ReasonParked}
 	return o
@@ -67,7 +67,7 @@ func TestRejectionNeedsItsGround(t *testing.T) {
 		return o
 	}
 	byAnn, noAnvils := "rejected by ann: sold out", "we sell no anvils"
-	refused := failing(ltp.ResultRefused, ltp.BlameOrder)
+	refused := failing(ltp.ResultRefused, ltp.CauseOrder)
 	met := failing(ltp.ResultWithdrawn, "")
 	met.Executions[0].Withdrawn = &ltp.Ending{State: ltp.Rejected}
 	for name, c := range map[string]struct {
@@ -78,17 +78,17 @@ func TestRejectionNeedsItsGround(t *testing.T) {
 		"refused, without a tombstone":         {ruledOut(refused, noAnvils, ""), "nothing shows that it was not written"},
 		"refused, and nothing was found":       {ruledOut(refused, noAnvils, ltp.FoundNothing), "nothing shows that it was not written"},
 		"refused, and nobody knows why":        {ruledOut(failing(ltp.ResultRefused, ""), noAnvils, ltp.FoundTombstone), "neither was it refused by its own fault"},
-		"refused by the component's fault":     {ruledOut(failing(ltp.ResultRefused, ltp.BlameComponent), noAnvils, ltp.FoundTombstone), "neither was it refused by its own fault"},
-		"it was unavailable":                   {ruledOut(failing(ltp.ResultUnavailable, ltp.BlameOrder), noAnvils, ltp.FoundTombstone), "neither was it refused by its own fault"},
+		"refused by the component's fault":     {ruledOut(failing(ltp.ResultRefused, ltp.CauseComponent), noAnvils, ltp.FoundTombstone), "neither was it refused by its own fault"},
+		"it was unavailable":                   {ruledOut(failing(ltp.ResultUnavailable, ltp.CauseOrder), noAnvils, ltp.FoundTombstone), "neither was it refused by its own fault"},
 		"by an operator":                       {ruledOut(operator(standing(), trace.NoteReject, "ann"), byAnn, ltp.FoundTombstone), ""},
 		"by an operator, without a tombstone":  {ruledOut(operator(standing(), trace.NoteReject, "ann"), byAnn, ""), "nothing shows that it was not written"},
 		"by an operator who said nothing":      {ruledOut(standing(), byAnn, ltp.FoundTombstone), "nor did an operator reject it"},
 		"by an operator who wanted a retry":    {ruledOut(operator(standing(), trace.NoteRetry, "ann"), byAnn, ltp.FoundTombstone), "nor did an operator reject it"},
 		"by another operator":                  {ruledOut(operator(standing(), trace.NoteReject, "bob"), byAnn, ltp.FoundTombstone), "nor did an operator reject it"},
-		"by an operator, and was never parked": {ruledOut(operator(failing(ltp.ResultUnavailable, ltp.BlameOrder), trace.NoteReject, "ann"), byAnn, ltp.FoundTombstone), "nor did an operator reject it"},
+		"by an operator, and was never parked": {ruledOut(operator(failing(ltp.ResultUnavailable, ltp.CauseOrder), trace.NoteReject, "ann"), byAnn, ltp.FoundTombstone), "nor did an operator reject it"},
 		"a tombstone was met":                  {ruledOut(met, "by hand", ""), ""},
 		"the user's activity refused it":       {external(ruledOut(refused, noAnvils, "")), ""},
-		"the user's activity was unavailable":  {external(ruledOut(failing(ltp.ResultUnavailable, ltp.BlameOrder), noAnvils, "")), "neither was it refused by its own fault"},
+		"the user's activity was unavailable":  {external(ruledOut(failing(ltp.ResultUnavailable, ltp.CauseOrder), noAnvils, "")), "neither was it refused by its own fault"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := alone(c.order).Claim(NoneLost)
@@ -111,7 +111,7 @@ func TestOnlyAParkedOrderIsRetried(t *testing.T) {
 		return alone(o).Claim(SafeMode)
 	}
 	assert.Equal(t, Held, retried(operator(standing(), trace.NoteRetry, "ann")).Verdict)
-	broken := retried(failing(ltp.ResultUnavailable, ltp.BlameOrder))
+	broken := retried(failing(ltp.ResultUnavailable, ltp.CauseOrder))
 	require.Len(t, broken.Breaches, 1)
 	assert.Equal(t, "B1/3", broken.Breaches[0].What)
 }

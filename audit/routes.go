@@ -11,7 +11,7 @@ import (
 )
 
 // routes asks the decision table again, with the question that was recorded; what that
-// says of the steering is checked against the orientation's own history.
+// says of a pause is checked against the orientation's own history.
 type routes struct {
 	c      Claim
 	states states
@@ -64,7 +64,7 @@ func (r *routes) judge(one routing) {
 	if want, ok := r.table(one); !ok {
 		r.c.breach(one.reply.ID, "%s %s under %s, epoch %d: the decision table says %s", a.Decision, a.Reason, a.State, a.Epoch, want)
 	}
-	if a.Component == r.states.component && !a.Blind {
+	if a.Component == r.states.component && !a.Unreadable {
 		r.based(one, a)
 	}
 }
@@ -128,7 +128,7 @@ func (r *routes) based(one routing, a ltp.RouteResponse) {
 		}
 	}
 	r.clocks.differ(faults)
-	if why := r.steered(one, a); why != "" {
+	if why := r.pauseClaim(one, a); why != "" {
 		r.c.breach(one.reply.ID, "%s", why)
 	}
 	if since, unfit := r.states.unfitSince(one.reply.At); unfit && a.Admissible && a.Reason != ltp.ReasonPassed {
@@ -137,16 +137,16 @@ func (r *routes) based(one routing, a ltp.RouteResponse) {
 	}
 }
 
-// steered says what an answer has wrong of the steering of the component's replay at that
+// pauseClaim says what an answer has wrong of the pause of the component's replay at that
 // time. All else of the question is what the order's machine asked: a trace holds no other.
-func (r *routes) steered(one routing, a ltp.RouteResponse) string {
+func (r *routes) pauseClaim(one routing, a ltp.RouteResponse) string {
 	q, read := one.request.Request, one.read()
-	says := slices.Contains(q.Asked.Paused, r.states.component)
+	claimed := slices.Contains(q.Asked.Paused, r.states.component)
 	switch {
 	case !r.states.whole: // an operator may have paused it before what Temporal still has
-	case says && !slices.ContainsFunc(r.states.pauses, read.meets):
+	case claimed && !slices.ContainsFunc(r.states.pauses, read.meets):
 		return fmt.Sprintf("it says that the replay of %s was paused, and nobody had paused it", r.states.component)
-	case !says && q.Woken == ltp.WokenByTimer && q.Asked.Replay && a.Admissible && slices.ContainsFunc(r.states.pauses, read.within):
+	case !claimed && q.Woken == ltp.WokenByTimer && q.Asked.Replay && a.Admissible && slices.ContainsFunc(r.states.pauses, read.within):
 		return fmt.Sprintf("it was admitted as if the replay of %s were not paused, and it was", r.states.component)
 	}
 	return ""

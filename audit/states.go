@@ -58,7 +58,7 @@ func newStates(o trace.OrientationTrace) states {
 	}
 	for _, n := range o.Notes {
 		switch {
-		case n.Kind != trace.NoteSteer:
+		case n.Kind != trace.NoteReplayControl:
 		case strings.HasPrefix(n.Text, pausedReplay):
 			toggle(&s.pauses, true, n.At)
 		case strings.HasPrefix(n.Text, resumedReplay):
@@ -68,10 +68,10 @@ func newStates(o trace.OrientationTrace) states {
 	return s
 }
 
-// What the note of an operator's steering begins with, where it pauses or resumes.
+// What the note of an operator's change of the ReplayControl begins with, where it pauses or resumes.
 var (
-	pausedReplay  = ltp.Steer{Paused: new(true)}.String()
-	resumedReplay = ltp.Steer{Paused: new(false)}.String()
+	pausedReplay  = ltp.ReplayControlChange{Paused: new(true)}.String()
+	resumedReplay = ltp.ReplayControlChange{Paused: new(false)}.String()
 )
 
 // toggle opens a span at t, or closes the one that is open.

@@ -237,7 +237,7 @@ func awaitDone(ctx context.Context, what string, done func() bool) error {
 func (r *rig) until(ctx context.Context, s ltp.State) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
-	_, err := r.node.Board.Wait(ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.State == s && !now.Blind })
+	_, err := r.node.Board.Wait(ctx, ltp.DefaultComponent, func(now board.Reading) bool { return now.State == s && !now.Unreadable })
 	if err != nil {
 		return fmt.Errorf("waiting for %s: %w", s, context.Cause(ctx))
 	}

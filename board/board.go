@@ -193,10 +193,10 @@ func (b *Board) Orientation(component string) Reading {
 	b.mu.Unlock()
 	now := b.now()
 	if !ok {
-		return blind(ltp.Orientation{Component: component}, time.Time{}, "not read yet")
+		return unreadable(ltp.Orientation{Component: component}, time.Time{}, "not read yet")
 	}
 	if now.Sub(r.ReadAt) > Lease {
-		return blind(r.Orientation, r.ReadAt, "the last reading is older than the lease")
+		return unreadable(r.Orientation, r.ReadAt, "the last reading is older than the lease")
 	}
 	return r
 }
@@ -205,7 +205,7 @@ func (b *Board) Orientation(component string) Reading {
 // than the last refresh.
 func (b *Board) Route(in ltp.RouteInput) ltp.Routing {
 	for _, c := range in.Components {
-		if b.Orientation(c).Steering.Paused {
+		if b.Orientation(c).ReplayControl.Paused {
 			in.Request.Paused = append(in.Request.Paused, c)
 		}
 	}
@@ -232,7 +232,7 @@ func (b *Board) RouteReleased(in ltp.RouteInput) (ltp.Routing, ltp.Fence) {
 	}
 	return ltp.Routing{
 		Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: decision, Reason: reason,
-		Component: by.Component, State: by.State, Epoch: by.Epoch, ReadAt: ltp.Stamped(by.ReadAt), Blind: by.Blind,
+		Component: by.Component, State: by.State, Epoch: by.Epoch, ReadAt: ltp.Stamped(by.ReadAt), Unreadable: by.Unreadable,
 		Written: readings[in.Written].Epoch,
 	}, written.Fence()
 }
@@ -240,14 +240,14 @@ func (b *Board) RouteReleased(in ltp.RouteInput) (ltp.Routing, ltp.Fence) {
 // Fence answers a route request at the last moment before a write, on readings that were
 // begun after the call: a write that follows knows of whatever was published before it
 // was asked. What is known to be unfit is refused at once. It returns an error only when
-// ctx ends first; the Routing is then blind.
+// ctx ends first; the Routing is then unreadable.
 func (b *Board) Fence(ctx context.Context, in ltp.RouteInput) (ltp.Routing, ltp.Fence, error) {
 	asked := b.now()
 	fresh := func(now Reading) bool { return !now.ReadAt.Before(asked) }
 	for first := true; ; first = false {
 		old := slices.IndexFunc(in.Components, func(c string) bool { return !fresh(b.Orientation(c)) })
 		r, fence := b.RouteReleased(in)
-		if old < 0 || (!r.Decision.Admissible() && !r.Blind) {
+		if old < 0 || (!r.Decision.Admissible() && !r.Unreadable) {
 			return r, fence, nil
 		}
 		if first {

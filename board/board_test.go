@@ -47,7 +47,7 @@ func TestWhatHasNotBeenReadIsUnknown(t *testing.T) {
 	r := newBoard().Orientation(db)
 	assert.Equal(t, ltp.Unknown, r.State)
 	assert.Equal(t, db, r.Component)
-	assert.True(t, r.Blind)
+	assert.True(t, r.Unreadable)
 }
 
 func TestAReadingIsUsedForItsLeaseAndNotLonger(t *testing.T) {
@@ -63,13 +63,13 @@ func TestAReadingIsUsedForItsLeaseAndNotLonger(t *testing.T) {
 	now = r.ReadAt.Add(Lease + 1)
 	late := b.Orientation(db)
 	assert.Equal(t, ltp.Unknown, late.State)
-	assert.True(t, late.Blind)
+	assert.True(t, late.Unreadable)
 	assert.EqualValues(t, 3, late.Epoch, "the epoch stays known")
 	assert.Equal(t, r.ReadAt, late.ReadAt)
 	routing := b.Route(asked(ltp.Request{}))
 	assert.Equal(t, ltp.Defer, routing.Decision)
 	assert.Equal(t, ltp.ReasonUnknown, routing.Reason)
-	assert.True(t, routing.Blind)
+	assert.True(t, routing.Unreadable)
 }
 
 func TestAnAnswerThatWasOvertakenIsIgnored(t *testing.T) {
@@ -119,6 +119,6 @@ func TestAWorkflowThatWasStartedOverIsReadAgain(t *testing.T) {
 func TestLosingSightReplacesAFitState(t *testing.T) {
 	b := newBoard()
 	b.Put(seen(ltp.Stable, 3))
-	b.Put(blind(orientation(ltp.Stable, 3), time.Now(), "its observer is silent"))
+	b.Put(unreadable(orientation(ltp.Stable, 3), time.Now(), "its observer is silent"))
 	assert.Equal(t, ltp.Unknown, b.Orientation(db).State)
 }

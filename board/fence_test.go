@@ -109,7 +109,7 @@ func TestTheFenceRefusesAtOnceWhatIsKnownUnfit(t *testing.T) {
 func TestTheFenceRefusesOnAFreshReadingThatSeesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard()
-		b.Put(blind(orientation(ltp.Stable, 3), time.Now(), "its observer is silent"))
+		b.Put(unreadable(orientation(ltp.Stable, 3), time.Now(), "its observer is silent"))
 		answer := fence(t.Context(), b, db)
 		require.Len(t, answer, 1)
 		got := <-answer
@@ -206,7 +206,7 @@ func TestAFreshReadingIsOneThatWasBegunAfterTheCall(t *testing.T) {
 	for name, now := range map[string]func() Reading{
 		"stable":   func() Reading { return seen(ltp.Stable, 4) },
 		"unstable": func() Reading { return seen(ltp.Unstable, 4) },
-		"blind":    func() Reading { return blind(orientation(ltp.Stable, 4), time.Now(), "its observer is silent") },
+		"blind":    func() Reading { return unreadable(orientation(ltp.Stable, 4), time.Now(), "its observer is silent") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

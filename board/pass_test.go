@@ -22,7 +22,7 @@ func TestWhatIsSeenUnderAHoldIsBelievedWhileItsObserverIsHeard(t *testing.T) {
 		assert.Equal(t, want, r.Observed, since)
 		assert.Equal(t, want != "", r.Passable(), since)
 		assert.Equal(t, ltp.Unstable, r.State)
-		assert.False(t, r.Blind)
+		assert.False(t, r.Unreadable)
 	}
 	r, err := read(unread(observed(running(held), &workflowpb.PendingActivityInfo{LastHeartbeatTime: ago(0)}), ago(Unread+time.Second)), nil)
 	require.NoError(t, err)

@@ -33,15 +33,15 @@ var ErrNoComponent = errors.New("no such component")
 // Reading is an orientation and how far it may be trusted.
 type Reading struct {
 	ltp.Orientation
-	// Steering is what an operator says of the component's replays.
-	Steering ltp.Steering
+	// ReplayControl is what an operator says of the component's replays.
+	ReplayControl ltp.ReplayControl
 	// Policy is the one in force.
 	Policy ltp.Policy
 	// ReadAt is from when it is, by the reader's clock.
 	ReadAt time.Time
-	// Blind says that State is UNKNOWN because the reader could not see, not
+	// Unreadable says that State is UNKNOWN because the reader could not see, not
 	// because somebody said so.
-	Blind bool
+	Unreadable bool
 }
 
 // Fence is the reading as an order's history keeps it.
@@ -49,10 +49,10 @@ func (r Reading) Fence() ltp.Fence {
 	return ltp.Fence{Component: r.Component, State: r.State, Epoch: r.Epoch, LastFit: r.LastFit, ReadAt: ltp.Stamped(r.ReadAt)}
 }
 
-// blind keeps what is known of the component, without the state.
-func blind(o ltp.Orientation, at time.Time, why string) Reading {
+// unreadable keeps what is known of the component, without the state.
+func unreadable(o ltp.Orientation, at time.Time, why string) Reading {
 	o.State, o.Reason = ltp.Unknown, why
-	return Reading{Orientation: o, ReadAt: at, Blind: true}
+	return Reading{Orientation: o, ReadAt: at, Unreadable: true}
 }
 
 // Read asks Temporal for a component's orientation: one strongly consistent call
@@ -69,9 +69,9 @@ func Read(ctx context.Context, c client.Client, component string) (Reading, erro
 	r := Reading{Orientation: ltp.Orientation{Component: component}, ReadAt: at}
 	fields := d.GetWorkflowExecutionInfo().GetMemo()
 	published, err := memo.Read(fields, ltp.OrientationMemo, &r.Orientation)
-	_, steered := memo.Read(fields, ltp.SteeringMemo, &r.Steering)
+	_, controlled := memo.Read(fields, ltp.ReplayControlMemo, &r.ReplayControl)
 	_, set := memo.Read(fields, ltp.PolicyMemo, &r.Policy)
-	if err := errors.Join(err, steered, set); err != nil {
+	if err := errors.Join(err, controlled, set); err != nil {
 		return Reading{}, fmt.Errorf("read the orientation of %s: %w", component, err)
 	}
 	if r.Passable() && unheard(d, at) != "" {
@@ -82,7 +82,7 @@ func Read(ctx context.Context, c client.Client, component string) (Reading, erro
 		why = "never observed"
 	}
 	if why != "" {
-		r.State, r.Reason, r.Blind = ltp.Unknown, why, true
+		r.State, r.Reason, r.Unreadable = ltp.Unknown, why, true
 	}
 	return r, nil
 }

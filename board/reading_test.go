@@ -104,7 +104,7 @@ func TestAFitStateIsBelievedWhileItsObserverIsHeard(t *testing.T) {
 			r, err := read(d, nil)
 			require.NoError(t, err)
 			assert.Equal(t, orientation(ltp.Stable, 3), r.Orientation)
-			assert.False(t, r.Blind)
+			assert.False(t, r.Unreadable)
 			assert.False(t, r.ReadAt.Before(before))
 			assert.False(t, r.ReadAt.After(time.Now()))
 		})
@@ -141,7 +141,7 @@ func TestAFitStateIsNotBelievedWhenNobodyCanKnow(t *testing.T) {
 				r, err := read(d, nil)
 				require.NoError(t, err)
 				assert.Equal(t, ltp.Unknown, r.State)
-				assert.True(t, r.Blind)
+				assert.True(t, r.Unreadable)
 				assert.Contains(t, r.Reason, why)
 				assert.EqualValues(t, 3, r.Epoch, "the epoch stays known")
 				assert.Equal(t, db, r.Component)
@@ -159,7 +159,7 @@ func TestAnUnfitStateIsBelievedWhoeverIsSilent(t *testing.T) {
 			r, err := read(unread(observed(running(said), &workflowpb.PendingActivityInfo{LastHeartbeatTime: ago(time.Hour)}), ago(time.Hour)), nil)
 			require.NoError(t, err)
 			assert.Equal(t, said, r.Orientation)
-			assert.False(t, r.Blind)
+			assert.False(t, r.Unreadable)
 		})
 	}
 }
@@ -175,7 +175,7 @@ func TestAWorkflowThatHasEndedSaysNothing(t *testing.T) {
 			r, err := read(d, nil)
 			require.NoError(t, err)
 			assert.Equal(t, ltp.Unknown, r.State, status)
-			assert.True(t, r.Blind, status)
+			assert.True(t, r.Unreadable, status)
 		}
 	}
 }
@@ -186,7 +186,7 @@ func TestAComponentThatNoWorkerHasRunYetIsUnknown(t *testing.T) {
 	r, err := read(d, nil)
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Orientation{Component: db, State: ltp.Unknown, Reason: "never observed"}, r.Orientation)
-	assert.True(t, r.Blind)
+	assert.True(t, r.Unreadable)
 }
 
 func TestADamagedMemoIsAnErrorAndNoState(t *testing.T) {

@@ -17,7 +17,7 @@ func TestRouteNamesTheComponentThatDecided(t *testing.T) {
 
 	r := b.Route(both)
 	assert.Equal(t, "payments", r.Component, "never read")
-	assert.True(t, r.Blind)
+	assert.True(t, r.Unreadable)
 	assert.Equal(t, ltp.Defer, r.Decision)
 	assert.Equal(t, ltp.ReasonUnknown, r.Reason)
 	assert.EqualValues(t, 3, r.Written, "whatever decided")

@@ -209,7 +209,7 @@ func TestASlowReadHoldsUpNoOther(t *testing.T) {
 		time.Sleep(Lease + Refresh)
 		synctest.Wait()
 		assert.Greater(t, s.count(), asked)
-		assert.True(t, b.Orientation(db).Blind)
+		assert.True(t, b.Orientation(db).Unreadable)
 	})
 }
 

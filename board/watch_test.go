@@ -17,7 +17,7 @@ func TestAWatcherIsCalledOnceWhenAComponentBecomesUnfit(t *testing.T) {
 	both := []string{db, "payments"}
 	for name, news := range map[string]Reading{
 		"unstable": seen(ltp.Unstable, 4), "unknown": seen(ltp.Unknown, 4), "a state of a later version": seen("SERENE", 4),
-		"blind": blind(orientation(ltp.Stable, 4), time.Now(), "its observer is silent"),
+		"blind": unreadable(orientation(ltp.Stable, 4), time.Now(), "its observer is silent"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := New(nil, both, silent)
@@ -101,7 +101,7 @@ func TestWaitNoticesThatAReadingGrewOld(t *testing.T) {
 		b := newBoard()
 		b.Put(seen(ltp.Stable, 3))
 		began := time.Now()
-		r, err := b.Wait(t.Context(), db, func(r Reading) bool { return r.Blind })
+		r, err := b.Wait(t.Context(), db, func(r Reading) bool { return r.Unreadable })
 		require.NoError(t, err)
 		assert.Equal(t, ltp.Unknown, r.State)
 		assert.LessOrEqual(t, time.Since(began), Lease+Refresh)

@@ -49,7 +49,7 @@ func (r *rules) routedInTime(o *ordered, ts int64, p *Response) *fault {
 		r.late, r.latest = r.late+1, max(r.latest, late)
 	}
 	times := ltp.Times{Accepted: at(o.about.AcceptedMs), Task: at(o.asked.AskedMs), Recorded: at(p.RecordedMs), Read: at(p.ReadMs)}
-	if p.Blind || r.alone {
+	if p.Unreadable || r.alone {
 		return r.clocks.take(CheckRouting, p.OrderID, times.Check())
 	}
 	if limit := ltp.ReadingLease + ltp.ClockBound; p.Admissible && late > limit.Milliseconds() {

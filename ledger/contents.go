@@ -204,18 +204,18 @@ type Response struct {
 	Reason         ltp.Reason   `json:"reason"`
 	Commitment     string       `json:"commitment,omitempty"`
 	// Component, State and Epoch are what the answer is based on, read at ReadMs by the
-	// worker's clock. Blind says that the worker had no orientation that it could trust.
+	// worker's clock. Unreadable says that the worker had no orientation that it could trust.
 	Component    string    `json:"component"`
 	State        ltp.State `json:"state"`
 	Epoch        int64     `json:"epoch"`
-	Blind        bool      `json:"blind,omitempty"`
+	Unreadable   bool      `json:"blind,omitempty"`
 	ReadMs       int64     `json:"read_ms,omitempty"`
 	Context      string    `json:"context"`
 	Capabilities []string  `json:"capabilities"`
 	Branches     []Branch  `json:"branches"`
 	Selection    string    `json:"selection"`
-	// Blame says whose fault the failure was that made the order ask.
-	Blame ltp.Blame `json:"blame,omitempty"`
+	// Cause says whose fault the failure was that made the order ask.
+	Cause ltp.FailureCause `json:"blame,omitempty"`
 	// RecordedMs is the time of the event that recorded the answer, by Temporal's clock.
 	RecordedMs int64 `json:"recorded_ms"`
 	Source     Event `json:"source"`
@@ -282,9 +282,9 @@ type Withdrawal struct {
 	No      int        `json:"no"` // from 1
 	Asked   ltp.Ending `json:"asked"`
 	// Found is what the worker's reading, or the order database, said.
-	Found ltp.Found `json:"found"`
-	Fence *Fence    `json:"fence,omitempty"`
-	Blind bool      `json:"blind,omitempty"`
+	Found      ltp.Found `json:"found"`
+	Fence      *Fence    `json:"fence,omitempty"`
+	Unreadable bool      `json:"blind,omitempty"`
 	// Tombstone is what that said, and Attempt the request_frame_id in the receipt of the
 	// order's row.
 	Tombstone *ltp.Ending `json:"tombstone,omitempty"`
@@ -501,7 +501,7 @@ func executionOf(orderID string, x trace.Execution) *Execution {
 
 func withdrawalOf(orderID string, no int, w trace.Withdrawal) *Withdrawal {
 	e := &Withdrawal{
-		OrderID: orderID, No: no, Asked: w.Asked, Found: w.Found, Fence: fenceOf(w.Fence), Blind: w.Blind,
+		OrderID: orderID, No: no, Asked: w.Asked, Found: w.Found, Fence: fenceOf(w.Fence), Unreadable: w.Unreadable,
 		Tombstone: w.End, EndedMs: ms(w.EndedAt), Worker: w.Worker, Message: w.Error,
 		TaskMs: ms(w.TaskAt), RecordedMs: ms(w.RecordedAt), Source: eventOf(w.Source),
 	}

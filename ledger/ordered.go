@@ -184,8 +184,8 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 		return broken(CheckDecision, "%s, admissible %t, commitment %q and branches do not go together", p.Decision, p.Admissible, p.Commitment)
 	case !slices.Contains(o.about.DependsOn, p.Component):
 		return broken(CheckRouting, "order %s does not depend on %s", p.OrderID, p.Component)
-	case p.Blame != "" && (o.asked.Woken != ltp.WokenByFailure || p.Blame != ltp.BlameOrder && p.Blame != ltp.BlameComponent):
-		return broken(CheckRouting, "it blames %q, and nothing failed that this can be of", p.Blame)
+	case p.Cause != "" && (o.asked.Woken != ltp.WokenByFailure || p.Cause != ltp.CauseOrder && p.Cause != ltp.CauseComponent):
+		return broken(CheckRouting, "it blames %q, and nothing failed that this can be of", p.Cause)
 	}
 	if f := o.under(r, p); f != nil {
 		return f
@@ -197,7 +197,7 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 		o.deferred = p.Reason
 	}
 	if p.Reason == ltp.ReasonExecuteUnavailable {
-		if o.own++; p.Blame != ltp.BlameOrder {
+		if o.own++; p.Cause != ltp.CauseOrder {
 			o.own = 0
 		}
 	}
@@ -208,9 +208,9 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 // under checks what an answer is based on. The answer before is still the last.
 func (o *ordered) under(r *rules, p *Response) *fault {
 	switch {
-	case p.Blind && p.State != ltp.Unknown:
+	case p.Unreadable && p.State != ltp.Unknown:
 		return broken(CheckRouting, "what cannot be seen is UNKNOWN, and not %s", p.State)
-	case !p.Blind:
+	case !p.Unreadable:
 		if f := r.based(CheckRouting, p.Component, p.State, p.Epoch); f != nil {
 			return f
 		}
@@ -339,7 +339,7 @@ func (o *ordered) parking(f Frame, p *Parking) *fault {
 		return broken(CheckIdentity, "parking %d of order %s stands where parking %d should", p.No, p.OrderID, o.parkings)
 	case o.parked || o.done || o.running || o.withdrawn != nil || o.asksEnd != nil:
 		return broken(CheckEnd, "order %s is parked after it was parked, executed or withdrawn, or while it is executed", p.OrderID)
-	case !o.answered() || o.last.Reason != ltp.ReasonExecuteUnavailable || o.last.Blame != ltp.BlameOrder:
+	case !o.answered() || o.last.Reason != ltp.ReasonExecuteUnavailable || o.last.Cause != ltp.CauseOrder:
 		return broken(CheckEnd, "order %s is parked, and its own fault is not what came last", p.OrderID)
 	case o.own < least || p.Failures < least || p.Failures > o.failed || o.final == ltp.ResultRefused:
 		return broken(CheckEnd, "order %s is parked after %d failures, %d of them in a row its own, and fails %s", p.OrderID, o.failed, o.own, o.final)
@@ -361,7 +361,7 @@ func (o *ordered) mayReject(reason string) bool {
 	if o.parked {
 		return slices.ContainsFunc(o.rejected, func(by string) bool { return strings.HasPrefix(reason, "rejected by "+by+": ") })
 	}
-	refused := o.answered() && o.last.Blame == ltp.BlameOrder && o.last.Reason == ltp.ReasonExecuteUnavailable && o.final == ltp.ResultRefused
+	refused := o.answered() && o.last.Cause == ltp.CauseOrder && o.last.Reason == ltp.ReasonExecuteUnavailable && o.final == ltp.ResultRefused
 	return refused && strings.HasPrefix(o.message, reason)
 }
 

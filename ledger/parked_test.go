@@ -72,9 +72,9 @@ func TestForgedParkingIsNamed(t *testing.T) {
 		payload[*ledger.Snapshot](f, "P1/end").End.Entries--
 		f.recount()
 	}
-	blame := func(f *forger, b ltp.Blame, ids ...string) {
+	blame := func(f *forger, b ltp.FailureCause, ids ...string) {
 		for _, id := range ids {
-			payload[*ledger.Response](f, id).Blame = b
+			payload[*ledger.Response](f, id).Cause = b
 		}
 	}
 	end := func(f *forger, s ltp.OrderState) {
@@ -98,13 +98,13 @@ func TestForgedParkingIsNamed(t *testing.T) {
 		"parked after fewer failures": {waits, func(f *forger) { payload[*ledger.Snapshot](f, "P1/parking/1").Parking.Failures = 4 }, "P1/parking/1", ledger.CheckEnd},
 		"parked after more failures":  {waits, func(f *forger) { payload[*ledger.Snapshot](f, "P1/parking/1").Parking.Failures = 6 }, "P1/parking/1", ledger.CheckEnd},
 		"parked for the component's fault": {waits, func(f *forger) {
-			blame(f, ltp.BlameComponent, "P1/10/response")
+			blame(f, ltp.CauseComponent, "P1/10/response")
 		}, "P1/parking/1", ledger.CheckEnd},
 		"parked, and once before nobody knew": {waits, func(f *forger) { blame(f, "", "P1/8/response") }, "P1/parking/1", ledger.CheckEnd},
 		"parked before it asked": {waits, func(f *forger) {
 			payload[*ledger.Snapshot](f, "P1/parking/1").Parking.SinceMs -= 60_000
 		}, "P1/parking/1", ledger.CheckTime},
-		"blamed without a failure":       {waits, func(f *forger) { blame(f, ltp.BlameOrder, "P1/1/response") }, "P1/1/response", ledger.CheckRouting},
+		"blamed without a failure":       {waits, func(f *forger) { blame(f, ltp.CauseOrder, "P1/1/response") }, "P1/1/response", ledger.CheckRouting},
 		"blamed on the weather":          {waits, func(f *forger) { blame(f, "WEATHER", "P1/2/response") }, "P1/2/response", ledger.CheckRouting},
 		"the parking removed":            {waits, func(f *forger) { less(f, "P1/parking/1") }, "P1/end", ledger.CheckEnd},
 		"said to be deferred":            {waits, func(f *forger) { end(f, ltp.Deferred) }, "P1/end", ledger.CheckEnd},
@@ -126,7 +126,7 @@ func TestForgedParkingIsNamed(t *testing.T) {
 			payload[*ledger.Snapshot](f, "P1/withdrawal/1").Withdrawal.Asked.Reason = "sold out"
 		}, "P1/withdrawal/1", ledger.CheckEnd},
 		"the user's activity refused it, by the component's fault": {refusedOwn, func(f *forger) {
-			blame(f, ltp.BlameComponent, "P1/2/response")
+			blame(f, ltp.CauseComponent, "P1/2/response")
 		}, "P1/end", ledger.CheckEnd},
 	} {
 		t.Run(name, func(t *testing.T) {

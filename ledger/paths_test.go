@@ -25,7 +25,7 @@ func accepted(at string, e ltp.Execution, s ltp.State, epoch int64, changes ...f
 // fails is an order whose next n attempts fail by its own fault.
 func fails(at string, e ltp.Execution, r ltp.Result, n int) *tracetest.Order {
 	o := accepted(at, e, ltp.Stable, 6)
-	o.Blame = ltp.BlameOrder
+	o.Cause = ltp.CauseOrder
 	for range n {
 		o.Writes = append(o.Writes, tracetest.Write{Result: r, Error: "value too long"})
 	}
@@ -36,7 +36,7 @@ func fails(at string, e ltp.Execution, r ltp.Result, n int) *tracetest.Order {
 func parked(e ltp.Execution, r ltp.Result) *tracetest.Order {
 	o := fails("14:31:00", e, r, 40)
 	for o.Work(); o.Phase != ltp.PhaseParked; o.Work() {
-		if o.Phase == ltp.PhaseHanded {
+		if o.Phase == ltp.PhaseExternal {
 			o.Picks("17@till").Fails(ltp.UnavailableError, "value too long", nil)
 		} else {
 			o.Fires()
@@ -119,7 +119,7 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 		"refused by its own fault": {func() *tracetest.Order { return fails("14:31:00", here, ltp.ResultRefused, 1).Work() }, ltp.Rejected},
 		"refused by nobody knows whose fault, and executed later": {func() *tracetest.Order {
 			o := fails("14:31:00", here, ltp.ResultRefused, 1)
-			o.Blame = ltp.BlameComponent
+			o.Cause = ltp.CauseComponent
 			return o.Work().Fires().Work()
 		}, ltp.Executed},
 		"parked": {func() *tracetest.Order { return parked(here, ltp.ResultUnavailable) }, ltp.Parked},
@@ -173,7 +173,7 @@ func TestEveryPathOfAnOrderIsWhole(t *testing.T) {
 		}, ltp.Accepted},
 		"the user's activity fails": {func() *tracetest.Order {
 			o := accepted("14:29:35", own, ltp.Stable, 3)
-			o.Blame = ltp.BlameOrder
+			o.Cause = ltp.CauseOrder
 			o.Work().After(5 * time.Second).TimesOut(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START).Work()
 			o.Fires().Work().Picks("17@till").Fails(ltp.UnavailableError, "the till is closed", nil).Work()
 			return o.Fires().Work().Picks("17@till").Fails(ltp.RejectedError, "no such article", nil).Work()

@@ -131,7 +131,7 @@ func outage(t testing.TB) recorded {
 	add(accept("R0", "14:00:10", ltp.Stable, 3).Work())
 	add(accept("R1", "14:29:40", ltp.Stable, 3).Work())
 	o := accept("R2", "14:29:45", ltp.Stable, 3)
-	o.Writes, o.Blame = []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}, ltp.BlameOrder
+	o.Writes, o.Cause = []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}, ltp.CauseOrder
 	add(o.Work())
 	o = accept("R3", "14:29:50", ltp.Stable, 3)
 	o.Writes = []tracetest.Write{{Result: ltp.ResultUnavailable, Error: "connection refused"}}

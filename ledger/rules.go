@@ -287,7 +287,7 @@ func (r *rules) decided(p *Response, q ltp.Request) *fault {
 		passable = []ltp.Verdict{ltp.Healthy, ltp.Slow}
 	}
 	if c := r.components[p.Component]; c != nil && c.epochs[p.Epoch] != nil {
-		plain, frozen, passable = c.epochs[p.Epoch].plain || p.Blind, c.epochs[p.Epoch].frozen, c.epochs[p.Epoch].passable
+		plain, frozen, passable = c.epochs[p.Epoch].plain || p.Unreadable, c.epochs[p.Epoch].frozen, c.epochs[p.Epoch].passable
 	}
 	for _, seen := range passable {
 		o := ltp.Orientation{Component: p.Component, State: p.State, Epoch: p.Epoch, Hold: &ltp.Hold{}, Observed: seen}

@@ -145,7 +145,7 @@ func (x *exporter) routing(ctx context.Context, order Order, request, response l
 	}
 	answer := Response{
 		OrderID: order.ID, RequestFrameID: request.ID, Decision: r.Decision, Reason: r.Reason,
-		Component: r.Component, State: r.State, Epoch: r.Epoch, Blind: r.Blind, ReadMs: ms(r.ReadAt), Blame: r.Blame,
+		Component: r.Component, State: r.State, Epoch: r.Epoch, Unreadable: r.Unreadable, ReadMs: ms(r.ReadAt), Cause: r.Cause,
 		RecordedMs: ms(response.At), Source: eventOf(response.Source),
 	}
 	return []step{

@@ -231,7 +231,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 			r.State, r.Epoch = ltp.Stable, 6
 			f.chain()
 		}, "R5/1/response", ledger.CheckRouting},
-		{"a decision said blind", func(f *forger) { payload[*ledger.Response](f, "R5/1/response").Blind = true; f.chain() }, "R5/1/response", ledger.CheckRouting},
+		{"a decision said blind", func(f *forger) { payload[*ledger.Response](f, "R5/1/response").Unreadable = true; f.chain() }, "R5/1/response", ledger.CheckRouting},
 		{"a duplicate id", func(f *forger) {
 			i := f.at("R1/1")
 			f.entries = slices.Insert(f.entries, i+2, f.entries[i])

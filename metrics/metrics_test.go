@@ -162,8 +162,8 @@ func TestAReplayIsMeasuredWhileItLasts(t *testing.T) {
 	says(t, scrape(t, m), `ltp_replay_oldest_seconds{component="orders-db"} 0`)
 	m.Replayed("orders-db")
 	b.Put(board.Reading{
-		Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Recovering, Epoch: 5},
-		Steering:    ltp.Steering{Paused: true}, ReadAt: time.Now(),
+		Orientation:   ltp.Orientation{Component: "orders-db", State: ltp.Recovering, Epoch: 5},
+		ReplayControl: ltp.ReplayControl{Paused: true}, ReadAt: time.Now(),
 	})
 	got = scrape(t, m)
 	says(t, got, `ltp_replay_paused{component="orders-db"} 1`)

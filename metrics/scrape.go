@@ -51,7 +51,7 @@ func (c orientations) Collect(to chan<- prometheus.Metric) {
 			to <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, one(s == now.State), component, string(s))
 		}
 		to <- prometheus.MustNewConstMetric(epochDesc, prometheus.GaugeValue, float64(now.Epoch), component)
-		to <- prometheus.MustNewConstMetric(pausedDesc, prometheus.GaugeValue, one(now.Steering.Paused), component)
+		to <- prometheus.MustNewConstMetric(pausedDesc, prometheus.GaugeValue, one(now.ReplayControl.Paused), component)
 	}
 	c.collectWorkers(to)
 }

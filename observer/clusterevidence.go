@@ -28,7 +28,7 @@ const (
 	evidenceFresh = 2 * time.Second
 )
 
-// With is a probe that writes as write does and hears evidence beside it, at most
+// WithEvidence is a probe that writes as write does and hears evidence beside it, at most
 // once a second each.
 //
 // The write decides what is fit: one that succeeds is good whatever anybody says.
@@ -37,7 +37,7 @@ const (
 // and a write that goes on hanging after that is not joined by another. Evidence
 // that cannot be had, or is not definite, says nothing. Its facts are added to those
 // of the write under its name.
-func With(write Probe, evidence ...Evidence) Probe {
+func WithEvidence(write Probe, evidence ...Evidence) Probe {
 	if len(evidence) == 0 {
 		return write
 	}

@@ -45,7 +45,7 @@ func (k *keeper) Probe(ctx context.Context) (map[string]string, error) {
 func watchWith(t *testing.T, d time.Duration, c *component, evidence observer.Probe) ([]said, []observer.Status) {
 	t.Helper()
 	defer time.Sleep(time.Minute)
-	return watchProbe(t, d, observer.With(c, observer.Evidence{Name: "keeper", Probe: evidence}))
+	return watchProbe(t, d, observer.WithEvidence(c, observer.Evidence{Name: "keeper", Probe: evidence}))
 }
 
 func TestEvidenceEndsAWriteThatHangs(t *testing.T) {
@@ -181,7 +181,7 @@ func TestAComponentThatIsOnlyReadIsNeverCalledFit(t *testing.T) {
 		all, beats := watchProbe(t, 10*time.Second, reads)
 		assert.Empty(t, all)
 		assert.True(t, beats[0].Sample.ReadOnly)
-		corroborated, ok := observer.With(reads, observer.Evidence{Probe: &keeper{}}).(observer.Reader)
+		corroborated, ok := observer.WithEvidence(reads, observer.Evidence{Probe: &keeper{}}).(observer.Reader)
 		assert.True(t, ok && corroborated.ReadOnly())
 	})
 }

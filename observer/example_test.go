@@ -90,7 +90,7 @@ func ExampleProbe() {
 
 // The database is written to, and what its cluster says is evidence beside that: here
 // it ends a write that hangs, long before the write has hung for UnfitLatency.
-func ExampleWith() {
+func ExampleWithEvidence() {
 	write := probeFunc(func(ctx context.Context) (map[string]string, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -98,7 +98,7 @@ func ExampleWith() {
 	cluster := probeFunc(func(context.Context) (map[string]string, error) {
 		return map[string]string{"members": "db2 starting"}, fault{definite: true}
 	})
-	facts, err := observer.With(write, observer.Evidence{Name: "cluster", Probe: cluster}).Probe(context.Background())
+	facts, err := observer.WithEvidence(write, observer.Evidence{Name: "cluster", Probe: cluster}).Probe(context.Background())
 	fmt.Println(facts, err)
 	// Output:
 	// map[cluster_members:db2 starting] cluster: fault, definite: true

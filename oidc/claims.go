@@ -54,7 +54,7 @@ func (c Claims) identity(all map[string]any) (ltp.Identity, error) {
 	if err != nil {
 		return ltp.Identity{}, err
 	}
-	who, err := ltp.Vouched(tenant, role, customer, c.Customer != "")
+	who, err := ltp.NewIdentity(tenant, role, customer, c.Customer != "")
 	var invalid *ltp.InvalidError
 	if errors.As(err, &invalid) {
 		claim := map[string]string{"tenant": c.Tenant, "role": c.Role, "customer": c.Customer}[invalid.Field]

@@ -28,7 +28,7 @@ func (r *release) canaries(ctx context.Context, orders []waiting) (int, error) {
 	var tried canaries
 	for _, o := range some {
 		now, err := r.admitted(ctx)
-		if err == nil && now.Steering.Rate > 0 { // an operator's rate is for canaries, too; the ramp begins after them
+		if err == nil && now.ReplayControl.Rate > 0 { // an operator's rate is for canaries, too; the ramp begins after them
 			err = r.turn(ctx)
 		}
 		if err != nil {
@@ -81,7 +81,7 @@ func (c *canaries) add(workflowID string, out outcome, a ltp.Answer) {
 	defer c.mu.Unlock()
 	c.outcomes[out]++
 	if out == setback && a.Result.Failed() {
-		c.shared = c.shared || a.Blame == ltp.BlameComponent
+		c.shared = c.shared || a.Cause == ltp.CauseComponent
 		id, _ := ltp.OrderID(workflowID)
 		c.failed = append(c.failed, ltp.FailedWrite{Order: id, Code: a.Code, Error: a.Error, Hung: a.Result == ltp.ResultUnknown})
 	}

@@ -71,16 +71,16 @@ func TestTheReleaseStaysAtCanariesUntilTheyCommit(t *testing.T) {
 func TestCanariesThatFailAreASetback(t *testing.T) {
 	for name, c := range map[string]struct {
 		waiting int
-		blame   ltp.Blame
+		cause   ltp.FailureCause
 	}{
 		"for a reason that nobody knows":     {waiting: 40},
-		"for no fault of their own":          {waiting: 40, blame: ltp.BlameComponent},
-		"one alone, for no fault of its own": {waiting: 1, blame: ltp.BlameComponent},
+		"for no fault of their own":          {waiting: 40, cause: ltp.CauseComponent},
+		"one alone, for no fault of its own": {waiting: 1, cause: ltp.CauseComponent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-				n.add(c.waiting, func(_ int, w *waiting) { w.fails, w.blame = true, c.blame })
+				n.add(c.waiting, func(_ int, w *waiting) { w.fails, w.cause = true, c.cause })
 				n.onFailing = func() { s.sees(ltp.Unstable, 6) }
 				p := pace.Default()
 				report, err := release(t, engine(n, s, p), drain)
@@ -125,10 +125,10 @@ func TestBadOrdersAreNotTheCanariesOfEveryRecovery(t *testing.T) {
 // TestOneCanaryThatFailsForAReasonThatNobodyKnowsIsNoSetback, nor are many that fail by
 // themselves.
 func TestOneCanaryThatFailsForAReasonThatNobodyKnowsIsNoSetback(t *testing.T) {
-	for waits, b := range map[int]ltp.Blame{1: "", 20: ltp.BlameOrder} {
+	for waits, b := range map[int]ltp.FailureCause{1: "", 20: ltp.CauseOrder} {
 		synctest.Test(t, func(t *testing.T) {
 			n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
-			n.add(waits, func(_ int, w *waiting) { w.fails, w.blame = true, b })
+			n.add(waits, func(_ int, w *waiting) { w.fails, w.cause = true, b })
 			_, err := release(t, engine(n, s, pace.Default()), drain)
 			require.NoError(t, err)
 			assert.Empty(t, n.failing)

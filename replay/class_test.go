@@ -101,10 +101,10 @@ func TestWhatIsExpeditedDuringAPauseGoesNext(t *testing.T) {
 		n.add(2000)
 		n.releasing = func(nth int) {
 			if nth == 700 {
-				s.steered(ltp.Steering{Paused: true})
+				s.controlled(ltp.ReplayControl{Paused: true})
 				time.AfterFunc(time.Minute, func() {
 					n.change(func() { zero := 0; n.orders["order/01999"].priority = &zero })
-					s.steered(ltp.Steering{})
+					s.controlled(ltp.ReplayControl{})
 				})
 			}
 		}

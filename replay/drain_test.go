@@ -279,7 +279,7 @@ func TestAnAttemptHandsOverBeforeTemporalGivesItUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(10)
-		s.steered(ltp.Steering{Paused: true})
+		s.controlled(ltp.ReplayControl{Paused: true})
 		began := time.Now()
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.ErrorContains(t, err, "the next goes on")

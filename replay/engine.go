@@ -2,7 +2,7 @@
 // breaker does that closes: a few canaries first, then at a rate that follows the outcome
 // of each release (AIMD with slow start, see package pace), with a bound on those in
 // flight. It sweeps until the visibility store shows no order any more. It stops when the
-// orientation moves on, follows the steering of operators, and goes on elsewhere when its
+// orientation moves on, follows the ReplayControl of operators, and goes on elsewhere when its
 // process dies: a lease, kept by heartbeats, makes sure that one release runs at a time.
 package replay
 
@@ -64,7 +64,7 @@ const handOver = time.Minute
 // the last.
 //
 // It stops at once when the board shows that the orientation moved on. It waits while the
-// board is blind, while an operator has paused the replay, and while it is not certain
+// board is unreadable, while an operator has paused the replay, and while it is not certain
 // to be the only one. After a crash the next attempt goes on where the heartbeat was; an
 // order that is released twice acts once.
 func (e *Engine) Release(ctx context.Context, in ltp.ReleaseInput) (ltp.ReleaseReport, error) {

@@ -66,18 +66,18 @@ func (s *sight) change(how func(*board.Reading)) {
 func (s *sight) sees(state ltp.State, epoch int64) {
 	s.change(func(now *board.Reading) {
 		now.Orientation = ltp.Orientation{Component: db, State: state, Epoch: epoch}
-		now.Blind = false
+		now.Unreadable = false
 	})
 }
 
 // loses is that nothing can be read any more.
 func (s *sight) loses() {
-	s.change(func(now *board.Reading) { now.State, now.Blind = ltp.Unknown, true })
+	s.change(func(now *board.Reading) { now.State, now.Unreadable = ltp.Unknown, true })
 }
 
-// steered is that an operator steers the replay.
-func (s *sight) steered(w ltp.Steering) {
-	s.change(func(now *board.Reading) { now.Steering = w })
+// controlled puts an operator's ReplayControl in force.
+func (s *sight) controlled(c ltp.ReplayControl) {
+	s.change(func(now *board.Reading) { now.ReplayControl = c })
 }
 
 // oneByOne is the default pace with one order on its way at a time, so that their order

@@ -7,14 +7,14 @@ import (
 )
 
 // movedOn reports whether the orientation is no longer the one that this release serves.
-// A board that is behind, or blind, does not know.
+// A board that is behind, or unreadable, does not know.
 func (r *release) movedOn(now board.Reading) bool {
-	return now.Epoch > r.in.Epoch || (now.Epoch == r.in.Epoch && !now.Blind && !now.State.Fit())
+	return now.Epoch > r.in.Epoch || (now.Epoch == r.in.Epoch && !now.Unreadable && !now.State.Fit())
 }
 
 // serves reports whether now is the orientation that this release serves.
 func (r *release) serves(now board.Reading) bool {
-	return now.Epoch == r.in.Epoch && !now.Blind && now.State.Fit()
+	return now.Epoch == r.in.Epoch && !now.Unreadable && now.State.Fit()
 }
 
 // certain reports whether this release knows that it serves the orientation in force, and
@@ -22,7 +22,7 @@ func (r *release) serves(now board.Reading) bool {
 func (r *release) certain(now board.Reading) bool { return r.serves(now) && r.lease.held() }
 
 // open reports whether an order may be released at this moment.
-func (r *release) open(now board.Reading) bool { return r.certain(now) && !now.Steering.Paused }
+func (r *release) open(now board.Reading) bool { return r.certain(now) && !now.ReplayControl.Paused }
 
 func (r *release) reading() board.Reading { return r.Board.Orientation(r.in.Component) }
 
@@ -45,7 +45,7 @@ func (r *release) serving(ctx context.Context) error {
 func (r *release) admitted(ctx context.Context) (board.Reading, error) {
 	now := r.reading()
 	if !r.open(now) {
-		if now.Steering.Paused {
+		if now.ReplayControl.Paused {
 			r.paused.Store(true)
 		}
 		var err error
@@ -62,7 +62,7 @@ func (r *release) admitted(ctx context.Context) (board.Reading, error) {
 // the memory of what was released, since the pause deferred again what was routed
 // meanwhile.
 func (r *release) resume() {
-	if r.reading().Steering.Paused || !r.paused.CompareAndSwap(true, false) {
+	if r.reading().ReplayControl.Paused || !r.paused.CompareAndSwap(true, false) {
 		return
 	}
 	r.progressed()

@@ -74,7 +74,7 @@ func (r *release) report() ltp.ReleaseReport {
 	switch now := r.reading(); {
 	case !r.serves(now) || r.lease.lost():
 		report.Phase, report.Ceiling = PhaseBlind, 0
-	case now.Steering.Paused:
+	case now.ReplayControl.Paused:
 		report.Phase, report.Ceiling = PhasePaused, 0
 	}
 	return report
@@ -116,7 +116,7 @@ const (
 func (r *release) survey(ctx context.Context) {
 	for r.serving(ctx) == nil {
 		begun, every := time.Now(), surveyEvery
-		if r.reading().Steering.Paused {
+		if r.reading().ReplayControl.Paused {
 			every = surveyPaused
 			r.paused.Store(true)
 			r.findOldest(ctx)

@@ -74,7 +74,7 @@ func TestAReleaseThatWaitsEndsWhenTheOrientationMovesOn(t *testing.T) {
 		},
 		"for its turn": func(n *namespace, s *sight, _ *pace.Settings) {
 			n.add(30)
-			s.steered(ltp.Steering{Rate: 0.01})
+			s.controlled(ltp.ReplayControl{Rate: 0.01})
 		},
 		"for answers": func(n *namespace, _ *sight, p *pace.Settings) {
 			p.Timeout = time.Minute
@@ -82,7 +82,7 @@ func TestAReleaseThatWaitsEndsWhenTheOrientationMovesOn(t *testing.T) {
 		},
 		"for the end of a pause": func(n *namespace, s *sight, _ *pace.Settings) {
 			n.add(30)
-			s.steered(ltp.Steering{Paused: true})
+			s.controlled(ltp.ReplayControl{Paused: true})
 		},
 	} {
 		for kind, in := range map[string]ltp.ReleaseInput{"drain": drain, "settle": {Component: db, Epoch: 5, Settle: true}} {
@@ -127,7 +127,7 @@ func TestAReleaseWaitsForABoardThatIsBehind(t *testing.T) {
 	})
 }
 
-func TestAReleaseWaitsWhileTheBoardIsBlind(t *testing.T) {
+func TestAReleaseWaitsWhileTheBoardIsUnreadable(t *testing.T) {
 	for name, parallel := range map[string]int{"one at a time": 1, "many at once": 32} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestAReleaseWaitsWhileTheBoardIsBlind(t *testing.T) {
 	}
 }
 
-func TestABoardThatWentBlindAndMovedOnEndsTheRelease(t *testing.T) {
+func TestABoardThatWasUnreadableAndMovedOnEndsTheRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(400)

@@ -27,21 +27,21 @@ type waiting struct {
 	tenant   string
 	priority *int
 
-	shown    time.Time     // from when it is listed
-	lag      time.Duration // for how long it is listed after it has ended
-	works    time.Duration // how long it takes to end once it is released
-	write    time.Duration // how long its write takes, where it differs
-	stuck    bool          // it never ends, nor answers
-	fails    bool          // its execution finds the component unavailable: it is deferred again
-	blame    ltp.Blame     // whose fault that is found to be
-	inLine   bool          // it waits for another order
-	answer   *ltp.Answer   // what it answers, where that is none of these
-	refuse   int           // how many releases of it Temporal fails
-	busy     int           // how many releases its validator refuses
-	slowness time.Duration // for how long its answer is under way
-	lost     int           // how many releases of it are lost with a server
-	closes   bool          // it ends before it answers
-	found    bool          // its answer does not name when its write began
+	shown    time.Time        // from when it is listed
+	lag      time.Duration    // for how long it is listed after it has ended
+	works    time.Duration    // how long it takes to end once it is released
+	write    time.Duration    // how long its write takes, where it differs
+	stuck    bool             // it never ends, nor answers
+	fails    bool             // its execution finds the component unavailable: it is deferred again
+	cause    ltp.FailureCause // whose fault that is found to be
+	inLine   bool             // it waits for another order
+	answer   *ltp.Answer      // what it answers, where that is none of these
+	refuse   int              // how many releases of it Temporal fails
+	busy     int              // how many releases its validator refuses
+	slowness time.Duration    // for how long its answer is under way
+	lost     int              // how many releases of it are lost with a server
+	closes   bool             // it ends before it answers
+	found    bool             // its answer does not name when its write began
 	state    ltp.OrderState
 
 	ends time.Time // zero until it is released, unless it ends otherwise
@@ -244,7 +244,7 @@ func (n *namespace) answer(w *waiting) ltp.Answer {
 	case w.fails:
 		w.under = 5
 		again(ltp.ReasonExecuteUnavailable, ltp.ResultUnavailable)
-		a.Blame, a.Error, a.Code = w.blame, "permission denied for table orders", "42501"
+		a.Cause, a.Error, a.Code = w.cause, "permission denied for table orders", "42501"
 	case w.inLine:
 		again(ltp.ReasonAwaitsTurn, ltp.ResultNotBegun)
 	case w.state == ltp.Rejected:

@@ -37,14 +37,14 @@ type Outlook struct {
 // component that is DEGRADED nobody knows when it bears the orders that wait for more.
 func NewOutlook(r board.Reading, run *Run, took time.Duration, now time.Time) Outlook {
 	s := pace.Default()
-	o := Outlook{Pace: pace.ForecastBegin(s, r.Steering.Rate, took), Before: r.Epoch + 1}
-	if r.Blind {
+	o := Outlook{Pace: pace.ForecastBegin(s, r.ReplayControl.Rate, took), Before: r.Epoch + 1}
+	if r.Unreadable {
 		return o
 	}
 	if r.Hold != nil && r.Hold.Until.After(now) {
 		o.NotBefore = r.Hold.Until
 	}
-	if run == nil || r.Steering.Paused || !releases(r.State) {
+	if run == nil || r.ReplayControl.Paused || !releases(r.State) {
 		return o
 	}
 	if r.State == ltp.Stable { // what is deferred in this epoch waits for another
@@ -60,7 +60,7 @@ func NewOutlook(r board.Reading, run *Run, took time.Duration, now time.Time) Ou
 	o.GoesOn = true
 	if report.CanariesPassed && report.Ceiling > 0 { // it is none just after a pause, when the ramp begins anew
 		allowed := report.Ceiling
-		if limit := r.Steering.Rate; limit > 0 {
+		if limit := r.ReplayControl.Rate; limit > 0 {
 			allowed = min(allowed, limit)
 		}
 		o.Pace = pace.ForecastUnderWay(s, report.Rate, allowed, took)

@@ -34,7 +34,7 @@ func TestWhatIsExpectedIsWhatCanBeSaid(t *testing.T) {
 	}{
 		"under way":              {func(*board.Reading, **replay.Run) {}, 4, in(30 * time.Second), time.Time{}},
 		"under way, in its turn": {func(*board.Reading, **replay.Run) {}, 5, in(30 * time.Second), time.Time{}},
-		"an operator's limit":    {func(r *board.Reading, _ **replay.Run) { r.Steering.Rate = 10 }, 4, in(5 * time.Minute), time.Time{}},
+		"an operator's limit":    {func(r *board.Reading, _ **replay.Run) { r.ReplayControl.Rate = 10 }, 4, in(5 * time.Minute), time.Time{}},
 		"little is left":         {func(_ *board.Reading, run **replay.Run) { (*run).Report.Rate = 0.5 }, 4, in(2 * time.Minute), time.Time{}},
 		"the canaries are on their way": {func(_ *board.Reading, run **replay.Run) {
 			(*run).Report.CanariesPassed, (*run).Report.BegunAt = false, noon
@@ -55,7 +55,7 @@ func TestWhatIsExpectedIsWhatCanBeSaid(t *testing.T) {
 		"a blind release": {func(_ *board.Reading, run **replay.Run) {
 			(*run).Report.Phase, (*run).Report.Ceiling = replay.PhaseBlind, 0
 		}, 4, time.Time{}, time.Time{}},
-		"paused":   {func(r *board.Reading, _ **replay.Run) { r.Steering.Paused = true }, 4, time.Time{}, time.Time{}},
+		"paused":   {func(r *board.Reading, _ **replay.Run) { r.ReplayControl.Paused = true }, 4, time.Time{}, time.Time{}},
 		"unstable": {func(r *board.Reading, _ **replay.Run) { r.State = ltp.Unstable }, 4, time.Time{}, time.Time{}},
 		"degraded": {func(r *board.Reading, _ **replay.Run) { r.State = ltp.Degraded }, 4, time.Time{}, time.Time{}},
 		"unknown":  {func(r *board.Reading, _ **replay.Run) { r.State = ltp.Unknown }, 4, time.Time{}, time.Time{}},
@@ -69,7 +69,7 @@ func TestWhatIsExpectedIsWhatCanBeSaid(t *testing.T) {
 			r.State, r.Hold = ltp.Unstable, &ltp.Hold{Until: noon}
 		}, 4, time.Time{}, time.Time{}},
 		"held, as far as was seen": {func(r *board.Reading, _ **replay.Run) {
-			r.State, r.Hold, r.Blind = ltp.Unknown, &ltp.Hold{Until: in(time.Hour)}, true
+			r.State, r.Hold, r.Unreadable = ltp.Unknown, &ltp.Hold{Until: in(time.Hour)}, true
 		}, 4, time.Time{}, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,8 +19,8 @@ type pacer struct {
 	settings pace.Settings
 
 	mu       sync.Mutex
-	control  *pace.Controller
-	steering ltp.Steering
+	pace     *pace.Controller
+	operator ltp.ReplayControl
 	fastest  float64
 	fastAt   time.Time
 }
@@ -28,8 +28,8 @@ type pacer struct {
 // newPacer paces a release of a component that failed at a rate in the one before; 0 is
 // none known.
 func newPacer(s pace.Settings, failureRate float64) *pacer {
-	p := &pacer{settings: s, control: pace.NewController(s, time.Now())}
-	p.control.FailedAt(failureRate)
+	p := &pacer{settings: s, pace: pace.NewController(s, time.Now())}
+	p.pace.FailedAt(failureRate)
 	return p
 }
 
@@ -37,18 +37,18 @@ func newPacer(s pace.Settings, failureRate float64) *pacer {
 func (p *pacer) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.control = pace.NewController(p.settings, time.Now())
-	p.control.Limit(p.steering.Rate)
+	p.pace = pace.NewController(p.settings, time.Now())
+	p.pace.Limit(p.operator.Rate)
 }
 
-// steer puts an operator's limit in force.
-func (p *pacer) steer(s ltp.Steering) {
+// setControl puts an operator's limit in force.
+func (p *pacer) setControl(c ltp.ReplayControl) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.Rate != p.steering.Rate {
-		p.control.Limit(s.Rate)
+	if c.Rate != p.operator.Rate {
+		p.pace.Limit(c.Rate)
 	}
-	p.steering = s
+	p.operator = c
 }
 
 // take takes a turn and returns how long to wait for it.
@@ -56,8 +56,8 @@ func (p *pacer) take() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	wait := p.control.Next(now)
-	if used := p.control.Used(now); used >= p.fastest || now.Sub(p.fastAt) > peakFor {
+	wait := p.pace.Next(now)
+	if used := p.pace.Used(now); used >= p.fastest || now.Sub(p.fastAt) > peakFor {
 		p.fastest, p.fastAt = used, now
 	}
 	return wait
@@ -66,7 +66,7 @@ func (p *pacer) take() time.Duration {
 func (p *pacer) report(s pace.Sample) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.control.Report(time.Now(), s)
+	p.pace.Report(time.Now(), s)
 }
 
 // rates are how many orders were released in the last second, about, and how many may
@@ -75,7 +75,7 @@ func (p *pacer) rates() (used, allowed float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	return p.control.Used(now), p.control.Rate(now)
+	return p.pace.Used(now), p.pace.Rate(now)
 }
 
 // peak is the rate of the fastest second of late, and 0 if that was next to nothing: the
@@ -96,7 +96,7 @@ func (r *release) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.pacer.steer(now.Steering)
+	r.pacer.setControl(now.ReplayControl)
 	wait := r.pacer.take()
 	for wait > 0 {
 		step := min(wait, board.Refresh)
@@ -111,7 +111,7 @@ func (r *release) turn(ctx context.Context) error {
 		if now, err = r.admitted(ctx); err != nil {
 			return err
 		}
-		r.pacer.steer(now.Steering)
+		r.pacer.setControl(now.ReplayControl)
 		if _, after := r.pacer.rates(); after != before && after > 0 {
 			wait = time.Duration(float64(wait) * before / after)
 		}

@@ -132,14 +132,14 @@ func (m *moments) seen() {
 	m.s.sees(state, epoch)
 }
 
-func (m *moments) steer(w ltp.Steering) {
+func (m *moments) control(w ltp.ReplayControl) {
 	m.n.change(func() {
 		m.paused = time.Time{}
 		if w.Paused {
 			m.paused = time.Now()
 		}
 	})
-	m.s.steered(w)
+	m.s.controlled(w)
 }
 
 // allows reports what speaks against a release at this moment. One that is on its way when
@@ -176,9 +176,9 @@ func (m *moments) strike(f fault) {
 	case "board blind":
 		m.s.loses()
 	case "paused":
-		m.steer(ltp.Steering{Paused: true})
+		m.control(ltp.ReplayControl{Paused: true})
 	case "slow lane":
-		m.steer(ltp.Steering{Rate: 20})
+		m.control(ltp.ReplayControl{Rate: 20})
 	case "flip":
 		m.enter(ltp.Unstable)
 	}
@@ -188,7 +188,7 @@ func (m *moments) strike(f fault) {
 		case "board blind":
 			m.seen()
 		case "paused", "slow lane":
-			m.steer(ltp.Steering{})
+			m.control(ltp.ReplayControl{})
 		case "flip":
 			m.enter(ltp.Stable)
 		}

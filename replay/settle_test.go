@@ -87,8 +87,8 @@ func TestSettlingDoesNotEndWhileWhatWasFoundIsPaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Stable, 6)
 		n.add(10)
-		s.steered(ltp.Steering{Paused: true})
-		time.AfterFunc(5*time.Minute, func() { s.steered(ltp.Steering{}) })
+		s.controlled(ltp.ReplayControl{Paused: true})
+		time.AfterFunc(5*time.Minute, func() { s.controlled(ltp.ReplayControl{}) })
 		report, err := release(t, engine(n, s, oneByOne()), settle)
 		require.NoError(t, err)
 		assert.Equal(t, 10, report.Released)

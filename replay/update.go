@@ -146,7 +146,7 @@ func outcomeOf(a ltp.Answer, component string) outcome {
 		return committed
 	case a.State != ltp.Deferred || a.Wait.Component != component:
 		return neutral
-	case a.Blame == ltp.BlameOrder:
+	case a.Cause == ltp.CauseOrder:
 		return ownFault
 	case a.Wait.Reason == ltp.ReasonAwaitsTurn || a.Wait.Reason == ltp.ReasonAwaitsProof || a.Wait.Reason.DefersToReplay():
 		return neutral

@@ -19,7 +19,7 @@ import (
 func failing(id string, r ltp.Result, n int) *tracetest.Order {
 	order := ordertest.New(id, ordertest.Article("book", 1, 100))
 	o := tracetest.New(ltp.NewProgress(order, ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil), at(-25_000)).Hold(ltp.Stable, 3)
-	o.Blame = ltp.BlameOrder
+	o.Cause = ltp.CauseOrder
 	for range n {
 		o.Writes = append(o.Writes, tracetest.Write{Result: r, Error: "value too long"})
 	}

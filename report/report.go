@@ -320,7 +320,7 @@ func (g *gathering) route(t trace.OrderTrace) (seen bool) {
 func ownFaults(t trace.OrderTrace) map[string]bool {
 	own := map[string]bool{}
 	for i := 2; i+1 < len(t.Frames); i += 2 {
-		if t.Frames[i].Request.Woken == ltp.WokenByFailure && t.Frames[i+1].Response.Blame == ltp.BlameOrder {
+		if t.Frames[i].Request.Woken == ltp.WokenByFailure && t.Frames[i+1].Response.Cause == ltp.CauseOrder {
 			own[t.Frames[i-2].ID] = true
 		}
 	}

@@ -74,7 +74,7 @@ func (s *Starter) unknown(ctx context.Context, o ltp.Order, component string) er
 // one that can be trusted, and else by a reading that is not older than intakeFresh.
 func (s *Starter) reading(ctx context.Context, component string) (board.Reading, error) {
 	if s.board != nil {
-		if r := s.board.Orientation(component); !r.Blind {
+		if r := s.board.Orientation(component); !r.Unreadable {
 			return r, nil
 		}
 	}
@@ -95,7 +95,7 @@ func (s *Starter) reading(ctx context.Context, component string) (board.Reading,
 }
 
 // mark is what the door writes into the search attributes of the order, and nil where the
-// order may act. A reading that is blind is no ground to say that an order waits, and one
+// order may act. An unreadable one is no ground to say that an order waits, and one
 // whose deadline has passed does not.
 func (in intake) mark(o ltp.Order) *ltp.Mark {
 	if !o.Deadline.IsZero() && !time.Now().Before(o.Deadline) {
@@ -110,7 +110,7 @@ func (in intake) mark(o ltp.Order) *ltp.Mark {
 		return nil
 	}
 	for _, r := range in.gate {
-		if r.Component == m.Component && r.Blind {
+		if r.Component == m.Component && r.Unreadable {
 			return nil
 		}
 	}

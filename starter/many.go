@@ -16,7 +16,7 @@ import (
 )
 
 // CountWaiting counts the orders that are meant, as the visibility store shows them.
-func (s *Starter) CountWaiting(ctx context.Context, w Which) (int, error) {
+func (s *Starter) CountWaiting(ctx context.Context, w Selector) (int, error) {
 	query, err := w.query()
 	if err != nil {
 		return 0, err
@@ -29,7 +29,7 @@ func (s *Starter) CountWaiting(ctx context.Context, w Which) (int, error) {
 }
 
 // Waiting lists at most n of the orders that are meant, newest first.
-func (s *Starter) Waiting(ctx context.Context, w Which, n int) ([]Status, error) {
+func (s *Starter) Waiting(ctx context.Context, w Selector, n int) ([]Status, error) {
 	query, err := w.query()
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ const (
 )
 
 // CancelMany asks all orders that are meant to end without acting: see Cancel and many.
-func (s *Starter) CancelMany(ctx context.Context, w Which, limit int, report func(Tally)) (Tally, error) {
+func (s *Starter) CancelMany(ctx context.Context, w Selector, limit int, report func(Tally)) (Tally, error) {
 	return s.many(ctx, w, limit, report, func(ctx context.Context, id string) error {
 		err := s.client.CancelWorkflow(ctx, ltp.OrderWorkflowID(id), "")
 		return s.asked(ctx, "cancel", id, err)
@@ -121,14 +121,14 @@ func (s *Starter) CancelMany(ctx context.Context, w Which, limit int, report fun
 
 // ExpediteMany asks for all deferred orders that are meant to be released before all
 // others: see many.
-func (s *Starter) ExpediteMany(ctx context.Context, w Which, limit int, report func(Tally)) (Tally, error) {
+func (s *Starter) ExpediteMany(ctx context.Context, w Selector, limit int, report func(Tally)) (Tally, error) {
 	w.State = ltp.Deferred
 	return s.many(ctx, w, limit, report, s.Expedite)
 }
 
 // InstructMany has all parked orders that are meant do what an operator says: see Instruct
 // and many. One that is not parked any more by then ignores it.
-func (s *Starter) InstructMany(ctx context.Context, w Which, limit int, i ltp.Instruction, report func(Tally)) (Tally, error) {
+func (s *Starter) InstructMany(ctx context.Context, w Selector, limit int, i ltp.Instruction, report func(Tally)) (Tally, error) {
 	if err := i.Validate(); err != nil {
 		return Tally{}, &ltp.InvalidError{Field: "instruction", Hint: err.Error()}
 	}
@@ -143,7 +143,7 @@ func (s *Starter) InstructMany(ctx context.Context, w Which, limit int, i ltp.In
 //
 // report is called after every page, and may be nil. The tally is right also with an
 // error.
-func (s *Starter) many(ctx context.Context, w Which, limit int, report func(Tally), do func(context.Context, string) error) (t Tally, err error) {
+func (s *Starter) many(ctx context.Context, w Selector, limit int, report func(Tally), do func(context.Context, string) error) (t Tally, err error) {
 	query, err := w.query()
 	if err != nil {
 		return t, err

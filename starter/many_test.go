@@ -24,11 +24,11 @@ import (
 )
 
 func TestQueryStaysAmongWaitingOrders(t *testing.T) {
-	q, err := Which{Query: "A=1 OR B=2", State: ltp.Deferred, Component: "payments", Before: time.Unix(0, 0)}.query()
+	q, err := Selector{Query: "A=1 OR B=2", State: ltp.Deferred, Component: "payments", Before: time.Unix(0, 0)}.query()
 	require.NoError(t, err)
 	assert.Equal(t, "WorkflowType='Order' AND ExecutionStatus='Running' AND LtpState='DEFERRED' AND LtpComponent='payments' AND StartTime <= '1970-01-01T00:00:00Z' AND (A=1 OR B=2)", q)
 
-	q, err = Which{State: ltp.Parked}.query()
+	q, err = Selector{State: ltp.Parked}.query()
 	require.NoError(t, err)
 	assert.Equal(t, "WorkflowType='Order' AND ExecutionStatus='Running' AND LtpState='PARKED'", q)
 
@@ -42,7 +42,7 @@ func TestQueryStaysAmongWaitingOrders(t *testing.T) {
 		var invalid *ltp.InvalidError
 		assert.ErrorAs(t, checkQuery(bad), &invalid, bad)
 	}
-	for _, w := range []Which{{State: ltp.Executed}, {Component: "a' OR '1'='1"}} {
+	for _, w := range []Selector{{State: ltp.Executed}, {Component: "a' OR '1'='1"}} {
 		_, err := w.query()
 		assert.ErrorAs(t, err, new(*ltp.InvalidError))
 	}
@@ -152,7 +152,7 @@ func TestManyAsksEachOnceHoweverLateTheListing(t *testing.T) {
 			"m-0003": serviceerror.NewNotFound("gone"), "m-0004": errors.New("no"),
 		}}
 		var pages []Tally
-		tally, err := New(l).CancelMany(t.Context(), Which{}, 2000, func(t Tally) { pages = append(pages, t) })
+		tally, err := New(l).CancelMany(t.Context(), Selector{}, 2000, func(t Tally) { pages = append(pages, t) })
 		require.NoError(t, err)
 		assert.Equal(t, 1500, tally.Asked)
 		assert.Equal(t, 1498, tally.Done)
@@ -171,7 +171,7 @@ func TestManyAsksEachOnceHoweverLateTheListing(t *testing.T) {
 func TestManyStopsAtTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &listing{asked: map[string]int{}, shows: [][]string{ids(700)}}
-		tally, err := New(l).CancelMany(t.Context(), Which{}, 600, nil)
+		tally, err := New(l).CancelMany(t.Context(), Selector{}, 600, nil)
 		require.ErrorIs(t, err, ErrMore)
 		assert.Equal(t, 600, tally.Asked)
 		assert.Len(t, l.asked, 600)
@@ -187,7 +187,7 @@ func TestManyThatIsInterruptedSaysHowFarItCame(t *testing.T) {
 				cancel()
 			}
 		}
-		tally, err := New(l).CancelMany(ctx, Which{}, 2000, nil)
+		tally, err := New(l).CancelMany(ctx, Selector{}, 2000, nil)
 		require.ErrorIs(t, err, context.Canceled)
 		assert.Equal(t, len(l.asked), tally.Done)
 		assert.Zero(t, tally.Failed, "what was interrupted did not fail")

@@ -25,7 +25,7 @@ func WithKeys(k *payload.Keys) Option { return func(s *Starter) { s.keys = k } }
 func WithPageKey(key []byte) Option { return func(s *Starter) { s.pages = pages{key} } }
 
 // WithBoard has the Starter take the orientation of components from the board of its
-// process, which costs no call of Temporal. Where the board is blind, or does not have a
+// process, which costs no call of Temporal. Where the board cannot read it, or does not have a
 // component, the Starter reads by itself, as it does without a board.
 func WithBoard(b *board.Board) Option { return func(s *Starter) { s.board = b } }
 

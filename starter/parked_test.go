@@ -153,14 +153,14 @@ func TestManyParkedOrdersAreRetriedOnceEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := ids(700)
 		p := &parkedMany{listing: &listing{shows: [][]string{all}}}
-		tally, err := New(p).InstructMany(t.Context(), Which{Query: "StartTime > '2030-01-31T00:00:00Z'"}, 1000, ltp.Instruction{Do: ltp.DoRetry, By: "ann"}, nil)
+		tally, err := New(p).InstructMany(t.Context(), Selector{Query: "StartTime > '2030-01-31T00:00:00Z'"}, 1000, ltp.Instruction{Do: ltp.DoRetry, By: "ann"}, nil)
 		require.NoError(t, err)
 		assert.Equal(t, Tally{Asked: 700, Done: 700}, tally)
 		slices.Sort(p.retried)
 		assert.Equal(t, all, p.retried)
 		assert.Equal(t, "WorkflowType='Order' AND ExecutionStatus='Running' AND LtpState='PARKED' AND (StartTime > '2030-01-31T00:00:00Z')", p.queries[0])
 
-		_, err = New(p).InstructMany(t.Context(), Which{}, 1000, ltp.Instruction{Do: ltp.DoReject, By: "ann"}, nil)
+		_, err = New(p).InstructMany(t.Context(), Selector{}, 1000, ltp.Instruction{Do: ltp.DoReject, By: "ann"}, nil)
 		assert.ErrorAs(t, err, new(*ltp.InvalidError), "whom it rejects reads why")
 	})
 }

@@ -123,7 +123,7 @@ func (s *Starter) heldBy(ctx context.Context, st Status, g gate) (pass ltp.Pass,
 		case err != nil:
 			return ltp.Pass{}, unreachable("let order "+st.OrderID+" through", err)
 		case r.State.Fit():
-		case r.Blind:
+		case r.Unreadable:
 			return refuse("depends on %s, which cannot be seen: %s", c, r.Reason)
 		case r.Hold == nil:
 			return refuse("waits for %s, which is %s, and no hold: %s", c, r.State, r.Reason)

@@ -55,9 +55,9 @@ type Status struct {
 	Backlog *ltp.Place `json:"backlog,omitempty"`
 }
 
-// Shown is a status as users see it. Why an order was ended by force, and what a parked one
+// CustomerView is a status as users see it. Why an order was ended by force, and what a parked one
 // fails with, is in operators' words.
-func Shown(st Status) Status {
+func CustomerView(st Status) Status {
 	st.Parked = nil
 	if st.State == ltp.Terminated {
 		st.Detail = ""
@@ -222,7 +222,7 @@ func (st *Status) read(e *historypb.HistoryEvent) (done bool, err error) {
 	if routed {
 		st.route(r)
 		// What was refused for itself ends in a moment, unless it sets a timer.
-		return st.settled() && r.Blame != ltp.BlameOrder, nil
+		return st.settled() && r.Cause != ltp.CauseOrder, nil
 	}
 	if e.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
 		return st.settled(), nil

@@ -161,7 +161,7 @@ func TestAwaitEndsWithTheFirstThingWorthKnowing(t *testing.T) {
 	admitted := routed(t, ltp.Routing{Decision: ltp.Execute, Reason: ltp.ReasonOK, Component: ltp.DefaultComponent, Epoch: 3})
 	deferred := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonUnstable, Component: ltp.DefaultComponent, Epoch: 4})
 	inLine := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonAwaitsTurn, Component: ltp.DefaultComponent, Epoch: 3})
-	itself := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonExecuteUnavailable, Component: ltp.DefaultComponent, Epoch: 3, Blame: ltp.BlameOrder})
+	itself := routed(t, ltp.Routing{Decision: ltp.Defer, Reason: ltp.ReasonExecuteUnavailable, Component: ltp.DefaultComponent, Epoch: 3, Cause: ltp.CauseOrder})
 	timer := &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_TIMER_STARTED}
 	executed := completed(t, ltp.Outcome{State: ltp.Executed, Receipt: &ltp.Receipt{Worker: "w"}})
 	through := completed(t, ltp.Outcome{State: ltp.Executed, Receipt: &ltp.Receipt{Worker: "w", Fence: ltp.Fence{State: ltp.Unstable}}})
@@ -324,7 +324,7 @@ func TestOrderThatContinuedIsListedOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, found.Orders, 1)
 	assert.Equal(t, ltp.Deferred, found.Orders[0].State)
-	waiting, err := New(p).Waiting(t.Context(), Which{}, 10)
+	waiting, err := New(p).Waiting(t.Context(), Selector{}, 10)
 	require.NoError(t, err)
 	assert.Equal(t, found.Orders, waiting)
 	assert.Contains(t, p.queries[0], "ExecutionStatus!='ContinuedAsNew'")

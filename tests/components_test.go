@@ -159,7 +159,7 @@ func (r *rig) observe(n *node.Node, v ltp.Verdict, want ltp.State) {
 	require.NoError(r.T, r.Client.SignalWorkflow(r.Ctx, ltp.OrientationWorkflowID(payments), "", ltp.ObservationSignal, seen))
 	require.Eventually(r.T, func() bool {
 		now := n.Board.Orientation(payments)
-		return now.State == want && !now.Blind
+		return now.State == want && !now.Unreadable
 	}, patience, 20*time.Millisecond)
 }
 
@@ -186,7 +186,7 @@ func (r *rig) blinded(n *node.Node, id string) {
 	require.NoError(r.T, r.Client.TerminateWorkflow(r.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "by force"))
 	require.Eventually(r.T, func() bool {
 		now := n.Board.Orientation(ltp.DefaultComponent)
-		return now.Blind && now.State == ltp.Unknown
+		return now.Unreadable && now.State == ltp.Unknown
 	}, patience, 20*time.Millisecond)
 	st := r.Decided(r.Submit(id))
 	assert.Equal(r.T, ltp.Deferred, st.State)

@@ -63,7 +63,7 @@ func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 	assert.Equal(t, ltp.Unstable, in.Continued.Orientation.State)
 	now, err := board.Read(r.Ctx, r.Client, ltp.DefaultComponent)
 	require.NoError(t, err)
-	assert.EqualValues(t, talk.steers, now.Steering.Rate, "the last request for a rate")
+	assert.EqualValues(t, talk.steers, now.ReplayControl.Rate, "the last request for a rate")
 
 	story, err := r.Reader().Orientation(r.Ctx, ltp.DefaultComponent)
 	require.NoError(t, err, "the trace is whole over all runs")
@@ -75,7 +75,7 @@ func TestNothingSaidWhileContinuingAsNewIsLost(t *testing.T) {
 	}
 	assert.Equal(t, talk.held, whys(story, trace.NoteHold))
 	assert.Equal(t, talk.released, whys(story, trace.NoteRelease))
-	assert.Equal(t, talk.steered, whys(story, trace.NoteSteer))
+	assert.Equal(t, talk.steered, whys(story, trace.NoteReplayControl))
 
 	longest, undone := r.runsOfOrientation()
 	assert.Less(t, longest, 60+600, "a run ends soon after it is time, however much is said")
@@ -139,10 +139,10 @@ func (k *talk) steer(ctx context.Context) {
 }
 
 func (k *talk) oneSteer() bool {
-	var now ltp.Steering
+	var now ltp.ReplayControl
 	rate := float64(k.steers + 1)
 	why := fmt.Sprint("s", k.steers)
-	if !k.send(ltp.SteerUpdate, ltp.Steer{Rate: &rate, By: "bob", Why: why}, &now) {
+	if !k.send(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Rate: &rate, By: "bob", Why: why}, &now) {
 		return false
 	}
 	k.steers++

@@ -141,7 +141,7 @@ func (r *rig) paymentsAre(n *node.Node, s ltp.State) board.Reading {
 	r.T.Helper()
 	ctx, cancel := context.WithTimeout(r.Ctx, patience)
 	defer cancel()
-	now, err := n.Board.Wait(ctx, payments, func(now board.Reading) bool { return now.State == s && !now.Blind })
+	now, err := n.Board.Wait(ctx, payments, func(now board.Reading) bool { return now.State == s && !now.Unreadable })
 	require.NoErrorf(r.T, err, "waiting for %s: it is %+v", s, n.Board.Orientation(payments))
 	return now
 }

@@ -88,7 +88,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(places[a], places[b]) })
 
 	n = r.up(c)
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "slow enough to be looked at"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Rate: new(ltp.MinRate), By: "ann", Why: "slow enough to be looked at"}))
 	r.Release()
 	last := ids[orders-1]
 	require.EventuallyWithT(t, func(t *assert.CollectT) {
@@ -101,7 +101,7 @@ func TestDeferredOrdersAreToldTheirPlaces(t *testing.T) {
 			assert.Zero(t, st.Backlog.NotBefore)
 		}
 	}, patience, 100*time.Millisecond)
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "seen"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Rate: new(0.0), By: "ann", Why: "seen"}))
 	var before time.Time
 	for _, id := range ids {
 		st := r.Ended(id)

@@ -37,7 +37,7 @@ func recordSignal(t *testing.T) {
 	r.Hold("migration")
 	r.Until(n.Board, ltp.Unstable)
 	r.Decided(r.Submit("R1"))
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Paused: new(true), By: "ann", Why: "one first"}))
 	require.NoError(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "done"}))
 	epoch := r.Until(n.Board, ltp.Recovering).Epoch
 	r.signalByHand("R1", epoch)

@@ -122,7 +122,7 @@ func TestSignalByHandReleasesAnOrder(t *testing.T) {
 	for _, id := range []string{"A2", "A3"} {
 		require.Equal(t, ltp.Deferred, r.Decided(r.Submit(id)).State)
 	}
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(true), By: "ann", Why: "one first"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Paused: new(true), By: "ann", Why: "one first"}))
 	r.Release()
 	require.Equal(t, fell+1, r.Until(n.Board, ltp.Recovering).Epoch)
 
@@ -140,7 +140,7 @@ func TestSignalByHandReleasesAnOrder(t *testing.T) {
 	assert.Equal(t, ltp.WokenBySignal, story.Frames[2].Request.Woken)
 	assert.Equal(t, fell+1, story.Outcome.Receipt.Fence.Epoch)
 
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Paused: new(false), By: "ann", Why: "now all"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Paused: new(false), By: "ann", Why: "now all"}))
 	r.executedOnce("A", []string{"A2", "A3"})
 }
 

@@ -46,7 +46,7 @@ func TestAPausedReplayReleasesNothingUntilItIsResumed(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return strings.Contains(cli.run("replay", "status"), "Waiting: 12 orders") }, patience, time.Second)
 	assert.Contains(t, cli.run("replay", "status"), "First in turn: paused-00")
-	var said ltp.Steering
+	var said ltp.ReplayControl
 	require.NoError(t, json.Unmarshal([]byte(cli.run("replay", "pause", "--by", "ann", "--why", "the cache is cold", "--format", "json")), &said))
 	assert.True(t, said.Paused)
 	assert.Equal(t, ids, planned(cli), "the plan for when it recovers, in turn")
@@ -98,7 +98,7 @@ func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
 	c.Backstop = ltp.Backstop{First: time.Second, Most: 10 * time.Minute}
 	n := r.up(c)
 	r.Until(n.Board, ltp.Stable)
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Rate: new(ltp.MinRate), By: "ann", Why: "the cache is cold"}))
 	end := r.Outage()
 	fell := r.Until(n.Board, ltp.Unstable).Epoch
 	var ids []string
@@ -115,7 +115,7 @@ func TestBackstopsDoNotOvertakeTheReplay(t *testing.T) {
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.Equal(t, fell, st.Epoch, "under which the replay looks for it")
 
-	require.NoError(t, r.Operator(ltp.SteerUpdate, ltp.Steer{Rate: new(0.0), By: "ann", Why: "the cache is warm"}))
+	require.NoError(t, r.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Rate: new(0.0), By: "ann", Why: "the cache is warm"}))
 	r.executedOnce("left-", ids)
 	r.Until(n.Board, ltp.Stable)
 	r.replayed(recovering.Epoch)

@@ -232,7 +232,7 @@ func frameIDs(events []*historypb.HistoryEvent) (frames []string, err error) {
 }
 
 func histories() map[string][]*historypb.HistoryEvent {
-	all := map[string][]*historypb.HistoryEvent{"orientation": held().all(), "chain": chain().all(), "steered": steered().all()}
+	all := map[string][]*historypb.HistoryEvent{"orientation": held().all(), "chain": chain().all(), "steered": controlled().all()}
 	for name, path := range paths() {
 		all[name] = path.order.Events
 	}

@@ -23,21 +23,21 @@ type NoteKind string
 
 // The kinds of notes.
 const (
-	NoteObserver NoteKind = "OBSERVER" // who observes, and what was seen without the state changing at once
-	NoteLost     NoteKind = "LOST"     // an observer is gone
-	NoteHold     NoteKind = "HOLD"     // an operator holds a component
-	NoteRelease  NoteKind = "RELEASE"  // an operator lets go
-	NoteSteer    NoteKind = "STEER"    // an operator pauses, resumes or limits the replay
-	NotePolicy   NoteKind = "POLICY"   // an operator changes the policy of a component
-	NoteFailing  NoteKind = "FAILING"  // a worker reports writes of orders that failed
-	NoteReplay   NoteKind = "REPLAY"   // the replay engine begins or ends
-	NoteCancel   NoteKind = "CANCEL"   // a customer asks an order to end
-	NoteSignal   NoteKind = "SIGNAL"   // a signal that an order had no use for
-	NoteRouting  NoteKind = "ROUTING"  // a routing that gave no answer
-	NoteTurn     NoteKind = "TURN"     // an order and the sequence of its ordering key
-	NoteTask     NoteKind = "TASK"     // a workflow task was lost: see LostTask
-	NoteRetry    NoteKind = "RETRY"    // an operator asks to retry an order, which may be parked
-	NotePass     NoteKind = "PASS"     // an operator lets an order through a hold
-	NoteReject   NoteKind = "REJECT"   // an operator asks to reject an order, which may be parked
-	NoteOperator NoteKind = "OPERATOR" // something was done to the workflow in Temporal itself
+	NoteObserver      NoteKind = "OBSERVER" // who observes, and what was seen without the state changing at once
+	NoteLost          NoteKind = "LOST"     // an observer is gone
+	NoteHold          NoteKind = "HOLD"     // an operator holds a component
+	NoteRelease       NoteKind = "RELEASE"  // an operator lets go
+	NoteReplayControl NoteKind = "STEER"    // an operator pauses, resumes or limits the replay
+	NotePolicy        NoteKind = "POLICY"   // an operator changes the policy of a component
+	NoteFailing       NoteKind = "FAILING"  // a worker reports writes of orders that failed
+	NoteReplay        NoteKind = "REPLAY"   // the replay engine begins or ends
+	NoteCancel        NoteKind = "CANCEL"   // a customer asks an order to end
+	NoteSignal        NoteKind = "SIGNAL"   // a signal that an order had no use for
+	NoteRouting       NoteKind = "ROUTING"  // a routing that gave no answer
+	NoteTurn          NoteKind = "TURN"     // an order and the sequence of its ordering key
+	NoteTask          NoteKind = "TASK"     // a workflow task was lost: see LostTask
+	NoteRetry         NoteKind = "RETRY"    // an operator asks to retry an order, which may be parked
+	NotePass          NoteKind = "PASS"     // an operator lets an order through a hold
+	NoteReject        NoteKind = "REJECT"   // an operator asks to reject an order, which may be parked
+	NoteOperator      NoteKind = "OPERATOR" // something was done to the workflow in Temporal itself
 )

@@ -121,8 +121,8 @@ func (o *orderReader) route(e *historypb.HistoryEvent, r ltp.Routing, in ltp.Rou
 	response := ltp.RouteResponse{
 		OrderID: o.Order.ID, RequestFrameID: ltp.RequestFrameID(o.Order.ID, r.Attempt),
 		Admissible: r.Decision.Admissible(), Decision: r.Decision, Reason: r.Reason,
-		Component: r.Component, State: r.State, Epoch: r.Epoch, ReadAt: r.ReadAt, Blind: r.Blind,
-		Blame: r.Blame,
+		Component: r.Component, State: r.State, Epoch: r.Epoch, ReadAt: r.ReadAt, Unreadable: r.Unreadable,
+		Cause: r.Cause,
 	}
 	if !response.Admissible {
 		response.Commitment = r.Reason.Commitment()
@@ -151,7 +151,7 @@ func follows(r ltp.Routing, in ltp.RouteInput) error {
 		return errors.New("it does not say why, or of which component")
 	case !slices.Contains(in.Components, r.Component):
 		return fmt.Errorf("the order does not depend on %s", r.Component)
-	case r.Epoch < 1 && !r.Blind:
+	case r.Epoch < 1 && !r.Unreadable:
 		return fmt.Errorf("there is no epoch %d", r.Epoch)
 	case !r.State.Valid():
 		return fmt.Errorf("there is no state %q", r.State)
@@ -227,7 +227,7 @@ func (o *orderReader) scheduled(e *historypb.HistoryEvent) error {
 	if err := Decode(a.GetInput(), &given); err != nil {
 		return fmt.Errorf("the input of %s: %w", name, err)
 	}
-	if !sameJSON(given, w.command.Hand) {
+	if !sameJSON(given, w.command.ExecuteExternal) {
 		return fmt.Errorf("%s is given another job than was due", name)
 	}
 	o.running = &job{Job: given, scheduled: e.GetEventId(), began: w.asked, execution: len(o.Executions)}

@@ -205,12 +205,12 @@ func (o *orderReader) want(c ltp.Command) {
 		w.kind = withdraw
 	case c.Join != nil:
 		w.kind = join
-	case c.Hand != nil:
+	case c.ExecuteExternal != nil:
 		w.kind = handing
 	case c.Announce != nil:
 		w.kind = announce
 	case c.End != nil:
-		if c.End.Leave {
+		if c.End.ReleaseTurn {
 			o.wanted = append(o.wanted, want{kind: releaseTurn})
 		}
 		if a := c.End.Announce; a != nil {

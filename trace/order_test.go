@@ -168,7 +168,7 @@ func paths() map[string]struct {
 	is("found to be written when it was cancelled", o.Cancel("shop").Work(), "A2/1 DEFER SYSTEM_UNSTABLE UNSTABLE@4", "withdrawn: ORDER", "EXECUTED")
 
 	o = a2()
-	o.Blind = true
+	o.Unreadable = true
 	is("routed blind", o.Work(), "A2/1 DEFER ORIENTATION_UNKNOWN UNKNOWN@0", "now DEFERRED")
 
 	o = a2()
@@ -272,7 +272,7 @@ func paths() map[string]struct {
 		"executed under STABLE@3", "EXECUTED")...)
 
 	o = a2()
-	o.Blame, o.Writes = ltp.BlameComponent, []tracetest.Write{{Result: ltp.ResultRefused, Error: "closed"}}
+	o.Cause, o.Writes = ltp.CauseComponent, []tracetest.Write{{Result: ltp.ResultRefused, Error: "closed"}}
 	is("refused, as all are", o.Work(), "A2/1 EXECUTE OK STABLE@3", "REFUSED (begun: true): closed",
 		`A2/2 DEFER EXECUTE_UNAVAILABLE STABLE@3, replays A2/1 deferred for "", by FAILURE`, "now DEFERRED")
 
@@ -294,7 +294,7 @@ func paths() map[string]struct {
 // parkedByItself is an order that keeps failing by its own fault until it is parked.
 func parkedByItself() *tracetest.Order {
 	o := newOrder("A2", day("14:30:10"))
-	o.Blame = ltp.BlameOrder
+	o.Cause = ltp.CauseOrder
 	for range ltp.ParkAfter {
 		o.Writes = append(o.Writes, tracetest.Write{Result: ltp.ResultUnavailable, Error: "disk full"})
 	}

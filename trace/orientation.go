@@ -228,8 +228,8 @@ func (o *orientationReader) read(e *historypb.HistoryEvent) error {
 // in the trace already.
 func (o *orientationReader) publishes(e *historypb.HistoryEvent) error {
 	memo := e.GetWorkflowPropertiesModifiedEventAttributes().GetUpsertedMemo().GetFields()
-	if p, ok := memo[ltp.SteeringMemo]; ok {
-		return o.steered(p)
+	if p, ok := memo[ltp.ReplayControlMemo]; ok {
+		return o.replayControlSet(p)
 	}
 	published, ok := memo[ltp.OrientationMemo]
 	if policy, set := memo[ltp.PolicyMemo]; set && !ok {

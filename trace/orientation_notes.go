@@ -73,13 +73,13 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 			what = "released the component from all holds"
 		}
 		o.note(e, NoteRelease, r.By, because(what, r.Why))
-	case ltp.SteerUpdate:
-		var w ltp.Steer
+	case ltp.ReplayControlUpdate:
+		var w ltp.ReplayControlChange
 		if err := Decode(in.GetArgs(), &w); err != nil {
-			return fmt.Errorf("the steering: %w", err)
+			return fmt.Errorf("the replay control: %w", err)
 		}
-		o.due = ltp.SteeringMemo
-		o.note(e, NoteSteer, w.By, because(w.String(), w.Why))
+		o.due = ltp.ReplayControlMemo
+		o.note(e, NoteReplayControl, w.By, because(w.String(), w.Why))
 	case ltp.PolicyUpdate:
 		var w ltp.PolicyChange
 		if err := Decode(in.GetArgs(), &w); err != nil {
@@ -93,15 +93,15 @@ func (o *orientationReader) updated(e *historypb.HistoryEvent) error {
 	return nil
 }
 
-// steered reads what an operator's steering of the replays led to. It is no frame: the
+// replayControlSet reads what an operator's change of the ReplayControl led to. It is no frame: the
 // note of the Update says it.
-func (o *orientationReader) steered(p *commonpb.Payload) error {
-	var s ltp.Steering
+func (o *orientationReader) replayControlSet(p *commonpb.Payload) error {
+	var s ltp.ReplayControl
 	if err := payload.Converter().FromPayload(p, &s); err != nil {
-		return fmt.Errorf("the steering: %w", err)
+		return fmt.Errorf("the replay control: %w", err)
 	}
-	if o.due != ltp.SteeringMemo {
-		return errors.New("the replay is steered, and no operator asked for it")
+	if o.due != ltp.ReplayControlMemo {
+		return errors.New("the replay control changed, and no operator asked for it")
 	}
 	o.due = ""
 	return nil

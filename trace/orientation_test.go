@@ -133,44 +133,44 @@ func TestOperatorsWordIsInTheTrace(t *testing.T) {
 	}
 }
 
-// steers is an operator's word on the replays, and what it leads to.
-func (c *component) steers(s *ltp.Steering, w ltp.Steer) *component {
+// changesControl is an operator's change of the ReplayControl, and what it leads to.
+func (c *component) changesControl(s *ltp.ReplayControl, w ltp.ReplayControlChange) *component {
 	*s = s.Next(w, c.now)
 	p, err := converter.GetDefaultDataConverter().ToPayload(*s)
 	if err != nil {
 		panic(err)
 	}
-	c.update(ltp.SteerUpdate, w)
-	c.memo(ltp.SteeringMemo, p)
+	c.update(ltp.ReplayControlUpdate, w)
+	c.memo(ltp.ReplayControlMemo, p)
 	return c.updated()
 }
 
-// steered is a component whose replay an operator pauses, limits and resumes, over two
+// controlled is a component whose replay an operator pauses, limits and resumes, over two
 // runs.
-func steered() *component {
+func controlled() *component {
 	c := stable(day("14:00:00"))
 	c.at(day("15:00:00")).falls("observer-1", "DB Write Latency > 5000ms", slow)
 	c.after(time.Minute).enters(ltp.Recovering, "latency normal")
 	c.replays()
-	var s ltp.Steering
-	c.after(time.Second).steers(&s, ltp.Steer{Paused: new(true), By: "ada", Why: "cold cache"})
+	var s ltp.ReplayControl
+	c.after(time.Second).changesControl(&s, ltp.ReplayControlChange{Paused: new(true), By: "ada", Why: "cold cache"})
 	c.after(time.Minute).continues("run-2")
-	c.after(time.Minute).steers(&s, ltp.Steer{Rate: new(50.0), By: "bob", Why: "gently"})
-	c.after(time.Minute).steers(&s, ltp.Steer{Paused: new(false), Rate: new(0.0), By: "ada", Why: "it is warm"})
+	c.after(time.Minute).changesControl(&s, ltp.ReplayControlChange{Rate: new(50.0), By: "bob", Why: "gently"})
+	c.after(time.Minute).changesControl(&s, ltp.ReplayControlChange{Paused: new(false), Rate: new(0.0), By: "ada", Why: "it is warm"})
 	c.after(time.Minute).drained()
 	return c
 }
 
-func TestSteeringIsTheOperatorsNoteAndNoOrientation(t *testing.T) {
-	got := must(trace.OrientationFrames(steered().all()))(t)
+func TestAReplayControlIsTheOperatorsNoteAndNoOrientation(t *testing.T) {
+	got := must(trace.OrientationFrames(controlled().all()))(t)
 	same(t, "frames", ids(got)[3:], []string{"orders-db@4 UNSTABLE", "orders-db@5 RECOVERING", "orders-db@6 STABLE"})
-	var steering []string
+	var notes []string
 	for _, n := range got.Notes {
-		if n.Kind == trace.NoteSteer {
-			steering = append(steering, n.By+" "+n.Text)
+		if n.Kind == trace.NoteReplayControl {
+			notes = append(notes, n.By+" "+n.Text)
 		}
 	}
-	same(t, "notes", steering, []string{
+	same(t, "notes", notes, []string{
 		"ada paused the replay: cold cache",
 		"bob limited the replay to 50 orders/s: gently",
 		"ada resumed the replay, without a limit: it is warm",
@@ -199,9 +199,9 @@ func TestAWordThatIsSaidAgainToTheNextRunIsToldOnce(t *testing.T) {
 	}
 }
 
-func TestSteeringThatNobodySaidIsDamage(t *testing.T) {
+func TestAReplayControlThatNobodyAskedForIsDamage(t *testing.T) {
 	c := stable(day("14:00:00"))
-	c.steers(new(ltp.Steering), ltp.Steer{Paused: new(true), By: "ada", Why: "cold cache"})
+	c.changesControl(new(ltp.ReplayControl), ltp.ReplayControlChange{Paused: new(true), By: "ada", Why: "cold cache"})
 	if _, err := trace.OrientationFrames(c.all()); err != nil {
 		t.Fatal(err)
 	}

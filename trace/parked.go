@@ -38,7 +38,7 @@ func (t OrderTrace) Deferred() bool {
 		if r == nil || r.Admissible {
 			continue
 		}
-		if ends := i == len(t.Frames)-1 && r.Blame == ltp.BlameOrder && t.Outcome != nil && t.Outcome.State == ltp.Rejected; !ends {
+		if ends := i == len(t.Frames)-1 && r.Cause == ltp.CauseOrder && t.Outcome != nil && t.Outcome.State == ltp.Rejected; !ends {
 			return true
 		}
 	}

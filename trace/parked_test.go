@@ -17,7 +17,7 @@ func parkedOrder(t *testing.T, then ...ltp.Instruction) trace.OrderTrace {
 	o := tracetest.New(ltp.NewProgress(
 		ordertest.New("A2"),
 		ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil), time.Date(2024, 5, 20, 14, 0, 0, 0, time.UTC)).Hold(ltp.Stable, 3)
-	o.Blame = ltp.BlameOrder
+	o.Cause = ltp.CauseOrder
 	for range ltp.ParkAfter {
 		o.Writes = append(o.Writes, tracetest.Write{Result: ltp.ResultUnavailable, Error: "value too\x1b[2J long"})
 	}
@@ -111,7 +111,7 @@ func TestRefusedOrderDidNotWait(t *testing.T) {
 	o := tracetest.New(ltp.NewProgress(
 		ordertest.New("A3"),
 		ltp.Execution{}, ltp.Stamp{Epoch: 3, State: ltp.Stable}, nil), time.Date(2024, 5, 20, 14, 0, 0, 0, time.UTC)).Hold(ltp.Stable, 3)
-	o.Blame, o.Writes = ltp.BlameOrder, []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}
+	o.Cause, o.Writes = ltp.CauseOrder, []tracetest.Write{{Result: ltp.ResultRefused, Error: "we sell no anvils"}}
 	found, err := trace.OrderFrames(o.Work().Events)
 	if err != nil || found.State() != ltp.Rejected || found.Deferred() {
 		t.Errorf("%s, deferred %t, %v", found.State(), found.Deferred(), err)

@@ -91,9 +91,9 @@ func (p *writer) answered(r ltp.RouteResponse, brief bool) []printer.Line {
 	lines = append(lines, p.held(printer.Say("admissible: %t · ", r.Admissible), r.Component, r.State, r.Epoch))
 	switch {
 	case r.Reason != ltp.ReasonExecuteUnavailable: // the state says it
-	case r.Blame == ltp.BlameOrder:
+	case r.Cause == ltp.CauseOrder:
 		lines = append(lines, printer.Whisper("the fault is the order's own: another order, or the probe's, took the same write path"))
-	case r.Blame == ltp.BlameComponent:
+	case r.Cause == ltp.CauseComponent:
 		lines = append(lines, printer.Whisper("the fault is the component's: the probe's own order failed as well"))
 	}
 	if r.Commitment != "" {

@@ -52,7 +52,7 @@ func (Recorded) Gone(err error) bool { return errors.Is(err, starter.ErrNotFound
 func messageOf(orderID string, a starter.Announced) (ltp.Message, error) {
 	st := a.Status
 	_, st.OrderID = ltp.SplitID(orderID)
-	body, err := bodyOf(a.Event, a.At, starter.Shown(st))
+	body, err := bodyOf(a.Event, a.At, starter.CustomerView(st))
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", orderID, a.Run, a.N))
 	return ltp.Message{N: a.N, ID: "msg_" + hex.EncodeToString(sum[:16]), Event: a.Event, Body: body}, err
 }

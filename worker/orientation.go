@@ -56,8 +56,8 @@ func ensure(ctx context.Context, c client.Client, component string, policy ltp.P
 // epoch remembered, and what operators said.
 func firstMemo(in ltp.OrientationInput) map[string]any {
 	fields := map[string]any{ltp.PolicyMemo: in.Policy}
-	if in.Steering != (ltp.Steering{}) {
-		fields[ltp.SteeringMemo] = in.Steering
+	if in.ReplayControl != (ltp.ReplayControl{}) {
+		fields[ltp.ReplayControlMemo] = in.ReplayControl
 	}
 	if in.Epoch > 0 {
 		o := ltp.NewCondition(in.Component, in.Epoch, time.Now().UTC()).Orientation
@@ -81,9 +81,9 @@ func remembered(ctx context.Context, c client.Client, component string) (in ltp.
 	var last ltp.Orientation
 	fields := d.GetWorkflowExecutionInfo().GetMemo()
 	_, oriented := memo.Read(fields, ltp.OrientationMemo, &last)
-	_, steered := memo.Read(fields, ltp.SteeringMemo, &in.Steering)
+	_, controlled := memo.Read(fields, ltp.ReplayControlMemo, &in.ReplayControl)
 	_, set := memo.Read(fields, ltp.PolicyMemo, &in.Policy)
-	if err := errors.Join(oriented, steered, set); err != nil {
+	if err := errors.Join(oriented, controlled, set); err != nil {
 		return in, true, false, fmt.Errorf("look for the orientation of %s: %w", component, err)
 	}
 	in.Epoch, in.Held = last.Epoch, last.Hold

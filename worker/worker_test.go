@@ -57,10 +57,10 @@ func TestOrientationIsBegunWhereNoneRuns(t *testing.T) {
 	missing := serviceerror.NewNotFound("no such workflow")
 	stable := memory{ltp.OrientationMemo: ltp.Orientation{Component: "payments", State: ltp.Stable, Epoch: 7}}
 	hold := &ltp.Hold{By: "ann", Why: "migration", Freeze: true}
-	limit := ltp.Steering{Rate: 5, Limit: ltp.Said{By: "bob", Why: "gently"}}
-	steered := memory{
+	limit := ltp.ReplayControl{Rate: 5, Limit: ltp.Attribution{By: "bob", Why: "gently"}}
+	controlled := memory{
 		ltp.OrientationMemo: ltp.Orientation{Component: "payments", State: ltp.Unstable, Epoch: 8, Hold: hold},
-		ltp.PolicyMemo:      patient(), ltp.SteeringMemo: limit,
+		ltp.PolicyMemo:      patient(), ltp.ReplayControlMemo: limit,
 	}
 	for name, c := range map[string]struct {
 		found  *workflowservice.DescribeWorkflowExecutionResponse
@@ -70,7 +70,7 @@ func TestOrientationIsBegunWhereNoneRuns(t *testing.T) {
 		"it runs":              {found: stable.of(t, running)},
 		"there is none":        {err: missing, begins: &ltp.OrientationInput{Policy: ltp.DefaultPolicy()}},
 		"it was terminated":    {found: stable.of(t, ended), begins: &ltp.OrientationInput{Policy: ltp.DefaultPolicy(), Epoch: 7}},
-		"while it was held":    {found: steered.of(t, ended), begins: &ltp.OrientationInput{Policy: patient(), Epoch: 8, Held: hold, Steering: limit}},
+		"while it was held":    {found: controlled.of(t, ended), begins: &ltp.OrientationInput{Policy: patient(), Epoch: 8, Held: hold, ReplayControl: limit}},
 		"Temporal is away":     {err: errors.New("connection refused")},
 		"it has not said much": {found: memory{}.of(t, ended), begins: &ltp.OrientationInput{Policy: ltp.DefaultPolicy()}},
 	} {

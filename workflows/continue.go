@@ -24,7 +24,7 @@ func (o *orientation) continueAsNew(ctx workflow.Context) error {
 		}
 	}
 	next := o.in
-	next.Continued, next.Term, next.Steering, next.Applied = &o.condition, o.term, o.steering, o.applied
+	next.Continued, next.Term, next.ReplayControl, next.Applied = &o.condition, o.term, o.replayControl, o.applied
 	return workflow.NewContinueAsNewError(ctx, Orientation, next)
 }
 

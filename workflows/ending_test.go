@@ -38,9 +38,9 @@ func TestCancelledOrderThatMayBeWrittenWaitsForTheOrderDatabase(t *testing.T) {
 			"a signal wakes it":  func(e *orderTest) { e.recovers(time.Minute, ltp.Recovering) },
 			"its backstop does":  func(e *orderTest) { e.becomes(time.Minute, ltp.Stable) },
 			"a release wakes it": func(e *orderTest) { e.at(time.Minute, func() { e.set(db, ltp.Recovering); e.release(e.stability()) }) },
-			"a blind worker does": func(e *orderTest) {
-				e.blind = true
-				e.at(time.Minute, func() { e.blind = false; e.set(db, ltp.Stable) })
+			"a worker without a reading does": func(e *orderTest) {
+				e.unreadable = true
+				e.at(time.Minute, func() { e.unreadable = false; e.set(db, ltp.Stable) })
 			},
 		} {
 			t.Run(name+", "+how, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestDeadlineDoesNotCutOffAnOrderThatIsExecuted(t *testing.T) {
 // TestRefusedOrderIsRejectedInTheWordsOfTheOrderDatabase, by a tombstone under its key.
 func TestRefusedOrderIsRejectedInTheWordsOfTheOrderDatabase(t *testing.T) {
 	e := newOrderTest(t, ltp.Stable)
-	e.results, e.blame = failing(1, ltp.ResultRefused), ltp.BlameOrder
+	e.results, e.cause = failing(1, ltp.ResultRefused), ltp.CauseOrder
 	outcome, err := e.run(order)
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Outcome{State: ltp.Rejected, Reason: "as the test says"}, outcome)

@@ -140,7 +140,7 @@ func TestEachErrorOfTheActivityHasItsOutcome(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := newExternalTest(t, ltp.Unstable, nil, c.err)
-			e.blame = ltp.BlameOrder
+			e.cause = ltp.CauseOrder
 			var r *released
 			e.at(time.Minute, func() { e.set(db, ltp.Recovering); r = e.release(e.stability()) })
 			outcome, err := e.run(order)
@@ -172,7 +172,7 @@ func TestWhatMayHaveHappenedDoesNotExpire(t *testing.T) {
 // TestParkedOrderOfWhichNobodyKnowsIsEndedByAnOperatorAlone: a cancellation waits.
 func TestParkedOrderOfWhichNobodyKnowsIsEndedByAnOperatorAlone(t *testing.T) {
 	e := newExternalTest(t, ltp.Stable, nil, repeated(errors.New("no luck"), 50)...)
-	e.blame = ltp.BlameOrder
+	e.cause = ltp.CauseOrder
 	e.instruct(ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "looked it up"})
 	outcome, err := e.run(order)
 	require.NoError(t, err)

@@ -124,8 +124,8 @@ func (o *order) carryOut(ctx workflow.Context, c ltp.Command, before ltp.Mark) (
 			x = ltp.NoAnswer()
 		}
 		event.Executed = &x
-	case c.Hand != nil:
-		x := o.executeExternal(ctx, *c.Hand)
+	case c.ExecuteExternal != nil:
+		x := o.executeExternal(ctx, *c.ExecuteExternal)
 		event.Executed = &x
 	case c.Withdraw != nil:
 		var w ltp.Withdrawal
@@ -277,7 +277,7 @@ func (o *order) announce(ctx workflow.Context, a ltp.Announcement) {
 
 // end closes the order. Only ends that Temporal does not tell apart by itself are marked.
 func (o *order) end(ctx workflow.Context, e ltp.End) (ltp.Outcome, error) {
-	if e.Leave {
+	if e.ReleaseTurn {
 		var q *activities.Sequences
 		in := ltp.JoinInput{Key: o.Order.OrderingKey, OrderID: o.Order.ID, Sequence: o.Sequence}
 		_ = o.ask(ctx, "gives its turn back", q.ReleaseTurn, in, nil) // a hint: the sequence finds out by itself

@@ -43,20 +43,20 @@ type orderTest struct {
 	stamp     *ltp.Stamp
 	mark      *ltp.Mark
 
-	now      map[string]ltp.Orientation
-	blind    bool     // the worker cannot see
-	paused   []string // components whose replay is paused
-	backstop ltp.Backstop
-	parked   []ltp.Parking
-	onPark   func()        // called when the order is parked
-	blame    ltp.Blame     // whose fault failures are found to be
-	results  []ltp.Attempt // how the writes that begin end, in turn; executed from then on
-	before   func()        // what happens before the fence asks
-	during   func()        // what happens while a write is under way
-	lost     map[string]int
-	row      *ltp.Receipt
-	sequence string // what Join answers
-	joining  error
+	now        map[string]ltp.Orientation
+	unreadable bool     // the worker cannot see
+	paused     []string // components whose replay is paused
+	backstop   ltp.Backstop
+	parked     []ltp.Parking
+	onPark     func()           // called when the order is parked
+	cause      ltp.FailureCause // whose fault failures are found to be
+	results    []ltp.Attempt    // how the writes that begin end, in turn; executed from then on
+	before     func()           // what happens before the fence asks
+	during     func()           // what happens while a write is under way
+	lost       map[string]int
+	row        *ltp.Receipt
+	sequence   string // what Join answers
+	joining    error
 
 	routes      []ltp.RouteInput
 	routings    []ltp.Routing // by the board and by the fence
@@ -265,7 +265,7 @@ func (e *orderTest) route(in ltp.RouteInput) ltp.Routing {
 	all := make([]ltp.Orientation, 0, len(in.Components))
 	for _, c := range in.Components {
 		o := e.now[c]
-		if e.blind {
+		if e.unreadable {
 			o.State = ltp.Unknown
 		}
 		all = append(all, o)
@@ -273,7 +273,7 @@ func (e *orderTest) route(in ltp.RouteInput) ltp.Routing {
 	by, decision, reason := ltp.Route(all, in.Request)
 	r := ltp.Routing{
 		Attempt: in.Attempt, Woken: in.Woken, Request: in.Request, Decision: decision, Reason: reason,
-		Component: by.Component, State: by.State, Epoch: by.Epoch, Blind: e.blind, Written: e.now[in.Written].Epoch,
+		Component: by.Component, State: by.State, Epoch: by.Epoch, Unreadable: e.unreadable, Written: e.now[in.Written].Epoch,
 	}
 	e.routings = append(e.routings, r)
 	return r
@@ -288,7 +288,7 @@ func (e *orderTest) checkOrientation(_ context.Context, in ltp.RouteInput) (ltp.
 	r := e.route(in)
 	r.Backstop = e.backstop
 	if in.Failure != nil {
-		r.Blame = e.blame
+		r.Cause = e.cause
 	}
 	return r, nil
 }
@@ -353,9 +353,9 @@ func (e *orderTest) withdraw(_ context.Context, in ltp.WithdrawInput) (ltp.Withd
 	if e.silent("Withdraw") {
 		return ltp.Withdrawal{}, errNoAnswer
 	}
-	w := ltp.Withdrawal{Found: ltp.FoundNothing, Fence: e.fence(in.Written), Blind: e.blind}
+	w := ltp.Withdrawal{Found: ltp.FoundNothing, Fence: e.fence(in.Written), Unreadable: e.unreadable}
 	switch {
-	case e.blind:
+	case e.unreadable:
 	case w.Fence.Unwritten(in.Stamp):
 		w.Found = ltp.FoundUnwritten
 	case !w.Fence.State.Fit():

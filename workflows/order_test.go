@@ -142,7 +142,7 @@ func (e *orderTest) instruct(i ltp.Instruction) {
 // TestOrderThatFailsByItselfIsParked, and an operator brings it back.
 func TestOrderThatFailsByItselfIsParked(t *testing.T) {
 	e := newOrderTest(t, ltp.Stable)
-	e.results, e.blame = failing(ltp.ParkAfter, ltp.ResultUnavailable), ltp.BlameOrder
+	e.results, e.cause = failing(ltp.ParkAfter, ltp.ResultUnavailable), ltp.CauseOrder
 	e.instruct(ltp.Instruction{Do: ltp.DoRetry, By: "ann"})
 	e.executed(order)
 	assert.Len(t, e.writes, ltp.ParkAfter+1)
@@ -157,7 +157,7 @@ func TestOrderThatFailsByItselfIsParked(t *testing.T) {
 func TestParkedOrderIsRejectedByAnOperator(t *testing.T) {
 	for _, written := range []bool{false, true} {
 		e := newOrderTest(t, ltp.Stable)
-		e.results, e.blame = failing(50, ltp.ResultUnavailable), ltp.BlameOrder
+		e.results, e.cause = failing(50, ltp.ResultUnavailable), ltp.CauseOrder
 		e.instruct(ltp.Instruction{Do: ltp.DoReject, By: "ann", Why: "no such article"})
 		if written {
 			e.during = func() {
@@ -179,10 +179,10 @@ func TestParkedOrderIsRejectedByAnOperator(t *testing.T) {
 
 // TestSharedFaultParksNothing, however often an order fails.
 func TestSharedFaultParksNothing(t *testing.T) {
-	for _, b := range []ltp.Blame{"", ltp.BlameComponent} {
+	for _, b := range []ltp.FailureCause{"", ltp.CauseComponent} {
 		for _, result := range []ltp.Result{ltp.ResultUnavailable, ltp.ResultRefused} {
 			e := newOrderTest(t, ltp.Stable)
-			e.results, e.blame = failing(30, result), b
+			e.results, e.cause = failing(30, result), b
 			e.executed(order)
 			assert.Len(t, e.writes, 31)
 			assert.Empty(t, e.parked)

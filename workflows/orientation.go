@@ -33,10 +33,10 @@ const (
 // It ends only when it is cancelled or terminated.
 func Orientation(ctx workflow.Context, in ltp.OrientationInput) error {
 	run := &orientation{
-		in:       in,
-		steering: in.Steering,
-		applied:  in.Applied,
-		log:      workflow.GetLogger(ctx),
+		in:            in,
+		replayControl: in.ReplayControl,
+		applied:       in.Applied,
+		log:           workflow.GetLogger(ctx),
 	}
 	run.signals = []signal{
 		signals(ctx, ltp.ObservationSignal, run.observed),
@@ -59,11 +59,11 @@ func Orientation(ctx workflow.Context, in ltp.OrientationInput) error {
 
 // orientation is one run of the Orientation workflow.
 type orientation struct {
-	in        ltp.OrientationInput
-	condition ltp.Condition
-	steering  ltp.Steering
-	applied   []string // see ltp.OrientationInput
-	log       log.Logger
+	in            ltp.OrientationInput
+	condition     ltp.Condition
+	replayControl ltp.ReplayControl
+	applied       []string // see ltp.OrientationInput
+	log           log.Logger
 
 	// signals are what others say, in the order in which it is taken in.
 	signals []signal
@@ -162,8 +162,8 @@ func (o *orientation) listen(ctx workflow.Context) error {
 		func() ltp.Policy { return o.in.Policy }); err != nil {
 		return err
 	}
-	return handle(ctx, o, ltp.SteerUpdate, o.steer, func(w ltp.Steer) error { return w.Validate(o.steering) },
-		func() ltp.Steering { return o.steering })
+	return handle(ctx, o, ltp.ReplayControlUpdate, o.controlReplay, func(w ltp.ReplayControlChange) error { return w.Validate(o.replayControl) },
+		func() ltp.ReplayControl { return o.replayControl })
 }
 
 // setPolicy changes the policy from now on: a dwell under way lasts as the new one says.
@@ -175,13 +175,13 @@ func (o *orientation) setPolicy(ctx workflow.Context, w ltp.PolicyChange) (ltp.P
 	return o.in.Policy, workflow.UpsertMemo(ctx, map[string]any{ltp.PolicyMemo: o.in.Policy})
 }
 
-// steer keeps an operator's word on the replays in the memo, where boards and the
+// controlReplay keeps an operator's word on the replays in the memo, where boards and the
 // replay engine read it. It is no orientation: neither state nor epoch change.
-func (o *orientation) steer(ctx workflow.Context, w ltp.Steer) (ltp.Steering, error) {
-	o.steering = o.steering.Next(w, workflow.Now(ctx))
+func (o *orientation) controlReplay(ctx workflow.Context, w ltp.ReplayControlChange) (ltp.ReplayControl, error) {
+	o.replayControl = o.replayControl.Next(w, workflow.Now(ctx))
 	o.poked.SendAsync(true) // the main loop may have to continue as new
-	o.log.Info("replay steered", "component", o.in.Component, "by", w.By, "what", w.String(), "why", w.Why)
-	return o.steering, workflow.UpsertMemo(ctx, map[string]any{ltp.SteeringMemo: o.steering})
+	o.log.Info("replay control changed", "component", o.in.Component, "by", w.By, "what", w.String(), "why", w.Why)
+	return o.replayControl, workflow.UpsertMemo(ctx, map[string]any{ltp.ReplayControlMemo: o.replayControl})
 }
 
 func (o *orientation) mayRelease(r ltp.Release) error {

@@ -23,7 +23,7 @@ type orientationTest struct {
 	*testsuite.TestWorkflowEnvironment
 	t         *testing.T
 	published []ltp.Orientation
-	steered   []ltp.Steering
+	controls  []ltp.ReplayControl
 	policies  []ltp.Policy
 	replays   []ltp.ReplayInput
 	input     ltp.OrientationInput
@@ -47,8 +47,8 @@ func orientationTestOf(t *testing.T, suite *testsuite.WorkflowTestSuite) *orient
 	}, workflow.RegisterOptions{Name: ltp.ReplayWorkflow})
 	e.OnUpsertMemo(mock.Anything).Run(func(args mock.Arguments) {
 		memo := args.Get(0).(map[string]any)
-		if s, ok := memo[ltp.SteeringMemo]; ok {
-			e.steered = append(e.steered, s.(ltp.Steering))
+		if s, ok := memo[ltp.ReplayControlMemo]; ok {
+			e.controls = append(e.controls, s.(ltp.ReplayControl))
 			return
 		}
 		if p, ok := memo[ltp.PolicyMemo]; ok {
@@ -297,12 +297,12 @@ func TestEpochsAreLargerThanThoseOfAForgottenWorkflow(t *testing.T) {
 func TestWhatOperatorsSaidOutlivesAWorkflowThatWasEnded(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
-	e.input.Steering = ltp.Steering{Rate: 5, Limit: ltp.Said{By: "bob", Why: "gently"}}
+	e.input.ReplayControl = ltp.ReplayControl{Rate: 5, Limit: ltp.Attribution{By: "bob", Why: "gently"}}
 	e.input.Held = &ltp.Hold{By: "ann and eve", Freeze: true, Joined: []ltp.Hold{
 		{By: "ann", Why: "migration", Freeze: true}, {By: "eve", Why: "long over", Until: e.Now().Add(-time.Hour)},
 	}}
 	e.sees(time.Second, ltp.Healthy, "normal")
-	paused := e.operator(time.Minute, ltp.SteerUpdate, pause("ann"))
+	paused := e.operator(time.Minute, ltp.ReplayControlUpdate, pause("ann"))
 	released := e.operator(2*time.Minute, ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "done"})
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Unstable, ltp.Unstable, ltp.Recovering}, e.play(time.Hour))
 	assert.Equal(t, "Held by ann: migration", e.published[1].Reason)
@@ -310,7 +310,7 @@ func TestWhatOperatorsSaidOutlivesAWorkflowThatWasEnded(t *testing.T) {
 	assert.Empty(t, e.published[1].Observed)
 	assert.Equal(t, ltp.Healthy, e.published[2].Observed)
 	assert.True(t, paused.taken)
-	assert.EqualValues(t, 5, e.steered[0].Rate)
+	assert.EqualValues(t, 5, e.controls[0].Rate)
 	assert.True(t, released.taken)
 }
 

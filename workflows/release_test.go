@@ -36,7 +36,7 @@ func TestReleaseThatDoesNotExecuteTheOrderIsAnsweredAllTheSame(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(*orderTest) // when it is released
 		results []ltp.Attempt
-		blame   ltp.Blame
+		cause   ltp.FailureCause
 		want    ltp.Answer // of the first release
 		end     ltp.OrderState
 	}{
@@ -62,15 +62,15 @@ func TestReleaseThatDoesNotExecuteTheOrderIsAnsweredAllTheSame(t *testing.T) {
 		},
 		"the order was refused": {
 			results: failing(1, ltp.ResultRefused),
-			blame:   ltp.BlameOrder,
-			want:    ltp.Answer{State: ltp.Rejected, Result: ltp.ResultRefused, Blame: ltp.BlameOrder, Error: "as the test says"},
+			cause:   ltp.CauseOrder,
+			want:    ltp.Answer{State: ltp.Rejected, Result: ltp.ResultRefused, Cause: ltp.CauseOrder, Error: "as the test says"},
 			end:     ltp.Rejected,
 		},
 		"the order was refused, as all are": {
 			results: failing(1, ltp.ResultRefused),
-			blame:   ltp.BlameComponent,
+			cause:   ltp.CauseComponent,
 			want: ltp.Answer{State: ltp.Deferred, Wait: ltp.Wait{Component: db, Epoch: 4, Reason: ltp.ReasonExecuteUnavailable},
-				Result: ltp.ResultRefused, Blame: ltp.BlameComponent, Error: "as the test says"},
+				Result: ltp.ResultRefused, Cause: ltp.CauseComponent, Error: "as the test says"},
 			end: ltp.Executed,
 		},
 		"a tombstone was met": {
@@ -81,7 +81,7 @@ func TestReleaseThatDoesNotExecuteTheOrderIsAnsweredAllTheSame(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newOrderTest(t, ltp.Unstable)
-			e.results, e.blame = c.results, c.blame
+			e.results, e.cause = c.results, c.cause
 			var r *released
 			e.at(time.Minute, func() {
 				e.set(db, ltp.Recovering)

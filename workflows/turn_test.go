@@ -52,7 +52,7 @@ func TestOrderGivesItsTurnBackWhenNobodyWatches(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newOrderTest(t, c.state)
-			e.results, e.blame = c.results, ltp.BlameOrder
+			e.results, e.cause = c.results, ltp.CauseOrder
 			o := keyed
 			o.Deadline = e.Now().Add(2 * time.Minute)
 			e.turn(0, 0)

@@ -37,10 +37,10 @@ func TestBackstopIsAsTheWorkerHasIt(t *testing.T) {
 	assert.Less(t, e.Now().Sub(began), 13*time.Hour)
 }
 
-func TestABlindWorkerLooksAgainSoon(t *testing.T) {
+func TestAWorkerWithoutAReadingLooksAgainSoon(t *testing.T) {
 	e := newOrderTest(t, ltp.Stable)
-	e.blind = true
-	e.at(500*time.Millisecond, func() { e.blind = false })
+	e.unreadable = true
+	e.at(500*time.Millisecond, func() { e.unreadable = false })
 	began := e.Now()
 	e.executed(order)
 	assert.Less(t, e.Now().Sub(began), 10*time.Second)

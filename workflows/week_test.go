@@ -69,10 +69,10 @@ func newFlapping(t *testing.T, in ltp.OrientationInput, at time.Time) *flapping 
 }
 
 // total is how many events the run has, with what it published.
-func (f *flapping) total() int { return f.events + len(f.published) + len(f.steered) }
+func (f *flapping) total() int { return f.events + len(f.published) + len(f.controls) }
 
 // step is the nth thing that happens in the week, and when: every minute the component
-// falls, is observed fit again, and its backlog is drained; then an operator steers.
+// falls, is observed fit again, and its backlog is drained; then an operator changes the ReplayControl.
 func (f *flapping) step(n int) {
 	saw := func(v ltp.Verdict) {
 		f.task(1)
@@ -88,7 +88,7 @@ func (f *flapping) step(n int) {
 		f.SignalWorkflow(ltp.DrainedSignal, f.epoch())
 	case 3:
 		f.task(2)
-		f.send(new(answer), ltp.SteerUpdate, limit("ann", float64(n)))
+		f.send(new(answer), ltp.ReplayControlUpdate, limit("ann", float64(n)))
 	}
 }
 
@@ -124,7 +124,7 @@ func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 	in := ltp.OrientationInput{Component: ltp.DefaultComponent, Policy: policy, Term: 1, Epoch: before}
 	flaps := int(week / (4 * stepLasts))
 	epoch := int64(before)
-	var runs, events, replays, fallen, steered, next int
+	var runs, events, replays, fallen, controlled, next int
 	for ; next < 4*flaps; runs++ {
 		f := newFlapping(t, in, at)
 		f.steps(next, 4*flaps, stepLasts)
@@ -137,16 +137,16 @@ func TestAWeekOfFlappingCostsBoundedHistory(t *testing.T) {
 				fallen++
 			}
 		}
-		events, replays, steered = events+f.total(), replays+len(f.replays), steered+len(f.steered)
+		events, replays, controlled = events+f.total(), replays+len(f.replays), controlled+len(f.controls)
 		next, at = next+f.taken, f.Now()
 		if next < 4*flaps {
 			in = carriedOn(t, f.GetWorkflowError())
 			require.Equal(t, epoch, in.Continued.Orientation.Epoch)
-			require.EqualValues(t, (next-4)/4*4+3, in.Steering.Rate, "the operator's last Update")
+			require.EqualValues(t, (next-4)/4*4+3, in.ReplayControl.Rate, "the operator's last Update")
 		}
 	}
 	assert.Equal(t, flaps, fallen)
-	assert.Equal(t, flaps, steered)
+	assert.Equal(t, flaps, controlled)
 	assert.Equal(t, flaps, replays)
 	assert.EqualValues(t, before+1+3*flaps, epoch, "UNSTABLE, RECOVERING and STABLE, every minute")
 	assert.LessOrEqual(t, events/flaps, aFlap)

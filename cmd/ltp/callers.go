@@ -123,7 +123,7 @@ type keysOrTokens struct {
 }
 
 func (k keysOrTokens) Identify(ctx context.Context, secret string) (ltp.Identity, error) {
-	if k.keys != nil && apikey.Shown(secret) {
+	if k.keys != nil && apikey.HasPrefix(secret) {
 		return k.keys.Identify(ctx, secret)
 	}
 	return k.tokens.Identify(ctx, secret)

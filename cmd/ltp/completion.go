@@ -41,7 +41,7 @@ var flagWords = map[string][]string{
 
 // completable are the orders that a command is for, among those that wait; a command that is
 // not here is for all orders.
-var completable = map[string]*starter.Which{
+var completable = map[string]*starter.Selector{
 	"cancel": {}, "retry": {State: ltp.Parked}, "reject": {State: ltp.Parked}, "release": {State: ltp.Deferred}, "expedite": {State: ltp.Deferred},
 }
 
@@ -157,7 +157,7 @@ func kindOf(s trace.IncidentSummary) string {
 
 // ordersOf are the newest of the orders that wait as which says, or of all where it is nil; a
 // command takes one of them or many.
-func ordersOf(which *starter.Which, many bool) proposal {
+func ordersOf(which *starter.Selector, many bool) proposal {
 	return func(ctx context.Context, t *temporal, _ *cobra.Command, args []string) ([]cobra.Completion, error) {
 		if len(args) > 0 && !many {
 			return nil, nil
@@ -176,7 +176,7 @@ func ordersOf(which *starter.Which, many bool) proposal {
 	}
 }
 
-func newestOrders(ctx context.Context, s *starter.Starter, which *starter.Which) ([]starter.Status, error) {
+func newestOrders(ctx context.Context, s *starter.Starter, which *starter.Selector) ([]starter.Status, error) {
 	if which != nil {
 		return s.Waiting(ctx, *which, completedOrders)
 	}

@@ -115,9 +115,9 @@ func TestAnOrientationIsShownToPeople(t *testing.T) {
 	o := shownOrientation{
 		Orientation: ltp.Orientation{Component: "orders-db", State: ltp.Unstable, Epoch: 5, Reason: "held by ann: migration", Since: since, Observed: ltp.Healthy,
 			Hold: &ltp.Hold{By: "ann", Why: "migration", Since: since, Freeze: true, Until: since.Add(time.Hour)}},
-		Steering: ltp.Steering{Paused: true, Pause: ltp.Said{By: "bob", Why: "cold cache", Since: since}},
-		Policy:   ltp.DefaultPolicy(),
-		at:       since.Add(12 * time.Second),
+		ReplayControl: ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "bob", Why: "cold cache", Since: since}},
+		Policy:        ltp.DefaultPolicy(),
+		at:            since.Add(12 * time.Second),
 	}
 	var text strings.Builder
 	o.write(&text)

@@ -22,7 +22,7 @@ func operator() string {
 func (a *app) ordersRetry() *cobra.Command {
 	i := ltp.Instruction{Do: ltp.DoRetry}
 	ask := instructing("retry", "Retry", &i)
-	ask.many = func(s *starter.Starter, ctx context.Context, w starter.Which, limit int, report func(starter.Tally)) (starter.Tally, error) {
+	ask.many = func(s *starter.Starter, ctx context.Context, w starter.Selector, limit int, report func(starter.Tally)) (starter.Tally, error) {
 		return s.InstructMany(ctx, w, limit, i, report)
 	}
 	cmd := &cobra.Command{
@@ -71,7 +71,7 @@ been written ends EXECUTED. The request needs no worker; a worker carries it out
 // instructing asks parked orders to do what an operator says.
 func instructing(verb, ask string, i *ltp.Instruction) *asking {
 	return &asking{
-		verb: verb, ask: ask, which: starter.Which{State: ltp.Parked},
+		verb: verb, ask: ask, which: starter.Selector{State: ltp.Parked},
 		one: func(s *starter.Starter, ctx context.Context, id string) error { return s.Instruct(ctx, id, *i) },
 		check: func() error {
 			switch {

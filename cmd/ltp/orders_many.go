@@ -25,11 +25,11 @@ type asking struct {
 	verb, ask string
 	// check says what is wrong with the words that go with it; it may be nil.
 	check func() error
-	which starter.Which
+	which starter.Selector
 	yes   int
 	as    format
 	one   func(*starter.Starter, context.Context, string) error
-	many  func(*starter.Starter, context.Context, starter.Which, int, func(starter.Tally)) (starter.Tally, error)
+	many  func(*starter.Starter, context.Context, starter.Selector, int, func(starter.Tally)) (starter.Tally, error)
 }
 
 func (a *app) ordersCancel() *cobra.Command {

@@ -14,15 +14,15 @@ import (
 // shownOrientation is what a component's orientation is shown as.
 type shownOrientation struct {
 	ltp.Orientation
-	// Blind says that State is UNKNOWN because it cannot be seen.
-	Blind    bool         `json:"blind,omitempty"`
-	Steering ltp.Steering `json:"steering,omitzero"`
-	Policy   ltp.Policy   `json:"policy,omitzero"`
-	at       time.Time    // when it was read
+	// Unreadable says that State is UNKNOWN because it cannot be seen.
+	Unreadable    bool              `json:"blind,omitempty"`
+	ReplayControl ltp.ReplayControl `json:"steering,omitzero"`
+	Policy        ltp.Policy        `json:"policy,omitzero"`
+	at            time.Time         // when it was read
 }
 
 func shownReading(r board.Reading) shownOrientation {
-	return shownOrientation{r.Orientation, r.Blind, r.Steering, r.Policy, time.Now()}
+	return shownOrientation{r.Orientation, r.Unreadable, r.ReplayControl, r.Policy, time.Now()}
 }
 
 // write shows it to people.
@@ -41,7 +41,7 @@ func (o shownOrientation) write(w io.Writer) {
 	if o.Evidence.Samples > 0 || o.Evidence.Error != "" {
 		s.Add("evidence", "%s", evidenceWords(o.Evidence))
 	}
-	for _, line := range steered(o.Steering, o.at) {
+	for _, line := range steered(o.ReplayControl, o.at) {
 		s.Add("replay", "%s", line)
 	}
 	if p := o.Policy; p != (ltp.Policy{}) {
@@ -52,7 +52,7 @@ func (o shownOrientation) write(w io.Writer) {
 // head is "orders-db is UNSTABLE, epoch 4, since 06:10:11 UTC (12 s ago): why".
 func (o shownOrientation) head() string {
 	head := fmt.Sprintf("%s is %s, epoch %d", o.Component, o.State, o.Epoch)
-	if !o.Since.IsZero() && !o.Blind {
+	if !o.Since.IsZero() && !o.Unreadable {
 		head += ", since " + ago(o.Since, o.at)
 	}
 	if o.Reason != "" {
@@ -74,8 +74,8 @@ func heldBy(h ltp.Hold) string {
 }
 
 // steered is what operators say of the replays of a component, each with their own word.
-func steered(s ltp.Steering, now time.Time) (all []string) {
-	say := func(what string, w ltp.Said) {
+func steered(s ltp.ReplayControl, now time.Time) (all []string) {
+	say := func(what string, w ltp.Attribution) {
 		all = append(all, fmt.Sprintf("%s, by %s, %s: %s", what, w.By, ago(w.Since, now), w.Why))
 	}
 	if s.Paused {

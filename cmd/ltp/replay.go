@@ -31,7 +31,7 @@ leaves the component RECOVERING, and its orders waiting.`,
 // steering are the flags of an operator's word on the replays.
 type steering struct {
 	component string
-	word      ltp.Steer
+	word      ltp.ReplayControlChange
 	as        format
 }
 
@@ -52,12 +52,12 @@ func (s *steering) rateFlag(cmd *cobra.Command) {
 
 // steer says the word and shows what stands since.
 func (a *app) steer(cmd *cobra.Command, s *steering) error {
-	// What is no number at all cannot even be said: see ltp.Steer.Validate.
-	if err := s.word.Validate(ltp.Steering{Paused: true}); err != nil && s.word.By != "" && s.word.Why != "" {
+	// What is no number at all cannot even be said: see ltp.ReplayControlChange.Validate.
+	if err := s.word.Validate(ltp.ReplayControl{Paused: true}); err != nil && s.word.By != "" && s.word.Why != "" {
 		return err
 	}
-	var now ltp.Steering
-	if err := a.tell(cmd.Context(), s.component, ltp.SteerUpdate, s.word, s.word.By, s.word.Why, &now); err != nil {
+	var now ltp.ReplayControl
+	if err := a.tell(cmd.Context(), s.component, ltp.ReplayControlUpdate, s.word, s.word.By, s.word.Why, &now); err != nil {
 		return err
 	}
 	return s.as.show(cmd, now, func(w io.Writer) {

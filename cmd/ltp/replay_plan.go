@@ -32,12 +32,12 @@ type plannedOrder struct {
 
 // plan is what a release would do.
 type plan struct {
-	Component string       `json:"component"`
-	State     ltp.State    `json:"state"`
-	Epoch     int64        `json:"epoch"`
-	Steering  ltp.Steering `json:"steering,omitzero"`
-	Orders    int          `json:"orders"`
-	Classes   map[int]int  `json:"classes,omitempty"` // orders by class
+	Component string            `json:"component"`
+	State     ltp.State         `json:"state"`
+	Epoch     int64             `json:"epoch"`
+	Steering  ltp.ReplayControl `json:"steering,omitzero"`
+	Orders    int               `json:"orders"`
+	Classes   map[int]int       `json:"classes,omitempty"` // orders by class
 	// Limit is the most orders a second, by the pace and the operator, or the rate of a
 	// release that is under way; Took is for how long an order is supposed to be on its way.
 	Limit       float64 `json:"limit"`
@@ -128,10 +128,10 @@ func readPlan(ctx context.Context, c client.Client, component string, took time.
 	now := time.Now().UTC()
 	outlook := replay.NewOutlook(r, run, took, now)
 	p := plan{
-		Component: component, State: r.State, Epoch: r.Epoch, Steering: r.Steering, Classes: map[int]int{},
+		Component: component, State: r.State, Epoch: r.Epoch, Steering: r.ReplayControl, Classes: map[int]int{},
 		Limit: pace.Default().Ceiling, TookSeconds: took.Seconds(), NotBefore: outlook.NotBefore,
 	}
-	if rate := r.Steering.Rate; rate > 0 {
+	if rate := r.ReplayControl.Rate; rate > 0 {
 		p.Limit = min(p.Limit, rate)
 	}
 	if rate := outlook.Pace.Rate(); rate > 0 {

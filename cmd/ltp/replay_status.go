@@ -25,9 +25,9 @@ type replayStatus struct {
 	Epoch     int64     `json:"epoch"`
 	Reason    string    `json:"reason"`
 	Since     time.Time `json:"since"`
-	// Blind says that State is UNKNOWN because it cannot be seen.
-	Blind    bool         `json:"blind,omitempty"`
-	Steering ltp.Steering `json:"steering,omitzero"`
+	// Unreadable says that State is UNKNOWN because it cannot be seen.
+	Unreadable    bool              `json:"blind,omitempty"`
+	Steering ltp.ReplayControl `json:"steering,omitzero"`
 	// Waiting are the deferred orders of the component, and Reasons why they wait, as the
 	// visibility store shows them: late.
 	Waiting int64                `json:"waiting"`
@@ -110,7 +110,7 @@ func readReplay(ctx context.Context, c client.Client, component string) (replayS
 	}
 	s := replayStatus{
 		At: time.Now().UTC(), Component: component, State: r.State, Epoch: r.Epoch, Reason: r.Reason, Since: r.Since,
-		Blind: r.Blind, Steering: r.Steering, Reasons: map[ltp.Reason]int64{},
+		Unreadable: r.Unreadable, Steering: r.ReplayControl, Reasons: map[ltp.Reason]int64{},
 	}
 	if s.Replay, err = replay.UnderWay(ctx, c, component, r.Epoch); err != nil {
 		return s, err

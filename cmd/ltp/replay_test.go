@@ -30,7 +30,7 @@ func TestAPlanShowsItsEnds(t *testing.T) {
 		assert.Contains(t, b.String(), s)
 	}
 	assert.NotContains(t, b.String(), "#6  ")
-	p.Steering = ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache"}}
+	p.Steering = ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "cold cache"}}
 	b.Reset()
 	require.NoError(t, p.write(&b, begin, true))
 	assert.Contains(t, b.String(), "PAUSED by ann: cold cache")
@@ -53,9 +53,9 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 		"paused": {func() replayStatus {
 			s := ramp()
 			s.Replay.Report.Phase, s.Replay.Report.Ceiling = replay.PhasePaused, 0
-			s.Steering = ltp.Steering{
-				Paused: true, Pause: ltp.Said{By: "ann", Why: "disk is full", Since: at.Add(-time.Minute)},
-				Rate: 50, Limit: ltp.Said{By: "bob", Why: "cold cache", Since: at.Add(-time.Second)},
+			s.Steering = ltp.ReplayControl{
+				Paused: true, Pause: ltp.Attribution{By: "ann", Why: "disk is full", Since: at.Add(-time.Minute)},
+				Rate: 50, Limit: ltp.Attribution{By: "bob", Why: "cold cache", Since: at.Add(-time.Second)},
 			}
 			return s
 		}, []string{"PAUSED", "the rest waits", "PAUSED, by ann, 14:30:00 UTC (1 min ago): disk is full", "at most 50 orders/s, by bob, 14:30:59 UTC (1 s ago): cold cache"}},

@@ -64,7 +64,7 @@ func (v *replayView) picture(s replayStatus, again bool) []string {
 
 // lines are the status for people.
 func (s replayStatus) lines() []string {
-	seen := shownOrientation{Blind: s.Blind, at: s.At}
+	seen := shownOrientation{Unreadable: s.Unreadable, at: s.At}
 	seen.Component, seen.State, seen.Epoch, seen.Since, seen.Reason = s.Component, s.State, s.Epoch, s.Since, s.Reason
 	all := []string{seen.head()}
 	if s.Replay != nil {

@@ -26,7 +26,7 @@ const (
 )
 
 // Probe asks GET /cluster of one member of a cluster after the other, beginning with
-// the one that answered last. It is evidence beside a write: see observer.With.
+// the one that answered last. It is evidence beside a write: see observer.WithEvidence.
 type Probe struct {
 	members []string // URLs of /cluster
 	client  *http.Client

@@ -34,7 +34,7 @@ func Open(url, component string, patroniAddresses []string, opts ...orderdb.Opti
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	both := observer.With(write, observer.Evidence{Name: "patroni", Probe: keeper})
+	both := observer.WithEvidence(write, observer.Evidence{Name: "patroni", Probe: keeper})
 	return &opened{both, []io.Closer{write, keeper}}, nil
 }
 

@@ -27,6 +27,6 @@ func (w *walk) resume() {
 
 func (w *walk) steer(paused bool) {
 	w.T.Helper()
-	require.NoError(w.T, w.Operator(ltp.SteerUpdate, ltp.Steer{Paused: &paused, By: "ann", Why: "a step"}))
+	require.NoError(w.T, w.Operator(ltp.ReplayControlUpdate, ltp.ReplayControlChange{Paused: &paused, By: "ann", Why: "a step"}))
 	w.paused = paused
 }

@@ -189,7 +189,7 @@ func (w *walk) endOrientation() {
 	w.T.Helper()
 	before := w.seen.Orientation(ltp.DefaultComponent)
 	require.NoError(w.T, w.Client.TerminateWorkflow(w.rig.Ctx, ltp.OrientationWorkflowID(ltp.DefaultComponent), "", "a step"))
-	w.UntilFits(w.seen, "a later epoch", func(now board.Reading) bool { return !now.Blind && now.Epoch > before.Epoch })
+	w.UntilFits(w.seen, "a later epoch", func(now board.Reading) bool { return !now.Unreadable && now.Epoch > before.Epoch })
 }
 
 func (w *walk) changePolicy() {

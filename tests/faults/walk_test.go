@@ -171,7 +171,7 @@ func (w *walk) settle() {
 	case !observed:
 		w.UntilFits(w.seen, "UNKNOWN", func(now board.Reading) bool { return now.State == ltp.Unknown })
 	case w.store.sick() || w.paused:
-		w.UntilFits(w.seen, "a fit state", func(now board.Reading) bool { return now.State.Fit() && !now.Blind })
+		w.UntilFits(w.seen, "a fit state", func(now board.Reading) bool { return now.State.Fit() && !now.Unreadable })
 	default:
 		w.Until(w.seen, ltp.Stable)
 		if drain {

@@ -18,7 +18,7 @@ import (
 // concluded from not seeing anything.
 func (r *Rig) Until(b *board.Board, s ltp.State) board.Reading {
 	r.T.Helper()
-	return r.UntilFits(b, string(s), func(now board.Reading) bool { return now.State == s && !now.Blind })
+	return r.UntilFits(b, string(s), func(now board.Reading) bool { return now.State == s && !now.Unreadable })
 }
 
 // UntilFits waits for a reading of the default component that fits.

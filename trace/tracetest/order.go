@@ -34,12 +34,12 @@ type Order struct {
 	// Stale is what the board still holds true of its component for the next routing; a
 	// fence reads anew.
 	Stale *ltp.Orientation
-	// Blame is whose fault the failures of attempts are found to be.
-	Blame ltp.Blame
+	// Cause is whose fault the failures of attempts are found to be.
+	Cause ltp.FailureCause
 	// OfWorker is the backstop of the worker that routes it; zero is the default.
 	OfWorker ltp.Backstop
-	// Blind workers have no orientation that they trust.
-	Blind bool
+	// Unreadable workers have no orientation that they trust.
+	Unreadable bool
 	// Writes are what comes of the next writes. After them, orders are executed.
 	Writes []Write
 	// Row is set where the order stands in the order database.
@@ -90,7 +90,7 @@ type Write struct {
 // New accepts an order.
 func New(p ltp.Progress, at time.Time) *Order {
 	o := &Order{
-		Progress: p, Now: at, Board: map[string]ltp.Orientation{}, Silent: map[string]int{}, Blame: ltp.BlameOrder,
+		Progress: p, Now: at, Board: map[string]ltp.Orientation{}, Silent: map[string]int{}, Cause: ltp.CauseOrder,
 		Run: "run-of-" + p.Order.ID, id: ltp.OrderWorkflowID(p.Order.ID),
 	}
 	o.start("")
@@ -138,7 +138,7 @@ func (o *Order) Work() *Order {
 	switch {
 	case o.Phase == ltp.PhaseWaiting && o.started < 4 && o.from > 0: // continued
 		o.setTimer(o.WakeAt)
-	case o.Phase == ltp.PhaseHanded && o.returned != nil:
+	case o.Phase == ltp.PhaseExternal && o.returned != nil:
 		x := o.returned(o.clock)
 		o.returned = nil
 		o.next(ltp.Event{Executed: &x})

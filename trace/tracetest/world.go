@@ -55,8 +55,8 @@ func (o *Order) carryOut(c ltp.Command) {
 			sequence = c.Join.Sequence
 		}
 		o.next(ltp.Event{Joined: &sequence})
-	case c.Hand != nil:
-		o.hand(*c.Hand)
+	case c.ExecuteExternal != nil:
+		o.executeExternal(*c.ExecuteExternal)
 	case c.End != nil:
 		o.end(*c.End)
 	}
@@ -97,7 +97,7 @@ func (o *Order) local(name string, took time.Duration, result any) bool {
 
 // route is what the board answers.
 func (o *Order) route(in ltp.RouteInput) ltp.Routing {
-	if o.Blind {
+	if o.Unreadable {
 		return in.NotRouted()
 	}
 	var all []ltp.Orientation
@@ -113,7 +113,7 @@ func (o *Order) route(in ltp.RouteInput) ltp.Routing {
 		r.Request.Paused = o.Paused
 	}
 	if in.Failure != nil {
-		r.Blame = o.Blame
+		r.Cause = o.Cause
 	}
 	by, d, why := ltp.Route(all, r.Request)
 	r.Decision, r.Reason, r.Component, r.State, r.Epoch = d, why, by.Component, by.State, by.Epoch
@@ -238,7 +238,7 @@ func (o *Order) Fires() *Order {
 	return o
 }
 
-func (o *Order) hand(j ltp.Job) {
+func (o *Order) executeExternal(j ltp.Job) {
 	o.job, o.begun = j, o.clock
 	o.do(&historypb.ActivityTaskScheduledEventAttributes{
 		ActivityType: &commonpb.ActivityType{Name: o.Execution.Activity}, TaskQueue: &taskqueuepb.TaskQueue{Name: o.Execution.TaskQueue}, Input: Payloads(j),
@@ -246,7 +246,7 @@ func (o *Order) hand(j ltp.Job) {
 }
 
 func (o *Order) end(e ltp.End) {
-	if e.Leave {
+	if e.ReleaseTurn {
 		o.local("ReleaseTurn", time.Millisecond, nil)
 	}
 	if s := e.Outcome.State; s == ltp.Rejected || s == ltp.Expired {

@@ -13,7 +13,7 @@ import (
 
 // paused is r, with its replays paused by an operator.
 func (r Reading) paused() Reading {
-	r.Steering = ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache"}}
+	r.ReplayControl = ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "cold cache"}}
 	return r
 }
 
@@ -72,22 +72,22 @@ func TestTheFenceDoesNotAskForAPause(t *testing.T) {
 	assert.Empty(t, r.Request.Paused)
 }
 
-// TestTheSteeringIsReadFromTheMemo, also where the state is not believed.
-func TestTheSteeringIsReadFromTheMemo(t *testing.T) {
-	want := ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "cold cache", Since: time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)}}
+// TestTheReplayControlIsReadFromTheMemo, also where the state is not believed.
+func TestTheReplayControlIsReadFromTheMemo(t *testing.T) {
+	want := ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "cold cache", Since: time.Date(2026, 11, 5, 14, 0, 0, 0, time.UTC)}}
 	p, err := converter.GetDefaultDataConverter().ToPayload(want)
 	require.NoError(t, err)
 	for _, d := range []time.Duration{0, 2 * Unread} {
 		said := unread(running(orientation(ltp.Recovering, 5)), ago(d))
-		said.WorkflowExecutionInfo.Memo.Fields[ltp.SteeringMemo] = p
+		said.WorkflowExecutionInfo.Memo.Fields[ltp.ReplayControlMemo] = p
 		r, err := read(said, nil)
 		require.NoError(t, err)
-		assert.Equal(t, d > 0, r.Blind)
-		assert.Equal(t, want, r.Steering)
+		assert.Equal(t, d > 0, r.Unreadable)
+		assert.Equal(t, want, r.ReplayControl)
 	}
 	p.Data = []byte(`{"paused":`)
 	damaged := running(orientation(ltp.Recovering, 5))
-	damaged.WorkflowExecutionInfo.Memo.Fields[ltp.SteeringMemo] = p
+	damaged.WorkflowExecutionInfo.Memo.Fields[ltp.ReplayControlMemo] = p
 	_, err = read(damaged, nil)
 	assert.ErrorContains(t, err, "steering")
 }

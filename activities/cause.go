@@ -22,11 +22,11 @@ type WritePath interface {
 // an activity of the user's, or by the order database where that is empty.
 type Witness func(ctx context.Context, activity string, since time.Time) (time.Time, error)
 
-// blameWithin is how long it may take to find out whose fault a failure was. A write path that
+// causeWithin is how long it may take to find out whose fault a failure was. A write path that
 // hangs for as long is at fault.
-const blameWithin = 3 * time.Second
+const causeWithin = 3 * time.Second
 
-// blame finds out whose fault the failure of an attempt was.
+// findCause finds out whose fault the failure of an attempt was.
 //
 //   - The order's own, where afterwards another order takes the same write path, or the
 //     probe's order does.
@@ -41,23 +41,23 @@ const blameWithin = 3 * time.Second
 // What is not known to be the order's own is reported to the component's Orientation, as
 // evidence. Where the epoch of the failure is over, or the component is unfit, nothing is
 // tried.
-func (a *Orders) blame(ctx context.Context, in ltp.RouteInput) ltp.Blame {
+func (a *Orders) findCause(ctx context.Context, in ltp.RouteInput) ltp.FailureCause {
 	f := *in.Failure
 	if now := a.Board.Orientation(in.Request.FailedUnder); !now.State.Fit() || now.Epoch > in.Request.FailedEpoch {
 		return ""
 	}
 	b := a.tryWritePath(ctx, f)
 	if b == "" && a.Witness != nil {
-		asking, cancel := context.WithTimeout(ctx, blameWithin)
+		asking, cancel := context.WithTimeout(ctx, causeWithin)
 		defer cancel()
 		if last, err := a.Witness(asking, f.Activity, f.Since); err == nil && !last.IsZero() {
-			b = ltp.BlameOrder
+			b = ltp.CauseOrder
 		}
 	}
-	if b == ltp.BlameComponent && a.Suspect != nil {
+	if b == ltp.CauseComponent && a.Suspect != nil {
 		a.Suspect(in.Request.FailedUnder, in.OrderID, f.Since)
 	}
-	if b != ltp.BlameOrder && a.Evidence != nil {
+	if b != ltp.CauseOrder && a.Evidence != nil {
 		a.Evidence.Failed(in.Request.FailedUnder, in.Request.FailedEpoch, ltp.FailedWrite{
 			Order: in.OrderID, Code: f.Code, Error: f.Error, Hung: f.Result == ltp.ResultUnknown,
 		})
@@ -66,20 +66,20 @@ func (a *Orders) blame(ctx context.Context, in ltp.RouteInput) ltp.Blame {
 }
 
 // tryLatest acquits the database where it takes what orders hold that it took before.
-func (a *Orders) tryLatest(ctx context.Context) ltp.Blame {
-	ctx, cancel := context.WithTimeout(ctx, blameWithin)
+func (a *Orders) tryLatest(ctx context.Context) ltp.FailureCause {
+	ctx, cancel := context.WithTimeout(ctx, causeWithin)
 	defer cancel()
 	if a.latest.ask(ctx, a.WritePath.TryLatest) != nil {
 		return ""
 	}
-	return ltp.BlameOrder
+	return ltp.CauseOrder
 }
 
-func (a *Orders) tryWritePath(ctx context.Context, f ltp.Failure) ltp.Blame {
+func (a *Orders) tryWritePath(ctx context.Context, f ltp.Failure) ltp.FailureCause {
 	if f.Activity != "" || a.WritePath == nil {
 		return ""
 	}
-	trying, cancel := context.WithTimeout(ctx, blameWithin)
+	trying, cancel := context.WithTimeout(ctx, causeWithin)
 	defer cancel()
 	err := a.trials.ask(trying, a.WritePath.TryWritePath)
 	class, _ := orderdb.ClassOf(err)
@@ -89,11 +89,11 @@ func (a *Orders) tryWritePath(ctx context.Context, f ltp.Failure) ltp.Blame {
 	case err == nil && f.Result != ltp.ResultRefused && orderdb.OfContent(f.Code):
 		return a.tryLatest(ctx)
 	case err == nil:
-		return ltp.BlameOrder
+		return ltp.CauseOrder
 	case class == orderdb.Rejected: // a rule of the business refuses the probe's order, which proves nothing
 		return ""
 	case errors.Is(err, context.Canceled):
 		return ""
 	}
-	return ltp.BlameComponent
+	return ltp.CauseComponent
 }

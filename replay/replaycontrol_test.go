@@ -30,7 +30,7 @@ func TestAPauseReleasesNothingAndKeepsCounting(t *testing.T) {
 						return
 					}
 					paused = time.Now()
-					s.steered(ltp.Steering{Paused: true, Pause: ltp.Said{By: "ann", Why: "a look at the database"}})
+					s.controlled(ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "a look at the database"}})
 					time.AfterFunc(time.Minute, func() {
 						now := n.heartbeat()
 						assert.Equal(t, replay.PhasePaused, now.Phase)
@@ -48,7 +48,7 @@ func TestAPauseReleasesNothingAndKeepsCounting(t *testing.T) {
 						assert.InDelta(t, 750, now.Remaining, 40)
 						assert.WithinDuration(t, time.Now().Add(-90*time.Second-1500*time.Second), now.Oldest, 2*time.Minute)
 						resumed = time.Now()
-						s.steered(ltp.Steering{})
+						s.controlled(ltp.ReplayControl{})
 					})
 				}
 				report, err := release(t, engine(n, s, p), drain)
@@ -75,9 +75,9 @@ func TestAPausedBacklogIsNotDrained(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(10)
-		s.steered(ltp.Steering{Paused: true})
+		s.controlled(ltp.ReplayControl{Paused: true})
 		began := time.Now()
-		time.AfterFunc(8*time.Minute, func() { s.steered(ltp.Steering{}) })
+		time.AfterFunc(8*time.Minute, func() { s.controlled(ltp.ReplayControl{}) })
 		report, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		assert.Equal(t, 10, report.Released)
@@ -91,10 +91,10 @@ func TestAnOrderThatAPauseDeferredIsReleasedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(20, func(i int, w *waiting) { w.inLine = i == 12 })
-		time.AfterFunc(3*time.Second, func() { s.steered(ltp.Steering{Paused: true}) })
+		time.AfterFunc(3*time.Second, func() { s.controlled(ltp.ReplayControl{Paused: true}) })
 		time.AfterFunc(time.Minute, func() {
 			n.change(func() { n.orders["order/00012"].inLine = false; n.orders["order/00012"].ends = time.Time{} })
-			s.steered(ltp.Steering{})
+			s.controlled(ltp.ReplayControl{})
 		})
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
@@ -108,10 +108,10 @@ func TestTheRateIsAnOperatorsAtOnce(t *testing.T) {
 		n, s := newNamespace(), newSight(t, ltp.Recovering, 5)
 		n.add(2000)
 		began := time.Now()
-		s.steered(ltp.Steering{Rate: 10})
-		time.AfterFunc(10*time.Second, func() { s.steered(ltp.Steering{Rate: 0.1}) })
-		time.AfterFunc(25*time.Second, func() { s.steered(ltp.Steering{Rate: 50}) })
-		time.AfterFunc(35*time.Second, func() { s.steered(ltp.Steering{}) })
+		s.controlled(ltp.ReplayControl{Rate: 10})
+		time.AfterFunc(10*time.Second, func() { s.controlled(ltp.ReplayControl{Rate: 0.1}) })
+		time.AfterFunc(25*time.Second, func() { s.controlled(ltp.ReplayControl{Rate: 50}) })
+		time.AfterFunc(35*time.Second, func() { s.controlled(ltp.ReplayControl{}) })
 		_, err := release(t, engine(n, s, pace.Default()), drain)
 		require.NoError(t, err)
 		between := func(from, to time.Duration) (count int) {

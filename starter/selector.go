@@ -8,8 +8,8 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// Which says which orders are meant: those that wait, all conditions together.
-type Which struct {
+// Selector says which orders are meant: those that wait, all conditions together.
+type Selector struct {
 	// Query is a Temporal visibility query, such as
 	// "LtpReason='SYSTEM_UNSTABLE' AND StartTime > '2030-01-31T00:00:00Z'".
 	Query string
@@ -23,7 +23,7 @@ type Which struct {
 
 // query is the visibility query that finds the orders. The user's comes last and in
 // parentheses, which checkQuery has seen cannot be left.
-func (w Which) query() (string, error) {
+func (w Selector) query() (string, error) {
 	all := []string{fmt.Sprintf("WorkflowType='%s'", ltp.OrderWorkflow), "ExecutionStatus='Running'"}
 	switch w.State {
 	case "":

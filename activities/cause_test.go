@@ -70,7 +70,7 @@ func TestNoFaultIsSoughtWhileTheComponentIsUnfit(t *testing.T) {
 		}
 		r, err := a.CheckOrientation(t.Context(), failedRoute("A1", ""))
 		require.NoError(t, err)
-		assert.Empty(t, r.Blame)
+		assert.Empty(t, r.Cause)
 		assert.Equal(t, ltp.Defer, r.Decision)
 		assert.Empty(t, reports)
 	}
@@ -84,7 +84,7 @@ func failedRoute(order, activity string) ltp.RouteInput {
 	}
 }
 
-func TestBlameFollowsTheWritePathAndTheNewestOrders(t *testing.T) {
+func TestTheCauseOfAFailureIsFoundByTheWritePathAndTheNewestOrders(t *testing.T) {
 	works := func(context.Context) error { return nil }
 	fails := func(context.Context) error {
 		return &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("permission denied")}
@@ -100,24 +100,24 @@ func TestBlameFollowsTheWritePathAndTheNewestOrders(t *testing.T) {
 		code      string
 		result    ltp.Result // the failure's, where that is not ltp.ResultUnavailable
 		changed   bool       // the newest orders would not go through
-		want      ltp.Blame
+		want      ltp.FailureCause
 	}{
-		"the probe's order goes through":                        {writePath: works, code: "23514", want: ltp.BlameOrder},
+		"the probe's order goes through":                        {writePath: works, code: "23514", want: ltp.CauseOrder},
 		"it does, and the database says that it has no room":    {writePath: works, code: "53100"},
-		"it does, no room, and another order was executed":      {writePath: works, code: "53100", seen: true, want: ltp.BlameOrder},
-		"it does, and there is no code":                         {writePath: works, want: ltp.BlameOrder},
+		"it does, no room, and another order was executed":      {writePath: works, code: "53100", seen: true, want: ltp.CauseOrder},
+		"it does, and there is no code":                         {writePath: works, want: ltp.CauseOrder},
 		"the newest orders would not go through":                {writePath: works, code: "23514", changed: true},
-		"nor, and another order was executed":                   {writePath: works, code: "23514", changed: true, seen: true, want: ltp.BlameOrder},
-		"nor, and the business refuses the order":               {writePath: works, code: "23514", result: ltp.ResultRefused, changed: true, want: ltp.BlameOrder},
-		"nor, which an error of no content does not ask":        {writePath: works, code: "40001", changed: true, want: ltp.BlameOrder},
-		"the probe's order fails, too":                          {writePath: fails, seen: true, want: ltp.BlameComponent},
-		"the write path hangs":                                  {writePath: hangs, want: ltp.BlameComponent},
+		"nor, and another order was executed":                   {writePath: works, code: "23514", changed: true, seen: true, want: ltp.CauseOrder},
+		"nor, and the business refuses the order":               {writePath: works, code: "23514", result: ltp.ResultRefused, changed: true, want: ltp.CauseOrder},
+		"nor, which an error of no content does not ask":        {writePath: works, code: "40001", changed: true, want: ltp.CauseOrder},
+		"the probe's order fails, too":                          {writePath: fails, seen: true, want: ltp.CauseComponent},
+		"the write path hangs":                                  {writePath: hangs, want: ltp.CauseComponent},
 		"a rule refuses the probe's order":                      {writePath: refuses},
-		"a rule refuses it, and another order was executed":     {writePath: refuses, seen: true, want: ltp.BlameOrder},
+		"a rule refuses it, and another order was executed":     {writePath: refuses, seen: true, want: ltp.CauseOrder},
 		"the write path is not tried":                           {},
-		"the write path is not tried, and another was executed": {seen: true, want: ltp.BlameOrder},
+		"the write path is not tried, and another was executed": {seen: true, want: ltp.CauseOrder},
 		"by an activity of the user's":                          {writePath: works, activity: "Pack"},
-		"by an activity of the user's that executed another":    {writePath: fails, activity: "Pack", seen: true, want: ltp.BlameOrder},
+		"by an activity of the user's that executed another":    {writePath: fails, activity: "Pack", seen: true, want: ltp.CauseOrder},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -150,15 +150,15 @@ func TestBlameFollowsTheWritePathAndTheNewestOrders(t *testing.T) {
 				}
 				r, err := a.CheckOrientation(t.Context(), in)
 				require.NoError(t, err)
-				assert.Equal(t, c.want, r.Blame)
-				if c.want == ltp.BlameComponent {
+				assert.Equal(t, c.want, r.Cause)
+				if c.want == ltp.CauseComponent {
 					assert.Equal(t, []string{"orders-db A1"}, suspected, "the worker may be alone with what its trial met")
 				} else {
 					assert.Empty(t, suspected)
 				}
 				time.Sleep(time.Second)
 				synctest.Wait()
-				if c.want == ltp.BlameOrder {
+				if c.want == ltp.CauseOrder {
 					assert.Empty(t, reports, "what is the order's own is no evidence")
 					return
 				}
@@ -186,10 +186,10 @@ func TestTrialsOfOneMomentAreShared(t *testing.T) {
 				return &orderdb.Error{Class: orderdb.Unavailable, Err: errors.New("no")}
 			}),
 		}
-		blames := make(chan ltp.Blame, 50)
+		causes := make(chan ltp.FailureCause, 50)
 		ask := func() {
 			r, _ := a.CheckOrientation(t.Context(), failedRoute("A1", ""))
-			blames <- r.Blame
+			causes <- r.Cause
 		}
 		go ask()
 		synctest.Wait()
@@ -197,9 +197,9 @@ func TestTrialsOfOneMomentAreShared(t *testing.T) {
 			go ask()
 		}
 		time.Sleep(3 * time.Second)
-		assert.Equal(t, ltp.BlameOrder, <-blames)
+		assert.Equal(t, ltp.CauseOrder, <-causes)
 		for range 40 {
-			assert.Equal(t, ltp.BlameComponent, <-blames)
+			assert.Equal(t, ltp.CauseComponent, <-causes)
 		}
 		assert.EqualValues(t, 2, n.Load())
 	})

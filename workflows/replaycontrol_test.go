@@ -38,94 +38,96 @@ func (e *orientationTest) sendAs(id string, a *answer, update string, arg any) {
 	}, arg)
 }
 
-func pause(by string) ltp.Steer { return ltp.Steer{Paused: new(true), By: by, Why: "as the test says"} }
-func resume(by string) ltp.Steer {
-	return ltp.Steer{Paused: new(false), By: by, Why: "as the test says"}
+func pause(by string) ltp.ReplayControlChange {
+	return ltp.ReplayControlChange{Paused: new(true), By: by, Why: "as the test says"}
 }
-func limit(by string, rate float64) ltp.Steer {
-	return ltp.Steer{Rate: new(rate), By: by, Why: "as the test says"}
+func resume(by string) ltp.ReplayControlChange {
+	return ltp.ReplayControlChange{Paused: new(false), By: by, Why: "as the test says"}
+}
+func limit(by string, rate float64) ltp.ReplayControlChange {
+	return ltp.ReplayControlChange{Rate: new(rate), By: by, Why: "as the test says"}
 }
 
-// TestSteeringChangesNeitherStateNorEpoch: it stands beside the orientation until
+// TestAReplayControlChangesNeitherStateNorEpoch: it stands beside the orientation until
 // another Update comes, and what that does not name stays.
-func TestSteeringChangesNeitherStateNorEpoch(t *testing.T) {
+func TestAReplayControlChangesNeitherStateNorEpoch(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	e.sees(time.Second, ltp.Healthy, "normal")
 	updates := []*answer{
-		e.operator(10*time.Second, ltp.SteerUpdate, pause("ann")),
-		e.operator(20*time.Second, ltp.SteerUpdate, limit("bob", 50)),
-		e.operator(40*time.Second, ltp.SteerUpdate, resume("ann")),
-		e.operator(50*time.Second, ltp.SteerUpdate, limit("bob", 0)),
+		e.operator(10*time.Second, ltp.ReplayControlUpdate, pause("ann")),
+		e.operator(20*time.Second, ltp.ReplayControlUpdate, limit("bob", 50)),
+		e.operator(40*time.Second, ltp.ReplayControlUpdate, resume("ann")),
+		e.operator(50*time.Second, ltp.ReplayControlUpdate, limit("bob", 0)),
 	}
 	e.sees(30*time.Second, ltp.Unhealthy, "sick")
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Unstable}, e.play(time.Hour))
 	for _, w := range updates {
 		assert.True(t, w.taken, "%+v", w)
 	}
-	require.Len(t, e.steered, 4)
+	require.Len(t, e.controls, 4)
 	began := e.published[0].Since
-	ann := ltp.Said{By: "ann", Why: "as the test says", Since: began.Add(10 * time.Second)}
-	bob := ltp.Said{By: "bob", Why: "as the test says", Since: began.Add(20 * time.Second)}
-	assert.Equal(t, []ltp.Steering{
+	ann := ltp.Attribution{By: "ann", Why: "as the test says", Since: began.Add(10 * time.Second)}
+	bob := ltp.Attribution{By: "bob", Why: "as the test says", Since: began.Add(20 * time.Second)}
+	assert.Equal(t, []ltp.ReplayControl{
 		{Paused: true, Pause: ann}, {Paused: true, Pause: ann, Rate: 50, Limit: bob}, {Rate: 50, Limit: bob}, {},
-	}, e.steered)
+	}, e.controls)
 }
 
-// TestOnlyASensibleUpdateSteers: what is refused changes nothing.
-func TestOnlyASensibleUpdateSteers(t *testing.T) {
+// TestReplayControlUpdatesThatCannotBeAreRefused: what is refused changes nothing.
+func TestReplayControlUpdatesThatCannotBeAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
-		what ltp.Steer
+		what ltp.ReplayControlChange
 		says string
 	}{
-		"nobody says it":       {ltp.Steer{Paused: new(true), Why: "x"}, "who"},
-		"nobody says why":      {ltp.Steer{Paused: new(true), By: "ann"}, "why"},
-		"it says nothing":      {ltp.Steer{By: "ann", Why: "x"}, "what is to change"},
+		"nobody says it":       {ltp.ReplayControlChange{Paused: new(true), Why: "x"}, "who"},
+		"nobody says why":      {ltp.ReplayControlChange{Paused: new(true), By: "ann"}, "why"},
+		"it says nothing":      {ltp.ReplayControlChange{By: "ann", Why: "x"}, "what is to change"},
 		"nothing is paused":    {resume("ann"), "not paused"},
 		"a negative rate":      {limit("ann", -1), "rate"},
 		"slower than a crawl":  {limit("ann", ltp.MinRate/2), "pause the replay instead"},
-		"resumed at no rate":   {ltp.Steer{Paused: new(true), Rate: new(-0.5), By: "ann", Why: "x"}, "rate"},
-		"resumed, none paused": {ltp.Steer{Paused: new(false), Rate: new(100.0), By: "ann", Why: "x"}, "not paused"},
+		"resumed at no rate":   {ltp.ReplayControlChange{Paused: new(true), Rate: new(-0.5), By: "ann", Why: "x"}, "rate"},
+		"resumed, none paused": {ltp.ReplayControlChange{Paused: new(false), Rate: new(100.0), By: "ann", Why: "x"}, "not paused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newOrientationTest(t)
 			e.observedBy()
-			a := e.operator(time.Second, ltp.SteerUpdate, c.what)
+			a := e.operator(time.Second, ltp.ReplayControlUpdate, c.what)
 			e.play(time.Minute)
 			assert.ErrorContains(t, a.refused, c.says)
-			assert.Empty(t, e.steered)
+			assert.Empty(t, e.controls)
 		})
 	}
 }
 
-// TestContinuingAsNewKeepsTheSteering: a pause goes on in the next run, which knows of
+// TestContinuingAsNewKeepsTheReplayControl: a pause goes on in the next run, which knows of
 // it: it can be resumed, and the rate that stood beside it stays.
-func TestContinuingAsNewKeepsTheSteering(t *testing.T) {
+func TestContinuingAsNewKeepsTheReplayControl(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
-	e.operator(time.Second, ltp.SteerUpdate, limit("bob", 50))
-	e.operator(2*time.Second, ltp.SteerUpdate, pause("ann"))
+	e.operator(time.Second, ltp.ReplayControlUpdate, limit("bob", 50))
+	e.operator(2*time.Second, ltp.ReplayControlUpdate, pause("ann"))
 	// Nothing but an Update wakes the workflow when it is time to continue as new.
 	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, time.Minute)
-	last := e.operator(2*time.Minute, ltp.SteerUpdate, limit("bob", 60))
+	last := e.operator(2*time.Minute, ltp.ReplayControlUpdate, limit("bob", 60))
 	began := e.Now()
 	in := e.continued()
 	assert.Less(t, e.Now().Sub(began), time.Hour, "the Update woke it")
 	assert.True(t, last.taken)
-	assert.Equal(t, ltp.Steering{
-		Paused: true, Pause: ltp.Said{By: "ann", Why: "as the test says", Since: in.Steering.Pause.Since},
-		Rate: 60, Limit: ltp.Said{By: "bob", Why: "as the test says", Since: in.Steering.Limit.Since},
-	}, in.Steering)
+	assert.Equal(t, ltp.ReplayControl{
+		Paused: true, Pause: ltp.Attribution{By: "ann", Why: "as the test says", Since: in.ReplayControl.Pause.Since},
+		Rate: 60, Limit: ltp.Attribution{By: "bob", Why: "as the test says", Since: in.ReplayControl.Limit.Since},
+	}, in.ReplayControl)
 
 	e = newOrientationTest(t)
 	e.input = in
 	e.observedBy()
-	resumed := e.operator(time.Second, ltp.SteerUpdate, resume("ann"))
+	resumed := e.operator(time.Second, ltp.ReplayControlUpdate, resume("ann"))
 	e.play(time.Minute)
 	require.NoError(t, resumed.refused)
-	require.Len(t, e.steered, 1)
-	assert.False(t, e.steered[0].Paused)
-	assert.EqualValues(t, 60, e.steered[0].Rate)
+	require.Len(t, e.controls, 1)
+	assert.False(t, e.controls[0].Paused)
+	assert.EqualValues(t, 60, e.controls[0].Rate)
 }
 
 // TestContinuingAsNewFinishesEveryUpdate: a release that has a replay to start is
@@ -140,13 +142,13 @@ func TestContinuingAsNewFinishesEveryUpdate(t *testing.T) {
 	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, time.Minute)
 	updates = append(updates,
 		e.operator(time.Minute+1, ltp.ReleaseUpdate, ltp.Release{By: "ann", Why: "x"}),
-		e.operator(time.Minute+1, ltp.SteerUpdate, pause("bob")),
+		e.operator(time.Minute+1, ltp.ReplayControlUpdate, pause("bob")),
 		e.operator(time.Minute+1, ltp.HoldUpdate, ltp.Hold{By: "bob", Why: "y"}))
 	in := e.continued()
 	for _, w := range updates {
 		assert.True(t, w.taken, "%+v", w)
 	}
-	assert.True(t, in.Steering.Paused)
+	assert.True(t, in.ReplayControl.Paused)
 	assert.EqualValues(t, before+6, in.Continued.Orientation.Epoch)
 	require.NotNil(t, in.Continued.Orientation.Hold)
 	assert.Equal(t, "bob", in.Continued.Orientation.Hold.By)
@@ -214,12 +216,12 @@ func TestOnlyTheLatestUpdatesAreRemembered(t *testing.T) {
 	e := newOrientationTest(t)
 	e.observedBy()
 	for i := range 100 {
-		e.operator(time.Duration(i)*time.Second, ltp.SteerUpdate, limit("ann", float64(1+i)))
+		e.operator(time.Duration(i)*time.Second, ltp.ReplayControlUpdate, limit("ann", float64(1+i)))
 	}
 	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, 90*time.Second+1)
 	in := e.continued()
 	assert.Len(t, in.Applied, 32)
-	assert.EqualValues(t, 92, in.Steering.Rate)
+	assert.EqualValues(t, 92, in.ReplayControl.Rate)
 }
 
 // continued plays until the workflow continues as new, and returns with what.
