@@ -33,8 +33,8 @@ type Backlog struct {
 	WaitedMs int64 `json:"waited_ms"`
 }
 
-// gathered has a component that takes orders release a backlog that waited for a worker.
-func (c *Condition) gathered(b Backlog, now time.Time) {
+// weighBacklog has a component that takes orders release a backlog that waited for a worker.
+func (c *Condition) weighBacklog(b Backlog, now time.Time) {
 	switch c.Orientation.State {
 	case Stable, Degraded:
 	default:

@@ -120,7 +120,7 @@ func Decide(o Orientation, r Request) (Decision, Reason) {
 // decide is the table for an order whose turn it is.
 func decide(o Orientation, r Request) (Decision, Reason) {
 	if r.Pass.Opens(o) {
-		if r.HighRisk && o.passed() == Degraded {
+		if r.HighRisk && o.stateWithoutHold() == Degraded {
 			return Defer, ReasonDegraded
 		}
 		return Execute, ReasonPassed

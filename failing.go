@@ -16,8 +16,8 @@ const (
 	FailingWindow = 30 * time.Second
 	// MaxFailed is the most orders that one report of failed writes names.
 	MaxFailed = 16
-	// maxSaid bounds an error in a reason, in runes.
-	maxSaid = 300
+	// maxErrorRunes bounds an error in a reason, in runes.
+	maxErrorRunes = 300
 )
 
 // FailedWrites are a worker's report to an Orientation: writes of orders that failed for a
@@ -53,8 +53,8 @@ type FailedWrite struct {
 // (42501)".
 func (w FailedWrite) String() string {
 	said := strings.Join(strings.Fields(w.Error), " ")
-	if letters := []rune(said); len(letters) > maxSaid {
-		said = string(letters[:maxSaid]) + "…"
+	if letters := []rune(said); len(letters) > maxErrorRunes {
+		said = string(letters[:maxErrorRunes]) + "…"
 	}
 	switch {
 	case said == "" && w.Hung:
@@ -74,9 +74,9 @@ type FailedAt struct {
 	At    time.Time `json:"at"`
 }
 
-// failing weighs the failed writes of orders. They count while the component is fit, and
+// weighFailures weighs the failed writes of orders. They count while the component is fit, and
 // under the epoch in force alone.
-func (c *Condition) failing(w FailedWrites, p Policy, now time.Time) {
+func (c *Condition) weighFailures(w FailedWrites, p Policy, now time.Time) {
 	if !c.Orientation.State.Fit() || w.Epoch != c.Orientation.Epoch || len(w.Orders) == 0 && !w.Setback {
 		return
 	}
@@ -86,7 +86,7 @@ func (c *Condition) failing(w FailedWrites, p Policy, now time.Time) {
 	}
 	reason, evidence := w.explain(len(c.Failed))
 	fit := c.Last.Verdict.Fit()
-	c.fall(now, p)
+	c.recordFall(now, p)
 	c.enter(Unstable, reason, now)
 	c.Orientation.Evidence, c.Orientation.Observer = evidence, w.Worker
 	if fit { // the observer sees nothing wrong, and will have no news to tell

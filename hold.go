@@ -45,8 +45,8 @@ func (h *Hold) Holds() []Hold {
 	return []Hold{*h}
 }
 
-// joined are several holds as one, and nil when there are none.
-func joined(holds []Hold) *Hold {
+// joinHolds are several holds as one, and nil when there are none.
+func joinHolds(holds []Hold) *Hold {
 	switch len(holds) {
 	case 0:
 		return nil
@@ -66,12 +66,12 @@ func joined(holds []Hold) *Hold {
 			all.Until = h.Until
 		}
 	}
-	all.By, all.Why = and(by), strings.Join(why, "; ")
+	all.By, all.Why = joinNames(by), strings.Join(why, "; ")
 	return &all
 }
 
-// and joins names: "ann, bob and eve".
-func and(names []string) string {
+// joinNames joins names: "ann, bob and eve".
+func joinNames(names []string) string {
 	last := len(names) - 1
 	if last == 0 {
 		return names[0]
@@ -92,7 +92,7 @@ func (h Hold) String() string {
 // when nothing does.
 func (h Hold) Validate(others *Hold, now time.Time) error {
 	switch {
-	case blank(h.By) || blank(h.Why):
+	case isBlank(h.By) || isBlank(h.Why):
 		return errors.New("say who holds the component and why")
 	case !h.Until.IsZero() && !h.Until.After(now):
 		return fmt.Errorf("the hold would end at %s, which is past", clock(h.Until))
@@ -110,7 +110,7 @@ func (h *Hold) Without(by string) []Hold {
 // Validate says why the release of what is held cannot be, and nil when it can.
 func (r Release) Validate(h *Hold) error {
 	switch {
-	case blank(r.By) || blank(r.Why):
+	case isBlank(r.By) || isBlank(r.Why):
 		return errors.New("say who releases the component and why")
 	case h == nil:
 		return errors.New("it is not held")
@@ -126,8 +126,8 @@ func (r Release) ends(h *Hold) bool {
 	return len(all) > 0 && (r.All || len(all) == 1 || len(h.Without(r.By)) < len(all))
 }
 
-// left are the holds that the release leaves.
-func (r Release) left(h *Hold) []Hold {
+// remaining are the holds that the release leaves.
+func (r Release) remaining(h *Hold) []Hold {
 	if r.All || len(h.Holds()) == 1 {
 		return nil
 	}
@@ -161,7 +161,7 @@ func (c *Condition) hold(h Hold, now time.Time) {
 // heldBy has the component held by one hold or more.
 func (c *Condition) heldBy(holds []Hold) {
 	o := &c.Orientation
-	o.Hold = joined(holds)
+	o.Hold = joinHolds(holds)
 	o.Reason = "Held by " + o.Hold.String()
 	o.Evidence, o.Observer, o.Observed = Evidence{}, "", c.Last.Verdict
 }
@@ -169,7 +169,7 @@ func (c *Condition) heldBy(holds []Hold) {
 // release ends holds, by an operator's word.
 func (c *Condition) release(r Release, now time.Time) {
 	if r.ends(c.Orientation.Hold) {
-		c.leave(r.left(c.Orientation.Hold), fmt.Sprintf("Released by %s: %s", r.By, r.Why), now)
+		c.endHolds(r.remaining(c.Orientation.Hold), fmt.Sprintf("Released by %s: %s", r.By, r.Why), now)
 	}
 }
 
@@ -183,8 +183,8 @@ func (c Condition) HoldEnds() (end time.Time, due bool) {
 	return end, due
 }
 
-// expire ends the holds whose time has come.
-func (c *Condition) expire(now time.Time) {
+// expireHolds ends the holds whose time has come.
+func (c *Condition) expireHolds(now time.Time) {
 	if end, due := c.HoldEnds(); !due || now.Before(end) {
 		return
 	}
@@ -197,12 +197,12 @@ func (c *Condition) expire(now time.Time) {
 		}
 	}
 	last := over[len(over)-1]
-	c.leave(left, fmt.Sprintf("The hold of %s ended at %s", last.By, clock(last.Until)), now)
+	c.endHolds(left, fmt.Sprintf("The hold of %s ended at %s", last.By, clock(last.Until)), now)
 }
 
-// leave lets the holds that are left decide, and without one the observation in force. The
+// endHolds lets the holds that are left decide, and without one the observation in force. The
 // end of a hold stands in for the dwell; where nobody observes, the state is UNKNOWN.
-func (c *Condition) leave(left []Hold, said string, now time.Time) {
+func (c *Condition) endHolds(left []Hold, said string, now time.Time) {
 	if len(left) > 0 {
 		c.heldBy(left)
 		return
@@ -219,5 +219,5 @@ func (c *Condition) leave(left []Hold, said string, now time.Time) {
 	}
 }
 
-// blank reports whether a text says nothing.
-func blank(s string) bool { return strings.TrimSpace(s) == "" }
+// isBlank reports whether a text says nothing.
+func isBlank(s string) bool { return strings.TrimSpace(s) == "" }

@@ -60,7 +60,7 @@ type Input struct {
 func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
 	before := c.Orientation
 	c.Falls, c.Failed = slices.Clone(c.Falls), slices.Clone(c.Failed)
-	c.setBack(now)
+	c.clampToNow(now)
 	switch {
 	case in.Held != nil:
 		c.hold(*in.Held, now)
@@ -69,29 +69,29 @@ func (c Condition) Next(in Input, p Policy, now time.Time) (Condition, bool) {
 	case in.Observed != nil:
 		c.observe(*in.Observed, p, now)
 	case in.Failing != nil:
-		c.failing(*in.Failing, p, now)
+		c.weighFailures(*in.Failing, p, now)
 	case in.Backlog != nil:
-		c.gathered(*in.Backlog, now)
+		c.weighBacklog(*in.Backlog, now)
 	case in.Lost != "":
-		c.lose(in.Lost, now)
+		c.loseObserver(in.Lost, now)
 	case in.Drained != 0:
 		c.drained(in.Drained, now)
 	}
 	// One thing changes the state once: a moment that is due as well has its own turn.
 	if c.Orientation.Epoch == before.Epoch {
-		c.expire(now)
+		c.expireHolds(now)
 	}
 	if c.Orientation.Epoch == before.Epoch {
-		c.dwell(p, now)
+		c.endDwell(p, now)
 	}
 	after := c.Orientation
 	return c, after.State != before.State || after.Hold != before.Hold || after.Observed != before.Observed
 }
 
-// setBack follows a clock that was set back: what happened later than now happened
+// clampToNow follows a clock that was set back: what happened later than now happened
 // now. Otherwise a fall would be remembered, and a dwell last, until the clock has
 // caught up.
-func (c *Condition) setBack(now time.Time) {
+func (c *Condition) clampToNow(now time.Time) {
 	for i, t := range c.Falls {
 		c.Falls[i] = earlier(t, now)
 	}
@@ -142,7 +142,7 @@ func (c *Condition) observe(o Observation, p Policy, now time.Time) {
 	case !o.Verdict.Fit():
 		c.FitSince = time.Time{}
 		if state != Unstable {
-			c.fall(now, p)
+			c.recordFall(now, p)
 			c.enter(Unstable, o.Reason, now)
 		}
 	case state == Unknown:
@@ -156,14 +156,14 @@ func (c *Condition) observe(o Observation, p Policy, now time.Time) {
 	}
 }
 
-// dwell ends the wait of a component that has been observed fit for long enough.
-func (c *Condition) dwell(p Policy, now time.Time) {
+// endDwell ends the wait of a component that has been observed fit for long enough.
+func (c *Condition) endDwell(p Policy, now time.Time) {
 	if end, due := c.DwellEnds(p); due && !now.Before(end) {
 		c.enter(Recovering, c.Last.Reason, now)
 	}
 }
 
-func (c *Condition) lose(why string, now time.Time) {
+func (c *Condition) loseObserver(why string, now time.Time) {
 	c.Last = Observation{}
 	c.FitSince, c.Orientation.Observed = time.Time{}, ""
 	if c.Orientation.Hold == nil && c.Orientation.State != Unknown {
@@ -182,7 +182,7 @@ func (c *Condition) drained(epoch int64, now time.Time) {
 	c.enter(Stable, "Deferred backlog drained", now)
 }
 
-func (c *Condition) fall(now time.Time, p Policy) {
+func (c *Condition) recordFall(now time.Time, p Policy) {
 	c.Falls = slices.DeleteFunc(c.Falls, func(t time.Time) bool { return now.Sub(t) >= p.FlapWindow })
 	c.Falls = append(c.Falls, now)
 	if over := len(c.Falls) - maxFlaps; over > 0 {

@@ -25,7 +25,7 @@ func (p Pass) Validate() error {
 	switch {
 	case p.Component == "" || p.Epoch < 1:
 		return errors.New("name the component that is held, and its epoch")
-	case blank(p.By) || blank(p.Why):
+	case isBlank(p.By) || isBlank(p.Why):
 		return errors.New("say who lets the order through and why")
 	}
 	return nil
@@ -33,10 +33,10 @@ func (p Pass) Validate() error {
 
 // Opens reports whether the pass lets its order act though o says that the component is
 // unfit: an operator holds it, and what observers see meanwhile would let orders act.
-func (p *Pass) Opens(o Orientation) bool { return p.names(o.Component, o.Epoch) && o.Passable() }
+func (p *Pass) Opens(o Orientation) bool { return p.matches(o.Component, o.Epoch) && o.Passable() }
 
-// names reports whether the pass is for an epoch of a component.
-func (p *Pass) names(component string, epoch int64) bool {
+// matches reports whether the pass is for an epoch of a component.
+func (p *Pass) matches(component string, epoch int64) bool {
 	return p != nil && p.Component == component && p.Epoch == epoch
 }
 
@@ -46,8 +46,9 @@ func (o Orientation) Passable() bool {
 	return o.Hold != nil && o.State == Unstable && o.Observed.Fit()
 }
 
-// passed is what the component would be without the hold, for an order that is let through.
-func (o Orientation) passed() State {
+// stateWithoutHold is what the component would be without the hold, for an order that is let
+// through.
+func (o Orientation) stateWithoutHold() State {
 	if o.Observed == Slow {
 		return Degraded
 	}

@@ -65,7 +65,7 @@ func (w PolicyChange) Empty() bool {
 // does.
 func (w PolicyChange) Validate(p Policy) error {
 	switch {
-	case blank(w.By) || blank(w.Why):
+	case isBlank(w.By) || isBlank(w.Why):
 		return errors.New("say who changes the policy and why")
 	case w.Empty():
 		return errors.New("say what is to change: the dwell, the max dwell, the flap window or the grace")

@@ -293,10 +293,10 @@ func (s *step) do(c Command) { s.commands = append(s.commands, c) }
 
 // wake takes in what came while the order waited.
 func (s *step) wake(in Inbox) {
-	s.take(in)
-	news := s.news(in)
+	s.takeInbox(in)
+	release := s.releaseDue(in)
 	switch {
-	case s.ends():
+	case s.mustEnd():
 		s.withdraw()
 	case s.Phase == PhaseParked && in.Instruction != nil && in.Instruction.Do == DoRetry:
 		s.Failures = Failures{Last: s.Failures.Last}
@@ -304,7 +304,7 @@ func (s *step) wake(in Inbox) {
 	case s.Phase == PhaseAdmitted && in.Alarm:
 		s.execute()
 	case s.Phase == PhaseAdmitted: // the next task comes with the timer
-		s.rest(s.WakeAt)
+		s.waitUntil(s.WakeAt)
 	case in.Pass != nil && (s.Phase == PhaseNew || s.Phase == PhaseWaiting):
 		s.pass(*in.Pass)
 	case s.Phase == PhaseNew:
@@ -315,22 +315,22 @@ func (s *step) wake(in Inbox) {
 		s.ask(first)
 	case s.awaitsTurn() && s.HasTurn:
 		s.route(WokenByTurn, s.request())
-	case news:
+	case release:
 		s.release()
 	case in.Alarm && s.awaitsTurn():
 		s.join()
 	case in.Alarm:
 		r := s.request()
-		r.Listed = s.listed()
+		r.Listed = s.mayDeferToReplay()
 		s.route(WokenByTimer, r)
 	default:
 		s.expedite()
-		s.rest(s.WakeAt)
+		s.waitUntil(s.WakeAt)
 	}
 }
 
-// take keeps what the inbox says.
-func (s *step) take(in Inbox) {
+// takeInbox keeps what the inbox says.
+func (s *step) takeInbox(in Inbox) {
 	if in.Cancelled && s.Ending == nil {
 		s.Ending = &Ending{State: Cancelled}
 	}
@@ -339,11 +339,11 @@ func (s *step) take(in Inbox) {
 	}
 	s.Expedited = s.Expedited || in.Expedited
 	s.Passed = s.Passed || in.Pass != nil && in.Pass.Component == s.Execution.Written()
-	for _, word := range in.Signals {
-		s.name(word)
+	for _, signal := range in.Signals {
+		s.recordNamed(signal)
 	}
 	if in.Release != nil {
-		s.name(*in.Release)
+		s.recordNamed(*in.Release)
 		s.Releasing, s.Tried = true, nil
 	}
 	if do := in.Instruction; do != nil && do.Do == DoReject && s.Phase == PhaseParked && s.Ending == nil {
@@ -354,25 +354,25 @@ func (s *step) take(in Inbox) {
 	}
 }
 
-// name keeps the epoch of the written component that somebody named.
-func (s *step) name(word Stability) {
-	if word.Component == s.Execution.Written() {
-		s.Named = max(s.Named, word.Epoch)
+// recordNamed keeps the epoch of the written component that somebody named.
+func (s *step) recordNamed(named Stability) {
+	if named.Component == s.Execution.Written() {
+		s.Named = max(s.Named, named.Epoch)
 	}
 }
 
-// news reports whether the order is to be released.
-func (s *step) news(in Inbox) bool {
+// releaseDue reports whether the order is to be released.
+func (s *step) releaseDue(in Inbox) bool {
 	if s.Phase != PhaseWaiting {
 		return false
 	}
 	return in.Release != nil || slices.ContainsFunc(in.Signals, s.Wait.SupersededBy)
 }
 
-// ends reports whether the order is to end without being executed. One that an activity of
+// mustEnd reports whether the order is to end without being executed. One that an activity of
 // the user's may have executed can only be finished, or rejected by an operator. One that
 // is parked does not expire.
-func (s *step) ends() bool {
+func (s *step) mustEnd() bool {
 	if s.Execution.External() && s.Uncertain {
 		return s.Ending != nil && s.Ending.State == Rejected
 	}
@@ -409,7 +409,7 @@ func (s *step) withdrawn(w Withdrawal) {
 			s.Backstops, s.Pauses = 0, 0
 		}
 		s.Wait = Wait{Component: s.Execution.Written(), Epoch: w.Fence.Epoch, Reason: ReasonAwaitsProof}
-		s.defers(w.Unreadable || w.Fence.State.Fit())
+		s.enterWaiting(w.Unreadable || w.Fence.State.Fit())
 	}
 }
 
@@ -423,10 +423,10 @@ func (s *step) inLine() bool { return s.Order.OrderingKey != "" && !s.HasTurn }
 
 func (s *step) awaitsTurn() bool { return s.Wait.Reason == ReasonAwaitsTurn }
 
-// listed reports whether an order whose backstop fired may leave itself to a replay that
-// is under way. One that waits for something of its own is not found by it; and no replay
+// mayDeferToReplay reports whether an order whose backstop fired may leave itself to a replay
+// that is under way. One that waits for something of its own is not found by it; and no replay
 // is trusted twice.
-func (s *step) listed() bool {
+func (s *step) mayDeferToReplay() bool {
 	switch s.Wait.Reason {
 	case ReasonAwaitsReplay, ReasonAwaitsTurn, ReasonExecuteUnavailable, ReasonAwaitsProof:
 		return false
@@ -449,22 +449,22 @@ func (s *step) ask(in RouteInput) {
 	s.do(Command{Route: &in})
 }
 
-// know takes in a routing.
-func (s *step) know(r Routing) {
+// recordRouting keeps a routing. Failures under another epoch count no more.
+func (s *step) recordRouting(r Routing) {
 	if r.Epoch != s.Wait.Epoch || r.Component != s.Wait.Component {
 		s.Backstops, s.Pauses = 0, 0
 	}
-	of, epoch := s.actsOn(r)
+	of, epoch := s.failureScope(r)
 	if f := &s.Failures; f.Component != of || f.Epoch != epoch {
 		*f = Failures{Component: of, Epoch: epoch, Last: f.Last}
 	}
 	s.Attempt, s.Last, s.Recorded = r.Attempt, r, s.now.Task
 }
 
-// actsOn is the component, and its epoch, that a failed attempt under a routing is held
+// failureScope is the component, and its epoch, that a failed attempt under a routing is held
 // against: what is written to, whichever component decided; of an activity of the user's,
 // the one that decided.
-func (s *step) actsOn(r Routing) (component string, epoch int64) {
+func (s *step) failureScope(r Routing) (component string, epoch int64) {
 	if written := s.Execution.Written(); written != "" {
 		return written, r.Written
 	}
@@ -473,28 +473,28 @@ func (s *step) actsOn(r Routing) (component string, epoch int64) {
 
 // routed follows the board's answer.
 func (s *step) routed(r Routing) {
-	s.know(r)
+	s.recordRouting(r)
 	s.Backstop = r.Backstop
-	ownFault := r.Reason == ReasonExecuteUnavailable && s.blame(r.Cause)
+	ownFault := r.Reason == ReasonExecuteUnavailable && s.recordCause(r.Cause)
 	switch {
 	case ownFault && s.Failures.Result == ResultRefused:
 		s.Ending = &Ending{State: Rejected, Reason: s.Failures.Last}
 		s.withdraw()
-	case ownFault && s.spent():
+	case ownFault && s.mustPark():
 		s.park()
 	case !r.Decision.Admissible():
-		s.deferred()
-	case s.Execution.External() && r.Woken != WokenByFailure, slices.Contains(s.given(), r.Written):
+		s.deferAsRouted()
+	case s.Execution.External() && r.Woken != WokenByFailure, slices.Contains(s.givenEpochs(), r.Written):
 		s.execute()
 	default: // also after a user's activity, while which an end may have been asked for
 		s.yield()
 	}
 }
 
-// given are the epochs of the written component that this task was given: the stamp, and a
+// givenEpochs are the epochs of the written component that this task was given: the stamp, and a
 // routing that an earlier task recorded. One that the task itself made is none: were the
 // task lost, nobody would know that it acted on it.
-func (s *step) given() (epochs []int64) {
+func (s *step) givenEpochs() (epochs []int64) {
 	if s.Stamp.Epoch > 0 {
 		epochs = append(epochs, s.Stamp.Epoch)
 	}
@@ -507,7 +507,7 @@ func (s *step) given() (epochs []int64) {
 // yield leaves the write to the next workflow task.
 func (s *step) yield() {
 	s.Phase = PhaseAdmitted
-	s.sleep(s.now.At.Add(Yield))
+	s.sleepUntil(s.now.At.Add(Yield))
 }
 
 // execute carries out the latest routing.
@@ -522,7 +522,7 @@ func (s *step) execute() {
 // yet: its time is then that of its start, by which the epoch must have begun.
 func (s *step) release() {
 	in := ExecuteInput{Route: s.input(WokenBySignal, s.request())}
-	if s.Named > 0 && s.Recorded != s.now.Task && !slices.Contains(s.given(), s.Named) {
+	if s.Named > 0 && s.Recorded != s.now.Task && !slices.Contains(s.givenEpochs(), s.Named) {
 		in.Named, in.TaskAt = s.Named, s.now.At
 	}
 	s.attempt(in)
@@ -539,7 +539,7 @@ func (s *step) pass(p Pass) {
 		woken = ""
 	}
 	in := ExecuteInput{Route: s.input(woken, r)}
-	if p.Component == s.Execution.Written() && s.Recorded != s.now.Task && !slices.Contains(s.given(), p.Epoch) {
+	if p.Component == s.Execution.Written() && s.Recorded != s.now.Task && !slices.Contains(s.givenEpochs(), p.Epoch) {
 		in.Named, in.TaskAt = p.Epoch, s.now.At
 	}
 	s.attempt(in)
@@ -549,7 +549,7 @@ func (s *step) attempt(in ExecuteInput) {
 	in.Order = s.Order
 	if s.Execution.External() {
 		in.Named, in.TaskAt = 0, time.Time{}
-	} else if in.Given = s.given(); in.Named != 0 {
+	} else if in.Given = s.givenEpochs(); in.Named != 0 {
 		in.Given = append(in.Given, in.Named)
 	}
 	s.Phase = PhaseExecuting
@@ -566,7 +566,7 @@ func (s *step) fenced(a Attempt) {
 		return
 	}
 	if a.Routing != nil {
-		s.know(*a.Routing)
+		s.recordRouting(*a.Routing)
 	}
 	s.Phase = PhaseExternal
 	s.do(Command{ExecuteExternal: &Job{
@@ -578,7 +578,7 @@ func (s *step) fenced(a Attempt) {
 // executed follows an attempt.
 func (s *step) executed(a Attempt) {
 	if a.Routing != nil {
-		s.know(*a.Routing)
+		s.recordRouting(*a.Routing)
 	}
 	if s.Releasing {
 		s.Tried = &a
@@ -598,7 +598,7 @@ func (s *step) executed(a Attempt) {
 		return
 	case ResultNotBegun:
 		if a.Routing != nil && !a.Routing.Decision.Admissible() {
-			s.deferred()
+			s.deferAsRouted()
 			return
 		}
 	default:
@@ -606,7 +606,7 @@ func (s *step) executed(a Attempt) {
 	}
 	r := s.request()
 	r.Replay, r.Failed = true, true
-	r.FailedUnder, r.FailedEpoch = s.actsOn(s.Last)
+	r.FailedUnder, r.FailedEpoch = s.failureScope(s.Last)
 	in := s.input(WokenByFailure, r)
 	if a.Result != ResultNotBegun {
 		in.Failure = &Failure{
@@ -629,9 +629,9 @@ func (s *step) fail(a Attempt) {
 	}
 }
 
-// blame takes in whose fault the latest failure was, and reports whether it is known to be
+// recordCause takes in whose fault the latest failure was, and reports whether it is known to be
 // the order's own.
-func (s *step) blame(b FailureCause) bool {
+func (s *step) recordCause(b FailureCause) bool {
 	if b != CauseOrder || s.Failures.Count == 0 {
 		s.Failures.Own = 0
 		return false
@@ -640,8 +640,8 @@ func (s *step) blame(b FailureCause) bool {
 	return true
 }
 
-// spent reports whether the order has failed by itself often enough, and for long enough.
-func (s *step) spent() bool {
+// mustPark reports whether the order has failed by itself often enough, and for long enough.
+func (s *step) mustPark() bool {
 	f := s.Failures
 	lasted := s.now.At.Sub(f.First)
 	if s.Uncertain || f.Result == ResultUnknown {
@@ -662,18 +662,18 @@ func (s *step) park() {
 	if a := s.announce(Parked, s.Wait); a != nil {
 		s.do(Command{Announce: a})
 	}
-	s.rest(time.Time{})
+	s.waitUntil(time.Time{})
 }
 
-// deferred has the order wait for what its latest routing says.
-func (s *step) deferred() {
+// deferAsRouted has the order wait for what its latest routing says.
+func (s *step) deferAsRouted() {
 	r := s.Last
 	s.Wait = Wait{Component: r.Component, Epoch: r.Epoch, Reason: r.Reason}
-	s.defers(r.Unreadable || r.Reason == ReasonExecuteUnavailable)
+	s.enterWaiting(r.Unreadable || r.Reason == ReasonExecuteUnavailable)
 }
 
-// defers has the order wait. One that no signal will wake looks again after a pause.
-func (s *step) defers(pause bool) {
+// enterWaiting has the order wait. One that no signal will wake looks again after a pause.
+func (s *step) enterWaiting(pause bool) {
 	s.Phase = PhaseWaiting
 	s.mark()
 	var d time.Duration
@@ -695,7 +695,7 @@ func (s *step) defers(pause bool) {
 	if end := s.Order.Deadline; !end.IsZero() && end.Before(at) && s.Ending == nil && !s.Uncertain {
 		at = end
 	}
-	s.sleep(at)
+	s.sleepUntil(at)
 }
 
 // mark says in the search attributes what the order waits for, where they do not.
@@ -747,8 +747,8 @@ func (s *step) expedite() {
 	}
 }
 
-// sleep sets the timer. One that fires earlier serves again.
-func (s *step) sleep(at time.Time) {
+// sleepUntil sets the timer. One that fires earlier serves again.
+func (s *step) sleepUntil(at time.Time) {
 	if !s.WakeAt.IsZero() && s.WakeAt.Before(at) && s.WakeAt.After(s.now.At) {
 		at = s.WakeAt
 	}
@@ -758,10 +758,10 @@ func (s *step) sleep(at time.Time) {
 			s.do(Command{Announce: a})
 		}
 	}
-	s.rest(at)
+	s.waitUntil(at)
 }
 
-func (s *step) rest(at time.Time) {
+func (s *step) waitUntil(at time.Time) {
 	s.WakeAt = at
 	s.do(Command{Wait: &Alarm{at}})
 }
@@ -790,8 +790,8 @@ func (s *step) join() {
 func (s *step) end(o Outcome) {
 	s.Phase = PhaseEnded
 	s.answer(Answer{State: o.State})
-	leave := s.Order.OrderingKey != "" && s.HasTurn && !s.now.At.Before(s.Watched)
-	s.do(Command{End: &End{Outcome: o, ReleaseTurn: leave, Announce: s.announce(o.State, Wait{})}})
+	releaseTurn := s.Order.OrderingKey != "" && s.HasTurn && !s.now.At.Before(s.Watched)
+	s.do(Command{End: &End{Outcome: o, ReleaseTurn: releaseTurn, Announce: s.announce(o.State, Wait{})}})
 }
 
 // announce is what the webhooks of the order receive of a state that it has come to; nil

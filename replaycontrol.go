@@ -47,7 +47,7 @@ type ReplayControlChange struct {
 // possible.
 func (c ReplayControlChange) Validate(s ReplayControl) error {
 	switch {
-	case blank(c.By) || blank(c.Why):
+	case isBlank(c.By) || isBlank(c.Why):
 		return errors.New("say who controls the replay and why")
 	case c.Paused == nil && c.Rate == nil:
 		return errors.New("say what is to change: paused, or the rate")

@@ -195,7 +195,7 @@ func (i Instruction) Validate() error {
 		return fmt.Errorf("%q is no instruction: use RETRY or REJECT", i.Do)
 	case i.By == "":
 		return errors.New("say who you are")
-	case i.Do == DoReject && blank(i.Why):
+	case i.Do == DoReject && isBlank(i.Why):
 		return errors.New("say why the order is rejected: its customer reads it")
 	}
 	return nil

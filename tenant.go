@@ -223,13 +223,13 @@ func (i Identity) Full(o Order) (Order, error) {
 	}
 	o.ID = FullID(i.Tenant, o.ID)
 	if o.OrderingKey != "" {
-		if err := validOwn("/ordering_key", i.Tenant, i.line(), o.OrderingKey); err != nil {
+		if err := validOwn("/ordering_key", i.Tenant, i.keyPrefix(), o.OrderingKey); err != nil {
 			return Order{}, err
 		}
 		if i.Customer == "" && linePattern.MatchString(o.OrderingKey) {
 			return Order{}, &InvalidError{"/ordering_key", "keys that begin with c. and 24 hexadecimal digits are those of customers with keys of their own: use another one"}
 		}
-		o.OrderingKey = FullID(i.Tenant, i.line()+o.OrderingKey)
+		o.OrderingKey = FullID(i.Tenant, i.keyPrefix()+o.OrderingKey)
 	}
 	return o, nil
 }
@@ -237,10 +237,10 @@ func (i Identity) Full(o Order) (Order, error) {
 // linePattern is what line returns of a customer.
 var linePattern = regexp.MustCompile(`^c\.[0-9a-f]{24}\.`)
 
-// line begins the ordering keys of an identity that is bound to a customer, so that no other
-// customer can stand in that customer's lines, or hold them up. It holds a hash, since a
+// keyPrefix begins the ordering keys of an identity that is bound to a customer, so that no
+// other customer can stand in that customer's lines, or hold them up. It holds a hash, since a
 // customer may be called what a key may not hold.
-func (i Identity) line() string {
+func (i Identity) keyPrefix() string {
 	if i.Customer == "" {
 		return ""
 	}

@@ -81,12 +81,12 @@ func (t Times) Check() (faults []TimeFault) {
 			}
 		}
 	}
-	faults = append(faults, t.differs(WorkersClock, t.Read, t.Begun, t.Ended)...)
-	return append(faults, t.differs(DatabaseClock, t.Created)...)
+	faults = append(faults, t.clockDiffers(WorkersClock, t.Read, t.Begun, t.Ended)...)
+	return append(faults, t.clockDiffers(DatabaseClock, t.Created)...)
 }
 
-// differs reports a clock whose times are outside of the task by more than the bound.
-func (t Times) differs(clock string, times ...time.Time) []TimeFault {
+// clockDiffers reports a clock whose times are outside of the task by more than the bound.
+func (t Times) clockDiffers(clock string, times ...time.Time) []TimeFault {
 	from := t.Task
 	if from.IsZero() {
 		from = t.Accepted
@@ -101,11 +101,11 @@ func (t Times) differs(clock string, times ...time.Time) []TimeFault {
 			by = at.Sub(from)
 		}
 	}
-	return disagree(clock, by)
+	return clockFaults(clock, by)
 }
 
-// disagree is the fault of a clock that is ahead by so much, if that is one.
-func disagree(clock string, by time.Duration) []TimeFault {
+// clockFaults is the fault of a clock that is ahead by so much, if that is one.
+func clockFaults(clock string, by time.Duration) []TimeFault {
 	if max(by, -by) <= ClockBound {
 		return nil
 	}
@@ -123,7 +123,7 @@ func disagree(clock string, by time.Duration) []TimeFault {
 func (t Times) CheckRouting(component string, epoch int64, frames []Frame) []TimeFault {
 	t = t.milliseconds()
 	faults := Times{Accepted: t.Accepted, Recorded: t.Recorded}.Check()
-	faults = append(faults, Times{Recorded: t.Recorded}.differs(WorkersClock, t.Read)...)
+	faults = append(faults, Times{Recorded: t.Recorded}.clockDiffers(WorkersClock, t.Read)...)
 	i := slices.IndexFunc(frames, func(f Frame) bool { return f.Orientation.Component == component && f.Orientation.Epoch == epoch })
 	if i < 0 {
 		return faults
@@ -136,7 +136,7 @@ func (t Times) CheckRouting(component string, epoch int64, frames []Frame) []Tim
 		breach("it rests on epoch %d, which was published %d ms after it", early)
 	}
 	if !t.Read.IsZero() {
-		faults = append(faults, disagree(WorkersClock, min(0, t.Read.Sub(published)))...)
+		faults = append(faults, clockFaults(WorkersClock, min(0, t.Read.Sub(published)))...)
 	}
 	i = slices.IndexFunc(frames, func(f Frame) bool { return f.Orientation.Component == component && f.Orientation.Epoch > epoch })
 	if i < 0 {
@@ -146,7 +146,7 @@ func (t Times) CheckRouting(component string, epoch int64, frames []Frame) []Tim
 	if late := t.Task.Sub(over); late > ReadingLease+ClockBound {
 		breach("it rests on epoch %d, which had been over for %d ms", late)
 	} else {
-		faults = append(faults, disagree(WorkersClock, max(0, t.Read.Sub(over)))...)
+		faults = append(faults, clockFaults(WorkersClock, max(0, t.Read.Sub(over)))...)
 	}
 	return faults
 }
@@ -247,11 +247,11 @@ func (w Write) against(component string, frames []Frame, whole bool) (Flight, []
 		what := fmt.Sprintf("its fence names epoch %d, which was published %d ms after that was recorded", w.Fence.Epoch, published.Sub(t.Recorded).Milliseconds())
 		return Flight{}, []TimeFault{{Kind: Breach, What: what}}
 	case !t.Begun.IsZero() && t.Begun.Before(published):
-		if fault := disagree(WorkersClock, t.Begun.Sub(published)); fault != nil {
+		if fault := clockFaults(WorkersClock, t.Begun.Sub(published)); fault != nil {
 			return Flight{Stage: InDoubt}, fault
 		}
 	}
-	if pass.names(component, w.Fence.Epoch) && !w.Fence.State.Fit() {
+	if pass.matches(component, w.Fence.Epoch) && !w.Fence.State.Fit() {
 		flight, faults, held := t.through(*pass, frames)
 		if !held {
 			what := fmt.Sprintf("it was let through a hold in epoch %d, and while its task lasted %s was not held and observed fit", pass.Epoch, component)
@@ -342,10 +342,10 @@ func (t Times) unfit(epoch int64, frames []Frame) (Flight, []TimeFault) {
 func (t Times) inFlight(from, to time.Time) (Flight, []TimeFault) {
 	lag := t.Begun.Sub(from)
 	doubt := func(by time.Duration) (Flight, []TimeFault) {
-		return Flight{Stage: InDoubt, Lag: lag}, disagree(WorkersClock, by)
+		return Flight{Stage: InDoubt, Lag: lag}, clockFaults(WorkersClock, by)
 	}
 	switch {
-	case t.Begun.IsZero(), t.differs(WorkersClock, t.Read, t.Begun, t.Ended) != nil:
+	case t.Begun.IsZero(), t.clockDiffers(WorkersClock, t.Read, t.Begun, t.Ended) != nil:
 		return Flight{Stage: InDoubt}, nil
 	case !to.IsZero() && t.Read.After(to.Add(-ClockBound)):
 		return Flight{}, nil // it asked when the component was fit again

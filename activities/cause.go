@@ -69,7 +69,7 @@ func (a *Orders) findCause(ctx context.Context, in ltp.RouteInput) ltp.FailureCa
 func (a *Orders) tryLatest(ctx context.Context) ltp.FailureCause {
 	ctx, cancel := context.WithTimeout(ctx, causeWithin)
 	defer cancel()
-	if a.latest.ask(ctx, a.WritePath.TryLatest) != nil {
+	if a.latest.wait(ctx, a.WritePath.TryLatest) != nil {
 		return ""
 	}
 	return ltp.CauseOrder
@@ -81,7 +81,7 @@ func (a *Orders) tryWritePath(ctx context.Context, f ltp.Failure) ltp.FailureCau
 	}
 	trying, cancel := context.WithTimeout(ctx, causeWithin)
 	defer cancel()
-	err := a.trials.ask(trying, a.WritePath.TryWritePath)
+	err := a.trials.wait(trying, a.WritePath.TryWritePath)
 	class, _ := orderdb.ClassOf(err)
 	switch {
 	case err == nil && orderdb.OfItsState(f.Code): // the probe's order is small: there may be room for it alone

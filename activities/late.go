@@ -8,16 +8,16 @@ import (
 	"github.com/ltp-node/ltp"
 )
 
-// late bounds how many orders that waited for a worker are admitted at once. It is safe for
-// concurrent use.
-type late struct {
+// lateLimiter bounds how many orders that waited for a worker are admitted at once. It is safe
+// for concurrent use.
+type lateLimiter struct {
 	mu       sync.Mutex
 	since    time.Time // the beginning of the window
 	admitted int
 }
 
 // backlog reports whether an order that waited so long must leave its turn to a release.
-func (l *late) backlog(waited, after time.Duration, now time.Time) bool {
+func (l *lateLimiter) backlog(waited, after time.Duration, now time.Time) bool {
 	if waited < cmp.Or(after, ltp.LateAfter) {
 		return false
 	}

@@ -50,7 +50,7 @@ type Orders struct {
 	Commit func()
 
 	trials, latest trials
-	late           late
+	late           lateLimiter
 }
 
 // Meter measures. Its methods must return at once.
@@ -163,7 +163,7 @@ func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.A
 		}
 		return x.answer(ltp.ResultAdmitted, "")
 	}
-	stop := x.Board.OnUnfit(x.watched(), func() {
+	stop := x.Board.OnUnfit(x.watchedComponents(), func() {
 		if x.decided.CompareAndSwap(false, true) {
 			cancel(errBecameUnfit)
 		}
@@ -207,9 +207,9 @@ func (x *attempt) run(ctx context.Context, cancel context.CancelCauseFunc) ltp.A
 	return x.failed(ltp.ResultUnknown, err)
 }
 
-// watched are the components that cancel the attempt when they become unfit. One that the
-// order is let through is unfit, and left to the fence.
-func (x *attempt) watched() []string {
+// watchedComponents are the components that cancel the attempt when they become unfit. One
+// that the order is let through is unfit, and left to the fence.
+func (x *attempt) watchedComponents() []string {
 	p := x.in.Route.Request.Pass
 	if p == nil {
 		return x.in.Route.Components

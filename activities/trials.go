@@ -17,8 +17,8 @@ type trial struct {
 	err  error
 }
 
-// ask waits for a trial that begins now or later.
-func (t *trials) ask(ctx context.Context, try func(context.Context) error) error {
+// wait waits for a trial that begins now or later.
+func (t *trials) wait(ctx context.Context, try func(context.Context) error) error {
 	t.mu.Lock()
 	mine := t.next
 	if mine == nil {

@@ -196,8 +196,8 @@ func unsentBefore(ctx context.Context) (u unsent) {
 	return u
 }
 
-// after are those after an attempt that failed at a time.
-func (u unsent) after(failed *SendError, now time.Time) unsent {
+// afterFailure are those after an attempt that failed at a time.
+func (u unsent) afterFailure(failed *SendError, now time.Time) unsent {
 	if failed.Busy || failed.Unknown {
 		u.Attempts++
 	}
@@ -210,8 +210,8 @@ func (u unsent) after(failed *SendError, now time.Time) unsent {
 	return u
 }
 
-// gone reports whether the endpoint has been unknown for so long that it is not there.
-func (u unsent) gone(now time.Time) bool {
+// unknownTooLong reports whether the endpoint has been unknown for so long that it is not there.
+func (u unsent) unknownTooLong(now time.Time) bool {
 	return !u.UnknownSince.IsZero() && now.Sub(u.UnknownSince) >= ltp.UnknownFor
 }
 
@@ -228,9 +228,9 @@ func (d *Deliveries) Deliver(ctx context.Context, in ltp.SendInput) (ltp.Sent, e
 	errors.As(err, &failed)
 	now := time.Now()
 	before := unsentBefore(ctx)
-	none := before.after(failed, now)
+	none := before.afterFailure(failed, now)
 	attempts := max(1, int(activity.GetInfo(ctx).Attempt)-none.Attempts) // of those that sent it
-	gone := failed.Gone || none.gone(now)
+	gone := failed.Gone || none.unknownTooLong(now)
 	wait, ok := nextAttempt(failed, attempts, none.Attempts, in.Until.Sub(now))
 	if gone || !ok {
 		d.count(GivenUp)

@@ -90,10 +90,10 @@ func (s *surface) healthy(w http.ResponseWriter, _ *http.Request) *problem {
 	return nil
 }
 
-// unread says for which components Temporal has not lately answered, and why.
-func unread(b *board.Board) (missing []string) {
+// staleComponents says for which components Temporal has not lately answered, and why.
+func staleComponents(b *board.Board) (missing []string) {
 	for _, c := range b.Components() {
-		if o := look(b, c); !o.Fresh {
+		if o := orientationOf(b, c); !o.Fresh {
 			missing = append(missing, fmt.Sprintf("the orientation of %s: %s", c, o.Reason))
 		}
 	}
@@ -104,8 +104,8 @@ func unread(b *board.Board) (missing []string) {
 // lately answered for every component, whatever it answered: taking in orders while a
 // component is unfit, or no worker runs, is what the order node is for; the answer says so.
 func (a *admin) ready(w http.ResponseWriter, _ *http.Request) *problem {
-	if missing := unread(a.board); len(missing) > 0 {
-		p := notReady.because("Temporal has not answered for " + strings.Join(missing, "; ") + ". Check that Temporal runs, that its address is right, and that the component is configured.")
+	if missing := staleComponents(a.board); len(missing) > 0 {
+		p := notReady.withDetail("Temporal has not answered for " + strings.Join(missing, "; ") + ". Check that Temporal runs, that its address is right, and that the component is configured.")
 		p.Missing = missing
 		return p.after(unreachableRetry)
 	}

@@ -200,8 +200,8 @@ func New(c Config) http.Handler {
 // ready says whether this process can accept orders: GET /readyz. What it lacks is for
 // operators: see [admin.ready].
 func (a *api) ready(w http.ResponseWriter, _ *http.Request) *problem {
-	if len(unread(a.board)) > 0 {
-		return notReady.because("Send no orders here until it is ready.").after(unreachableRetry)
+	if len(staleComponents(a.board)) > 0 {
+		return notReady.withDetail("Send no orders here until it is ready.").after(unreachableRetry)
 	}
 	_, _ = io.WriteString(w, "ready\n")
 	return nil
@@ -214,7 +214,7 @@ func (a *api) of(r *http.Request) Orders { return tenancy{a.orders, callerOf(r)}
 func (a *api) reaching(next endpoint) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) *problem {
 		if a.away != nil && a.away() {
-			return unreachable.because("Temporal does not answer. Nothing was done: send the request again.").after(unreachableRetry)
+			return unreachable.withDetail("Temporal does not answer. Nothing was done: send the request again.").after(unreachableRetry)
 		}
 		return next(w, r)
 	}

@@ -36,21 +36,21 @@ func callerIn(ctx context.Context) ltp.Identity {
 // identityBeat is how often it is asked again who makes a request that waits or streams.
 const identityBeat = 5 * time.Second
 
-// again is the key of a func() *problem that asks once more who makes a request.
-type again struct{}
+// recheckKey is the key of a func() *problem that asks once more who makes a request.
+type recheckKey struct{}
 
-// lapsed is the problem of a request whose caller was let in and would not be now: the key was
+// recheck is the problem of a request whose caller was let in and would not be now: the key was
 // revoked, the token has expired or the issuer has withdrawn its key, or it names another
 // identity. While that cannot be known it is nil, as it is where nobody is asked who they are.
-func lapsed(r *http.Request) *problem {
-	if ask, ok := r.Context().Value(again{}).(func() *problem); ok {
+func recheck(r *http.Request) *problem {
+	if ask, ok := r.Context().Value(recheckKey{}).(func() *problem); ok {
 		return ask()
 	}
 	return nil
 }
 
-// lapsed asks once more who makes a request that was let in as who.
-func (s *surface) lapsed(r *http.Request, who ltp.Identity) *problem {
+// recheckIdentity asks once more who makes a request that was let in as who.
+func (s *surface) recheckIdentity(r *http.Request, who ltp.Identity) *problem {
 	now, p := s.identify(r)
 	switch {
 	case p != nil && p.Type == unidentified.path():
@@ -58,7 +58,7 @@ func (s *surface) lapsed(r *http.Request, who ltp.Identity) *problem {
 	case p != nil:
 		return p
 	case now.Name != who.Name, now.Tenant != who.Tenant, now.Role != who.Role, now.Customer != who.Customer:
-		return unauthenticated.because("The key is another's than when the request began: send it again.")
+		return unauthenticated.withDetail("The key is another's than when the request began: send it again.")
 	}
 	return nil
 }
@@ -77,13 +77,13 @@ func (s *surface) allowed(does ltp.Action, next endpoint) endpoint {
 				return p
 			}
 			s.log.Debug("request of a key", "method", r.Method, "path", r.URL.Path, "key", who.Name, "tenant", who.Tenant, "role", who.Role)
-			ctx = context.WithValue(ctx, again{}, func() *problem { return s.lapsed(r, who) })
+			ctx = context.WithValue(ctx, recheckKey{}, func() *problem { return s.recheckIdentity(r, who) })
 		}
 		var p *problem
 		if who.May(does) {
 			p = next(w, r.WithContext(context.WithValue(ctx, caller{}, who)))
 		} else {
-			p = mayNot(who, does)
+			p = forbiddenAction(who, does)
 		}
 		if p != nil {
 			p.who = who
@@ -125,7 +125,7 @@ func (s *surface) identify(r *http.Request) (ltp.Identity, *problem) {
 			return who, p
 		}
 		if s.auth == nil {
-			return ltp.Identity{}, unauthenticated.because("Nobody is named as who makes this request: send it by way of the proxy that says so.")
+			return ltp.Identity{}, unauthenticated.withDetail("Nobody is named as who makes this request: send it by way of the proxy that says so.")
 		}
 	}
 	secret, p := bearer(r.Header)
@@ -136,11 +136,11 @@ func (s *surface) identify(r *http.Request) (ltp.Identity, *problem) {
 	var later interface{ RetryAfter() time.Duration }
 	switch {
 	case errors.As(err, &later):
-		return ltp.Identity{}, unidentified.because("It cannot be found out now who you are: " + sentence(err.Error()) + " Nothing was done: send the request again after the Retry-After.").after(later.RetryAfter())
-	case forbids(err) != nil:
-		return ltp.Identity{}, forbids(err)
+		return ltp.Identity{}, unidentified.withDetail("It cannot be found out now who you are: " + sentence(err.Error()) + " Nothing was done: send the request again after the Retry-After.").after(later.RetryAfter())
+	case forbiddenProblem(err) != nil:
+		return ltp.Identity{}, forbiddenProblem(err)
 	case err != nil:
-		return ltp.Identity{}, unauthenticated.because("The key is not accepted: " + sentence(err.Error()))
+		return ltp.Identity{}, unauthenticated.withDetail("The key is not accepted: " + sentence(err.Error()))
 	}
 	who.Known = true
 	return who, nil
@@ -150,34 +150,34 @@ func (s *surface) identify(r *http.Request) (ltp.Identity, *problem) {
 func bearer(h http.Header) (secret string, p *problem) {
 	values := h.Values("Authorization")
 	if len(values) == 0 {
-		return "", unauthenticated.because("Send the header Authorization: Bearer, with a key that whoever runs the order node has given you.")
+		return "", unauthenticated.withDetail("Send the header Authorization: Bearer, with a key that whoever runs the order node has given you.")
 	}
 	if len(values) > 1 {
-		return "", unauthenticated.because("Send the header Authorization once.")
+		return "", unauthenticated.withDetail("Send the header Authorization once.")
 	}
 	scheme, secret, _ := strings.Cut(strings.TrimSpace(values[0]), " ")
 	secret = strings.TrimLeft(secret, " ")
 	switch {
 	case !strings.EqualFold(scheme, "Bearer"):
-		return "", unauthenticated.because("Keys and tokens are shown by the scheme Bearer alone: send Authorization: Bearer, and the key.")
+		return "", unauthenticated.withDetail("Keys and tokens are shown by the scheme Bearer alone: send Authorization: Bearer, and the key.")
 	case secret == "":
-		return "", unauthenticated.because("There is no key behind Bearer: send Authorization: Bearer, and the key.")
+		return "", unauthenticated.withDetail("There is no key behind Bearer: send Authorization: Bearer, and the key.")
 	case len(secret) > maxSecret:
-		return "", unauthenticated.because(fmt.Sprintf("What stands behind Bearer is no key: none has more than %d bytes.", maxSecret))
+		return "", unauthenticated.withDetail(fmt.Sprintf("What stands behind Bearer is no key: none has more than %d bytes.", maxSecret))
 	}
 	return secret, nil
 }
 
-// mayNot is the problem of who may not do something at all.
-func mayNot(who ltp.Identity, does ltp.Action) *problem {
+// forbiddenAction is the problem of who may not do something at all.
+func forbiddenAction(who ltp.Identity, does ltp.Action) *problem {
 	if does == ltp.Operating && who.Role == ltp.OperatorRole {
-		return forbidden.because("This key is an operator's of one tenant, and what stands here is of all: use one that was made without a tenant.")
+		return forbidden.withDetail("This key is an operator's of one tenant, and what stands here is of all: use one that was made without a tenant.")
 	}
-	return forbidden.because(fmt.Sprintf("A key of the role %s cannot %s.", who.Role, does))
+	return forbidden.withDetail(fmt.Sprintf("A key of the role %s cannot %s.", who.Role, does))
 }
 
-// forbids is the problem of a *ltp.ForbiddenError, and nil for no error.
-func forbids(err error) *problem {
+// forbiddenProblem is the problem of a *ltp.ForbiddenError, and nil for no error.
+func forbiddenProblem(err error) *problem {
 	var not *ltp.ForbiddenError
 	if errors.As(err, &not) {
 		return forbidden.in(not.Field, not.Hint)

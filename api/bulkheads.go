@@ -69,12 +69,12 @@ func (l load) accept(ctx context.Context, o ltp.Order) (leave func(), p *problem
 	if o.OrderingKey != "" {
 		var err error
 		if done, err = l.keys.Enter(ctx, o.OrderingKey); err != nil {
-			p := tooManyRequests.because("Many orders of this ordering key are being accepted at this moment. This one was not accepted: send it again after the Retry-After.").after(shed())
+			p := tooManyRequests.withDetail("Many orders of this ordering key are being accepted at this moment. This one was not accepted: send it again after the Retry-After.").after(shed())
 			p.Field = "/ordering_key"
 			return nil, p
 		}
 	}
-	out, p := turn(ctx, l.intake)
+	out, p := enter(ctx, l.intake)
 	if p != nil {
 		done()
 		return nil, p
@@ -82,8 +82,8 @@ func (l load) accept(ctx context.Context, o ltp.Order) (leave func(), p *problem
 	return func() { out(); done() }, nil
 }
 
-// turn enters the caller's part of a bulkhead, or returns the problem to answer with.
-func turn(ctx context.Context, b *bulkhead.Divided) (leave func(), p *problem) {
+// enter enters the caller's part of a bulkhead, or returns the problem to answer with.
+func enter(ctx context.Context, b *bulkhead.Divided) (leave func(), p *problem) {
 	leave, err := b.Enter(ctx, tenantOf(ctx))
 	if err == nil {
 		return leave, nil
@@ -94,7 +94,7 @@ func turn(ctx context.Context, b *bulkhead.Divided) (leave func(), p *problem) {
 // shedding is the problem of a request that is over a bound. That happens by the thousand,
 // so the log has it for who debugs alone; the metrics count it.
 func shedding() *problem {
-	return tooManyRequests.because("More requests come than can be served. Nothing was done: send the request again after the Retry-After.").after(shed())
+	return tooManyRequests.withDetail("More requests come than can be served. Nothing was done: send the request again after the Retry-After.").after(shed())
 }
 
 func shed() time.Duration { return shedRetry + rand.N(shedRetry) }

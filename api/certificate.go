@@ -18,7 +18,7 @@ type certificates struct{ *reload.Value[*tls.Config] }
 
 // newCertificates reads the files, and returns an error where they are of no use.
 func newCertificates(a Access, log *slog.Logger) (certificates, error) {
-	v, err := reload.New(a.look, 0, func(config *tls.Config, err error) {
+	v, err := reload.New(a.readFiles, 0, func(config *tls.Config, err error) {
 		if err != nil {
 			log.Warn("the files of the certificate have changed and are of no use: the certificate of before stays", "error", err)
 			return
@@ -36,8 +36,8 @@ func (c certificates) config() *tls.Config {
 	}
 }
 
-// look reads the files: see [reload.Source].
-func (a Access) look() (seen string, use func() (*tls.Config, error)) {
+// readFiles reads the files: see [reload.Source].
+func (a Access) readFiles() (seen string, use func() (*tls.Config, error)) {
 	var held [3][]byte
 	var failed error
 	for i, name := range []string{a.Cert, a.Key, a.ClientCA} {
@@ -53,12 +53,12 @@ func (a Access) look() (seen string, use func() (*tls.Config, error)) {
 		if failed != nil {
 			return nil, fmt.Errorf("read the certificate: %w", failed)
 		}
-		return a.use(held)
+		return a.tlsConfig(held)
 	}
 }
 
-// use makes a configuration of what the files hold.
-func (a Access) use(held [3][]byte) (*tls.Config, error) {
+// tlsConfig makes a configuration of what the files hold.
+func (a Access) tlsConfig(held [3][]byte) (*tls.Config, error) {
 	pair, err := tls.X509KeyPair(held[0], held[1])
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s are no certificate with its key, in PEM: %w", a.Cert, a.Key, errors.New(strings.TrimPrefix(err.Error(), "tls: ")))

@@ -21,11 +21,11 @@ func (a *api) readOrder(w http.ResponseWriter, r *http.Request) (ltp.Order, *pro
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return ltp.Order{}, bodyTooLarge.because(fmt.Sprintf("Send at most %d bytes: split the order into several.", MaxBody))
+		return ltp.Order{}, bodyTooLarge.withDetail(fmt.Sprintf("Send at most %d bytes: split the order into several.", MaxBody))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return ltp.Order{}, requestTimeout.because("Send the order again, all of it at once.")
+		return ltp.Order{}, requestTimeout.withDetail("Send the order again, all of it at once.")
 	case err != nil:
-		return ltp.Order{}, invalidJSON.because("The body ended early. Send the order again.")
+		return ltp.Order{}, invalidJSON.withDetail("The body ended early. Send the order again.")
 	}
 	return a.decode(data)
 }
@@ -39,7 +39,7 @@ func (a *api) decode(data []byte) (ltp.Order, *problem) {
 	var malformed *orderjson.MalformedError
 	switch {
 	case errors.As(err, &malformed):
-		return ltp.Order{}, invalidJSON.because(malformed.Hint)
+		return ltp.Order{}, invalidJSON.withDetail(malformed.Hint)
 	case err != nil:
 		return ltp.Order{}, problemOf(err, "Nothing was accepted.")
 	}
@@ -53,5 +53,5 @@ func declaredJSON(w http.ResponseWriter, h http.Header) *problem {
 		return nil
 	}
 	w.Header().Set("Accept-Post", "application/json")
-	return unsupportedMediaType.because("Send the order as JSON with Content-Type: application/json, and not compressed.")
+	return unsupportedMediaType.withDetail("Send the order as JSON with Content-Type: application/json, and not compressed.")
 }

@@ -59,11 +59,11 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	done, p := turn(r.Context(), a.reads)
+	done, p := enter(r.Context(), a.reads)
 	if p != nil {
 		return p.of(id)
 	}
-	looking, cancel := reading(r)
+	looking, cancel := lookupContext(r)
 	st, err := a.of(r).Get(looking, id)
 	cancel()
 	done()
@@ -82,7 +82,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) *problem {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	leave, p := turn(r.Context(), a.followers)
+	leave, p := enter(r.Context(), a.followers)
 	if p != nil {
 		h.Del("X-Accel-Buffering")
 		return p.of(id)
@@ -90,7 +90,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) *problem {
 	defer leave()
 	ctx, cancel := waiting(w, r, streamTime)
 	defer cancel()
-	defer context.AfterFunc(sent(r), cancel)()
+	defer context.AfterFunc(untilHalfClosed(r), cancel)()
 	if err := a.stream(ctx, w, r, id, known); err != nil && ctx.Err() == nil {
 		// The client connects anew, and is answered with a problem if it lasts.
 		a.log.Warn("a stream of an order's events has broken off", "order", fullID(r, id), "error", err)
@@ -98,8 +98,8 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) *problem {
 	return nil
 }
 
-// seen is what has been read of an order.
-type seen struct {
+// lookup is what has been read of an order.
+type lookup struct {
 	st  starter.Status
 	err error
 }
@@ -109,7 +109,7 @@ type seen struct {
 func (a *api) stream(ctx context.Context, w http.ResponseWriter, r *http.Request, id, known string) error {
 	orders := a.of(r)
 	ctx, stop := context.WithCancel(ctx)
-	changes := make(chan seen)
+	changes := make(chan lookup)
 	defer func() {
 		stop()
 		for range changes { // what was on its way
@@ -120,14 +120,14 @@ func (a *api) stream(ctx context.Context, w http.ResponseWriter, r *http.Request
 		defer func() {
 			if v := recover(); v != nil { // of this goroutine the server would not survive it
 				select {
-				case changes <- seen{err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}:
+				case changes <- lookup{err: fmt.Errorf("panic: %v\n%s", v, debug.Stack())}:
 				case <-ctx.Done():
 				}
 			}
 		}()
 		for st, err := range orders.Changes(ctx, id) {
 			select {
-			case changes <- seen{st, err}:
+			case changes <- lookup{st, err}:
 			case <-ctx.Done():
 				return
 			}
@@ -150,7 +150,7 @@ func (a *api) stream(ctx context.Context, w http.ResponseWriter, r *http.Request
 	for {
 		select {
 		case <-beat.C:
-			if lapsed(r) != nil {
+			if recheck(r) != nil {
 				return nil
 			}
 			text := ":\n\n"
@@ -173,7 +173,7 @@ func (a *api) stream(ctx context.Context, w http.ResponseWriter, r *http.Request
 			if id == known {
 				continue
 			}
-			if lapsed(r) != nil {
+			if recheck(r) != nil {
 				return nil
 			}
 			known = id

@@ -80,13 +80,13 @@ func (p *peer) CloseWrite() error {
 }
 
 type (
-	peerKey struct{}
-	sentKey struct{}
+	peerKey      struct{}
+	halfCloseKey struct{}
 )
 
-// sent is the context that ends also when the client has closed its half.
-func sent(r *http.Request) context.Context {
-	if ctx, ok := r.Context().Value(sentKey{}).(context.Context); ok {
+// untilHalfClosed is the context that ends also when the client has closed its half.
+func untilHalfClosed(r *http.Request) context.Context {
+	if ctx, ok := r.Context().Value(halfCloseKey{}).(context.Context); ok {
 		return ctx
 	}
 	return r.Context()
@@ -110,7 +110,7 @@ func withoutHalfClose(r *http.Request) (_ *http.Request, end func()) {
 	if !ok {
 		return r, func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(r.Context()), sentKey{}, r.Context()))
+	ctx, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(r.Context()), halfCloseKey{}, r.Context()))
 	unhook := context.AfterFunc(r.Context(), func() {
 		if p.reset.Load() {
 			cancel()

@@ -30,7 +30,7 @@ func identify(o *ltp.Order, h http.Header, who ltp.Identity) *problem {
 	case o.ID == "":
 		o.ID = keyedID(who.Customer, key)
 	case key != "" && key != o.ID:
-		return keyAndID.because("The order has an id, and an Idempotency-Key that differs from it. Send one of them: the id alone makes a repeat safe.").of(o.ID)
+		return keyAndID.withDetail("The order has an id, and an Idempotency-Key that differs from it. Send one of them: the id alone makes a repeat safe.").of(o.ID)
 	}
 	return nil
 }

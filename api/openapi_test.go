@@ -132,7 +132,7 @@ func problemsOf(t *testing.T, d described, to audience) {
 		known[k.name] = k
 		var example problem
 		require.NoError(t, json.Unmarshal(d.Components.Examples[k.name].Value, &example), k.name)
-		assert.Equal(t, k.because(example.Detail), &problem{Type: example.Type, Title: example.Title, Status: example.Status, Detail: example.Detail}, k.name)
+		assert.Equal(t, k.withDetail(example.Detail), &problem{Type: example.Type, Title: example.Title, Status: example.Status, Detail: example.Detail}, k.name)
 		assert.Equal(t, k.title, d.Components.Examples[k.name].Summary)
 	}
 	assert.ElementsMatch(t, registered, d.Components.Schemas["Problem"].Properties["type"].Enum)

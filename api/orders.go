@@ -30,7 +30,7 @@ func (a *api) submit(w http.ResponseWriter, r *http.Request) *problem {
 	if p := identify(&o, r.Header, who); p != nil {
 		return p
 	}
-	if p := forbids(who.Reaches(o)); p != nil {
+	if p := forbiddenProblem(who.Reaches(o)); p != nil {
 		return p.of(o.ID)
 	}
 	full, err := who.Full(o)
@@ -42,7 +42,7 @@ func (a *api) submit(w http.ResponseWriter, r *http.Request) *problem {
 		return p.of(o.ID)
 	}
 	begun := time.Now()
-	ctx, cancel := changing(r)
+	ctx, cancel := changeContext(r)
 	sub, err := a.accept(ctx, orders, who, o)
 	cancel()
 	leave()
@@ -96,7 +96,7 @@ func (a *api) outcome(w http.ResponseWriter, r *http.Request, sub starter.Submis
 	if sub.Repeated {
 		// Await follows the order from its beginning; a repeat is answered by where it
 		// is now.
-		ctx, cancel := reading(r)
+		ctx, cancel := lookupContext(r)
 		known, err := a.of(r).Get(ctx, sub.OrderID)
 		cancel()
 		if err != nil || known.State != ltp.Accepted {
@@ -142,22 +142,22 @@ func submitted(w http.ResponseWriter, st starter.Status) *problem {
 		if why == "" {
 			why = "The order was refused"
 		}
-		p := orderRejected.because(sentence(why) + " Change the order and send it under a new id or Idempotency-Key.").of(st.OrderID)
+		p := orderRejected.withDetail(sentence(why) + " Change the order and send it under a new id or Idempotency-Key.").of(st.OrderID)
 		p.State = st.State
 		return p
 	default:
-		return ended(st, "To order again, send the order under a new id or Idempotency-Key.")
+		return endedOtherwise(st, "To order again, send the order under a new id or Idempotency-Key.")
 	}
 	return nil
 }
 
-// ended is the problem of an order that ended otherwise than was asked.
-func ended(st starter.Status, todo string) *problem {
+// endedOtherwise is the problem of an order that ended otherwise than was asked.
+func endedOtherwise(st starter.Status, todo string) *problem {
 	how := string(st.State)
 	if why := starter.CustomerView(st).Detail; why != "" {
 		how += ": " + why
 	}
-	p := orderEnded.because(sentence("The order ended "+how) + " " + todo).of(st.OrderID)
+	p := orderEnded.withDetail(sentence("The order ended "+how) + " " + todo).of(st.OrderID)
 	p.State = st.State
 	return p
 }
@@ -179,11 +179,11 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	leave, p := turn(r.Context(), a.reads)
+	leave, p := enter(r.Context(), a.reads)
 	if p != nil {
 		return p.of(id)
 	}
-	ctx, cancel := reading(r)
+	ctx, cancel := lookupContext(r)
 	st, err := a.of(r).Get(ctx, id)
 	cancel()
 	leave()
@@ -193,7 +193,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) *problem {
 		if st, waited = a.change(w, r, st, prefer.wait); !waited {
 			prefer.applied = ""
 		}
-		if p := lapsed(r); p != nil {
+		if p := recheck(r); p != nil {
 			return p.of(id)
 		}
 	}
@@ -231,11 +231,11 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	const again = "Whether the order was cancelled is not known. Send the request again: cancelling twice does no harm."
-	leave, p := turn(r.Context(), a.reads)
+	leave, p := enter(r.Context(), a.reads)
 	if p != nil {
 		return p.of(id)
 	}
-	ctx, cancel := changing(r)
+	ctx, cancel := changeContext(r)
 	err := a.of(r).Cancel(ctx, id)
 	cancel()
 	leave()
@@ -257,7 +257,7 @@ func (a *api) cancel(w http.ResponseWriter, r *http.Request) *problem {
 		st.CancelRequested = true // just now, whatever this reading of the order says
 		reply(w, http.StatusAccepted, starter.CustomerView(st))
 	default:
-		return ended(st, "It can no longer be cancelled.")
+		return endedOtherwise(st, "It can no longer be cancelled.")
 	}
 	return nil
 }
@@ -274,7 +274,7 @@ func (a *api) awaitEnd(w http.ResponseWriter, r *http.Request, id string, d time
 	wait, cancel := waiting(w, r, d)
 	defer cancel()
 	for pause := first; ; pause = min(2*pause, most) {
-		ctx, done := reading(r)
+		ctx, done := lookupContext(r)
 		st, err := a.of(r).Get(ctx, id)
 		done()
 		if err != nil || st.State.Final() || wait.Err() != nil {
@@ -299,13 +299,13 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) *problem {
 	if p != nil {
 		return p
 	}
-	leave, p := turn(r.Context(), a.lists)
+	leave, p := enter(r.Context(), a.lists)
 	if p != nil {
 		return p
 	}
 	begun := time.Now()
 	defer func() { time.AfterFunc(listsRest*time.Since(begun), leave) }()
-	ctx, cancel := reading(r)
+	ctx, cancel := lookupContext(r)
 	defer cancel()
 	found, err := a.of(r).List(ctx, f.Filter)
 	var invalid *ltp.InvalidError
@@ -326,11 +326,11 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) *problem {
 // listParameters are those of a listing.
 var listParameters = []string{"state", "customer", "reason", "since", "until", "page_size", "page_token"}
 
-// wanted is the filter that a query asks for.
-type wanted struct{ starter.Filter }
+// listFilter is the filter that a query asks for.
+type listFilter struct{ starter.Filter }
 
 // set takes a parameter in, and returns what to do where its value cannot be understood.
-func (f *wanted) set(name, value string) (hint string) {
+func (f *listFilter) set(name, value string) (hint string) {
 	var err error
 	switch name {
 	case "state":
@@ -356,10 +356,10 @@ func (f *wanted) set(name, value string) (hint string) {
 	return ""
 }
 
-func filter(query string) (f wanted, p *problem) {
+func filter(query string) (f listFilter, p *problem) {
 	q, err := url.ParseQuery(query)
 	if err != nil {
-		return f, invalidRequest.because("The query is malformed. Escape it as in a URL.")
+		return f, invalidRequest.withDetail("The query is malformed. Escape it as in a URL.")
 	}
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		value := q.Get(name)

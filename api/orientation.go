@@ -24,8 +24,8 @@ type orientation struct {
 	ReplayControl ltp.ReplayControl `json:"steering,omitzero"`
 }
 
-// look reads a component off the board.
-func look(b *board.Board, component string) orientation {
+// orientationOf reads a component off the board.
+func orientationOf(b *board.Board, component string) orientation {
 	now := time.Now()
 	r := b.Orientation(component)
 	o := orientation{Orientation: r.Orientation, Since: r.Since, Unreadable: r.Unreadable, ReplayControl: r.ReplayControl}
@@ -46,7 +46,7 @@ func (a *admin) orientations(w http.ResponseWriter, _ *http.Request) *problem {
 	}
 	all.Components = []orientation{}
 	for _, c := range a.board.Components() {
-		all.Components = append(all.Components, look(a.board, c))
+		all.Components = append(all.Components, orientationOf(a.board, c))
 	}
 	if workers, known := a.board.Workers(); known {
 		all.Workers = &workers
@@ -59,8 +59,8 @@ func (a *admin) orientations(w http.ResponseWriter, _ *http.Request) *problem {
 func (a *admin) orientation(w http.ResponseWriter, r *http.Request) *problem {
 	component := r.PathValue("component")
 	if !slices.Contains(a.board.Components(), component) {
-		return componentNotFound.because("GET /orientation lists the components there are.")
+		return componentNotFound.withDetail("GET /orientation lists the components there are.")
 	}
-	reply(w, http.StatusOK, look(a.board, component))
+	reply(w, http.StatusOK, orientationOf(a.board, component))
 	return nil
 }

@@ -57,8 +57,8 @@ func register(name string, status int, title, explanation string) *kind {
 	return k
 }
 
-// meets says who may meet the problem; without it, customers alone.
-func (k *kind) meets(a audience) *kind {
+// forAudience says who may meet the problem; without it, customers alone.
+func (k *kind) forAudience(a audience) *kind {
 	k.to = a
 	return k
 }
@@ -74,11 +74,11 @@ var (
 	keyAndID = register("idempotency-key-and-id", http.StatusBadRequest, "The order has two names",
 		"An order's id already makes a repeat safe. Send the id or the Idempotency-Key header, not two that differ. Nothing was accepted.")
 	unauthenticated = register("unauthenticated", http.StatusUnauthorized, "It is not known who you are",
-		"Send the header Authorization: Bearer, with a key that whoever runs the order node has given you, or a token of the issuer that they name. \"detail\" says what is wrong with what was sent. Nothing was done.").meets(customers | operators)
+		"Send the header Authorization: Bearer, with a key that whoever runs the order node has given you, or a token of the issuer that they name. \"detail\" says what is wrong with what was sent. Nothing was done.").forAudience(customers | operators)
 	forbidden = register("forbidden", http.StatusForbidden, "Your key is not for this",
-		"The key is good, and not for what was asked: \"detail\" says why and \"field\", where it is there, which part of the request. Nothing was done; an order that was accepted before stands. Ask whoever runs the order node for another key, or ask for less.").meets(customers | operators)
+		"The key is good, and not for what was asked: \"detail\" says why and \"field\", where it is there, which part of the request. Nothing was done; an order that was accepted before stands. Ask whoever runs the order node for another key, or ask for less.").forAudience(customers | operators)
 	unidentified = register("unidentified", http.StatusServiceUnavailable, "It cannot be found out now who you are",
-		"The keys by which tokens are checked cannot be had from their issuer. The token may be good: send the request again with it after the Retry-After. Nothing was done.").meets(customers | operators)
+		"The keys by which tokens are checked cannot be had from their issuer. The token may be good: send the request again with it after the Retry-After. Nothing was done.").forAudience(customers | operators)
 	requestTimeout = register("request-timeout", http.StatusRequestTimeout, "The body did not arrive in time",
 		"Nothing was accepted. Send the request again.")
 	bodyTooLarge = register("body-too-large", http.StatusRequestEntityTooLarge, "The body is too large",
@@ -96,7 +96,7 @@ var (
 	orderNotFound = register("order-not-found", http.StatusNotFound, "There is no such order",
 		"No order was accepted under this id, or it ended so long ago that only the order database remembers it.")
 	componentNotFound = register("component-not-found", http.StatusNotFound, "There is no such component",
-		"GET /orientation lists the components that this process looks at.").meets(operators)
+		"GET /orientation lists the components that this process looks at.").forAudience(operators)
 	intakeFrozen = register("intake-frozen", http.StatusServiceUnavailable, "Intake is frozen",
 		"An operator has stopped intake; \"detail\" has the reason. The order was not accepted. Orders that were accepted before stand. Send the order again after the Retry-After.")
 	notStarted = register("not-started", http.StatusServiceUnavailable, "The order node has not been started yet",
@@ -108,13 +108,13 @@ var (
 	unreachable = register("unreachable", http.StatusServiceUnavailable, "Orders cannot be reached right now",
 		"Whether the request took effect is not known. It may be sent again without harm, under the id that the problem names if it names one, after the Retry-After: an order never acts twice under one id.")
 	notReady = register("not-ready", http.StatusServiceUnavailable, "Not ready",
-		"The process lives, and cannot do its work now. Send it no orders until it is ready.").meets(customers | operators)
+		"The process lives, and cannot do its work now. Send it no orders until it is ready.").forAudience(customers | operators)
 	notFound = register("not-found", http.StatusNotFound, "There is nothing at this path",
-		"Check the path. GET /openapi.json describes those that are served.").meets(customers | operators)
+		"Check the path. GET /openapi.json describes those that are served.").forAudience(customers | operators)
 	methodNotAllowed = register("method-not-allowed", http.StatusMethodNotAllowed, "This path does not serve this method",
-		"The Allow header lists the methods that are served.").meets(customers | operators)
+		"The Allow header lists the methods that are served.").forAudience(customers | operators)
 	internalError = register("internal-error", http.StatusInternalServerError, "Something is wrong on our side",
-		"The request may be sent again, under the id that the problem names if it names one. If the problem stays, tell support its \"instance\": the log has it.").meets(customers | operators)
+		"The request may be sent again, under the id that the problem names if it names one. If the problem stays, tell support its \"instance\": the log has it.").forAudience(customers | operators)
 )
 
 // How long a client should stay away.
@@ -125,8 +125,8 @@ const (
 
 func (k *kind) path() string { return "/problems/" + k.name }
 
-// because makes a problem with a sentence that says what to do.
-func (k *kind) because(detail string) *problem {
+// withDetail makes a problem with a sentence that says what to do.
+func (k *kind) withDetail(detail string) *problem {
 	return &problem{Type: k.path(), Title: k.title, Status: k.status, Detail: detail}
 }
 
@@ -140,7 +140,7 @@ func (k *kind) in(field, hint string) *problem {
 	if field != "" {
 		said = field + ": " + hint
 	}
-	p := k.because(sentence(said))
+	p := k.withDetail(sentence(said))
 	p.Field = field
 	return p
 }
@@ -185,42 +185,42 @@ func (s *surface) refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 // to do when Temporal did not answer.
 func problemOf(err error, again string) *problem {
 	var invalid *ltp.InvalidError
-	if p := forbids(err); p != nil {
+	if p := forbiddenProblem(err); p != nil {
 		return p
 	}
 	switch {
 	case errors.As(err, &invalid):
 		return invalidOrder.in(invalid.Field, invalid.Hint)
 	case errors.Is(err, starter.ErrNotFound):
-		return orderNotFound.because("Check the id. An order that was never accepted can be sent now.")
+		return orderNotFound.withDetail("Check the id. An order that was never accepted can be sent now.")
 	case errors.Is(err, starter.ErrConflict):
-		return orderConflict.because("An order with other content was accepted under this id before, and stands. Send this one under a new id or Idempotency-Key.")
+		return orderConflict.withDetail("An order with other content was accepted under this id before, and stands. Send this one under a new id or Idempotency-Key.")
 	case errors.Is(err, starter.ErrComponent):
-		p := unknownComponent.because(fmt.Sprintf("Nobody has configured %q. Name a component that the operator has configured, or leave depends_on out.", words(err, starter.ErrComponent)))
+		p := unknownComponent.withDetail(fmt.Sprintf("Nobody has configured %q. Name a component that the operator has configured, or leave depends_on out.", detailOf(err, starter.ErrComponent)))
 		p.Field = "/depends_on"
 		return p
 	case errors.Is(err, starter.ErrNotStarted):
-		p := notStarted.because("The order node has not been started yet. The order was not accepted: send it again later.").after(frozenRetry)
+		p := notStarted.withDetail("The order node has not been started yet. The order was not accepted: send it again later.").after(frozenRetry)
 		p.cause = err
 		return p
 	case errors.Is(err, starter.ErrFrozen):
-		return intakeFrozen.because(sentence(words(err, starter.ErrFrozen)) + " The order was not accepted: send it again later.").after(frozenRetry)
+		return intakeFrozen.withDetail(sentence(detailOf(err, starter.ErrFrozen)) + " The order was not accepted: send it again later.").after(frozenRetry)
 	case errors.Is(err, starter.ErrFull):
-		p := sequenceFull.because("Too many orders of this ordering key have not ended. The order was not accepted: send it again later.").after(frozenRetry)
+		p := sequenceFull.withDetail("Too many orders of this ordering key have not ended. The order was not accepted: send it again later.").after(frozenRetry)
 		p.Field = "/ordering_key"
 		return p
 	case errors.Is(err, starter.ErrUnreachable):
-		p := unreachable.because(again).after(unreachableRetry)
+		p := unreachable.withDetail(again).after(unreachableRetry)
 		p.cause = err
 		return p
 	}
-	p := internalError.because("Something is wrong here, not with the request. " + again)
+	p := internalError.withDetail("Something is wrong here, not with the request. " + again)
 	p.cause = err
 	return p
 }
 
-// words are what err adds to the sentinel that it wraps.
-func words(err, sentinel error) string {
+// detailOf are what err adds to the sentinel that it wraps.
+func detailOf(err, sentinel error) string {
 	_, said, _ := strings.Cut(err.Error(), sentinel.Error()+": ")
 	return said
 }
@@ -245,5 +245,5 @@ func (s *surface) explain(w http.ResponseWriter, r *http.Request) *problem {
 			return nil
 		}
 	}
-	return notFound.because("GET /problems lists the problems there are.")
+	return notFound.withDetail("GET /problems lists the problems there are.")
 }

@@ -131,7 +131,7 @@ func (p Proxy) identify(r *http.Request) (who ltp.Identity, named bool, refused 
 		return who, false, nil
 	}
 	if !p.trusts(r.RemoteAddr) {
-		return who, true, unauthenticated.because("The headers that say who you are count from the proxies of the order node alone, and this connection is of none: leave them out, or have whoever runs the order node look at the addresses of its proxies.")
+		return who, true, unauthenticated.withDetail("The headers that say who you are count from the proxies of the order node alone, and this connection is of none: leave them out, or have whoever runs the order node look at the addresses of its proxies.")
 	}
 	said := func(name string) (value string) {
 		if name == "" || refused != nil {
@@ -139,13 +139,13 @@ func (p Proxy) identify(r *http.Request) (who ltp.Identity, named bool, refused 
 		}
 		switch values := r.Header.Values(name); {
 		case len(values) > 1:
-			refused = unauthenticated.because(fmt.Sprintf("The header %s came twice: the proxy must set it, and take out what its clients send.", name))
+			refused = unauthenticated.withDetail(fmt.Sprintf("The header %s came twice: the proxy must set it, and take out what its clients send.", name))
 		case len(values) == 1:
 			value = values[0]
 		}
 		// A proxy that adds to a client's header, in place of setting it, makes a list of both.
 		if strings.Contains(value, ",") {
-			refused = unauthenticated.because(fmt.Sprintf("The header %s holds a list: the proxy must set it to one value, and take out what its clients send.", name))
+			refused = unauthenticated.withDetail(fmt.Sprintf("The header %s holds a list: the proxy must set it to one value, and take out what its clients send.", name))
 		}
 		return value
 	}
@@ -161,9 +161,9 @@ func (p Proxy) identify(r *http.Request) (who ltp.Identity, named bool, refused 
 	if errors.As(err, &invalid) {
 		header := map[string]string{"tenant": p.Tenant, "role": p.Role, "customer": p.Customer}[invalid.Field]
 		if r.Header.Get(header) == "" {
-			return who, true, unauthenticated.because(fmt.Sprintf("The proxy has sent no header %s: %s", header, sentence(invalid.Hint)))
+			return who, true, unauthenticated.withDetail(fmt.Sprintf("The proxy has sent no header %s: %s", header, sentence(invalid.Hint)))
 		}
-		return who, true, forbidden.because(fmt.Sprintf("What the proxy says in the header %s is not known here: %s", header, sentence(invalid.Hint)))
+		return who, true, forbidden.withDetail(fmt.Sprintf("What the proxy says in the header %s is not known here: %s", header, sentence(invalid.Hint)))
 	}
 	who.Name = "proxy " + r.RemoteAddr
 	if p.Bounds != nil {

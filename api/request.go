@@ -44,7 +44,7 @@ func (s *surface) survive(w *recorder, r *http.Request, v any) {
 	if v == http.ErrAbortHandler {
 		panic(v)
 	}
-	p := internalError.because("Something is wrong here, not with the request. Try again; if it stays so, tell support the instance.")
+	p := internalError.withDetail("Something is wrong here, not with the request. Try again; if it stays so, tell support the instance.")
 	p.cause = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 	if w.code != 0 {
 		s.log.Error("a request panicked after its answer had begun", "method", r.Method, "path", r.URL.Path, "error", p.cause)
@@ -61,10 +61,10 @@ func (s *surface) unmatched(w http.ResponseWriter, r *http.Request, refusal http
 	if said.code == http.StatusMethodNotAllowed {
 		allow := said.header.Get("Allow")
 		w.Header().Set("Allow", allow)
-		s.refuse(w, r, methodNotAllowed.because("Use "+allow+" here."))
+		s.refuse(w, r, methodNotAllowed.withDetail("Use "+allow+" here."))
 		return
 	}
-	s.refuse(w, r, notFound.because("There is nothing at this path. "+s.at))
+	s.refuse(w, r, notFound.withDetail("There is nothing at this path. "+s.at))
 }
 
 // recorder remembers the status of an answer; 0 while nothing has been written.
@@ -123,14 +123,14 @@ func write(w http.ResponseWriter, code int, contentType string, v any) {
 	_, _ = w.Write(body) // a client that has gone needs no answer
 }
 
-// changing is the context of a call that changes something in Temporal. It is given up
+// changeContext is the context of a call that changes something in Temporal. It is given up
 // with its client: nothing was promised, and what was begun stands under its id.
-func changing(r *http.Request) (context.Context, context.CancelFunc) {
+func changeContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), changeTimeout)
 }
 
-// reading is the context of a call that only looks something up.
-func reading(r *http.Request) (context.Context, context.CancelFunc) {
+// lookupContext is the context of a call that only looks something up.
+func lookupContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), lookupTimeout)
 }
 
@@ -149,7 +149,7 @@ func waiting(w http.ResponseWriter, r *http.Request, d time.Duration) (context.C
 		ends = who.Expires // nobody reads more than they may ask for
 	}
 	ctx, cancel := context.WithDeadline(r.Context(), ends)
-	if r.Context().Value(again{}) != nil {
+	if r.Context().Value(recheckKey{}) != nil {
 		go func() {
 			beat := time.NewTicker(identityBeat)
 			defer beat.Stop()
@@ -158,7 +158,7 @@ func waiting(w http.ResponseWriter, r *http.Request, d time.Duration) (context.C
 				case <-ctx.Done():
 					return
 				case <-beat.C:
-					if lapsed(r) != nil {
+					if recheck(r) != nil {
 						cancel()
 					}
 				}

@@ -39,15 +39,15 @@ func (t tenancy) own(st starter.Status) starter.Status {
 }
 
 func (t tenancy) Submit(ctx context.Context, o ltp.Order) (starter.Submission, error) {
-	return t.kept(ctx, o, t.all.Submit)
+	return t.withFullOrder(ctx, o, t.all.Submit)
 }
 
 func (t tenancy) Repeat(ctx context.Context, o ltp.Order) (starter.Submission, error) {
-	return t.kept(ctx, o, t.all.Repeat)
+	return t.withFullOrder(ctx, o, t.all.Repeat)
 }
 
-// kept does something with an order as the node keeps it.
-func (t tenancy) kept(ctx context.Context, o ltp.Order, do func(context.Context, ltp.Order) (starter.Submission, error)) (starter.Submission, error) {
+// withFullOrder does something with an order as the node keeps it.
+func (t tenancy) withFullOrder(ctx context.Context, o ltp.Order, do func(context.Context, ltp.Order) (starter.Submission, error)) (starter.Submission, error) {
 	full, err := t.who.Full(o)
 	if err != nil {
 		return starter.Submission{}, err

@@ -30,7 +30,7 @@ type Keys struct{ *reload.Value[index] }
 // [payload.ReadKeys]. Keys looks at it again once a second where it is asked; while it
 // is of no use, the keys of before stay, and log says so.
 func Open(path string, log *slog.Logger) (Keys, error) {
-	v, err := reload.New(look(path), lookEvery, func(x index, err error) {
+	v, err := reload.New(keySource(path), lookEvery, func(x index, err error) {
 		if err != nil {
 			log.Warn("the file of API keys has changed and is of no use: the keys of before stay, those too that were revoked since", "error", err)
 			return
@@ -40,7 +40,7 @@ func Open(path string, log *slog.Logger) (Keys, error) {
 	return Keys{v}, err
 }
 
-func look(path string) reload.Source[index] {
+func keySource(path string) reload.Source[index] {
 	return func() (string, func() (index, error)) {
 		data, err := payload.ReadSecret(path)
 		return fmt.Sprintf("%v\n%s", err, data), func() (index, error) {

@@ -159,7 +159,7 @@ func (b *Board) follow(ctx context.Context, component string, poke chan<- struct
 // Put sets a reading. Run calls it; so do tests.
 func (b *Board) Put(r Reading) {
 	b.mu.Lock()
-	if old, ok := b.readings[r.Component]; ok && overtaken(r, old) {
+	if old, ok := b.readings[r.Component]; ok && isOutdated(r, old) {
 		b.mu.Unlock()
 		return
 	}
@@ -179,10 +179,10 @@ func (b *Board) Put(r Reading) {
 	}
 }
 
-// overtaken reports whether r is an answer that was older than old when it arrived.
+// isOutdated reports whether r is an answer that was older than old when it arrived.
 // An answer takes a lease at most: what was asked for after that and still shows
 // an earlier epoch is of a workflow that was started over.
-func overtaken(r, old Reading) bool {
+func isOutdated(r, old Reading) bool {
 	return old.ReadAt.After(r.ReadAt) || (old.Epoch > r.Epoch && r.ReadAt.Sub(old.ReadAt) <= Lease)
 }
 
@@ -252,7 +252,7 @@ func (b *Board) Fence(ctx context.Context, in ltp.RouteInput) (ltp.Routing, ltp.
 		}
 		if first {
 			for _, c := range in.Components {
-				b.ask(c)
+				b.askFresh(c)
 			}
 		}
 		if _, err := b.Wait(ctx, in.Components[old], fresh); err != nil {
@@ -265,7 +265,7 @@ func (b *Board) Fence(ctx context.Context, in ltp.RouteInput) (ltp.Routing, ltp.
 // only when ctx ends first.
 func (b *Board) Fresh(ctx context.Context, component string) (Reading, error) {
 	asked := b.now()
-	b.ask(component)
+	b.askFresh(component)
 	r, err := b.Wait(ctx, component, func(now Reading) bool { return !now.ReadAt.Before(asked) })
 	if err != nil {
 		return b.Orientation(component), fmt.Errorf("no orientation of %s could be read: %w", component, err)
@@ -273,9 +273,9 @@ func (b *Board) Fresh(ctx context.Context, component string) (Reading, error) {
 	return r, nil
 }
 
-// ask begins a reading of a component. Where one has been asked for that is still under
+// askFresh begins a reading of a component. Where one has been asked for that is still under
 // way, it begins after that, and serves all who came meanwhile.
-func (b *Board) ask(component string) {
+func (b *Board) askFresh(component string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, underWay := b.asking[component]; underWay {
@@ -283,11 +283,11 @@ func (b *Board) ask(component string) {
 		return
 	}
 	b.asking[component] = false
-	go b.answer(component)
+	go b.answerFresh(component)
 }
 
-// answer reads until nobody has come too late.
-func (b *Board) answer(component string) {
+// answerFresh reads until nobody has come too late.
+func (b *Board) answerFresh(component string) {
 	for late := true; late; {
 		b.read(context.Background(), component)
 		b.mu.Lock()

@@ -74,10 +74,10 @@ func Read(ctx context.Context, c client.Client, component string) (Reading, erro
 	if err := errors.Join(err, controlled, set); err != nil {
 		return Reading{}, fmt.Errorf("read the orientation of %s: %w", component, err)
 	}
-	if r.Passable() && unheard(d, at) != "" {
+	if r.Passable() && silenceReason(d, at) != "" {
 		r.Observed = "" // what observers see under a hold is as old as they are silent
 	}
-	why := distrust(d, r.Orientation, at)
+	why := distrustReason(d, r.Orientation, at)
 	if !published { // started, and not yet run by a worker
 		why = "never observed"
 	}
@@ -87,19 +87,19 @@ func Read(ctx context.Context, c client.Client, component string) (Reading, erro
 	return r, nil
 }
 
-// distrust says why a state that looks fit is not to be believed.
-func distrust(d *workflowservice.DescribeWorkflowExecutionResponse, o ltp.Orientation, now time.Time) string {
+// distrustReason says why a state that looks fit is not to be believed.
+func distrustReason(d *workflowservice.DescribeWorkflowExecutionResponse, o ltp.Orientation, now time.Time) string {
 	if status := d.GetWorkflowExecutionInfo().GetStatus(); status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return "its Orientation workflow has ended"
 	}
 	if !o.State.Fit() {
 		return ""
 	}
-	return unheard(d, now)
+	return silenceReason(d, now)
 }
 
-// unheard says why what observers saw last is not to be believed.
-func unheard(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) string {
+// silenceReason says why what observers saw last is not to be believed.
+func silenceReason(d *workflowservice.DescribeWorkflowExecutionResponse, now time.Time) string {
 	if task := d.GetPendingWorkflowTask(); task != nil {
 		if t := task.GetOriginalScheduledTime().AsTime(); task.GetOriginalScheduledTime() != nil && now.Sub(t) > Unread {
 			return fmt.Sprintf("news is waiting unread since %s", t.UTC().Format(time.RFC3339))

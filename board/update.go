@@ -37,10 +37,10 @@ func SendUpdate(ctx context.Context, c client.Client, component, update string, 
 		if err == nil {
 			err = handle.Get(ctx, answer)
 		}
-		if err == nil || !lost(err) {
+		if err == nil || !mayResend(err) {
 			return err
 		}
-		if err := runs(ctx, c, component); err != nil {
+		if err := checkRunning(ctx, c, component); err != nil {
 			return err
 		}
 		select {
@@ -51,16 +51,16 @@ func SendUpdate(ctx context.Context, c client.Client, component, update string, 
 	}
 }
 
-// lost reports whether an error says that the Update was not carried out, and that only
+// mayResend reports whether an error says that the Update was not carried out, and that only
 // because of when it was sent.
-func lost(err error) bool {
+func mayResend(err error) bool {
 	return errors.As(err, new(*serviceerror.NotFound)) || // the run ended before it could take it
 		errors.As(err, new(*serviceerror.WorkflowNotReady)) || // the task that took it was undone
 		errors.As(err, new(*serviceerror.ResourceExhausted)) // the run is just ending
 }
 
-// runs returns nil when the Orientation of a component runs.
-func runs(ctx context.Context, c client.Client, component string) error {
+// checkRunning returns nil when the Orientation of a component runs.
+func checkRunning(ctx context.Context, c client.Client, component string) error {
 	d, err := c.DescribeWorkflowExecution(ctx, ltp.OrientationWorkflowID(component), "")
 	switch {
 	case errors.As(err, new(*serviceerror.NotFound)):

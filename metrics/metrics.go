@@ -81,26 +81,26 @@ type Config struct {
 type Metrics struct {
 	registry *prometheus.Registry
 
-	accepted   *prometheus.CounterVec
-	acceptTime prometheus.Histogram
-	routings   *prometheus.CounterVec
-	routeTime  prometheus.Histogram
-	executions *prometheus.CounterVec
-	writeTime  prometheus.Histogram
-	begun      *prometheus.CounterVec
-	released   *prometheus.CounterVec
-	replays    replays
-	ejected    prometheus.Gauge
-	latency    *prometheus.GaugeVec
-	verdict    *prometheus.GaugeVec
-	info       *prometheus.GaugeVec
-	samples    *prometheus.CounterVec
-	said       *prometheus.CounterVec
-	webhooks   *prometheus.CounterVec
-	requests   *prometheus.HistogramVec
+	accepted     *prometheus.CounterVec
+	acceptTime   prometheus.Histogram
+	routings     *prometheus.CounterVec
+	routeTime    prometheus.Histogram
+	executions   *prometheus.CounterVec
+	writeTime    prometheus.Histogram
+	writesBegun  *prometheus.CounterVec
+	released     *prometheus.CounterVec
+	replays      replays
+	ejected      prometheus.Gauge
+	latency      *prometheus.GaugeVec
+	verdict      *prometheus.GaugeVec
+	info         *prometheus.GaugeVec
+	samples      *prometheus.CounterVec
+	observations *prometheus.CounterVec
+	webhooks     *prometheus.CounterVec
+	requests     *prometheus.HistogramVec
 
-	mu    sync.Mutex
-	known map[string]prometheus.Labels // of info, by component
+	mu          sync.Mutex
+	probeLabels map[string]prometheus.Labels // of info, by component
 }
 
 var (
@@ -112,18 +112,18 @@ var (
 // appears with its first incident hides that incident from rate().
 func New(c Config) *Metrics {
 	m := &Metrics{
-		registry: prometheus.NewRegistry(),
-		known:    map[string]prometheus.Labels{},
+		registry:    prometheus.NewRegistry(),
+		probeLabels: map[string]prometheus.Labels{},
 
-		accepted:   counter("ltp_orders_accepted_total", "Orders that the API accepted.", "repeated"),
-		acceptTime: histogram("ltp_order_accept_duration_seconds", "Time from the API's call until the order was durable.", .001, 2, 14),
-		routings:   counter("ltp_order_routings_total", "Route requests that asked the board.", "decision", "reason"),
-		routeTime:  histogram("ltp_order_route_duration_seconds", "Time that the board took to route.", .000001, 4, 10),
-		executions: counter("ltp_order_executions_total", "Executions by outcome.", "outcome"),
-		writeTime:  histogram("ltp_order_execute_duration_seconds", "Time of an execution, with its wait for a connection.", .001, 2, 15),
-		begun:      counter("ltp_order_writes_begun_total", "Writes that began, by the state that the fence saw.", "state"),
-		released:   counter("ltp_replay_released_total", "Deferred orders that were released.", "component"),
-		replays:    newReplays(),
+		accepted:    counter("ltp_orders_accepted_total", "Orders that the API accepted.", "repeated"),
+		acceptTime:  histogram("ltp_order_accept_duration_seconds", "Time from the API's call until the order was durable.", .001, 2, 14),
+		routings:    counter("ltp_order_routings_total", "Route requests that asked the board.", "decision", "reason"),
+		routeTime:   histogram("ltp_order_route_duration_seconds", "Time that the board took to route.", .000001, 4, 10),
+		executions:  counter("ltp_order_executions_total", "Executions by outcome.", "outcome"),
+		writeTime:   histogram("ltp_order_execute_duration_seconds", "Time of an execution, with its wait for a connection.", .001, 2, 15),
+		writesBegun: counter("ltp_order_writes_begun_total", "Writes that began, by the state that the fence saw.", "state"),
+		released:    counter("ltp_replay_released_total", "Deferred orders that were released.", "component"),
+		replays:     newReplays(),
 		ejected: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "ltp_worker_ejected", Help: "1 while this worker runs no orders because it fails alone, else 0.",
 		}),
@@ -136,18 +136,18 @@ func New(c Config) *Metrics {
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "ltp_probe_info", Help: "1 for who answered the newest probe that says so.",
 		}, []string{"component", "database", "leader", "timeline"}),
-		samples:  counter("ltp_probe_samples_total", "Samples by result.", "component", "result"),
-		said:     counter("ltp_observations_total", "Verdicts that this observer has reported to Temporal.", "component", "verdict"),
-		webhooks: counter("ltp_webhook_deliveries_total", "Attempts to send a webhook by what became of them.", "result"),
+		samples:      counter("ltp_probe_samples_total", "Samples by result.", "component", "result"),
+		observations: counter("ltp_observations_total", "Verdicts that this observer has reported to Temporal.", "component", "verdict"),
+		webhooks:     counter("ltp_webhook_deliveries_total", "Attempts to send a webhook by what became of them.", "result"),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "ltp_http_request_duration_seconds", Help: "Requests to this process, of customers and of operators, with the wait that the client asked for.",
 			Buckets: prometheus.ExponentialBuckets(.001, 2, 16),
 		}, []string{"route", "code"}),
 	}
 	m.registry.MustRegister(
-		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.begun, m.released, m.ejected,
+		m.accepted, m.acceptTime, m.routings, m.routeTime, m.executions, m.writeTime, m.writesBegun, m.released, m.ejected,
 		m.replays.rate, m.replays.remaining, m.replays.oldest,
-		m.latency, m.verdict, m.info, m.samples, m.said, m.webhooks, m.requests,
+		m.latency, m.verdict, m.info, m.samples, m.observations, m.webhooks, m.requests,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if c.Board != nil {
 		m.registry.MustRegister(orientations{c.Board})
@@ -157,13 +157,13 @@ func New(c Config) *Metrics {
 	}
 	if c.Orders != nil {
 		m.registry.MustRegister(
-			&counted{desc: deferredDesc, state: ltp.Deferred, orders: c.Orders},
-			&counted{desc: parkedDesc, state: ltp.Parked, orders: c.Orders})
+			&orderCount{desc: deferredDesc, state: ltp.Deferred, orders: c.Orders},
+			&orderCount{desc: parkedDesc, state: ltp.Parked, orders: c.Orders})
 	}
 	if c.Stale != nil {
-		m.registry.MustRegister(stale(c.Stale))
+		m.registry.MustRegister(reloadFailures(c.Stale))
 	}
-	m.begin()
+	m.initSeries()
 	return m
 }
 
@@ -183,15 +183,15 @@ var (
 	verdicts = []ltp.Verdict{ltp.Healthy, ltp.Slow, ltp.Unhealthy}
 )
 
-// begin makes the counters of the labels that are known.
-func (m *Metrics) begin() {
+// initSeries makes the counters of the labels that are known.
+func (m *Metrics) initSeries() {
 	m.accepted.WithLabelValues("false")
 	m.accepted.WithLabelValues("true")
 	for _, r := range ltp.Results() {
 		m.executions.WithLabelValues(label(r))
 	}
 	for _, s := range states {
-		m.begun.WithLabelValues(string(s))
+		m.writesBegun.WithLabelValues(string(s))
 	}
 	for _, result := range []string{activities.Delivered, activities.Failed, activities.GivenUp, activities.Missed} {
 		m.webhooks.WithLabelValues(result)
@@ -226,7 +226,7 @@ func (m *Metrics) Attempted(a ltp.Attempt, took time.Duration) {
 		m.routings.WithLabelValues(string(r.Decision), string(r.Reason)).Inc()
 	}
 	if !a.BegunAt.IsZero() {
-		m.begun.WithLabelValues(string(a.Fence.State)).Inc()
+		m.writesBegun.WithLabelValues(string(a.Fence.State)).Inc()
 	}
 }
 
@@ -254,10 +254,10 @@ func (m *Metrics) Watching(component string, watch activities.Watch) activities.
 			m.samples.WithLabelValues(component, string(r))
 		}
 		for _, v := range verdicts {
-			m.said.WithLabelValues(component, string(v))
+			m.observations.WithLabelValues(component, string(v))
 		}
 		return watch(ctx, last, func(o ltp.Observation) {
-			m.said.WithLabelValues(component, string(o.Verdict)).Inc()
+			m.observations.WithLabelValues(component, string(o.Verdict)).Inc()
 			emit(o)
 		}, func(b ltp.Heartbeat) {
 			m.probed(component, b)
@@ -269,7 +269,7 @@ func (m *Metrics) Watching(component string, watch activities.Watch) activities.
 func (m *Metrics) probed(component string, b ltp.Heartbeat) {
 	m.latency.WithLabelValues(component).Set(float64(b.LatencyMs) / 1000)
 	for _, v := range verdicts {
-		m.verdict.WithLabelValues(component, string(v)).Set(one(v == b.Verdict))
+		m.verdict.WithLabelValues(component, string(v)).Set(boolValue(v == b.Verdict))
 	}
 }
 
@@ -285,10 +285,10 @@ func (m *Metrics) Sampled(component string, now observer.Status) {
 	who := prometheus.Labels{"component": component, "database": facts["database"], "leader": facts["leader"], "timeline": facts["timeline"]}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if before := m.known[component]; !maps.Equal(before, who) {
+	if before := m.probeLabels[component]; !maps.Equal(before, who) {
 		m.info.Delete(before)
 		m.info.With(who).Set(1)
-		m.known[component] = who
+		m.probeLabels[component] = who
 	}
 }
 
@@ -300,9 +300,9 @@ func (m *Metrics) forget(component string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.info.DeletePartialMatch(of)
-	delete(m.known, component)
+	delete(m.probeLabels, component)
 	m.samples.DeletePartialMatch(of)
-	m.said.DeletePartialMatch(of)
+	m.observations.DeletePartialMatch(of)
 }
 
 // Accepted counts an order that the API accepted.
@@ -315,7 +315,7 @@ func (m *Metrics) Accepted(repeated bool, took time.Duration) {
 	m.acceptTime.Observe(took.Seconds())
 }
 
-func one(yes bool) float64 {
+func boolValue(yes bool) float64 {
 	if yes {
 		return 1
 	}

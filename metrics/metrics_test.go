@@ -285,7 +285,7 @@ func TestRequestsAreMeasuredByRoute(t *testing.T) {
 func TestNamesFollowTheConventions(t *testing.T) {
 	m := New(Config{Board: observed(), Orders: &store{}})
 	m.Sampled("orders-db", observer.Status{Result: observer.ResultGood, Sample: observer.Sample{Facts: map[string]string{"leader": "db1"}}})
-	m.said.WithLabelValues("orders-db", "SLOW")
+	m.observations.WithLabelValues("orders-db", "SLOW")
 	m.Replaying("orders-db", ltp.ReleaseReport{})
 	gathered, err := m.registry.Gather()
 	if err != nil {

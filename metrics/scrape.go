@@ -48,10 +48,10 @@ func (c orientations) Collect(to chan<- prometheus.Metric) {
 	for _, component := range c.board.Components() {
 		now := c.board.Orientation(component)
 		for _, s := range states {
-			to <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, one(s == now.State), component, string(s))
+			to <- prometheus.MustNewConstMetric(stateDesc, prometheus.GaugeValue, boolValue(s == now.State), component, string(s))
 		}
 		to <- prometheus.MustNewConstMetric(epochDesc, prometheus.GaugeValue, float64(now.Epoch), component)
-		to <- prometheus.MustNewConstMetric(pausedDesc, prometheus.GaugeValue, one(now.ReplayControl.Paused), component)
+		to <- prometheus.MustNewConstMetric(pausedDesc, prometheus.GaugeValue, boolValue(now.ReplayControl.Paused), component)
 	}
 	c.collectWorkers(to)
 }
@@ -67,14 +67,14 @@ func (c orientations) collectWorkers(to chan<- prometheus.Metric) {
 	to <- prometheus.MustNewConstMetric(queuedForDesc, prometheus.GaugeValue, w.OldestSeconds)
 }
 
-// stale reports at every scrape what could not be read anew.
-type stale func() map[string]error
+// reloadFailures reports at every scrape what could not be read anew.
+type reloadFailures func() map[string]error
 
-func (s stale) Describe(to chan<- *prometheus.Desc) { to <- staleDesc }
+func (s reloadFailures) Describe(to chan<- *prometheus.Desc) { to <- staleDesc }
 
-func (s stale) Collect(to chan<- prometheus.Metric) {
+func (s reloadFailures) Collect(to chan<- prometheus.Metric) {
 	for source, err := range s() {
-		to <- prometheus.MustNewConstMetric(staleDesc, prometheus.GaugeValue, one(err != nil), source)
+		to <- prometheus.MustNewConstMetric(staleDesc, prometheus.GaugeValue, boolValue(err != nil), source)
 	}
 }
 
@@ -85,9 +85,9 @@ const (
 	countTimeout = 2 * time.Second
 )
 
-// counted counts the orders of a state at a scrape. While they cannot be counted the
+// orderCount counts the orders of a state at a scrape. While they cannot be counted the
 // metric is absent: an old number would say that nothing moves.
-type counted struct {
+type orderCount struct {
 	desc   *prometheus.Desc
 	state  ltp.OrderState
 	orders Counter
@@ -98,15 +98,15 @@ type counted struct {
 	err   error
 }
 
-func (c *counted) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
+func (c *orderCount) Describe(to chan<- *prometheus.Desc) { to <- c.desc }
 
-func (c *counted) Collect(to chan<- prometheus.Metric) {
+func (c *orderCount) Collect(to chan<- prometheus.Metric) {
 	if n, err := c.now(); err == nil {
 		to <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n))
 	}
 }
 
-func (c *counted) now() (int64, error) {
+func (c *orderCount) now() (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || time.Since(c.at) >= countFresh {

@@ -77,7 +77,7 @@ func (c *corroborated) Probe(ctx context.Context) (map[string]string, error) {
 	for {
 		select {
 		case w := <-written:
-			return c.facts(w.facts), c.weigh(w.err)
+			return c.facts(w.facts), c.withDefiniteFault(w.err)
 		case <-ask.C:
 			c.ask(ctx)
 			ask.Reset(evidenceEvery)
@@ -85,41 +85,41 @@ func (c *corroborated) Probe(ctx context.Context) (map[string]string, error) {
 		case <-hangs.C:
 			hanging = true
 		}
-		if err := c.condemned(); hanging && err != nil {
+		if err := c.witnessFault(); hanging && err != nil {
 			return c.facts(nil), err
 		}
 	}
 }
 
-// weigh is the error of a write with what makes it definite.
-func (c *corroborated) weigh(err error) error {
+// withDefiniteFault is the error of a write with what makes it definite.
+func (c *corroborated) withDefiniteFault(err error) error {
 	if err == nil || definite(err) {
 		return err
 	}
-	if fault := c.condemned(); fault != nil {
+	if fault := c.witnessFault(); fault != nil {
 		return fmt.Errorf("%w; the write: %w", fault, err)
 	}
 	return err
 }
 
-type written struct {
+type writeResult struct {
 	facts map[string]string
 	err   error
 }
 
 // begin writes when the write before it has returned, if ctx lasts that long.
-func (c *corroborated) begin(ctx context.Context) <-chan written {
-	done := make(chan written, 1)
+func (c *corroborated) begin(ctx context.Context) <-chan writeResult {
+	done := make(chan writeResult, 1)
 	go func() {
 		select {
 		case c.turn <- struct{}{}:
 		case <-ctx.Done():
-			done <- written{err: context.Cause(ctx)}
+			done <- writeResult{err: context.Cause(ctx)}
 			return
 		}
 		defer func() { <-c.turn }()
 		facts, err := c.write.Probe(ctx)
-		done <- written{facts, err}
+		done <- writeResult{facts, err}
 	}()
 	return done
 }
@@ -146,10 +146,10 @@ func (c *corroborated) ask(ctx context.Context) {
 	}
 }
 
-// condemned is the definite fault that a witness reports now, or nil.
-func (c *corroborated) condemned() error {
+// witnessFault is the definite fault that a witness reports now, or nil.
+func (c *corroborated) witnessFault() error {
 	for _, w := range c.witnesses {
-		if err := w.condemns(); err != nil {
+		if err := w.definiteFault(); err != nil {
 			return err
 		}
 	}
@@ -160,7 +160,7 @@ func (c *corroborated) condemned() error {
 func (c *corroborated) facts(of map[string]string) map[string]string {
 	all := maps.Clone(of)
 	for _, w := range c.witnesses {
-		for name, value := range w.knows() {
+		for name, value := range w.freshFacts() {
 			if all == nil {
 				all = map[string]string{}
 			}
@@ -201,7 +201,7 @@ func (w *witness) answer(asked time.Time, facts map[string]string, err error) {
 	}
 }
 
-func (w *witness) condemns() error {
+func (w *witness) definiteFault() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if time.Since(w.asked) > evidenceFresh {
@@ -210,8 +210,8 @@ func (w *witness) condemns() error {
 	return w.fault
 }
 
-// knows are the facts of the newest answer; none while it is overdue.
-func (w *witness) knows() map[string]string {
+// freshFacts are the facts of the newest answer; none while it is overdue.
+func (w *witness) freshFacts() map[string]string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if time.Since(w.asked) > evidenceEvery+evidenceTimeout {

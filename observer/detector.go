@@ -70,27 +70,27 @@ func (d Detector) Next(s Sample, now time.Time) (Detector, ltp.Observation, bool
 
 	switch {
 	case hung:
-		return d.enter(ltp.Unhealthy, d.settings.over(d.settings.UnfitLatency), s, d.settings.UnfitLatency, 1, now)
+		return d.enter(ltp.Unhealthy, d.settings.overReason(d.settings.UnfitLatency), s, d.settings.UnfitLatency, 1, now)
 	case definite(s.Err):
 		return d.enter(ltp.Unhealthy, d.settings.reason(s.Err), s, 0, 1, now)
 	case d.failed >= d.settings.Fall:
 		return d.enter(ltp.Unhealthy, d.settings.reason(s.Err), s, 0, d.failed, now)
 	case d.verdict != ltp.Unhealthy && d.oftenFailed():
-		return d.enter(ltp.Unhealthy, fmt.Sprintf("%s: %d of %d", d.settings.word("DB writes fail", "fails"), d.errors(), d.seen), s, 0, d.errors(), now)
+		return d.enter(ltp.Unhealthy, fmt.Sprintf("%s: %d of %d", d.settings.subjectReason("DB writes fail", "fails"), d.errors(), d.seen), s, 0, d.errors(), now)
 	case !d.verdict.Fit() && d.good >= d.settings.Rise:
 		if d.slowest >= d.settings.SlowLatency {
 			s.Latency = d.slowest
-			return d.enter(ltp.Slow, d.settings.over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.good, now)
+			return d.enter(ltp.Slow, d.settings.overReason(d.settings.SlowLatency), s, d.settings.SlowLatency, d.good, now)
 		}
 		return d.enter(ltp.Healthy, d.recovered(s), s, d.settings.FitLatency, d.good, now)
 	case d.verdict != ltp.Unhealthy && d.slow >= d.settings.Fall:
-		return d.enter(ltp.Slow, d.settings.over(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
+		return d.enter(ltp.Slow, d.settings.overReason(d.settings.SlowLatency), s, d.settings.SlowLatency, d.slow, now)
 	case d.verdict == ltp.Slow && d.quick >= d.settings.Rise:
-		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.SlowExit, d.quick, now)
+		return d.enter(ltp.Healthy, d.settings.normalReason(), s, d.settings.SlowExit, d.quick, now)
 	case d.inherited && d.verdict == ltp.Healthy && d.good >= d.settings.Rise:
-		return d.enter(ltp.Healthy, d.settings.normal(), s, d.settings.FitLatency, d.good, now)
+		return d.enter(ltp.Healthy, d.settings.normalReason(), s, d.settings.FitLatency, d.good, now)
 	}
-	d.learn(s)
+	d.recordFacts(s)
 	return d, ltp.Observation{}, false
 }
 
@@ -128,11 +128,11 @@ func (d Detector) oftenFailed() bool {
 // enter changes the verdict, unless it is in force already and has been reported.
 func (d Detector) enter(v ltp.Verdict, reason string, s Sample, limit time.Duration, samples int, now time.Time) (Detector, ltp.Observation, bool) {
 	if d.verdict == v && !d.inherited {
-		d.learn(s)
+		d.recordFacts(s)
 		return d, ltp.Observation{}, false
 	}
 	d.verdict, d.inherited, d.recent, d.seen = v, false, 0, 0
-	d.learn(s)
+	d.recordFacts(s)
 	o := ltp.Observation{Verdict: v, Reason: reason, At: now, Evidence: ltp.Evidence{
 		LatencyMs:   s.Latency.Milliseconds(),
 		ThresholdMs: limit.Milliseconds(),
@@ -146,8 +146,8 @@ func (d Detector) enter(v ltp.Verdict, reason string, s Sample, limit time.Durat
 	return d, o, true
 }
 
-// learn keeps who took a write, to tell after an outage whether it is another.
-func (d *Detector) learn(s Sample) {
+// recordFacts keeps who took a write, to tell after an outage whether it is another.
+func (d *Detector) recordFacts(s Sample) {
 	if s.Err == nil && !s.Hanging && d.verdict.Fit() {
 		d.facts = s.Facts
 	}
@@ -156,24 +156,24 @@ func (d *Detector) learn(s Sample) {
 func (d Detector) recovered(s Sample) string {
 	for _, fact := range []string{"leader", "timeline"} {
 		if before := d.facts[fact]; before != "" && s.Facts[fact] != "" && s.Facts[fact] != before {
-			return d.settings.word(ReasonNewLeader, "leader elected. Latency normal.")
+			return d.settings.subjectReason(ReasonNewLeader, "leader elected. Latency normal.")
 		}
 	}
-	return d.settings.normal()
+	return d.settings.normalReason()
 }
 
-// word is what is said of a database, or of the subject.
-func (s Settings) word(database, other string) string {
+// subjectReason is what is said of a database, or of the subject.
+func (s Settings) subjectReason(database, other string) string {
 	if s.Subject == "" {
 		return database
 	}
 	return s.Subject + " " + other
 }
 
-func (s Settings) normal() string { return s.word(ReasonNormal, "latency normal") }
+func (s Settings) normalReason() string { return s.subjectReason(ReasonNormal, "latency normal") }
 
-func (s Settings) over(limit time.Duration) string {
-	return fmt.Sprintf("%s > %dms", s.word("DB Write Latency", "latency"), limit.Milliseconds())
+func (s Settings) overReason(limit time.Duration) string {
+	return fmt.Sprintf("%s > %dms", s.subjectReason("DB Write Latency", "latency"), limit.Milliseconds())
 }
 
 func definite(err error) bool {
@@ -186,5 +186,5 @@ func (s Settings) reason(err error) string {
 	if errors.As(err, &f) && f.Reason() != "" {
 		return f.Reason()
 	}
-	return s.word("DB Write Failed", "failed")
+	return s.subjectReason("DB Write Failed", "failed")
 }

@@ -92,7 +92,7 @@ func (s *Simulation) Run(samples iter.Seq2[Recorded, error]) iter.Seq2[Decision,
 				yield(Decision{}, err)
 				return
 			}
-			s.see(seen)
+			s.addSample(seen)
 			for _, d := range s.out {
 				if !yield(d, nil) {
 					return
@@ -110,12 +110,12 @@ func (s *Simulation) Totals() Totals {
 	return t
 }
 
-func (s *Simulation) see(seen Recorded) {
+func (s *Simulation) addSample(seen Recorded) {
 	if s.totals.Samples == 0 {
 		s.totals.From, s.totals.To, s.since = seen.At, seen.At, seen.At
 		s.condition.Orientation.Since = seen.At
 	}
-	s.pass(seen.At)
+	s.advance(seen.At)
 	s.totals.Samples++
 	s.totals.To = seen.At
 	was := s.detector.Verdict()
@@ -128,8 +128,8 @@ func (s *Simulation) see(seen Recorded) {
 	s.apply(ltp.Input{Observed: &observation}, seen.At)
 }
 
-// pass lets happen what is due before or at the time of the next sample, in order.
-func (s *Simulation) pass(to time.Time) {
+// advance lets happen what is due before or at the time of the next sample, in order.
+func (s *Simulation) advance(to time.Time) {
 	for {
 		at, in, due := s.due(to)
 		if !due {

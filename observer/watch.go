@@ -76,7 +76,7 @@ func (w *watch) tick(ctx context.Context) {
 	case sample := <-w.returned: // it returned as the timer fired
 		w.finish(ctx, sample)
 	default:
-		w.see(Sample{Latency: time.Since(w.begun), Hanging: true})
+		w.addSample(Sample{Latency: time.Since(w.begun), Hanging: true})
 	}
 }
 
@@ -94,11 +94,11 @@ func (w *watch) begin(ctx context.Context) {
 func (w *watch) finish(ctx context.Context, s Sample) {
 	w.hanging = false
 	if ctx.Err() == nil { // otherwise the end of the watch ended the write
-		w.see(s)
+		w.addSample(s)
 	}
 }
 
-func (w *watch) see(s Sample) {
+func (w *watch) addSample(s Sample) {
 	s.ReadOnly = w.readOnly
 	now := time.Now()
 	detector, seen, changed := w.detector.Next(s, now)

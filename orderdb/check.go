@@ -70,8 +70,8 @@ func mayMigrate(found error) bool {
 	return errors.As(found, &e) && e.Problem != SchemaForeign && e.Problem != SchemaNewer
 }
 
-// standing is what stands in the database under the names of our tables.
-type standing struct {
+// catalogue is what stands in the database under the names of our tables.
+type catalogue struct {
 	// columns of each table that is there.
 	columns map[string][]string
 	// version is that of the latest migration, where the table of versions could be read.
@@ -80,23 +80,23 @@ type standing struct {
 	denied []string
 }
 
-// place is where tables stand, in the words of sentences.
-type place struct {
+// location is where tables stand, in the words of sentences.
+type location struct {
 	in     string // "schema ltp of the order database"
 	choose string // how to choose another
 	setup  string // the command that makes the tables
 }
 
-func (p place) wrong(problem Problem, format string, args ...any) error {
+func (p location) wrong(problem Problem, format string, args ...any) error {
 	return &SchemaError{problem, fmt.Sprintf(format, args...)}
 }
 
-func (p place) missing() error {
+func (p location) missing() error {
 	return p.wrong(SchemaMissing, "%s has no tables of ltp: run %s", p.in, p.setup)
 }
 
 // unversioned judges tables without the table of versions, or with an empty one.
-func (p place) unversioned(s standing) error {
+func (p location) unversioned(s catalogue) error {
 	for _, table := range orderOfTables {
 		if _, there := s.columns[table]; there && table != versions {
 			return p.wrong(SchemaForeign, "%s has a table %s that ltp did not make: %s", p.in, table, p.choose)
@@ -109,7 +109,7 @@ func (p place) unversioned(s standing) error {
 var orderOfTables = []string{"orders", "order_keys", "order_outbox", "ltp_probe", versions}
 
 // judge compares what stands there with what this build needs.
-func (p place) judge(s standing, latest int64) error {
+func (p location) judge(s catalogue, latest int64) error {
 	switch {
 	case s.version == 0:
 		return p.unversioned(s)
@@ -139,7 +139,7 @@ func (p *postgresDB) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at := place{
+	at := location{
 		in: "schema " + p.schema + " of the order database", setup: "ltp setup --orders-db URL",
 		choose: "name another schema with --orders-schema",
 	}
@@ -148,7 +148,7 @@ func (p *postgresDB) Check(ctx context.Context) error {
 	}
 	var found error
 	err = p.read(ctx, func(conn *pgxpool.Conn) (err error) {
-		found, err = p.look(ctx, conn.Conn(), at, latest)
+		found, err = p.checkTables(ctx, conn.Conn(), at, latest)
 		return err
 	})
 	var refused *pgconn.PgError
@@ -161,8 +161,8 @@ func (p *postgresDB) Check(ctx context.Context) error {
 	return found
 }
 
-// look returns what is wrong, and an error where it cannot be found out.
-func (p *postgresDB) look(ctx context.Context, conn *pgx.Conn, at place, latest int64) (found, err error) {
+// checkTables returns what is wrong, and an error where it cannot be found out.
+func (p *postgresDB) checkTables(ctx context.Context, conn *pgx.Conn, at location, latest int64) (found, err error) {
 	var role string
 	var schema, usage bool
 	err = conn.QueryRow(ctx, `SELECT current_user::text, n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'USAGE'), false)
@@ -173,7 +173,7 @@ func (p *postgresDB) look(ctx context.Context, conn *pgx.Conn, at place, latest 
 	case !schema:
 		return at.wrong(SchemaMissing, "the order database has no schema %s: run %s", p.schema, at.setup), nil
 	}
-	s, err := p.standing(ctx, conn)
+	s, err := p.readCatalogue(ctx, conn)
 	switch {
 	case err != nil:
 		return nil, err
@@ -215,16 +215,16 @@ func (s ownStatement) checkPostgres(ctx context.Context, conn *pgx.Conn) (found,
 	case !errors.As(err, &e):
 		return nil, err
 	case e.Code == "42501":
-		return &SchemaError{SchemaDenied, fmt.Sprintf("--orders-sql, line %d: the role may not run the statement: %s", s.lineOf(e.Position), said(err))}, nil
+		return &SchemaError{SchemaDenied, fmt.Sprintf("--orders-sql, line %d: the role may not run the statement: %s", s.lineOf(e.Position), messageOf(err))}, nil
 	case !strings.HasPrefix(e.Code, "42") && slices.Contains(ofTheDatabase, e.Code[:2]):
 		return nil, err
 	}
-	return s.misfit(s.lineOf(e.Position), said(err)), nil
+	return s.refusedError(s.lineOf(e.Position), messageOf(err)), nil
 }
 
-// standing reads the catalogue, which is for everyone.
-func (p *postgresDB) standing(ctx context.Context, conn *pgx.Conn) (standing, error) {
-	s := standing{columns: map[string][]string{}}
+// readCatalogue reads the catalogue, which is for everyone.
+func (p *postgresDB) readCatalogue(ctx context.Context, conn *pgx.Conn) (catalogue, error) {
+	s := catalogue{columns: map[string][]string{}}
 	rows, err := conn.Query(ctx, `SELECT c.relname::text, a.attname::text FROM pg_class AS c
 		JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -270,7 +270,7 @@ func (s *sqliteDB) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at := place{
+	at := location{
 		in: "the order database " + s.path, setup: "ltp setup --orders-db " + s.path,
 		choose: "name another file with --orders-db",
 	}
@@ -287,10 +287,10 @@ func (s *sqliteDB) Check(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	var stands standing
+	var stands catalogue
 	var found error
 	err = awaitLock(ctx, func() (err error) {
-		if stands, err = sqliteStanding(ctx, db); err != nil {
+		if stands, err = readSQLiteCatalogue(ctx, db); err != nil {
 			return err
 		}
 		found = at.judge(stands, latest)
@@ -316,13 +316,13 @@ func (s ownStatement) checkSQLite(ctx context.Context, db *sql.DB) (found, err e
 		err = rows.Close()
 	}
 	if sqliteCode(err) == sqlite3.SQLITE_ERROR {
-		return s.misfit(s.line, said(err)), nil
+		return s.refusedError(s.line, messageOf(err)), nil
 	}
 	return nil, err
 }
 
-func sqliteStanding(ctx context.Context, db *sql.DB) (standing, error) {
-	s := standing{columns: map[string][]string{}}
+func readSQLiteCatalogue(ctx context.Context, db *sql.DB) (catalogue, error) {
+	s := catalogue{columns: map[string][]string{}}
 	for _, table := range orderOfTables {
 		rows, err := db.QueryContext(ctx, "SELECT name FROM pragma_table_info(?)", table)
 		if err != nil {

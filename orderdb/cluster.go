@@ -79,7 +79,7 @@ func (c *cluster) each(config *pgconn.Config) []*pgconn.Config {
 		one.Host, one.Port, one.TLSConfig, one.Fallbacks = h.Host, h.Port, h.TLSConfig, nil
 		one.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 			if p, known, err := position(ctx, conn); err == nil && known {
-				c.learn(p)
+				c.recordTimeline(p)
 			}
 			return errAsked
 		}
@@ -108,7 +108,7 @@ func (c *cluster) deposed(conn *pgconn.PgConn) error {
 	if !known {
 		return nil
 	}
-	if highest := c.learn(p); p.timeline < highest {
+	if highest := c.recordTimeline(p); p.timeline < highest {
 		return &deposedError{p.timeline, highest}
 	}
 	return nil
@@ -139,8 +139,8 @@ func (c *cluster) ask(ctx context.Context, but net.Addr) {
 	c.asked = time.Now()
 }
 
-// learn returns the highest timeline seen in the system, which may be that of p.
-func (c *cluster) learn(p walPosition) uint32 {
+// recordTimeline returns the highest timeline seen in the system, which may be that of p.
+func (c *cluster) recordTimeline(p walPosition) uint32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.highest[p.system] = max(c.highest[p.system], p.timeline)

@@ -66,8 +66,8 @@ func (e Erasure) check() error {
 	return nil
 }
 
-// stands judges the key that is there.
-func (e Erasure) stands(kind, hash string, erasedBefore bool) (Erased, error) {
+// judgeKey judges the key that is there.
+func (e Erasure) judgeKey(kind, hash string, erasedBefore bool) (Erased, error) {
 	if e.ContentHash != "" && hash != e.ContentHash {
 		return Erased{}, ErrConflict
 	}
@@ -82,7 +82,7 @@ func (p *postgresDB) Erase(ctx context.Context, e Erasure) (erased Erased, err e
 	if err := e.check(); err != nil {
 		return Erased{}, err
 	}
-	err = p.statements.fitting(func() error {
+	err = p.statements.retryPrepared(func() error {
 		erased, err = p.erase(ctx, e)
 		return err
 	})
@@ -92,7 +92,7 @@ func (p *postgresDB) Erase(ctx context.Context, e Erasure) (erased Erased, err e
 		return erased, nil
 	case errors.As(err, &refused) && refused.Code == "42501":
 		return Erased{}, fmt.Errorf("erasing order %s: %s: it takes the role that owns the tables, or one with GRANT UPDATE ON %s, %s and GRANT DELETE ON %s",
-			e.ID, said(err), p.tables.keys, p.tables.orders, p.tables.outbox)
+			e.ID, messageOf(err), p.tables.keys, p.tables.orders, p.tables.outbox)
 	}
 	return Erased{}, fmt.Errorf("erasing order %s: %w", e.ID, err)
 }
@@ -105,7 +105,7 @@ func (p *postgresDB) erase(ctx context.Context, e Erasure) (erased Erased, err e
 	defer func() { p.release(conn, err) }()
 	watched, over := p.cluster.watch(ctx, conn.Conn().PgConn())
 	defer over()
-	err = why(watched, pgx.BeginFunc(watched, conn, func(tx pgx.Tx) error {
+	err = causeOf(watched, pgx.BeginFunc(watched, conn, func(tx pgx.Tx) error {
 		erased, err = p.tables.eraseIn(watched, tx, e)
 		return err
 	}))
@@ -131,7 +131,7 @@ func (t tables) eraseIn(ctx context.Context, tx pgx.Tx, e Erasure) (Erased, erro
 	if err != nil {
 		return Erased{}, err
 	}
-	found, err := e.stands(kind, hash, before != nil)
+	found, err := e.judgeKey(kind, hash, before != nil)
 	if err != nil {
 		return Erased{}, err
 	}
@@ -200,7 +200,7 @@ func eraseSQLite(ctx context.Context, conn *sql.Conn, e Erasure) (Erased, error)
 	if err != nil {
 		return Erased{}, err
 	}
-	found, err := e.stands(kind, hash, before.Valid)
+	found, err := e.judgeKey(kind, hash, before.Valid)
 	if err != nil {
 		return Erased{}, err
 	}

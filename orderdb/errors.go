@@ -54,7 +54,7 @@ func (e *Error) Error() string {
 // Words are what the database said, without the class; the text of the cause where it said
 // nothing.
 func (e *Error) Words() string {
-	if words := said(e.Err); words != "" {
+	if words := messageOf(e.Err); words != "" {
 		return words
 	}
 	return e.Err.Error()
@@ -79,39 +79,39 @@ func ClassOf(err error) (Class, bool) {
 }
 
 func rejected(err error, message string) error {
-	_, code := words(err)
+	_, code := messageAndCode(err)
 	return &Error{Class: Rejected, Message: message, Code: code, Err: err}
 }
 
 func unavailable(err error) error {
-	_, code := words(err)
+	_, code := messageAndCode(err)
 	return &Error{Class: Unavailable, Code: code, Err: err}
 }
 
 func unknown(err error) error {
-	_, code := words(err)
+	_, code := messageAndCode(err)
 	return &Error{Class: Unknown, Code: code, Err: err}
 }
 
-// said is what the database said in an error, with its code: "disk full (53100)". It is
+// messageOf is what the database said in an error, with its code: "disk full (53100)". It is
 // empty where the database said nothing.
-func said(err error) string {
-	message, code := words(err)
+func messageOf(err error) string {
+	message, code := messageAndCode(err)
 	if code == "" {
 		return ""
 	}
 	return fmt.Sprintf("%s (%s)", message, code)
 }
 
-// words are the message of the database in an error and its code, or empty.
-func words(err error) (message, code string) {
+// messageAndCode are the message of the database in an error and its code, or empty.
+func messageAndCode(err error) (message, code string) {
 	var p *pgconn.PgError
 	if errors.As(err, &p) {
 		return p.Message, p.Code
 	}
 	var s *modernc.Error
 	if errors.As(err, &s) {
-		return undressed(s), sqliteName(s.Code())
+		return bareMessage(s), sqliteName(s.Code())
 	}
 	return "", ""
 }
@@ -119,7 +119,7 @@ func words(err error) (message, code string) {
 // dressing is what the driver puts around the message of SQLite or of a trigger.
 var dressing = regexp.MustCompile(`^(constraint failed|SQL logic error): | \(\d+\)( \(SQLITE_BUSY\))?$`)
 
-func undressed(err *modernc.Error) string { return dressing.ReplaceAllString(err.Error(), "") }
+func bareMessage(err *modernc.Error) string { return dressing.ReplaceAllString(err.Error(), "") }
 
 var inBrackets = regexp.MustCompile(`\((SQLITE_\w+)\)`)
 

@@ -94,7 +94,7 @@ func TestAnErrorHasTheWordsOfTheDatabaseAndItsCode(t *testing.T) {
 		"unavailable: the order database dropped the order without giving a reason": postgresError(errSilent, Rules{}),
 	} {
 		assert.EqualError(t, err, want)
-		_, code := words(err)
+		_, code := messageAndCode(err)
 		assert.Equal(t, code, err.(*Error).Code)
 	}
 	assert.Equal(t, "42501", postgresError(pgError("ERROR", "42501"), Rules{}).(*Error).Code)

@@ -182,8 +182,8 @@ func admitted(group []*pending) (in []*pending) {
 	return in
 }
 
-// whileAny is a context that ends when all of theirs have.
-func whileAny(group []*pending) (context.Context, context.CancelFunc) {
+// untilAllEnd is a context that ends when all of theirs have.
+func untilAllEnd(group []*pending) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var left atomic.Int64
 	left.Store(int64(len(group)))

@@ -27,7 +27,7 @@ func (c *cluster) watch(ctx context.Context, conn *pgconn.PgConn) (context.Conte
 	timer := time.AfterFunc(hanging, func() {
 		for ctx.Err() == nil {
 			c.ask(ctx, at)
-			if highest := c.learn(p); p.timeline < highest {
+			if highest := c.recordTimeline(p); p.timeline < highest {
 				cancel(&deposedError{p.timeline, highest})
 			}
 			select {
@@ -39,9 +39,9 @@ func (c *cluster) watch(ctx context.Context, conn *pgconn.PgConn) (context.Conte
 	return ctx, func() { timer.Stop(); cancel(nil) }
 }
 
-// why is the error of a write that was watched: that its server was deposed, where that
+// causeOf is the error of a write that was watched: that its server was deposed, where that
 // ended it.
-func why(ctx context.Context, err error) error {
+func causeOf(ctx context.Context, err error) error {
 	if deposed, ok := context.Cause(ctx).(*deposedError); ok && err != nil {
 		return deposed
 	}

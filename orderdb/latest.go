@@ -54,7 +54,7 @@ func (t tables) tryLatest(bodies [][]byte, try func(*write) error) (refused erro
 		if json.Unmarshal(body, &o) != nil || slices.Contains(customers, o.Customer) {
 			continue
 		}
-		w, err := unplaced(o)
+		w, err := newProbeOrder(o)
 		if err != nil {
 			continue
 		}
@@ -80,7 +80,7 @@ func (t tables) refuse(err error) bool {
 	var p *pgconn.PgError
 	if errors.As(err, &p) {
 		inFunction := p.Where != "" // of a trigger, which may look at anything
-		return strings.HasPrefix(p.Code, "22") && !inFunction || slices.Contains(ofOneRow, p.Code) && t.have(p)
+		return strings.HasPrefix(p.Code, "22") && !inFunction || slices.Contains(ofOneRow, p.Code) && t.own(p)
 	}
 	var s *modernc.Error
 	if errors.As(err, &s) {
@@ -90,7 +90,7 @@ func (t tables) refuse(err error) bool {
 }
 
 func (p *postgresDB) TryLatest(ctx context.Context) error {
-	return p.statements.fitting(func() error {
+	return p.statements.retryPrepared(func() error {
 		bodies, err := p.latest(ctx)
 		if err != nil {
 			return err

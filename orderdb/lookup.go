@@ -11,11 +11,11 @@ import (
 // lookupFor is how long a connection waits for the address of one of several hosts.
 const lookupFor = time.Second
 
-// names looks up the hosts of a URL that names several. pgx looks up all of them before it
+// hostLookup looks up the hosts of a URL that names several. pgx looks up all of them before it
 // connects to any, and a name server may be silent about a host that was lost, as Docker's
 // is: no connection would be made to the hosts that are left. So a look-up is given up
 // after lookupFor; it goes on by itself, and while it does, the host has no address.
-type names struct {
+type hostLookup struct {
 	resolve func(ctx context.Context, host string) ([]string, error)
 	mu      sync.Mutex
 	silent  map[string]bool // hosts whose look-up was given up, and goes on
@@ -24,10 +24,10 @@ type names struct {
 // lookupHost asks the name server.
 var lookupHost = net.DefaultResolver.LookupHost
 
-func newNames() *names { return &names{resolve: lookupHost, silent: map[string]bool{}} }
+func newHostLookup() *hostLookup { return &hostLookup{resolve: lookupHost, silent: map[string]bool{}} }
 
 // lookup is a pgconn.LookupFunc.
-func (n *names) lookup(ctx context.Context, host string) ([]string, error) {
+func (n *hostLookup) lookup(ctx context.Context, host string) ([]string, error) {
 	n.mu.Lock()
 	silent := n.silent[host]
 	n.mu.Unlock()

@@ -50,7 +50,7 @@ func (b build) steps(folder, schema string) ([]migration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("migration %s: %w", f.Name(), err)
 		}
-		text, err := fs.ReadFile(inSchema{b.files, schema}, folder+"/"+f.Name())
+		text, err := fs.ReadFile(schemaFS{b.files, schema}, folder+"/"+f.Name())
 		if err != nil {
 			return nil, err
 		}
@@ -69,14 +69,14 @@ func (b build) latest(folder string) (int64, error) {
 	return all[len(all)-1].version, nil
 }
 
-// inSchema is files in which {schema} is the name of one, quoted.
-type inSchema struct {
+// schemaFS is files in which {schema} is the name of one, quoted.
+type schemaFS struct {
 	fs.FS
 	schema string
 }
 
 // Open opens a file with the schema put in.
-func (s inSchema) Open(name string) (fs.File, error) {
+func (s schemaFS) Open(name string) (fs.File, error) {
 	f, err := s.FS.Open(name)
 	if err != nil {
 		return nil, err
@@ -89,15 +89,15 @@ func (s inSchema) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return filled{f, strings.NewReader(strings.ReplaceAll(string(text), "{schema}", quoted(s.schema)))}, nil
+	return schemaFile{f, strings.NewReader(strings.ReplaceAll(string(text), "{schema}", quoted(s.schema)))}, nil
 }
 
-type filled struct {
+type schemaFile struct {
 	fs.File
 	text io.Reader
 }
 
-func (f filled) Read(p []byte) (int, error) { return f.text.Read(p) }
+func (f schemaFile) Read(p []byte) (int, error) { return f.text.Read(p) }
 
 // migrate waits for the migrations of other processes. It uses two connections, and one of
 // the pool.
@@ -196,7 +196,7 @@ func migrateSQLite(ctx context.Context, db *sql.DB, b build) error {
 }
 
 func provider(dialect goose.Dialect, b build, folder, schema string, db *sql.DB, opts ...goose.ProviderOption) (*goose.Provider, error) {
-	files, err := fs.Sub(inSchema{b.files, schema}, folder)
+	files, err := fs.Sub(schemaFS{b.files, schema}, folder)
 	if err != nil {
 		return nil, fmt.Errorf("migrations of %s: %w", folder, err)
 	}

@@ -192,7 +192,7 @@ func Open(ctx context.Context, url string, opts ...Option) (DB, error) {
 }
 
 func open(ctx context.Context, url string, opts ...Option) (database, error) {
-	o := chosen(opts)
+	o := optionsOf(opts)
 	kind, where, err := o.parse(url)
 	if err != nil {
 		return nil, err
@@ -253,7 +253,7 @@ func WithSQL(text string) Option { return func(o *options) { o.sql = text } }
 // nothing of a DB.
 func WithWritePathEvery(d time.Duration) Option { return func(o *options) { o.writePathEvery = d } }
 
-func chosen(opts []Option) options {
+func optionsOf(opts []Option) options {
 	o := options{schema: DefaultSchema, build: thisBuild, writePathEvery: 5 * time.Second}
 	for _, set := range opts {
 		set(&o)

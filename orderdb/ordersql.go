@@ -199,8 +199,8 @@ func (s ownStatement) lineOf(position int32) int {
 	return s.from + strings.Count(string(before), "\n")
 }
 
-// misfit is what [DB.Check] says of a statement that the database does not take.
-func (s ownStatement) misfit(line int, words string) error {
+// refusedError is what [DB.Check] says of a statement that the database does not take.
+func (s ownStatement) refusedError(line int, words string) error {
 	return &SchemaError{SchemaStatement, fmt.Sprintf("--orders-sql, line %d: the order database does not take the statement: %s: correct it, or make there what it names", line, words)}
 }
 

@@ -96,11 +96,11 @@ func postgresConfig(raw string) (*pgxpool.Config, *cluster, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("the order database URL %s cannot be used: check its hosts, ports and parameters", Redact(raw))
 	}
-	config.ConnConfig.OnNotice = noticed
+	config.ConnConfig.OnNotice = recordNotice
 	if len(config.ConnConfig.Fallbacks) == 0 || !strings.Contains(hosts, ",") {
 		return config, nil, nil
 	}
-	config.ConnConfig.LookupFunc = newNames().lookup
+	config.ConnConfig.LookupFunc = newHostLookup().lookup
 	return config, joinCluster(hosts, config.ConnConfig), nil
 }
 
@@ -113,8 +113,8 @@ const (
 	positionKey    = "ltp.position"    // where its server writes
 )
 
-// noticed remembers a warning that makes a commit doubtful.
-func noticed(conn *pgconn.PgConn, n *pgconn.Notice) {
+// recordNotice remembers a warning that makes a commit doubtful.
+func recordNotice(conn *pgconn.PgConn, n *pgconn.Notice) {
 	if doubtful(n) {
 		conn.CustomData()[unconfirmedKey] = n.Message
 	}
@@ -170,9 +170,9 @@ func (p *postgresDB) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // to a server that takes no writes, so do the others of its generation, and all of
 // them are discarded together: after a change of leader they would each fail once.
 func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
-	p.statements.misfit(err) // before others connect anew
+	p.statements.lostPrepared(err) // before others connect anew
 	pg := conn.Conn().PgConn()
-	if err == nil || !(pg.IsClosed() || spoils(err)) {
+	if err == nil || !(pg.IsClosed() || discardsConnection(err)) {
 		pg.CustomData()[usedKey] = time.Now()
 		conn.Release()
 		return
@@ -191,9 +191,9 @@ func (p *postgresDB) release(conn *pgxpool.Conn, err error) {
 	}()
 }
 
-// spoils reports whether an error is of the server behind the connection, which stays
-// open, or of what the connection remembers.
-func spoils(err error) bool {
+// discardsConnection reports whether an error is of the server behind the connection, which
+// stays open, or of what the connection remembers.
+func discardsConnection(err error) bool {
 	if errors.As(err, new(*deposedError)) {
 		return true
 	}
@@ -264,7 +264,7 @@ func (p *postgresDB) Missing(ctx context.Context, ids []string) ([]string, error
 }
 
 func (p *postgresDB) read(ctx context.Context, query func(*pgxpool.Conn) error) error {
-	return p.statements.fitting(func() error {
+	return p.statements.retryPrepared(func() error {
 		conn, err := p.acquire(ctx)
 		if err != nil {
 			return err

@@ -197,7 +197,7 @@ func orNull(t time.Time) *time.Time {
 }
 
 func (p *postgresDB) write(ctx context.Context, w *write) (stored Stored, err error) {
-	err = p.statements.fitting(func() error {
+	err = p.statements.retryPrepared(func() error {
 		stored, err = p.tryWrite(ctx, w)
 		return err
 	})
@@ -224,7 +224,7 @@ func (p *postgresDB) tryWrite(ctx context.Context, w *write) (stored Stored, err
 	watched, over := p.cluster.watch(ctx, conn.Conn().PgConn())
 	defer over()
 	k, isNew, err := p.send(watched, conn.Conn(), statement, w)
-	err = why(watched, err)
+	err = causeOf(watched, err)
 	warning := unconfirmed(conn.Conn())
 	switch {
 	case err != nil:
@@ -236,7 +236,7 @@ func (p *postgresDB) tryWrite(ctx context.Context, w *write) (stored Stored, err
 	}
 	return w.found(k, func() (ltp.Receipt, error) {
 		receipt, err := p.readReceipt(watched, conn, w.order.ID)
-		return receipt, why(watched, err)
+		return receipt, causeOf(watched, err)
 	})
 }
 

@@ -48,9 +48,9 @@ type prober interface {
 	write(ctx context.Context) error
 	// write path goes through the write path of orders; its errors are those of TryWritePath.
 	writePath(ctx context.Context) error
-	// anew reports whether an error says nothing of the database: the same has to be
+	// tryAgain reports whether an error says nothing of the database: the same has to be
 	// tried over another connection. fresh is one that was made for this sample.
-	anew(err error, fresh bool) bool
+	tryAgain(err error, fresh bool) bool
 	facts() map[string]string
 	close()
 }
@@ -58,7 +58,7 @@ type prober interface {
 // OpenProbe returns a probe of the order database that the URL names, see [Open],
 // on behalf of one component. It does not connect.
 func OpenProbe(url, component string, opts ...Option) (*Probe, error) {
-	o := chosen(opts)
+	o := optionsOf(opts)
 	kind, where, err := o.parse(url)
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (p *Probe) sample(ctx context.Context, conn prober) (next prober, facts map
 		if err == nil {
 			return conn, facts, nil
 		}
-		again := ctx.Err() == nil && conn.anew(err, fresh) // as it is before we close it
+		again := ctx.Err() == nil && conn.tryAgain(err, fresh) // as it is before we close it
 		conn.close()
 		if !again {
 			return nil, facts, err
@@ -211,7 +211,7 @@ func (p *postgresProber) write(ctx context.Context) error {
 	if warning := unconfirmed(p.conn); err == nil {
 		err = warning
 	}
-	return why(ctx, err)
+	return causeOf(ctx, err)
 }
 
 func (p *postgresProber) writePath(ctx context.Context) error {
@@ -224,10 +224,10 @@ func (p *postgresProber) writePath(ctx context.Context) error {
 	return postgresWritePath(ctx, p.conn, p.tables, p.shop, w, p.component)
 }
 
-// anew: a closed session is not a closed server, and a prepared statement that is not ours
+// tryAgain: a closed session is not a closed server, and a prepared statement that is not ours
 // is a pooler's.
-func (p *postgresProber) anew(err error, fresh bool) bool {
-	if !p.unnamed && p.statements.misfit(err) {
+func (p *postgresProber) tryAgain(err error, fresh bool) bool {
+	if !p.unnamed && p.statements.lostPrepared(err) {
 		return true
 	}
 	if fresh || errors.As(err, new(*deposedError)) {
@@ -290,7 +290,7 @@ func (p *sqliteProber) writePath(ctx context.Context) error {
 	return sqliteWritePath(ctx, conn, p.shop, w, p.component)
 }
 
-func (p *sqliteProber) anew(error, bool) bool { return false }
+func (p *sqliteProber) tryAgain(error, bool) bool { return false }
 
 func (p *sqliteProber) facts() map[string]string {
 	return map[string]string{"database": "sqlite", "file": p.path}
@@ -358,11 +358,11 @@ func postgresFault(err error) (reason string, definite bool) {
 	if strings.HasPrefix(e.Code, "08") {
 		return "DB Connection Lost", true
 	}
-	return brief(e.Message, e.Code), false
+	return messageWithCode(e.Message, e.Code), false
 }
 
-// brief is what the database said, for a line.
-func brief(message, code string) string {
+// messageWithCode is what the database said, for a line.
+func messageWithCode(message, code string) string {
 	return fmt.Sprintf("%s (%s)", shortened(message), code)
 }
 
@@ -387,6 +387,6 @@ func sqliteFault(err error) (reason string, definite bool) {
 	case sqlite3.SQLITE_FULL:
 		return "DB Disk Is Full", true
 	}
-	message, code := words(err)
-	return brief(message, code), false
+	message, code := messageAndCode(err)
+	return messageWithCode(message, code), false
 }

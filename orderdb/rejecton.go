@@ -80,7 +80,7 @@ func (r Rules) sqlite(err error) bool {
 	case sqlite3.SQLITE_CONSTRAINT_TRIGGER:
 		return true
 	case sqlite3.SQLITE_CONSTRAINT_CHECK:
-		name, found := strings.CutPrefix(undressed(e), "CHECK constraint failed: ")
+		name, found := strings.CutPrefix(bareMessage(e), "CHECK constraint failed: ")
 		return found && slices.Contains(r.constraints, name)
 	}
 	return false

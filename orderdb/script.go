@@ -12,7 +12,7 @@ import (
 // without our tables, and does all of it or nothing. Of the URL it takes only which kind
 // of database it is, and "" is Postgres.
 func Script(w io.Writer, url, role string, opts ...Option) error {
-	o, kind := chosen(opts), postgres
+	o, kind := optionsOf(opts), postgres
 	if url != "" {
 		var err error
 		if kind, _, err = o.parse(url); err != nil {

@@ -39,7 +39,7 @@ const interruptWithin = 500 * time.Millisecond
 
 // transact writes a group.
 func (s *sqliteDB) transact(group []*pending) {
-	ctx, cancel := whileAny(group)
+	ctx, cancel := untilAllEnd(group)
 	defer cancel()
 	conn, err := connect(ctx, s.writer)
 	if err != nil {
@@ -211,7 +211,7 @@ func insert(ctx context.Context, conn *sql.Conn, rules Rules, statement string, 
 // sqliteError classes an error of a statement before the commit.
 func sqliteError(err error, rules Rules) error {
 	if rules.sqlite(err) {
-		message, _ := words(err)
+		message, _ := messageAndCode(err)
 		return rejected(err, message)
 	}
 	return unavailable(err)

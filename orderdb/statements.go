@@ -35,10 +35,10 @@ func (s *statements) mode() pgx.QueryExecMode {
 	return s.configured
 }
 
-// misfit reports whether an error is of a prepared statement that the session has not, or
+// lostPrepared reports whether an error is of a prepared statement that the session has not, or
 // has from somebody else. Nothing was written, and connections made from then on
 // prepare none.
-func (s *statements) misfit(err error) bool {
+func (s *statements) lostPrepared(err error) bool {
 	var e *pgconn.PgError
 	if s.fixed || !errors.As(err, &e) || e.Code != "26000" && e.Code != "42P05" {
 		return false
@@ -47,11 +47,11 @@ func (s *statements) misfit(err error) bool {
 	return true
 }
 
-// fitting does something again at once where a prepared statement ended it. A connection
+// retryPrepared does something again at once where a prepared statement ended it. A connection
 // that was being made meanwhile may be the next to fail: it is tried three times.
-func (s *statements) fitting(do func() error) (err error) {
+func (s *statements) retryPrepared(do func() error) (err error) {
 	for range 3 {
-		if err = do(); !s.misfit(err) {
+		if err = do(); !s.lostPrepared(err) {
 			return err
 		}
 	}

@@ -82,8 +82,8 @@ func tablesIn(schema string) tables {
 	return tables{in("order_keys"), in("orders"), in("order_outbox"), in("ltp_probe"), in(versions)}
 }
 
-// have reports whether an error is about a constraint of one of them.
-func (t tables) have(e *pgconn.PgError) bool {
+// own reports whether an error is about a constraint of one of them.
+func (t tables) own(e *pgconn.PgError) bool {
 	return slices.Contains([]string{t.keys, t.orders, t.outbox, t.probe}, quoted(e.SchemaName)+"."+e.TableName)
 }
 

@@ -55,7 +55,7 @@ func (w *write) admitted() error {
 			return unavailable(err)
 		}
 	}
-	w.receipt, w.admittedAt = asHeld(receipt), time.Now()
+	w.receipt, w.admittedAt = asStored(receipt), time.Now()
 	return nil
 }
 
@@ -110,9 +110,9 @@ func neverRejected(err error) error {
 	return err
 }
 
-// asHeld is what a row holds of a receipt. A row without one has the written component
+// asStored is what a row holds of a receipt. A row without one has the written component
 // all the same.
-func asHeld(r ltp.Receipt) ltp.Receipt {
+func asStored(r ltp.Receipt) ltp.Receipt {
 	ms := func(t time.Time) time.Time {
 		if t.IsZero() {
 			return time.Time{}

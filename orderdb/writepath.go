@@ -18,19 +18,19 @@ const workersWritePath = "orders/write-path"
 
 // probeWrite is the probe's own order, a small one.
 func probeWrite() (*write, error) {
-	return unplaced(ltp.Order{Customer: "ltp-probe", Currency: "USD", Lines: []ltp.Line{{SKU: "ltp-probe", Quantity: 1, UnitAmountMinor: 1}}})
+	return newProbeOrder(ltp.Order{Customer: "ltp-probe", Currency: "USD", Lines: []ltp.Line{{SKU: "ltp-probe", Quantity: 1, UnitAmountMinor: 1}}})
 }
 
-// unplaced is an order that nobody can have placed, with what another holds: no order's ID
+// newProbeOrder is an order that nobody can have placed, with what another holds: no order's ID
 // has a slash. Each has another ID, so that none waits for another.
-func unplaced(o ltp.Order) (*write, error) {
+func newProbeOrder(o ltp.Order) (*write, error) {
 	at := time.Now()
 	o.ID = "ltp-probe/" + rand.Text()
 	w, err := newPut(o, nil)
 	if err != nil {
 		return nil, err
 	}
-	w.receipt = asHeld(ltp.Receipt{
+	w.receipt = asStored(ltp.Receipt{
 		Attempt: ltp.RequestFrameID(w.order.ID, 1), Worker: "ltp-probe", BegunAt: at,
 		Fence: ltp.Fence{State: ltp.Stable, Epoch: 1, ReadAt: at},
 	})
@@ -42,7 +42,7 @@ func (p *postgresDB) TryWritePath(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.statements.fitting(func() error { return p.tryWritePath(ctx, w) })
+	return p.statements.retryPrepared(func() error { return p.tryWritePath(ctx, w) })
 }
 
 func (p *postgresDB) tryWritePath(ctx context.Context, w *write) (err error) {
@@ -65,7 +65,7 @@ func postgresWritePath(ctx context.Context, conn *pgx.Conn, t tables, shop shop,
 	queuePut(b, t.putSQL(len(shop.statements) > 0), w, shop)
 	b.Queue("SET CONSTRAINTS ALL IMMEDIATE").Fn = func(br pgx.BatchResults) error { // as the commit of an order would check them
 		_, err := br.Exec()
-		if e := new(pgconn.PgError); errors.As(err, &e) && len(shop.statements) > 0 && !t.have(e) {
+		if e := new(pgconn.PgError); errors.As(err, &e) && len(shop.statements) > 0 && !t.own(e) {
 			return &ownError{err}
 		}
 		return err
@@ -73,7 +73,7 @@ func postgresWritePath(ctx context.Context, conn *pgx.Conn, t tables, shop shop,
 	b.Queue("ROLLBACK TO SAVEPOINT ltp_write_path")
 	b.Queue(t.postgresProbeSQL(), row)
 	b.Queue("COMMIT")
-	err := why(ctx, conn.SendBatch(ctx, b).Close())
+	err := causeOf(ctx, conn.SendBatch(ctx, b).Close())
 	warning := unconfirmed(conn)
 	switch {
 	case err != nil:
@@ -121,7 +121,7 @@ func sqliteWritePath(ctx context.Context, conn *sql.Conn, shop shop, w *write, r
 	if err != nil {
 		return unavailable(err)
 	}
-	if err = w.through(ctx, conn, shop, row); err == nil {
+	if err = w.tryWritePath(ctx, conn, shop, row); err == nil {
 		err = commit(ctx, conn)
 	}
 	if err != nil {
@@ -130,9 +130,9 @@ func sqliteWritePath(ctx context.Context, conn *sql.Conn, shop shop, w *write, r
 	return err
 }
 
-// through writes an order in the open transaction, takes it back, and writes the probe's
+// tryWritePath writes an order in the open transaction, takes it back, and writes the probe's
 // row.
-func (w *write) through(ctx context.Context, conn *sql.Conn, shop shop, row string) error {
+func (w *write) tryWritePath(ctx context.Context, conn *sql.Conn, shop shop, row string) error {
 	if _, err := conn.ExecContext(ctx, "SAVEPOINT ltp_write_path"); err != nil {
 		return unavailable(err)
 	}

@@ -61,7 +61,7 @@ func (c class) usual() bool { return c == classes[3] || c == everything }
 var (
 	classes = []class{
 		{where: " AND " + ltp.PriorityAttribute + "<1"},
-		among(1), among(2),
+		newClass(1), newClass(2),
 		{
 			where:  fmt.Sprintf(" AND (%[1]s IS NULL OR %[1]s=%[2]d)", ltp.PriorityAttribute, ltp.DefaultPriority),
 			before: fmt.Sprintf(" AND %s<%d", ltp.PriorityAttribute, ltp.DefaultPriority),
@@ -79,7 +79,7 @@ var (
 	everything = class{before: classes[3].before}
 )
 
-func among(priority int) class {
+func newClass(priority int) class {
 	return class{
 		where:  fmt.Sprintf(" AND %s=%d", ltp.PriorityAttribute, priority),
 		before: fmt.Sprintf(" AND %s<%d", ltp.PriorityAttribute, priority),

@@ -56,7 +56,7 @@ func (r *release) canaries(ctx context.Context, orders []waiting) (int, error) {
 		r.canariesPassed.Store(true)
 	case good == 0 && (tried.shared || len(tried.failed) >= ltp.FailingOrders):
 		r.Log.Warn("no canary committed", "component", r.in.Component, "failed", bad, "error", tried.failed[0].Error)
-		r.condemn(ctx, tried.failed)
+		r.reportSetback(ctx, tried.failed)
 		return len(some), sleep(ctx, r.Pace.Timeout)
 	case bad > 0:
 		r.Log.Warn("canaries did not commit; some more are tried before the rest", "component", r.in.Component,
@@ -89,15 +89,15 @@ func (c *canaries) add(workflowID string, out outcome, a ltp.Answer) {
 
 // failedBefore is 1 for an order that failed as a canary of late, else 0.
 func (r *release) failedBefore(o waiting) int {
-	if _, failed := r.failedCanaries.of(o.id); failed {
+	if _, failed := r.failedCanaries.get(o.id); failed {
 		return 1
 	}
 	return 0
 }
 
-// condemn signals to the Orientation that the component is not fit, in the words of the orders
-// that failed. It is UNSTABLE then, and the release ends as that arrives.
-func (r *release) condemn(ctx context.Context, failed []ltp.FailedWrite) {
+// reportSetback signals to the Orientation that the component is not fit, in the words of the
+// orders that failed. It is UNSTABLE then, and the release ends as that arrives.
+func (r *release) reportSetback(ctx context.Context, failed []ltp.FailedWrite) {
 	report := ltp.FailedWrites{
 		Component: r.in.Component, Worker: r.Worker, Epoch: r.in.Epoch, Orders: failed, Setback: true,
 	}

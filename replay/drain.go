@@ -31,17 +31,17 @@ func (r *release) drain(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil && left == 0:
-			return r.serving(ctx)
+			return r.awaitServing(ctx)
 		case err == nil && r.swept && idle > r.Pace.Patience:
 			r.Log.Warn("released orders have not ended; recovery goes on without them", "component", r.in.Component, "orders", left)
-			return r.serving(ctx)
+			return r.awaitServing(ctx)
 		case err != nil && idle > unseen*r.Pace.Patience:
 			r.Log.Warn("the backlog cannot be seen; recovery goes on without it", "component", r.in.Component, "error", err)
-			return r.serving(ctx)
+			return r.awaitServing(ctx)
 		case err != nil:
 			r.Log.Warn("the backlog cannot be seen, trying again", "component", r.in.Component, "error", err)
 		}
-		r.progress.stage(r.searching())
+		r.progress.stage(r.idlePhase())
 		if wait = min(2*wait, max(slowest, r.Pace.Pass)); r.progress.report().Released > before {
 			wait = r.Pace.Pass
 		}
@@ -49,7 +49,7 @@ func (r *release) drain(ctx context.Context) error {
 			return err
 		}
 		if left == 0 {
-			return r.serving(ctx)
+			return r.awaitServing(ctx)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func (r *release) awaitDrain(ctx context.Context, left int64, wait time.Duration
 		if err := sleep(ctx, wait); err != nil {
 			return left, err
 		}
-		if err := r.serving(ctx); err != nil {
+		if err := r.awaitServing(ctx); err != nil {
 			return left, err
 		}
 		now, err := r.count(ctx)
@@ -106,11 +106,11 @@ func (r *release) settle(ctx context.Context) error {
 		if time.Since(quiet) >= r.Pace.Settle {
 			return nil
 		}
-		r.progress.stage(r.searching())
+		r.progress.stage(r.idlePhase())
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
-		if err := r.serving(ctx); err != nil {
+		if err := r.awaitServing(ctx); err != nil {
 			return err
 		}
 		wait = min(2*wait, r.Pace.Settle/3)

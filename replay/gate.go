@@ -17,12 +17,14 @@ func (r *release) serves(now board.Reading) bool {
 	return now.Epoch == r.in.Epoch && !now.Unreadable && now.State.Fit()
 }
 
-// certain reports whether this release knows that it serves the orientation in force, and
+// isServing reports whether this release knows that it serves the orientation in force, and
 // that no other attempt has taken its place.
-func (r *release) certain(now board.Reading) bool { return r.serves(now) && r.lease.held() }
+func (r *release) isServing(now board.Reading) bool { return r.serves(now) && r.lease.held() }
 
-// open reports whether an order may be released at this moment.
-func (r *release) open(now board.Reading) bool { return r.certain(now) && !now.ReplayControl.Paused }
+// mayRelease reports whether an order may be released at this moment.
+func (r *release) mayRelease(now board.Reading) bool {
+	return r.isServing(now) && !now.ReplayControl.Paused
+}
 
 func (r *release) reading() board.Reading { return r.Board.Orientation(r.in.Component) }
 
@@ -34,9 +36,9 @@ func (r *release) watchOrientation(ctx context.Context, stop context.CancelCause
 	}
 }
 
-// serving returns once this release is certain of what it serves.
-func (r *release) serving(ctx context.Context) error {
-	_, err := r.await(ctx, r.certain)
+// awaitServing returns once this release is certain of what it serves.
+func (r *release) awaitServing(ctx context.Context) error {
+	_, err := r.await(ctx, r.isServing)
 	return err
 }
 
@@ -44,12 +46,12 @@ func (r *release) serving(ctx context.Context) error {
 // may.
 func (r *release) admitted(ctx context.Context) (board.Reading, error) {
 	now := r.reading()
-	if !r.open(now) {
+	if !r.mayRelease(now) {
 		if now.ReplayControl.Paused {
 			r.paused.Store(true)
 		}
 		var err error
-		if now, err = r.await(ctx, r.open); err != nil {
+		if now, err = r.await(ctx, r.mayRelease); err != nil {
 			return now, err
 		}
 		r.progressed()

@@ -114,7 +114,7 @@ const (
 
 // survey counts what is left, so that the report is true also while nothing is released.
 func (r *release) survey(ctx context.Context) {
-	for r.serving(ctx) == nil {
+	for r.awaitServing(ctx) == nil {
 		begun, every := time.Now(), surveyEvery
 		if r.reading().ReplayControl.Paused {
 			every = surveyPaused

@@ -16,7 +16,7 @@ import (
 func TestTheOrdersReleasedLatelyAreRememberedUpToABound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.IntRange(1, 50).Draw(t, "generation")
-		s := newSent(most)
+		s := newReleasedSet(most)
 		var latest []string
 		for i := range rapid.IntRange(0, 500).Draw(t, "orders") {
 			id := fmt.Sprintf("order/%d", i)
@@ -95,7 +95,7 @@ func TestAReleaseThatMeetsAWorkerThatIsBehindIsTriedAgain(t *testing.T) {
 		o, _ := r.claim(waiting{id: "order/1"})
 		r.recordOutcome(o, time.Now(), ltp.Answer{State: ltp.Deferred, Result: ltp.ResultNotBegun, Wait: c.wait}, nil)
 		r.nextSweep()
-		assert.Equal(t, c.again, len(r.fresh([]waiting{{id: "order/1"}})) == 1, name)
+		assert.Equal(t, c.again, len(r.unreleased([]waiting{{id: "order/1"}})) == 1, name)
 		assert.EqualValues(t, 1, r.progress.report().Released, name)
 	}
 }
@@ -109,9 +109,9 @@ func TestWhatCouldNotBeReleasedIsTriedByTheNextSweep(t *testing.T) {
 	_, again := r.claim(o)
 	assert.False(t, again)
 	r.retry(o, true)
-	assert.Empty(t, r.fresh([]waiting{o}))
+	assert.Empty(t, r.unreleased([]waiting{o}))
 	r.nextSweep()
-	assert.Len(t, r.fresh([]waiting{o}), 1)
+	assert.Len(t, r.unreleased([]waiting{o}), 1)
 	o, claimed = r.claim(waiting{id: "order/1"})
 	assert.True(t, claimed)
 	assert.True(t, o.late, "its answer was late before")

@@ -40,11 +40,11 @@ type Places struct {
 
 // places are what is read of one component.
 type places struct {
-	backlog shared[standing]
+	backlog shared[backlogPlaces]
 	run     shared[*Run]
 	// own are the orders of tenants alone, where the backlog is a long one. One of them is
 	// read at a time.
-	own     map[string]*shared[standing]
+	own     map[string]*shared[backlogPlaces]
 	reading chan struct{}
 }
 
@@ -61,26 +61,26 @@ func (p *Places) Of(ctx context.Context, r board.Reading, o PlannedOrder, under 
 	p.mu.Lock()
 	of := p.all[r.Component]
 	if of == nil {
-		of = &places{own: map[string]*shared[standing]{}, reading: make(chan struct{}, 1)}
+		of = &places{own: map[string]*shared[backlogPlaces]{}, reading: make(chan struct{}, 1)}
 		p.all[r.Component] = of
 	}
 	p.mu.Unlock()
 	all := backlog{client: p.client, component: r.Component, before: r.Epoch + 1}
-	known, ok := of.backlog.get(ctx, all.standing)
+	known, ok := of.backlog.get(ctx, all.readPlaces)
 	if !ok {
 		return ltp.Place{}, false
 	}
 	tenant, _ := ltp.SplitID(o.OrderID)
 	own := known
 	if len(known.slices) > 0 && (known.mixed || tenant != "") {
-		own, ok = p.of(of, tenant).get(ctx, func(ctx context.Context) (standing, error) {
+		own, ok = p.of(of, tenant).get(ctx, func(ctx context.Context) (backlogPlaces, error) {
 			select {
 			case of.reading <- struct{}{}:
 				defer func() { <-of.reading }()
 			case <-ctx.Done():
-				return standing{}, ctx.Err()
+				return backlogPlaces{}, ctx.Err()
 			}
-			return all.of(tenant).standing(ctx)
+			return all.of(tenant).readPlaces(ctx)
 		})
 		if !ok {
 			return ltp.Place{}, false
@@ -97,46 +97,46 @@ func (p *Places) Of(ctx context.Context, r board.Reading, o PlannedOrder, under 
 		at = known.at // of those who went before at that moment some have had their turn
 	}
 	place := outlook.Place(known.ahead(o), under, at, now)
-	place.Ahead = own.aheadOf(tenant, o)
+	place.Ahead = own.aheadOfTenant(tenant, o)
 	return place, true
 }
 
 // of is what is read of a tenant's orders. What of others is too old to be used is forgotten.
-func (p *Places) of(of *places, tenant string) *shared[standing] {
+func (p *Places) of(of *places, tenant string) *shared[backlogPlaces] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := of.own[tenant]
 	if s == nil {
-		maps.DeleteFunc(of.own, func(_ string, s *shared[standing]) bool { return s.spent() })
-		s = &shared[standing]{}
+		maps.DeleteFunc(of.own, func(_ string, s *shared[backlogPlaces]) bool { return s.expired() })
+		s = &shared[backlogPlaces]{}
 		of.own[tenant] = s
 	}
 	return s
 }
 
-// standing is a backlog at a moment: every order of a short one, or how many there are in
+// backlogPlaces is a backlog at a moment: every order of a short one, or how many there are in
 // slices of time of a long one.
-type standing struct {
+type backlogPlaces struct {
 	at     time.Time
-	places map[string]stand // by workflow
+	places map[string]place // by workflow
 	orders []waiting        // in turn
-	slices []stretch        // in turn; empty where the orders are known
+	slices []timeSlice      // in turn; empty where the orders are known
 	mixed  bool             // some of a long one are of a tenant other than the default one
 }
 
-// stand is how many orders go before one: all of them, and those of its tenant.
-type stand struct{ all, own int64 }
+// place is how many orders go before one: all of them, and those of its tenant.
+type place struct{ all, own int64 }
 
-// stretch is how many orders of a class were started in a slice of time.
-type stretch struct {
+// timeSlice is how many orders of a class were started in a slice of time.
+type timeSlice struct {
 	class    int
 	from, to time.Time
 	orders   int64
 }
 
-// standing reads the backlog.
-func (b backlog) standing(ctx context.Context) (standing, error) {
-	s := standing{at: time.Now()}
+// readPlaces reads the backlog.
+func (b backlog) readPlaces(ctx context.Context) (backlogPlaces, error) {
+	s := backlogPlaces{at: time.Now()}
 	l := b.listing("")
 	l.PageSize = placesPage
 	found, more, err := l.Page(ctx, nil)
@@ -149,31 +149,31 @@ func (b backlog) standing(ctx context.Context) (standing, error) {
 				return s, err
 			}
 		}
-		s.slices, err = b.stretches(ctx, s.at)
+		s.slices, err = b.timeSlices(ctx, s.at)
 		return s, err
 	}
-	s.orders, s.places = asWaiting(found), make(map[string]stand, len(found))
-	slices.SortFunc(s.orders, inTurn)
+	s.orders, s.places = asWaiting(found), make(map[string]place, len(found))
+	slices.SortFunc(s.orders, compareInTurn)
 	own := map[string]int64{}
 	for i, o := range s.orders {
 		tenant := o.tenant()
-		s.places[o.id] = stand{int64(i), own[tenant]}
+		s.places[o.id] = place{int64(i), own[tenant]}
 		own[tenant]++
 	}
 	return s, nil
 }
 
-// inTurn is the order of a release.
-func inTurn(a, b waiting) int {
+// compareInTurn is the order of a release.
+func compareInTurn(a, b waiting) int {
 	return cmp.Or(cmp.Compare(classOf(a.priority), classOf(b.priority)), a.started.Compare(b.started), cmp.Compare(a.id, b.id))
 }
 
 // classOf is the class that an order of a priority is in, as an index of classes.
 func classOf(priority int) int { return min(max(priority, 0), ltp.LastPriority) }
 
-// stretches counts the orders in slices of time, each time in half of the slice that has
+// timeSlices counts the orders in slices of time, each time in half of the slice that has
 // most.
-func (b backlog) stretches(ctx context.Context, now time.Time) ([]stretch, error) {
+func (b backlog) timeSlices(ctx context.Context, now time.Time) ([]timeSlice, error) {
 	begin, err := b.listing("").Beginning(ctx, now)
 	if err != nil {
 		return nil, err
@@ -182,10 +182,10 @@ func (b backlog) stretches(ctx context.Context, now time.Time) ([]stretch, error
 	if err != nil {
 		return nil, err
 	}
-	var all []stretch
+	var all []timeSlice
 	counts := 0
 	for i, c := range present {
-		n, err := b.among(ctx, b.listing(c.where))
+		n, err := b.countListing(ctx, b.listing(c.where))
 		if err != nil {
 			return nil, err
 		}
@@ -193,35 +193,35 @@ func (b backlog) stretches(ctx context.Context, now time.Time) ([]stretch, error
 			i = classOf(ltp.DefaultPriority)
 		}
 		counts++
-		all = append(all, stretch{i, begin, now, n})
+		all = append(all, timeSlice{i, begin, now, n})
 	}
 	for ; counts < placesCounts; counts++ {
-		i := most(all)
+		i := largest(all)
 		s := all[i]
 		if s.orders <= 1 || s.to.Sub(s.from) < 2*time.Millisecond {
 			break
 		}
 		half := s.from.Add(s.to.Sub(s.from) / 2)
-		n, err := b.among(ctx, b.listing(classWhere(present, s.class)).Between(s.from, half))
+		n, err := b.countListing(ctx, b.listing(classCondition(present, s.class)).Between(s.from, half))
 		if err != nil {
 			return nil, err
 		}
 		n = min(n, s.orders)
 		all[i].to, all[i].orders = half, n
-		all = slices.Insert(all, i+1, stretch{s.class, half, s.to, s.orders - n})
+		all = slices.Insert(all, i+1, timeSlice{s.class, half, s.to, s.orders - n})
 	}
 	return all, nil
 }
 
-func classWhere(present []class, i int) string {
+func classCondition(present []class, i int) string {
 	if len(present) == 1 {
 		return present[0].where
 	}
 	return present[i].where
 }
 
-// most is the index of the stretch with most orders.
-func most(all []stretch) int {
+// largest is the index of the slice with most orders.
+func largest(all []timeSlice) int {
 	i := 0
 	for j := range all {
 		if all[j].orders > all[i].orders {
@@ -231,8 +231,8 @@ func most(all []stretch) int {
 	return i
 }
 
-// among counts what a listing would list.
-func (b backlog) among(ctx context.Context, l visibility.Listing) (int64, error) {
+// countListing counts what a listing would list.
+func (b backlog) countListing(ctx context.Context, l visibility.Listing) (int64, error) {
 	r, err := b.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: l.Query})
 	if err != nil {
 		return 0, fmt.Errorf("count %s: %w", l.Query, err)
@@ -242,7 +242,7 @@ func (b backlog) among(ctx context.Context, l visibility.Listing) (int64, error)
 
 // ahead is how many orders go before one. It is that exactly for one that is known, and for
 // any other where it would stand.
-func (s standing) ahead(o PlannedOrder) (n int64) {
+func (s backlogPlaces) ahead(o PlannedOrder) (n int64) {
 	if place, ok := s.places[o.WorkflowID]; ok {
 		return place.all
 	}
@@ -261,14 +261,14 @@ func (s standing) ahead(o PlannedOrder) (n int64) {
 }
 
 // before are the orders that go before one that is not among them.
-func (s standing) before(o PlannedOrder) []waiting {
-	i, _ := slices.BinarySearchFunc(s.orders, waiting{id: o.WorkflowID, started: o.StartedAt, priority: o.Priority}, inTurn)
+func (s backlogPlaces) before(o PlannedOrder) []waiting {
+	i, _ := slices.BinarySearchFunc(s.orders, waiting{id: o.WorkflowID, started: o.StartedAt, priority: o.Priority}, compareInTurn)
 	return s.orders[:i]
 }
 
-// aheadOf is how many orders of a tenant go before one of its own. Where orders are counted
-// alone, they are all of the tenant.
-func (s standing) aheadOf(tenant string, o PlannedOrder) (n int64) {
+// aheadOfTenant is how many orders of a tenant go before one of its own. Where orders are
+// counted alone, they are all of the tenant.
+func (s backlogPlaces) aheadOfTenant(tenant string, o PlannedOrder) (n int64) {
 	if len(s.slices) > 0 {
 		return s.ahead(o)
 	}

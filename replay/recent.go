@@ -10,10 +10,10 @@ import (
 // rememberedFor. A release that runs elsewhere begins without. The zero recent is ready.
 type recent[V any] struct {
 	mu     sync.Mutex
-	latest map[string]happened[V]
+	latest map[string]recentEntry[V]
 }
 
-type happened[V any] struct {
+type recentEntry[V any] struct {
 	what V
 	at   time.Time
 }
@@ -21,25 +21,25 @@ type happened[V any] struct {
 // rememberedFor is for how long a failure counts: what caused it may be mended.
 const rememberedFor = 10 * time.Minute
 
-func (h happened[V]) past() bool { return time.Since(h.at) >= rememberedFor }
+func (h recentEntry[V]) expired() bool { return time.Since(h.at) >= rememberedFor }
 
 // add remembers what happened last under a key.
 func (r *recent[V]) add(key string, what V) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.latest == nil {
-		r.latest = map[string]happened[V]{}
+		r.latest = map[string]recentEntry[V]{}
 	}
-	maps.DeleteFunc(r.latest, func(_ string, h happened[V]) bool { return h.past() })
-	r.latest[key] = happened[V]{what, time.Now()}
+	maps.DeleteFunc(r.latest, func(_ string, h recentEntry[V]) bool { return h.expired() })
+	r.latest[key] = recentEntry[V]{what, time.Now()}
 }
 
-// of is what happened last under a key, and false if nothing did of late.
-func (r *recent[V]) of(key string) (what V, ok bool) {
+// get is what happened last under a key, and false if nothing did of late.
+func (r *recent[V]) get(key string) (what V, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, ok := r.latest[key]
-	if !ok || h.past() {
+	if !ok || h.expired() {
 		return what, false
 	}
 	return h.what, true

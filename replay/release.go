@@ -38,22 +38,22 @@ type release struct {
 	next      time.Time // where a sweep that was cut short goes on; zero is the beginning
 
 	mu           sync.Mutex
-	sent         *sent
+	sent         *releasedSet
 	lastProgress time.Time // when an order was released last, or none could be
 }
 
 func newRelease(e *Engine, in ltp.ReleaseInput, info activity.Info) *release {
 	now := time.Now()
-	rate, _ := e.failureRates.of(in.Component)
+	rate, _ := e.failureRates.get(in.Component)
 	r := &release{
 		Engine: e, in: in, token: info.TaskToken,
 		backlog: backlog{client: e.Client, component: in.Component, before: in.Epoch},
 		lease:   newLease(info),
 		pacer:   newPacer(e.Pace, rate),
 		turns:   make(chan claimed),
-		sent:    newSent(generation), lastProgress: now,
+		sent:    newReleasedSet(generation), lastProgress: now,
 	}
-	r.progress.now = ltp.ReleaseReport{Phase: r.searching(), BegunAt: now.UTC()}
+	r.progress.now = ltp.ReleaseReport{Phase: r.idlePhase(), BegunAt: now.UTC()}
 	return r
 }
 
@@ -71,7 +71,7 @@ func (r *release) resumeFrom(before ltp.ReleaseReport) {
 }
 
 func (r *release) run(ctx context.Context) error {
-	if err := r.serving(ctx); err != nil {
+	if err := r.awaitServing(ctx); err != nil {
 		return err
 	}
 	if r.in.Settle {
@@ -80,8 +80,8 @@ func (r *release) run(ctx context.Context) error {
 	return r.drain(ctx)
 }
 
-// searching is the phase of a release that has nothing to release.
-func (r *release) searching() string {
+// idlePhase is the phase of a release that has nothing to release.
+func (r *release) idlePhase() string {
 	if r.in.Settle {
 		return PhaseSettle
 	}
@@ -98,7 +98,7 @@ func (r *release) progressed() {
 
 // idle is for how long no order was released although it could have been.
 func (r *release) idle() time.Duration {
-	if !r.open(r.reading()) {
+	if !r.mayRelease(r.reading()) {
 		r.progressed()
 		return 0
 	}
@@ -107,8 +107,8 @@ func (r *release) idle() time.Duration {
 	return time.Since(r.lastProgress)
 }
 
-// fresh are the orders that are still to be released in this sweep.
-func (r *release) fresh(orders []waiting) []waiting {
+// unreleased are the orders that are still to be released in this sweep.
+func (r *release) unreleased(orders []waiting) []waiting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var fresh []waiting
@@ -124,7 +124,7 @@ func (r *release) fresh(orders []waiting) []waiting {
 func (r *release) claim(o waiting) (waiting, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, done := r.sent.look(o.id)
+	m, done := r.sent.lookup(o.id)
 	if done {
 		return o, false
 	}

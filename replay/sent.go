@@ -6,12 +6,12 @@ import "hash/maphash"
 // of some minutes, and the store shows an order for seconds after it has gone on.
 const generation = 1 << 18
 
-// sent remembers which orders were released: once is enough. Of a backlog of millions it
+// releasedSet remembers which orders were released: once is enough. Of a backlog of millions it
 // remembers the latest, by a hash of 8 bytes each, in two generations; one that it has
 // forgotten, and that is still listed, is released again, which changes nothing. Of two
 // orders with the same hash, at odds of one in 10^13 for each order, the second is released
 // by the release that follows, which hashes otherwise.
-type sent struct {
+type releasedSet struct {
 	seed       maphash.Seed
 	most       int
 	sweep      uint32 // the one under way
@@ -25,13 +25,13 @@ type mark struct {
 	sweep uint32 // in which it was marked
 }
 
-func newSent(most int) *sent {
-	return &sent{seed: maphash.MakeSeed(), most: most, young: map[uint64]mark{}}
+func newReleasedSet(most int) *releasedSet {
+	return &releasedSet{seed: maphash.MakeSeed(), most: most, young: map[uint64]mark{}}
 }
 
-// look returns what is remembered of an order, and whether it is not to be released in
+// lookup returns what is remembered of an order, and whether it is not to be released in
 // the sweep under way.
-func (s *sent) look(id string) (m mark, done bool) {
+func (s *releasedSet) lookup(id string) (m mark, done bool) {
 	h := maphash.String(s.seed, id)
 	m, marked := s.young[h]
 	if !marked {
@@ -40,12 +40,12 @@ func (s *sent) look(id string) (m mark, done bool) {
 	return m, marked && (!m.retry || m.sweep == s.sweep)
 }
 
-func (s *sent) has(id string) bool {
-	_, done := s.look(id)
+func (s *releasedSet) has(id string) bool {
+	_, done := s.lookup(id)
 	return done
 }
 
-func (s *sent) add(id string, m mark) {
+func (s *releasedSet) add(id string, m mark) {
 	if len(s.young) >= s.most {
 		s.young, s.old = make(map[uint64]mark, s.most), s.young
 	}
@@ -54,4 +54,4 @@ func (s *sent) add(id string, m mark) {
 }
 
 // forget forgets all.
-func (s *sent) forget() { s.young, s.old = map[uint64]mark{}, nil }
+func (s *releasedSet) forget() { s.young, s.old = map[uint64]mark{}, nil }

@@ -75,8 +75,8 @@ func (s *shared[T]) read(ctx context.Context, read func(context.Context) (T, err
 	s.done = nil
 }
 
-// spent reports whether there is nothing to tell, and nothing is being read.
-func (s *shared[T]) spent() bool {
+// expired reports whether there is nothing to tell, and nothing is being read.
+func (s *shared[T]) expired() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.done == nil && !time.Now().Before(s.until)

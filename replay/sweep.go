@@ -90,7 +90,7 @@ func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 	if r.swept && !r.in.Settle && r.idle() > r.Pace.Patience {
 		return errIdle
 	}
-	fresh := r.fresh(p.orders)
+	fresh := r.unreleased(p.orders)
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (r *release) page(ctx context.Context, c class, p page, first bool) error {
 		if err := r.preempt(ctx, c); err != nil {
 			return err
 		}
-		fresh = r.fresh(fresh)
+		fresh = r.unreleased(fresh)
 	}
 	r.progress.update(func(report *ltp.ReleaseReport) { report.Found += len(fresh) })
 	for len(fresh) > 0 {
@@ -128,7 +128,7 @@ func (r *release) preempt(ctx context.Context, c class) error {
 		return nil
 	}
 	found, more, err := r.backlog.listing(c.before).Page(ctx, nil)
-	if err != nil || (len(more) == 0 && len(r.fresh(asWaiting(found))) == 0) {
+	if err != nil || (len(more) == 0 && len(r.unreleased(asWaiting(found))) == 0) {
 		return err
 	}
 	for _, other := range classes {

@@ -94,7 +94,7 @@ func (r *release) recordOutcome(o waiting, begun time.Time, answer ltp.Answer, e
 	case err == nil:
 		out := outcomeOf(answer, r.in.Component)
 		r.released(o)
-		if r.behind(answer) {
+		if r.workerBehind(answer) {
 			r.retry(o, true)
 		}
 		s := pace.Sample{Committed: out == committed, Took: took}
@@ -130,9 +130,9 @@ func (r *release) recordOutcome(o waiting, begun time.Time, answer ltp.Answer, e
 	return unsent
 }
 
-// behind reports whether the order waits under an epoch of before the release: its worker had
-// not read yet of what released it. The next sweep tries the order again.
-func (r *release) behind(a ltp.Answer) bool {
+// workerBehind reports whether the order waits under an epoch of before the release: its
+// worker had not read yet of what released it. The next sweep tries the order again.
+func (r *release) workerBehind(a ltp.Answer) bool {
 	return a.State == ltp.Deferred && a.Wait.Component == r.in.Component && a.Wait.Epoch < r.backlog.before &&
 		a.Wait.Reason != ltp.ReasonAwaitsProof && a.Wait.Reason != ltp.ReasonAwaitsTurn
 }

@@ -17,7 +17,7 @@ import (
 // yields; that ctx has ended is none.
 func (s *Starter) Changes(ctx context.Context, orderID string) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
-		last, at, err := s.look(ctx, orderID)
+		last, at, err := s.currentStatus(ctx, orderID)
 		if ctx.Err() != nil {
 			return
 		}
@@ -35,10 +35,10 @@ func (s *Starter) Changes(ctx context.Context, orderID string) iter.Seq2[Status,
 				e, err := events.Next()
 				if err != nil {
 					err = lookup(orderID, err)
-				} else if e.GetEventId() <= at.length || !moves(e) {
+				} else if e.GetEventId() <= at.length || !changesStatus(e) {
 					continue
 				} else {
-					now, at, err = s.look(ctx, orderID)
+					now, at, err = s.currentStatus(ctx, orderID)
 				}
 				switch {
 				case ctx.Err() != nil:
@@ -57,9 +57,9 @@ func (s *Starter) Changes(ctx context.Context, orderID string) iter.Seq2[Status,
 	}
 }
 
-// moves reports whether an event may change where an order is. Those of workflow tasks do
-// not.
-func moves(e *historypb.HistoryEvent) bool {
+// changesStatus reports whether an event may change where an order is. Those of workflow tasks
+// do not.
+func changesStatus(e *historypb.HistoryEvent) bool {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED,
 		enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:

@@ -29,7 +29,7 @@ func (s *Starter) admit(ctx context.Context, o ltp.Order) (in intake, err error)
 		r, err := s.reading(ctx, c)
 		switch {
 		case errors.Is(err, board.ErrNoComponent):
-			return in, s.unknown(ctx, o, c)
+			return in, s.unknownComponentError(ctx, o, c)
 		case err != nil:
 			return in, unreachable("accept orders", err)
 		case r.Hold != nil && r.Hold.Freeze:
@@ -53,9 +53,9 @@ func (s *Starter) admit(ctx context.Context, o ltp.Order) (in intake, err error)
 	return in, nil
 }
 
-// unknown is the error of a component without an Orientation. Who sent the order is at
-// fault where they named it, and the node has been started: what it writes to is known.
-func (s *Starter) unknown(ctx context.Context, o ltp.Order, component string) error {
+// unknownComponentError is the error of a component without an Orientation. Who sent the order
+// is at fault where they named it, and the node has been started: what it writes to is known.
+func (s *Starter) unknownComponentError(ctx context.Context, o ltp.Order, component string) error {
 	own := ltp.DefaultComponent
 	if slices.Contains(o.DependsOn, component) && component != own {
 		_, err := s.reading(ctx, own)

@@ -85,7 +85,7 @@ func listedOnce(page []*workflowpb.WorkflowExecutionInfo) ([]Status, error) {
 	all := make([]Status, 0, len(page))
 	seen := make(map[string]bool, len(page))
 	for _, info := range page { // the latest run comes first
-		st, err := listed(info)
+		st, err := statusOfListing(info)
 		if err != nil {
 			return nil, err
 		}

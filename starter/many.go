@@ -67,12 +67,12 @@ func (s *Starter) Expedite(ctx context.Context, orderID string) error {
 		return err
 	}
 	err := s.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(orderID), "", ltp.ExpediteSignal, nil)
-	return s.asked(ctx, "expedite", orderID, err)
+	return s.requestError(ctx, "expedite", orderID, err)
 }
 
-// asked is the error of something that was asked of an order, which Temporal does not
+// requestError is the error of something that was asked of an order, which Temporal does not
 // find when it has ended.
-func (s *Starter) asked(ctx context.Context, what, orderID string, err error) error {
+func (s *Starter) requestError(ctx context.Context, what, orderID string, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -115,7 +115,7 @@ const (
 func (s *Starter) CancelMany(ctx context.Context, w Selector, limit int, report func(Tally)) (Tally, error) {
 	return s.many(ctx, w, limit, report, func(ctx context.Context, id string) error {
 		err := s.client.CancelWorkflow(ctx, ltp.OrderWorkflowID(id), "")
-		return s.asked(ctx, "cancel", id, err)
+		return s.requestError(ctx, "cancel", id, err)
 	})
 }
 

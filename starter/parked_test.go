@@ -51,11 +51,11 @@ func TestParkedOrderSaysWhyWithoutItsHistory(t *testing.T) {
 
 // TestMemoOfAnEarlierParkingIsNotShown: it stays when the order goes on.
 func TestMemoOfAnEarlierParkingIsNotShown(t *testing.T) {
-	st, err := listed(parkedRun(t, running, unstable, ltp.Parking{Failures: 5}))
+	st, err := statusOfListing(parkedRun(t, running, unstable, ltp.Parking{Failures: 5}))
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Deferred, st.State)
 	assert.Nil(t, st.Parked)
-	st, err = listed(parkedRun(t, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, parked, ltp.Parking{Failures: 5}))
+	st, err = statusOfListing(parkedRun(t, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, parked, ltp.Parking{Failures: 5}))
 	require.NoError(t, err)
 	assert.Equal(t, ltp.Executed, st.State)
 	assert.Nil(t, st.Parked)

@@ -34,7 +34,7 @@ func (s *Starter) LetThrough(ctx context.Context, orderID, by, why string) (Pass
 		return Passing{}, err
 	}
 	info := d.GetWorkflowExecutionInfo()
-	st, err := listed(info)
+	st, err := statusOfListing(info)
 	if err != nil {
 		return Passing{}, err
 	}
@@ -54,7 +54,7 @@ func (s *Starter) LetThrough(ctx context.Context, orderID, by, why string) (Pass
 		return Passing{}, &ltp.InvalidError{Field: "pass", Hint: err.Error()}
 	}
 	err = s.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(orderID), "", ltp.PassSignal, pass)
-	return Passing{pass, orderID, info.GetExecution().GetRunId(), info.GetHistoryLength()}, s.asked(ctx, "let through", orderID, err)
+	return Passing{pass, orderID, info.GetExecution().GetRunId(), info.GetHistoryLength()}, s.requestError(ctx, "let through", orderID, err)
 }
 
 // Passing is a pass that was given: see [Starter.AwaitPass].

@@ -267,7 +267,7 @@ func (s *Starter) Instruct(ctx context.Context, orderID string, i ltp.Instructio
 	if err != nil {
 		return err
 	}
-	switch st, err := listed(d.GetWorkflowExecutionInfo()); {
+	switch st, err := statusOfListing(d.GetWorkflowExecutionInfo()); {
 	case err != nil:
 		return err
 	case st.State.Final():
@@ -281,7 +281,7 @@ func (s *Starter) Instruct(ctx context.Context, orderID string, i ltp.Instructio
 // instruct sends an instruction, which an order that is not parked ignores.
 func (s *Starter) instruct(ctx context.Context, orderID string, i ltp.Instruction) error {
 	err := s.client.SignalWorkflow(ctx, ltp.OrderWorkflowID(orderID), "", ltp.InstructionSignal, i)
-	return s.asked(ctx, "instruct", orderID, err)
+	return s.requestError(ctx, "instruct", orderID, err)
 }
 
 func lookup(orderID string, err error) error {

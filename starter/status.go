@@ -67,7 +67,7 @@ func CustomerView(st Status) Status {
 
 // Get says where an order is, by what Temporal holds: it needs no worker.
 func (s *Starter) Get(ctx context.Context, orderID string) (Status, error) {
-	st, _, err := s.look(ctx, orderID)
+	st, _, err := s.currentStatus(ctx, orderID)
 	return st, err
 }
 
@@ -77,15 +77,15 @@ type place struct {
 	length int64
 }
 
-// look says where an order is, and how far its history goes by which it is there.
-func (s *Starter) look(ctx context.Context, orderID string) (Status, place, error) {
+// currentStatus says where an order is, and how far its history goes by which it is there.
+func (s *Starter) currentStatus(ctx context.Context, orderID string) (Status, place, error) {
 	d, err := s.describe(ctx, orderID)
 	if err != nil {
 		return Status{}, place{}, err
 	}
 	info := d.GetWorkflowExecutionInfo()
 	at := place{info.GetExecution().GetRunId(), info.GetHistoryLength()}
-	st, err := listed(info)
+	st, err := statusOfListing(info)
 	if err != nil {
 		return Status{}, at, err
 	}
@@ -289,9 +289,9 @@ func (st *Status) end(o ltp.Outcome, at time.Time) {
 	}
 }
 
-// listed is what a listing shows of an order. The outcome of an order that has
+// statusOfListing is what a listing shows of an order. The outcome of an order that has
 // ended stands in its closing event only.
-func listed(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
+func statusOfListing(info *workflowpb.WorkflowExecutionInfo) (Status, error) {
 	id, ok := ltp.OrderID(info.GetExecution().GetWorkflowId())
 	if !ok {
 		return Status{}, fmt.Errorf("%s is not an order", info.GetExecution().GetWorkflowId())

@@ -292,7 +292,7 @@ func TestListingTellsTheStateOfEveryRun(t *testing.T) {
 		"its workflow failed":       {status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, want: ltp.Terminated},
 	} {
 		t.Run(name, func(t *testing.T) {
-			st, err := listed(run("run-1", accepted, c.status, c.sa))
+			st, err := statusOfListing(run("run-1", accepted, c.status, c.sa))
 			require.NoError(t, err)
 			assert.Equal(t, c.want, st.State)
 			assert.Equal(t, c.want.Message(), st.Message)

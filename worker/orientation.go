@@ -31,7 +31,7 @@ func ensure(ctx context.Context, c client.Client, component string, policy ltp.P
 	if err := errors.Join(ltp.ValidComponent(component), policy.Validate()); err != nil {
 		return policy, false, err
 	}
-	known, found, running, err := remembered(ctx, c, component)
+	known, found, running, err := lastInput(ctx, c, component)
 	if err != nil || running {
 		return known.Policy, false, err
 	}
@@ -67,9 +67,9 @@ func firstMemo(in ltp.OrientationInput) map[string]any {
 	return fields
 }
 
-// remembered is what Temporal holds of the latest Orientation workflow of a component: how
+// lastInput is what Temporal holds of the latest Orientation workflow of a component: how
 // another would begin, whether there was one, and whether it runs.
-func remembered(ctx context.Context, c client.Client, component string) (in ltp.OrientationInput, found, running bool, err error) {
+func lastInput(ctx context.Context, c client.Client, component string) (in ltp.OrientationInput, found, running bool, err error) {
 	in.Component = component
 	d, err := c.DescribeWorkflowExecution(ctx, ltp.OrientationWorkflowID(component), "")
 	if errors.As(err, new(*serviceerror.NotFound)) {

@@ -89,7 +89,7 @@ func (o *outlier) stop() {
 // the next time. It returns at once.
 func (o *outlier) suspect(component, orderID string, at time.Time) {
 	time.AfterFunc(unstickAfter, func() {
-		if _, err := ask(o.ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, o.unstick(ctx, orderID) }); err != nil {
+		if _, err := withTrialTimeout(o.ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, o.unstick(ctx, orderID) }); err != nil {
 			o.log.Debug("an order that failed stays with this worker", "order", orderID, "error", err)
 		}
 	})
@@ -109,8 +109,8 @@ func (o *outlier) commit() {
 	o.committed = true
 }
 
-// acquitted reports whether an order of this worker's has committed since it was suspected.
-func (o *outlier) acquitted() bool {
+// hasCommitted reports whether an order of this worker's has committed since it was suspected.
+func (o *outlier) hasCommitted() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.committed
@@ -134,13 +134,13 @@ func (o *outlier) watch(component string, at time.Time) {
 			return
 		case <-tick.C:
 		}
-		if o.acquitted() {
+		if o.hasCommitted() {
 			return
 		}
 		if !o.fit(component) { // nobody executes orders
 			continue
 		}
-		executed, err := ask(o.ctx, func(ctx context.Context) (time.Time, error) { return o.executed(ctx, at) })
+		executed, err := withTrialTimeout(o.ctx, func(ctx context.Context) (time.Time, error) { return o.executed(ctx, at) })
 		if err != nil {
 			continue
 		}
@@ -162,11 +162,11 @@ func (o *outlier) watch(component string, at time.Time) {
 }
 
 func (o *outlier) trial() error {
-	_, err := ask(o.ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, o.try(ctx) })
+	_, err := withTrialTimeout(o.ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, o.try(ctx) })
 	return err
 }
 
-func ask[T any](ctx context.Context, question func(context.Context) (T, error)) (T, error) {
+func withTrialTimeout[T any](ctx context.Context, question func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, trialWithin)
 	defer cancel()
 	return question(ctx)
@@ -188,7 +188,7 @@ func (o *outlier) eject(executed time.Time, failure error) (passed bool) {
 			return false
 		case <-tick.C:
 		}
-		if newest, err := ask(o.ctx, func(ctx context.Context) (time.Time, error) { return o.executed(ctx, executed) }); err == nil && !newest.IsZero() {
+		if newest, err := withTrialTimeout(o.ctx, func(ctx context.Context) (time.Time, error) { return o.executed(ctx, executed) }); err == nil && !newest.IsZero() {
 			executed, last = newest, time.Now()
 		}
 		if passes++; o.trial() != nil {

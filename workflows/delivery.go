@@ -49,7 +49,7 @@ func Delivery(ctx workflow.Context, in ltp.DeliveryInput) (ltp.DeliveryReport, e
 	}
 	if err := d.run(ctx); err != nil {
 		if err = d.interrupted(ctx, err); temporal.IsCanceledError(err) {
-			d.leave(max(d.first, d.read+1), d.called, cancelled)
+			d.reportUnread(max(d.first, d.read+1), d.called, cancelled)
 			err = temporal.NewCanceledError(d.report)
 		}
 		return d.report, err
@@ -97,13 +97,13 @@ func (d *delivery) run(ctx workflow.Context) error {
 				return err
 			}
 		case d.called > d.read:
-			if err := d.take(ctx); err != nil {
+			if err := d.readAnnounced(ctx); err != nil {
 				return err
 			}
 		case d.busy == 0: // nothing is unread; what comes now fails this very task
 			return nil
 		default:
-			if err := workflow.Await(ctx, func() bool { return d.unread() || d.busy == 0 }); err != nil {
+			if err := workflow.Await(ctx, func() bool { return d.hasSignals() || d.busy == 0 }); err != nil {
 				return err
 			}
 		}
@@ -119,7 +119,7 @@ func (d *delivery) interrupted(ctx workflow.Context, err error) error {
 	return err
 }
 
-func (d *delivery) unread() bool { return d.announced.Len()+d.redeliveries.Len() > 0 }
+func (d *delivery) hasSignals() bool { return d.announced.Len()+d.redeliveries.Len() > 0 }
 
 // receive takes in all signals that have come.
 func (d *delivery) receive() {
@@ -144,10 +144,10 @@ func (d *delivery) receive() {
 	}
 }
 
-// take has the messages sent that were called and not read so far.
-func (d *delivery) take(ctx workflow.Context) error {
+// readAnnounced has the messages sent that were called and not read so far.
+func (d *delivery) readAnnounced(ctx workflow.Context) error {
 	from, to := max(d.first, d.read+1), d.called
-	found, err := d.ask(ctx, ltp.AnnouncementsInput{OrderID: d.OrderID, From: from, To: to})
+	found, err := d.readAnnouncements(ctx, ltp.AnnouncementsInput{OrderID: d.OrderID, From: from, To: to})
 	switch {
 	case errors.Is(err, errUnread):
 		d.giveUp(ctx, from, to, err.Error())
@@ -173,12 +173,12 @@ func (d *delivery) take(ctx workflow.Context) error {
 		d.called = d.read // it was of a task that was lost
 		return nil
 	}
-	_, err = workflow.AwaitWithTimeout(ctx, recordedPause, d.unread)
+	_, err = workflow.AwaitWithTimeout(ctx, recordedPause, d.hasSignals)
 	return err
 }
 
-// leave has the report say that announcements were not read.
-func (d *delivery) leave(from, to int, why string) {
+// reportUnread has the report say that announcements were not read.
+func (d *delivery) reportUnread(from, to int, why string) {
 	for n := from; n <= to; n++ {
 		d.report.GivenUp = append(d.report.GivenUp, ltp.DeliveryItem{N: n, Why: why})
 	}
@@ -186,7 +186,7 @@ func (d *delivery) leave(from, to int, why string) {
 
 // giveUp gives up what was called and cannot be read: nobody knows whom it is for.
 func (d *delivery) giveUp(ctx workflow.Context, from, to int, why string) {
-	d.leave(from, to, why)
+	d.reportUnread(from, to, why)
 	d.read = max(d.read, to)
 	counting := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: ltp.AttemptTimeout, StartToCloseTimeout: ltp.AttemptTimeout, Summary: "given up",
@@ -201,7 +201,7 @@ func (d *delivery) giveUp(ctx workflow.Context, from, to int, why string) {
 
 // redeliver has messages sent again. What waits for its next attempt is sent now.
 func (d *delivery) redeliver(ctx workflow.Context, again ltp.Redelivery) error {
-	found, err := d.ask(ctx, ltp.AnnouncementsInput{OrderID: d.OrderID, From: 1})
+	found, err := d.readAnnouncements(ctx, ltp.AnnouncementsInput{OrderID: d.OrderID, From: 1})
 	switch {
 	case errors.Is(err, errUnread):
 		d.giveUp(ctx, 0, 0, err.Error())
@@ -245,8 +245,8 @@ func itemOf(endpoint string, m ltp.Message) ltp.DeliveryItem {
 // delivered.
 var errUnread = errors.New("what the order has announced could not be read")
 
-// ask reads what the order has announced. It returns errUnread where it cannot.
-func (d *delivery) ask(ctx workflow.Context, in ltp.AnnouncementsInput) (found ltp.Announcements, err error) {
+// readAnnouncements reads what the order has announced. It returns errUnread where it cannot.
+func (d *delivery) readAnnouncements(ctx workflow.Context, in ltp.AnnouncementsInput) (found ltp.Announcements, err error) {
 	asking := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		ScheduleToCloseTimeout: ltp.AttemptTimeout, StartToCloseTimeout: ltp.AttemptTimeout, Summary: "what was announced?",
 		RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},

@@ -75,7 +75,7 @@ func (o *order) run(ctx workflow.Context) (ltp.Outcome, error) {
 	if o.Phase != ltp.PhaseNew { // continued
 		event, err = o.wait(ctx, o.WakeAt)
 	} else {
-		event.Inbox = o.gather()
+		event.Inbox = o.takeInbox()
 	}
 	for err == nil {
 		before := o.Mark
@@ -163,31 +163,31 @@ func (o *order) ask(ctx workflow.Context, summary string, what any, in, answer a
 func (o *order) wait(ctx workflow.Context, at time.Time) (ltp.Event, error) {
 	o.setAlarm(ctx, at)
 	for {
-		if in := o.gather(); !in.Empty() {
+		if in := o.takeInbox(); !in.Empty() {
 			return ltp.Event{Inbox: in}, nil
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && o.Continues() {
 			if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 				return ltp.Event{}, err
 			}
-			if in := o.gather(); !in.Empty() {
+			if in := o.takeInbox(); !in.Empty() {
 				return ltp.Event{Inbox: in}, nil
 			}
 			return ltp.Event{}, workflow.NewContinueAsNewError(o.cancelled, Order, o.Continued())
 		}
-		if err := workflow.Await(ctx, o.hasNews); err != nil {
+		if err := workflow.Await(ctx, o.hasInput); err != nil {
 			return ltp.Event{}, err
 		}
 	}
 }
 
-func (o *order) hasNews() bool {
+func (o *order) hasInput() bool {
 	return o.cancelled.Err() != nil && !o.cancelSeen || o.released != nil || o.alarm.fires != nil && o.alarm.fires.IsReady() ||
 		o.turns.Len()+o.expedites.Len()+o.stability.Len()+o.instructs.Len()+o.passes.Len() > 0
 }
 
-// gather is all that has come since the order last looked.
-func (o *order) gather() (in ltp.Inbox) {
+// takeInbox is all that has come since the order last looked.
+func (o *order) takeInbox() (in ltp.Inbox) {
 	if o.cancelled.Err() != nil && !o.cancelSeen {
 		in.Cancelled, o.cancelSeen = true, true
 	}

@@ -372,7 +372,7 @@ func (o *orientation) observerEnded(ctx workflow.Context, f workflow.Future) err
 		o.failures = 0
 		return o.lastSeen(ctx, handover.At)
 	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
-		return o.lose(ctx, fmt.Sprintf("No observer took over within %s", o.in.Policy.Grace))
+		return o.loseObserver(ctx, fmt.Sprintf("No observer took over within %s", o.in.Policy.Grace))
 	case errors.As(err, &timeout):
 		o.failures = 0
 		o.log.Warn("observer lost, another is asked to take over", "component", o.in.Component, "error", err)
@@ -385,7 +385,7 @@ func (o *orientation) observerEnded(ctx workflow.Context, f workflow.Future) err
 	o.log.Error("observing failed, trying again", "component", o.in.Component, "error", err)
 	o.again = workflow.NewTimer(ctx, ltp.Doubled(firstObservePause, maxObservePause, o.failures))
 	if o.failures++; o.failures > 1 {
-		return o.lose(ctx, "Observing fails: "+err.Error())
+		return o.loseObserver(ctx, "Observing fails: "+err.Error())
 	}
 	return nil
 }
@@ -399,10 +399,10 @@ func (o *orientation) lastSeen(ctx workflow.Context, at time.Time) error {
 	if workflow.Now(ctx).Sub(at) <= HeartbeatTimeout+o.in.Policy.Grace {
 		return nil
 	}
-	return o.lose(ctx, fmt.Sprintf("Not observed since %s", at.UTC().Format(time.RFC3339)))
+	return o.loseObserver(ctx, fmt.Sprintf("Not observed since %s", at.UTC().Format(time.RFC3339)))
 }
 
-func (o *orientation) lose(ctx workflow.Context, why string) error {
+func (o *orientation) loseObserver(ctx workflow.Context, why string) error {
 	_, err := o.apply(ctx, ltp.Input{Lost: why})
 	return err
 }

@@ -78,7 +78,7 @@ func (q *queue) run(ctx workflow.Context) error {
 			return err
 		}
 		if q.due(ctx) {
-			q.lead(ctx)
+			q.pollHead(ctx)
 		} else {
 			q.wait(ctx)
 		}
@@ -126,8 +126,8 @@ func (q *queue) due(ctx workflow.Context) bool {
 	return !workflow.Now(ctx).Before(q.pollAt)
 }
 
-// lead gives the head its turn, or looks whether it has ended.
-func (q *queue) lead(ctx workflow.Context) {
+// pollHead gives the head its turn, or looks whether it has ended.
+func (q *queue) pollHead(ctx workflow.Context) {
 	now := workflow.Now(ctx)
 	in := ltp.LeadInput{OrderID: q.Orders[0]}
 	switch {

@@ -115,7 +115,7 @@ func (r *Reach) ask() {
 	defer r.mu.Unlock()
 	if r.unanswered.IsZero() {
 		r.unanswered = time.Now()
-		r.look(silentAfter)
+		r.scheduleDrop(silentAfter)
 	}
 }
 
@@ -143,15 +143,15 @@ func (r *Reach) drop() {
 	if len(silent) > 0 {
 		r.inVain++
 	}
-	r.look(r.patience())
+	r.scheduleDrop(r.patience())
 	r.mu.Unlock()
 	for _, c := range silent {
 		_ = c.Close()
 	}
 }
 
-// look has drop called after a time. r.mu is held.
-func (r *Reach) look(after time.Duration) {
+// scheduleDrop has drop called after a time. r.mu is held.
+func (r *Reach) scheduleDrop(after time.Duration) {
 	r.due = time.Now().Add(after)
 	time.AfterFunc(after, r.drop)
 }

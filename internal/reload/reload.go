@@ -50,7 +50,7 @@ func (v *Value[T]) Current() T {
 		defer v.mu.Unlock()
 		if now := time.Now(); now.Sub(v.at) >= v.every {
 			v.at = now
-			v.look()
+			v.readAgain()
 		}
 	}
 	return *v.inUse.Load()
@@ -66,7 +66,7 @@ func (v *Value[T]) Stale() error {
 	return nil
 }
 
-func (v *Value[T]) look() {
+func (v *Value[T]) readAgain() {
 	seen, use := v.source()
 	if seen == v.seen {
 		return

@@ -99,7 +99,7 @@ func (c *Controller) Next(now time.Time) time.Duration {
 	c.advance(now)
 	if !c.began {
 		c.began = true
-		c.first()
+		c.firstTurn()
 	}
 	c.used++
 	c.tokens--
@@ -109,9 +109,9 @@ func (c *Controller) Next(now time.Time) time.Duration {
 	return time.Duration(min(-c.tokens/c.current()*float64(time.Second), float64(maxWait)))
 }
 
-// first begins the ramp, with no more than twice what the canaries have shown to be
+// firstTurn begins the ramp, with no more than twice what the canaries have shown to be
 // borne: so many at once, each for so long.
-func (c *Controller) first() {
+func (c *Controller) firstTurn() {
 	if c.latency.smooth > 0 {
 		c.rate = c.bounded(min(c.rate, 2*float64(c.s.Canary)/c.latency.smooth.Seconds()))
 	}
@@ -145,7 +145,7 @@ func (c *Controller) Report(now time.Time, s Sample) {
 	if c.careful && (released < c.cutAt || c.at < c.cutAt+reaction) {
 		return // it measured the rate before the cut
 	}
-	far := c.latency.see(c.at, s.Write, c.s.SlowWrite)
+	far := c.latency.add(c.at, s.Write, c.s.SlowWrite)
 	slow := s.Write > c.s.SlowWrite
 	if (far || slow) && s.Committed && c.careful && released < c.cutAt+c.queued {
 		return // it stood behind what was released before the cut

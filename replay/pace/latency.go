@@ -24,9 +24,9 @@ type latency struct {
 	since       time.Duration // when this window began
 }
 
-// see takes a write and reports whether writes now take far longer than the best
+// add takes a write and reports whether writes now take far longer than the best
 // of late.
-func (l *latency) see(at, write, slowWrite time.Duration) (far bool) {
+func (l *latency) add(at, write, slowWrite time.Duration) (far bool) {
 	if write <= 0 {
 		return false
 	}
