@@ -26,8 +26,8 @@ type replayStatus struct {
 	Reason    string    `json:"reason"`
 	Since     time.Time `json:"since"`
 	// Unreadable says that State is UNKNOWN because it cannot be seen.
-	Unreadable    bool              `json:"blind,omitempty"`
-	Steering ltp.ReplayControl `json:"steering,omitzero"`
+	Unreadable bool              `json:"blind,omitempty"`
+	Steering   ltp.ReplayControl `json:"steering,omitzero"`
 	// Waiting are the deferred orders of the component, and Reasons why they wait, as the
 	// visibility store shows them: late.
 	Waiting int64                `json:"waiting"`
