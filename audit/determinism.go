@@ -183,7 +183,7 @@ func (r *replays) claim() Claim {
 		c.add("every one decided the same")
 	}
 	if r.pending > 0 {
-		c.add("%s has not been worked on yet, and decides nothing", words.Count(int(r.pending))+" of them")
+		c.add("%s has not been worked on yet, and decides nothing", words.Count(r.pending)+" of them")
 	}
 	c.Figures["histories"], c.Figures["orders"], c.Figures["differ"] = int64(r.next), r.counts["order"], int64(c.Broken)
 	c.Figures["orientation"], c.Figures["replay"] = r.counts["orientation"], r.counts["replay"]

@@ -244,9 +244,9 @@ func (f *fence) claim(rows bool) Claim {
 	c.add("%s: %s after an unfit state was published that their fence could have known of", words.Plural(f.writes, "write")+" begun",
 		words.Count(c.Broken))
 	if n := f.underWay + f.past; n > 0 {
-		what := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", words.Count(int(f.underWay)))
+		what := fmt.Sprintf("in flight when the state changed, and not cut off: %s under way", words.Count(f.underWay))
 		if f.past > 0 {
-			what += fmt.Sprintf(", %s past the fence that began up to %d ms after it", words.Count(int(f.past)), f.latest.Milliseconds())
+			what += fmt.Sprintf(", %s past the fence that began up to %d ms after it", words.Count(f.past), f.latest.Milliseconds())
 		}
 		o := f.outcomes
 		c.add("%s: %s", what, words.Some(" + ", words.Part(o["committed"], "committed"), words.Part(o["repeated"], "there already"),

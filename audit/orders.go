@@ -131,12 +131,12 @@ func (o *once) unwritten(t trace.OrderTrace, w trace.Withdrawal) {
 func (o *once) claim() Claim {
 	c := o.c
 	c.add("%s by %s, of which %s ended without a write and %s without an answer",
-		words.Plural(o.executed, "order")+" executed", words.Plural(o.executions, "execution"), words.Count(int(o.failed)), words.Count(int(o.unknown)))
+		words.Plural(o.executed, "order")+" executed", words.Plural(o.executions, "execution"), words.Count(o.failed), words.Count(o.unknown))
 	if o.repeated > 0 {
 		c.add("%s put again after an unknown outcome and found there already: one effect each", words.Plural(o.repeated, "order"))
 	}
 	if o.unexplained > 0 {
-		c.add("%s of them found there at the first attempt: written in a task of which Temporal has nothing", words.Count(int(o.unexplained)))
+		c.add("%s of them found there at the first attempt: written in a task of which Temporal has nothing", words.Count(o.unexplained))
 	}
 	c.Figures["executed"], c.Figures["executions"], c.Figures["repeated"] = o.executed, o.executions, o.repeated
 	c.Figures["not_written"], c.Figures["outcome_unknown"] = o.failed, o.unknown

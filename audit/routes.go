@@ -164,9 +164,9 @@ func (r *routes) claim() Claim {
 	}
 	switch {
 	case r.unfit > 0 && c.Verdict == Held && r.passed > 0:
-		unfit += fmt.Sprintf(": none was admitted but for %s, which an operator let through a hold", words.Count(int(r.passed)))
+		unfit += fmt.Sprintf(": none was admitted but for %s, which an operator let through a hold", words.Count(r.passed))
 	case r.unfit > 0 && c.Verdict == Held && r.frozen > 0:
-		unfit += ": none was admitted, " + words.Count(int(r.frozen)) + " by an operator's freeze"
+		unfit += ": none was admitted, " + words.Count(r.frozen) + " by an operator's freeze"
 	case r.unfit > 0 && c.Verdict == Held:
 		unfit += ": none was admitted"
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ltp-node/ltp/demo"
@@ -125,17 +124,16 @@ func (d *Demo) table(w *strings.Builder) {
 	row := func(what, format string, args ...any) {
 		fmt.Fprintf(w, "| %s | %s |\n", what, fmt.Sprintf(format, args...))
 	}
-	n := func(v int) string { return words.Commas(strconv.Itoa(v)) }
-	long := func(v int64) string { return words.Commas(strconv.FormatInt(v, 10)) }
+	n := words.Count[int]
 	row("orders: submitted, accepted, executed, errors", "%s · %s · %s · %s", n(r.Orders.Submitted), n(r.Orders.Accepted), n(r.Orders.Executed), n(r.Orders.Errors))
 	row("order database: rows, duplicates, missing, writes begun while unfit", "%s · %s · %s · %s", n(r.OrderDB.Rows), n(r.OrderDB.Duplicates), n(r.OrderDB.Missing), n(r.OrderDB.WritesBegunWhileUnfit))
-	row("noticed after: a write that hangs is given 5,000 ms, then the state is published", "%s ms", long(r.Outage.DetectedAfterMs))
-	row(fmt.Sprintf("from RECOVERING to the last commit of the backlog (%s orders)", n(r.Orders.Deferred)), "%s ms", long(r.Recovery.DrainMs))
+	row("noticed after: a write that hangs is given 5,000 ms, then the state is published", "%s ms", words.Count(r.Outage.DetectedAfterMs))
+	row(fmt.Sprintf("from RECOVERING to the last commit of the backlog (%s)", words.Plural(r.Orders.Deferred, "order")), "%s ms", words.Count(r.Recovery.DrainMs))
 	for _, c := range []struct {
 		what string
 		cost demo.Cost
 	}{{"an order executed at once", r.Cost.Stable}, {"an order deferred and replayed", r.Cost.Deferred}} {
-		row(c.what, "%d events, %d state transitions, %s bytes", c.cost.Events, c.cost.Transitions, long(c.cost.HistoryBytes))
+		row(c.what, "%d events, %d state transitions, %s bytes", c.cost.Events, c.cost.Transitions, words.Count(c.cost.HistoryBytes))
 	}
 	for _, phase := range []struct{ name, when string }{{"stable", "before the outage"}, {"outage", "during the outage"}} {
 		if l, ok := r.API[phase.name]; ok {

@@ -326,7 +326,7 @@ func (r Report) engineer() section {
 	s.table(t)
 	f := r.Audit.Claim(audit.Once).Figures
 	list := []string{fmt.Sprintf("%s, of which %s stopped before or during the write, %s had no answer and %s found the order written already.",
-		words.Plural(int(f["executions"]), "execution"), words.Count(int(f["not_written"])), words.Count(int(f["outcome_unknown"])), words.Count(int(f["repeated"])))}
+		words.Plural(f["executions"], "execution"), words.Count(f["not_written"]), words.Count(f["outcome_unknown"]), words.Count(f["repeated"]))}
 	for _, e := range r.Audit.Claim(audit.FirstFirst).Evidence {
 		list = append(list, e+".")
 	}

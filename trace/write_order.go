@@ -132,9 +132,9 @@ func (p *writer) placed(orderID string) []printer.Line {
 	if place == nil {
 		return nil
 	}
-	text := printer.Say("about %s before it", words.Plural(int(place.Ahead), "order"))
+	text := printer.Say("about %s before it", words.Plural(place.Ahead, "order"))
 	if tenant, _ := ltp.SplitID(orderID); tenant != "" {
-		text = printer.Say("about %s of %s before it", words.Plural(int(place.Ahead), "order"), words.Clean(tenant))
+		text = printer.Say("about %s of %s before it", words.Plural(place.Ahead, "order"), words.Clean(tenant))
 	}
 	switch {
 	case !place.ExpectedAt.IsZero():

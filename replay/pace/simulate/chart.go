@@ -136,7 +136,7 @@ func (p picture) row(r Result, y float64) {
 }
 
 func (r Result) title() string {
-	t := fmt.Sprintf("%s, %s orders, %s: cleared after %s, 99 %% of writes within %s", r.Scenario, words.Count(int(r.Orders)), r.Policy, words.Lasted(r.Cleared), words.Lasted(r.P99))
+	t := fmt.Sprintf("%s, %s, %s: cleared after %s, 99 %% of writes within %s", r.Scenario, words.Plural(r.Orders, "order"), r.Policy, words.Lasted(r.Cleared), words.Lasted(r.P99))
 	if r.Falls > 0 {
 		t += ", fell " + words.Plural(r.Falls, "time")
 	}

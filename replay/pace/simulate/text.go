@@ -20,7 +20,7 @@ func WriteTable(w io.Writer, results []Result) error {
 		if !r.Ended {
 			cleared = "never"
 		}
-		t.Row(r.Scenario, words.Count(int(r.Orders)), r.Policy, cleared, r.PeakCommitted,
+		t.Row(r.Scenario, words.Count(r.Orders), r.Policy, cleared, r.PeakCommitted,
 			words.Lasted(r.P50), words.Lasted(r.P99), r.Busy, r.Falls, r.IntoFailed, r.Queries)
 	}
 	return t.Flush()
