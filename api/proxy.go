@@ -46,7 +46,7 @@ func (p Proxy) Validate() error {
 		return &ltp.InvalidError{Field: "role", Hint: "say which header holds the role"}
 	}
 	seen := map[string]bool{}
-	for _, name := range p.names() {
+	for _, name := range p.headers() {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !headerPattern.MatchString(name) || canonical == "Authorization":
@@ -93,8 +93,8 @@ func unmapped(from netip.Prefix) netip.Prefix {
 
 var headerPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
 
-// names are the names of the headers that there are.
-func (p Proxy) names() (all []string) {
+// headers are the names of the headers that there are.
+func (p Proxy) headers() (all []string) {
 	for _, name := range []string{p.Tenant, p.Role, p.Customer} {
 		if name != "" {
 			all = append(all, name)
@@ -120,7 +120,7 @@ func (p Proxy) trusts(remote string) bool {
 
 // named reports whether any header of a request says who makes it.
 func (p Proxy) named(r *http.Request) bool {
-	return slices.ContainsFunc(p.names(), func(name string) bool { return len(r.Header.Values(name)) > 0 })
+	return slices.ContainsFunc(p.headers(), func(name string) bool { return len(r.Header.Values(name)) > 0 })
 }
 
 // identify says who makes a request, and whether any header says so. Headers from elsewhere

@@ -73,7 +73,7 @@ func (f *fence) see(t trace.OrderTrace) {
 
 // unanswered counts what gave no answer, if the component was unfit about that time.
 func (f *fence) unanswered(external bool, at span) {
-	if at = at.wider(ltp.ClockBound); !at.meets(span{f.window.From, f.window.To}) || !f.states.unfitIn(at) {
+	if at = at.wider(ltp.ClockBound); !at.overlaps(span{f.window.From, f.window.To}) || !f.states.unfitIn(at) {
 		return
 	}
 	if external {
@@ -157,7 +157,7 @@ func lostSince(t trace.OrderTrace, attempt string) time.Time {
 // judge judges a write that Temporal's times put into the window.
 func (f *fence) judge(t trace.OrderTrace, w ltp.Write, outcome string) {
 	order, pass := t.Order.ID, w.Asked.Pass
-	if !(span{w.Task, w.Recorded}).meets(span{f.window.From, f.window.To}) {
+	if !(span{w.Task, w.Recorded}).overlaps(span{f.window.From, f.window.To}) {
 		return
 	}
 	f.writes++

@@ -18,7 +18,7 @@ func unjust(t trace.OrderTrace) string {
 	switch {
 	case !refused(t) && !rejected(t):
 		return "neither was it refused by its own fault nor did an operator reject it"
-	case !t.Execution.External() && !slices.ContainsFunc(t.Withdrawals, kept):
+	case !t.Execution.External() && !slices.ContainsFunc(t.Withdrawals, neverWritten):
 		return "nothing shows that it was not written"
 	}
 	return ""
@@ -36,9 +36,9 @@ func met(t trace.OrderTrace) bool {
 	})
 }
 
-// kept reports whether a withdrawal shows that the order will never be written: by a
+// neverWritten reports whether a withdrawal shows that the order will never be written: by a
 // tombstone, or since another order has its key.
-func kept(w trace.Withdrawal) bool {
+func neverWritten(w trace.Withdrawal) bool {
 	return w.Found == ltp.FoundTombstone || w.Found == ltp.FoundUnwritten && w.Error != ""
 }
 

@@ -49,7 +49,7 @@ func (r *routes) see(t trace.OrderTrace) {
 	}
 	for i := 0; i+1 < len(t.Frames); i += 2 {
 		one := routing{t.AcceptedAt, t.Frames[i], t.Frames[i+1]}
-		if (span{one.request.At, one.reply.At}).meets(span{r.window.From, r.window.To}) {
+		if (span{one.request.At, one.reply.At}).overlaps(span{r.window.From, r.window.To}) {
 			r.judge(one)
 		}
 	}
@@ -144,7 +144,7 @@ func (r *routes) pauseClaim(one routing, a ltp.RouteResponse) string {
 	claimed := slices.Contains(q.Asked.Paused, r.states.component)
 	switch {
 	case !r.states.whole: // an operator may have paused it before what Temporal still has
-	case claimed && !slices.ContainsFunc(r.states.pauses, read.meets):
+	case claimed && !slices.ContainsFunc(r.states.pauses, read.overlaps):
 		return fmt.Sprintf("it says that the replay of %s was paused, and nobody had paused it", r.states.component)
 	case !claimed && q.Woken == ltp.WokenByTimer && q.Asked.Replay && a.Admissible && slices.ContainsFunc(r.states.pauses, read.within):
 		return fmt.Sprintf("it was admitted as if the replay of %s were not paused, and it was", r.states.component)

@@ -28,8 +28,8 @@ type states struct {
 // span is a stretch of time; a zero to is open.
 type span struct{ from, to time.Time }
 
-// meets reports whether two stretches of time have a moment in common.
-func (s span) meets(other span) bool {
+// overlaps reports whether two stretches of time have a moment in common.
+func (s span) overlaps(other span) bool {
 	return (s.to.IsZero() || !other.from.After(s.to)) && (other.to.IsZero() || !s.from.After(other.to))
 }
 
@@ -98,7 +98,7 @@ func (s states) unfitSince(t time.Time) (first ltp.Frame, unfit bool) {
 }
 
 // unfitIn reports whether the component was unfit at some time of a stretch.
-func (s states) unfitIn(t span) bool { return slices.ContainsFunc(s.spans, t.meets) }
+func (s states) unfitIn(t span) bool { return slices.ContainsFunc(s.spans, t.overlaps) }
 
 // outages is how often the component had become unfit by t.
 func (s states) outages(t time.Time) int {

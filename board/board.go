@@ -82,13 +82,13 @@ func (b *Board) Run(ctx context.Context) {
 	for _, component := range b.components {
 		poke := make(chan struct{}, 1)
 		wg.Go(func() { b.follow(ctx, component, poke) })
-		wg.Go(func() { b.keep(ctx, component, poke) })
+		wg.Go(func() { b.keepFresh(ctx, component, poke) })
 	}
 	wg.Wait()
 }
 
-// keep reads one component again and again.
-func (b *Board) keep(ctx context.Context, component string, poke <-chan struct{}) {
+// keepFresh reads one component again and again.
+func (b *Board) keepFresh(ctx context.Context, component string, poke <-chan struct{}) {
 	tick := time.NewTicker(Refresh)
 	defer tick.Stop()
 	var wg sync.WaitGroup

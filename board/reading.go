@@ -105,19 +105,19 @@ func silenceReason(d *workflowservice.DescribeWorkflowExecutionResponse, now tim
 			return fmt.Sprintf("news is waiting unread since %s", t.UTC().Format(time.RFC3339))
 		}
 	}
-	var heard time.Time
+	var lastSeen time.Time
 	for _, a := range d.GetPendingActivities() {
 		last := max(a.GetLastHeartbeatTime().AsTime().UnixNano(), a.GetLastStartedTime().AsTime().UnixNano())
 		if last <= 0 || a.GetAttempt() <= 1 {
 			// A later attempt is scheduled by Temporal alone, as when its server starts again.
 			last = max(last, a.GetScheduledTime().AsTime().UnixNano())
 		}
-		if t := time.Unix(0, last); t.After(heard) {
-			heard = t
+		if t := time.Unix(0, last); t.After(lastSeen) {
+			lastSeen = t
 		}
 	}
-	if heard.Unix() > 0 && now.Sub(heard) > Silence {
-		return fmt.Sprintf("its observer was last heard at %s", heard.UTC().Format(time.RFC3339))
+	if lastSeen.Unix() > 0 && now.Sub(lastSeen) > Silence {
+		return fmt.Sprintf("its observer was last heard at %s", lastSeen.UTC().Format(time.RFC3339))
 	}
 	return ""
 }

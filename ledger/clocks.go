@@ -17,8 +17,8 @@ type clocks struct {
 	doubt    int           // writes of which the clocks cannot tell
 }
 
-// take takes in what is wrong with times; what cannot have been so is a fault.
-func (c *clocks) take(check CheckName, orderID string, faults []ltp.TimeFault) *fault {
+// addFaults takes in what is wrong with times; what cannot have been so is a fault.
+func (c *clocks) addFaults(check CheckName, orderID string, faults []ltp.TimeFault) *fault {
 	for _, f := range faults {
 		switch f.Kind {
 		case ltp.Breach:
@@ -31,15 +31,15 @@ func (c *clocks) take(check CheckName, orderID string, faults []ltp.TimeFault) *
 	return nil
 }
 
-func (c clocks) said() string {
-	said := "it does not run backwards, and workers' clocks agree with Temporal's"
+func (c clocks) summary() string {
+	text := "it does not run backwards, and workers' clocks agree with Temporal's"
 	if c.disagree > 0 {
-		said = fmt.Sprintf("it does not run backwards; %d times of workers differ from Temporal's by up to %d ms", c.disagree, c.most.Milliseconds())
+		text = fmt.Sprintf("it does not run backwards; %d times of workers differ from Temporal's by up to %d ms", c.disagree, c.most.Milliseconds())
 	}
 	if n := c.underWay + c.past + c.doubt; n > 0 {
-		said += fmt.Sprintf("; %d writes met a fall: %d under way, %d past their fence, %d in doubt", n, c.underWay, c.past, c.doubt)
+		text += fmt.Sprintf("; %d writes met a fall: %d under way, %d past their fence, %d in doubt", n, c.underWay, c.past, c.doubt)
 	}
-	return said
+	return text
 }
 
 // routedInTime checks the times of an answer that stands in the file at ts.
@@ -50,12 +50,12 @@ func (r *rules) routedInTime(o *ordered, ts int64, p *Response) *fault {
 	}
 	times := ltp.Times{Accepted: at(o.about.AcceptedMs), Task: at(o.asked.AskedMs), Recorded: at(p.RecordedMs), Read: at(p.ReadMs)}
 	if p.Unreadable || r.alone {
-		return r.clocks.take(CheckRouting, p.OrderID, times.Check())
+		return r.clocks.addFaults(CheckRouting, p.OrderID, times.Check())
 	}
 	if limit := ltp.ReadingLease + ltp.ClockBound; p.Admissible && late > limit.Milliseconds() {
 		return broken(CheckRouting, "order %s: it rests on epoch %d, which had been over for %d ms", p.OrderID, p.Epoch, late)
 	}
-	return r.clocks.take(CheckRouting, p.OrderID, times.CheckRouting(p.Component, p.Epoch, r.frames(p.Component)))
+	return r.clocks.addFaults(CheckRouting, p.OrderID, times.CheckRouting(p.Component, p.Epoch, r.frames(p.Component)))
 }
 
 // wroteInTime holds a write that began against its times and against what was published.
@@ -72,7 +72,7 @@ func (r *rules) wroteInTime(o *ordered, p *Execution) *fault {
 		w.Written, w.Ended = "", time.Time{}
 	}
 	if r.alone {
-		return r.clocks.take(CheckExecution, p.OrderID, w.Check())
+		return r.clocks.addFaults(CheckExecution, p.OrderID, w.Check())
 	}
 	for _, component := range w.Gate {
 		flight, faults := w.Judge(component, r.frames(component), false)
@@ -84,7 +84,7 @@ func (r *rules) wroteInTime(o *ordered, p *Execution) *fault {
 		case ltp.InDoubt:
 			r.clocks.doubt++
 		}
-		if f := r.clocks.take(CheckExecution, p.OrderID, faults); f != nil {
+		if f := r.clocks.addFaults(CheckExecution, p.OrderID, faults); f != nil {
 			return f
 		}
 	}

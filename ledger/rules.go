@@ -340,8 +340,8 @@ func (r *rules) finish() *fault {
 	return nil
 }
 
-// said is what held, where nothing is broken.
-func (r *rules) said() []Checked {
+// checks is what held, where nothing is broken.
+func (r *rules) checks() []Checked {
 	c := r.counts
 	routing := fmt.Sprintf("%d requests, each answered under an orientation of the file", c.Requests)
 	if r.unchecked > 0 {

@@ -266,9 +266,9 @@ func (v *verifier) verdict(p Checkpoint) Verdict {
 		{CheckForm, fmt.Sprintf("%d lines, each in canonical form", n)},
 		{CheckChain, fmt.Sprintf("%d entries, each chained to the one before", n)},
 		{CheckEnvelope, "what is around the frames agrees with them"},
-		{CheckTime, v.rules.clocks.said()},
+		{CheckTime, v.rules.clocks.summary()},
 		{CheckIdentity, fmt.Sprintf("%s throughout; every frame id once", v.rules.covers.identity())},
-	}, v.rules.said(), []Checked{
+	}, v.rules.checks(), []Checked{
 		{CheckTree, fmt.Sprintf("%d entries with the head %s", n, p.Tree.Hash)},
 		{CheckSignature, "by " + p.Key},
 	})

@@ -69,7 +69,7 @@ func (c *corroborated) Probe(ctx context.Context) (map[string]string, error) {
 	hangs := time.NewTimer(evidencePatience)
 	defer hangs.Stop()
 	if time.Since(c.asked) >= evidenceEvery {
-		c.ask(ctx)
+		c.askWitnesses(ctx)
 	}
 	ask := time.NewTimer(evidenceEvery - time.Since(c.asked))
 	defer ask.Stop()
@@ -79,7 +79,7 @@ func (c *corroborated) Probe(ctx context.Context) (map[string]string, error) {
 		case w := <-written:
 			return c.facts(w.facts), c.withDefiniteFault(w.err)
 		case <-ask.C:
-			c.ask(ctx)
+			c.askWitnesses(ctx)
 			ask.Reset(evidenceEvery)
 		case <-c.news:
 		case <-hangs.C:
@@ -124,9 +124,9 @@ func (c *corroborated) begin(ctx context.Context) <-chan writeResult {
 	return done
 }
 
-// ask asks every witness that owes no answer. Nobody waits for one: it serves the
+// askWitnesses asks every witness that owes no answer. Nobody waits for one: it serves the
 // write under way, or the next.
-func (c *corroborated) ask(ctx context.Context) {
+func (c *corroborated) askWitnesses(ctx context.Context) {
 	c.asked = time.Now()
 	for _, w := range c.witnesses {
 		if !w.begin() {

@@ -287,13 +287,13 @@ func (s *sqliteDB) Check(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	var stands catalogue
+	var tables catalogue
 	var found error
 	err = awaitLock(ctx, func() (err error) {
-		if stands, err = readSQLiteCatalogue(ctx, db); err != nil {
+		if tables, err = readSQLiteCatalogue(ctx, db); err != nil {
 			return err
 		}
-		found = at.judge(stands, latest)
+		found = at.judge(tables, latest)
 		for i := 0; i < len(s.shop.statements) && found == nil && err == nil; i++ {
 			found, err = s.shop.statements[i].checkSQLite(ctx, db)
 		}

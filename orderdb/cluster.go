@@ -96,7 +96,7 @@ func (c *cluster) admit(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil || !known {
 		return err
 	}
-	c.ask(ctx, conn.Conn().RemoteAddr())
+	c.askHosts(ctx, conn.Conn().RemoteAddr())
 	conn.CustomData()[positionKey] = p
 	return c.deposed(conn)
 }
@@ -114,10 +114,10 @@ func (c *cluster) deposed(conn *pgconn.PgConn) error {
 	return nil
 }
 
-// ask learns the timelines of all hosts but one, in half of the time that is left, and
+// askHosts learns the timelines of all hosts but one, in half of the time that is left, and
 // half a second at most. So a process that has just started does not use a former leader
 // which comes first in the URL.
-func (c *cluster) ask(ctx context.Context, but net.Addr) {
+func (c *cluster) askHosts(ctx context.Context, but net.Addr) {
 	c.asking.Lock()
 	defer c.asking.Unlock()
 	if time.Since(c.asked) < askedFor {

@@ -26,7 +26,7 @@ func (c *cluster) watch(ctx context.Context, conn *pgconn.PgConn) (context.Conte
 	at := conn.Conn().RemoteAddr()
 	timer := time.AfterFunc(hanging, func() {
 		for ctx.Err() == nil {
-			c.ask(ctx, at)
+			c.askHosts(ctx, at)
 			if highest := c.recordTimeline(p); p.timeline < highest {
 				cancel(&deposedError{p.timeline, highest})
 			}

@@ -28,9 +28,9 @@ import (
 // that is there, too, and for one that a trigger dropped: they are sent with it, and must
 // not run then.
 func (t tables) putSQL(followed bool) string {
-	stands, from := "", "key"
+	whereKept, from := "", "key"
 	if followed {
-		stands = `
+		whereKept = `
 	WHEN new IS NULL THEN '` + droppedMark + `'
 	WHEN NOT new THEN '` + standsMark + `'`
 		from = "(SELECT) AS one LEFT JOIN key ON true"
@@ -48,7 +48,7 @@ WITH key AS (
 	INSERT INTO ` + t.outbox + ` (order_id, payload) SELECT $1, $6 FROM key WHERE new
 	RETURNING id
 )
-SELECT kind, content_hash, reason, new, CAST(CASE` + stands + `
+SELECT kind, content_hash, reason, new, CAST(CASE` + whereKept + `
 	WHEN new AND NOT (EXISTS (SELECT FROM written) AND EXISTS (SELECT FROM outbox)) THEN '` + droppedMark + `'
 	ELSE '0' END AS int)
 FROM ` + from

@@ -94,7 +94,7 @@ func (s *sqlScanner) token() (word, name string, err error) {
 		s.at++
 		return "", "", noParameter(c)
 	case beginsWord(rest):
-		s.word()
+		s.skipWord()
 		if w := s.text[from:s.at]; s.kind == postgres && (w == "e" || w == "E") && strings.HasPrefix(s.text[s.at:], "'") {
 			err = s.quoted('\'', true)
 		}
@@ -136,12 +136,12 @@ func (s *sqlScanner) operator() (name string) {
 		return ""
 	}
 	begins := s.at
-	s.word()
+	s.skipWord()
 	return s.text[begins:s.at]
 }
 
-// word goes past a name or a keyword.
-func (s *sqlScanner) word() {
+// skipWord goes past a name or a keyword.
+func (s *sqlScanner) skipWord() {
 	for s.at < len(s.text) && (isWordByte(s.text[s.at]) || s.text[s.at] == '$') {
 		s.at++
 	}

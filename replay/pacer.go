@@ -51,8 +51,8 @@ func (p *pacer) setControl(c ltp.ReplayControl) {
 	p.operator = c
 }
 
-// take takes a turn and returns how long to wait for it.
-func (p *pacer) take() time.Duration {
+// takeTurn takes a turn and returns how long to wait for it.
+func (p *pacer) takeTurn() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -97,7 +97,7 @@ func (r *release) turn(ctx context.Context) error {
 		return err
 	}
 	r.pacer.setControl(now.ReplayControl)
-	wait := r.pacer.take()
+	wait := r.pacer.takeTurn()
 	for wait > 0 {
 		step := min(wait, board.Refresh)
 		if err := sleep(ctx, step); err != nil {

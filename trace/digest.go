@@ -173,7 +173,7 @@ func (d *Digest) Timeline() Timeline {
 	slices.SortFunc(d.routings, place.compare)
 	var all []placed
 	for i := range d.stretches {
-		all = append(all, d.stretches[i].shown()...)
+		all = append(all, d.stretches[i].entries()...)
 	}
 	slices.SortFunc(all, func(a, b placed) int { return a.place.compare(b.place) })
 	entries := slices.Clone(d.about)
@@ -195,16 +195,16 @@ func (d *Digest) Timeline() Timeline {
 	return Timeline{Incident: d.in, Window: d.window, Tally: d.tally, Gaps: d.gaps, Phases: phases(d.in, d.window, entries)}
 }
 
-// shown are the entries of a stretch that are shown, each with the number of those that
+// entries are the entries of a stretch that are shown, each with the number of those that
 // it stands for.
-func (s *stretch) shown() (all []placed) {
+func (s *stretch) entries() (all []placed) {
 	groups := s.groups
 	if len(s.early) > 0 {
 		before := stretch{groups: map[group]*folded{}}
 		for _, p := range s.early {
 			before.fold(p, false)
 		}
-		all = before.shown()
+		all = before.entries()
 	}
 	for _, a := range groups {
 		all = append(all, a.first)

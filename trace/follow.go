@@ -31,7 +31,7 @@ const (
 // more orders than that, it is late. An order that is deferred again while it waits
 // is late when very many wait.
 func (r *Reader) Follow(ctx context.Context, component string, since time.Time, show func([]Entry) error) error {
-	f := follower{Reader: r, component: component, since: since, shown: map[ltp.Source]bool{}, orders: map[string]*followed{}, seen: since}
+	f := follower{Reader: r, component: component, since: since, printed: map[ltp.Source]bool{}, orders: map[string]*followed{}, seen: since}
 	grown := r.growth(ctx, ltp.OrientationWorkflowID(component))
 	tick := time.NewTicker(roundLasts)
 	defer tick.Stop()
@@ -124,7 +124,7 @@ type follower struct {
 	component string
 	since     time.Time
 	seen      time.Time // up to when orders have been listed
-	shown     map[ltp.Source]bool
+	printed   map[ltp.Source]bool
 	orders    map[string]*followed // by workflow ID
 	queue     []*followed
 	no        int
@@ -177,8 +177,8 @@ func (f *follower) about(ctx context.Context) (news []newEntry, err error) {
 	}
 	w := Window{From: f.since}
 	for _, e := range orientationEntries(o, o.During(w), w) {
-		if !f.shown[e.source()] {
-			f.shown[e.source()] = true
+		if !f.printed[e.source()] {
+			f.printed[e.source()] = true
 			news = append(news, newEntry{Entry: e})
 		}
 	}

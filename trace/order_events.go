@@ -15,7 +15,7 @@ import (
 
 // read takes in one event, the ith of its run.
 func (o *orderReader) read(i int, e *historypb.HistoryEvent) error {
-	switch part := answers(e); {
+	switch part := isAnswer(e); {
 	case o.answering && !part: // the answer to the workflow task ends here
 		o.answering = false
 		if err := o.answered(); err != nil {
@@ -110,8 +110,8 @@ func (o *orderReader) other(e *historypb.HistoryEvent) error {
 	return nil
 }
 
-// answers reports whether an event is part of a worker's answer to a workflow task.
-func answers(e *historypb.HistoryEvent) bool {
+// isAnswer reports whether an event is part of a worker's answer to a workflow task.
+func isAnswer(e *historypb.HistoryEvent) bool {
 	switch e.GetEventType() {
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED:
 		return true

@@ -34,8 +34,8 @@ func (p *writer) orientation(e Entry) {
 	p.row(row{mark: "●", at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameOrientation), style: stateStyle(o.State), lines: lines})
 }
 
-// asked shows a route request.
-func (p *writer) asked(e Entry, brief bool) []printer.Line {
+// routeRequestLines shows a route request.
+func (p *writer) routeRequestLines(e Entry, brief bool) []printer.Line {
 	q := e.Frames[0].Request
 	lines := []printer.Line{printer.Say("order %s", e.OrderID).Whisper(" ·%s%s", printer.Glue, strings.ReplaceAll(words.Commas(words.Clean(e.Amount)), " ", printer.Glue))}
 	switch {

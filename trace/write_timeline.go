@@ -185,7 +185,7 @@ func (p *writer) entry(e Entry, brief bool) {
 	case len(e.Frames) == 1:
 		p.orientation(e)
 	default:
-		p.row(row{at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameRouteRequest), lines: p.asked(e, brief)})
+		p.row(row{at: e.At, no: e.Frames[0].No, kind: string(ltp.FrameRouteRequest), lines: p.routeRequestLines(e, brief)})
 		lines := p.answered(*e.Frames[1].Response, brief)
 		if e.Execution != nil {
 			lines = append(lines, p.wrote(printer.Whisper("→ "), *e.Execution, e.Frames[1].Response))

@@ -137,7 +137,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		for _, component := range k.Components {
-			if err := k.keep(ctx, component); err != nil && ctx.Err() == nil {
+			if err := k.ensureWithPolicy(ctx, component); err != nil && ctx.Err() == nil {
 				k.Log.Warn("the Orientation was not seen to, trying again in a minute", "component", component, "error", err)
 			}
 		}
@@ -149,7 +149,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-func (k *Keeper) keep(ctx context.Context, component string) error {
+func (k *Keeper) ensureWithPolicy(ctx context.Context, component string) error {
 	now, err := k.ensure(ctx, component)
 	if err != nil || k.asked[component] {
 		return err

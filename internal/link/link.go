@@ -123,7 +123,7 @@ func (l *Link) serve() {
 // join connects what came in with the target, and returns when both have ended.
 func (l *Link) join(in net.Conn) {
 	defer l.drop(in)
-	if !l.keep(in) || !l.passable(math.MaxInt64) {
+	if !l.register(in) || !l.passable(math.MaxInt64) {
 		return
 	}
 	out, err := net.Dial("tcp", l.to)
@@ -131,7 +131,7 @@ func (l *Link) join(in net.Conn) {
 		return
 	}
 	defer l.drop(out)
-	if !l.keep(out) {
+	if !l.register(out) {
 		return
 	}
 	l.mu.Lock()
@@ -180,8 +180,8 @@ func (l *Link) passable(number int64) bool {
 	return l.state == whole
 }
 
-// keep remembers a connection to cut, unless the link is cut already.
-func (l *Link) keep(c net.Conn) bool {
+// register remembers a connection to cut, unless the link is cut already.
+func (l *Link) register(c net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.state >= cut {

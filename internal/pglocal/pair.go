@@ -102,7 +102,7 @@ func (p *Pair) Rejoin(ctx context.Context) error {
 // join starts the standby, whose data is there, and returns when it is synchronous.
 func (p *Pair) join(ctx context.Context) error {
 	signal := filepath.Join(p.standby.data(), "standby.signal")
-	if err := errors.Join(os.WriteFile(signal, nil, 0o600), p.standby.give(signal)); err != nil {
+	if err := errors.Join(os.WriteFile(signal, nil, 0o600), p.standby.chown(signal)); err != nil {
 		return err
 	}
 	err := errors.Join(

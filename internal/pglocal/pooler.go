@@ -80,11 +80,11 @@ max_client_conn = 500
 	users := fmt.Sprintf("\"postgres\" \"%s\"\n", p.server.options.Password)
 	for name, text := range map[string]string{"pgbouncer.ini": config, "users": users} {
 		path := filepath.Join(p.dir, name)
-		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), p.server.give(path)); err != nil {
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), p.server.chown(path)); err != nil {
 			return err
 		}
 	}
-	return p.server.give(p.dir)
+	return p.server.chown(p.dir)
 }
 
 // Start starts a pooler that was stopped, on its port, and returns when it takes

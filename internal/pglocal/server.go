@@ -96,15 +96,15 @@ func (s *Server) own() (err error) {
 	if s.owner, err = ordinaryUser(); err != nil { // Postgres refuses to run as root
 		return err
 	}
-	return errors.Join(s.give(s.dir), s.give(s.secret()))
+	return errors.Join(s.chown(s.dir), s.chown(s.secret()))
 }
 
 func (s *Server) data() string   { return filepath.Join(s.dir, "data") }
 func (s *Server) secret() string { return filepath.Join(s.dir, "password") }
 func (s *Server) direct() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// give makes a file the server's.
-func (s *Server) give(path string) error {
+// chown makes a file the server's.
+func (s *Server) chown(path string) error {
 	if s.owner == nil {
 		return nil
 	}
@@ -262,7 +262,7 @@ func (s *Server) reload() error {
 		fmt.Fprintf(&b, "%s = '%s'\n", name, strings.ReplaceAll(s.settings[name], "'", "''"))
 	}
 	path := filepath.Join(s.data(), settingsFile)
-	if err := errors.Join(os.WriteFile(path, []byte(b.String()), 0o600), s.give(path)); err != nil {
+	if err := errors.Join(os.WriteFile(path, []byte(b.String()), 0o600), s.chown(path)); err != nil {
 		return err
 	}
 	if s.process != nil && s.process.running() {

@@ -90,7 +90,7 @@ var prompt = map[string]bool{"DescribeWorkflowExecution": true, "GetSystemInfo":
 
 func (r *Reach) attempt(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if prompt[path.Base(method)] {
-		r.ask()
+		r.noteAttempt()
 	}
 	err := invoke(ctx, method, req, reply, cc, opts...)
 	r.mu.Lock()
@@ -109,8 +109,8 @@ func (r *Reach) attempt(ctx context.Context, method string, req, reply any, cc *
 	return err
 }
 
-// ask notes that a prompt attempt begins, and sees to it that silence has an end.
-func (r *Reach) ask() {
+// noteAttempt notes that a prompt attempt begins, and sees to it that silence has an end.
+func (r *Reach) noteAttempt() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.unanswered.IsZero() {

@@ -31,7 +31,7 @@ func TestSilentConnectionsAreEndedMoreAndMoreSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New()
 		c, _ := open(t, r)
-		r.ask()
+		r.noteAttempt()
 		var ended []int // after so many seconds
 		for second := range 600 {
 			time.Sleep(time.Second)
@@ -57,7 +57,7 @@ func TestALookThatComesLateEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New()
 		c, _ := open(t, r)
-		r.ask()
+		r.noteAttempt()
 		r.mu.Lock()
 		r.due = r.due.Add(-time.Second) // as if it had been due a second before
 		r.mu.Unlock()
@@ -87,7 +87,7 @@ func TestAConnectionThatIsHeardOfIsKept(t *testing.T) {
 				}
 			}
 		}()
-		r.ask()
+		r.noteAttempt()
 		for range 20 {
 			time.Sleep(time.Second)
 			_, err := far.Write([]byte{1})

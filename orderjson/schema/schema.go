@@ -77,7 +77,7 @@ func plainly(err error, here string) error {
 		return fmt.Errorf("it refers to %s: put what it refers to under $defs, nothing is loaded from elsewhere", strings.TrimPrefix(load.URL, "order:///"))
 	case errors.As(err, &against) && errors.As(against.Err, &found):
 		f := firstOf(found)
-		return fmt.Errorf("it is not a JSON Schema: %s: %s", cmp.Or(f.pointer(), "the whole"), f.words())
+		return fmt.Errorf("it is not a JSON Schema: %s: %s", cmp.Or(f.pointer(), "the whole"), f.sentence())
 	}
 	return fmt.Errorf("it is not a JSON Schema: %s", strings.ReplaceAll(err.Error(), here, ""))
 }
@@ -91,7 +91,7 @@ func (s *Schema) Check(order []byte) error {
 		return &ltp.InvalidError{Hint: fmt.Sprintf("the order is not JSON: %v", err)}
 	}
 	if f := s.first(v); f != nil {
-		return &ltp.InvalidError{Field: f.pointer(), Hint: f.words()}
+		return &ltp.InvalidError{Field: f.pointer(), Hint: f.sentence()}
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ func (f *fault) compare(g *fault) int {
 			}
 			return strings.Compare(a, b)
 		}),
-		strings.Compare(f.words(), g.words()),
+		strings.Compare(f.sentence(), g.sentence()),
 	)
 }
 
@@ -215,8 +215,8 @@ func (f *fault) pointer() (p string) {
 
 var english = message.NewPrinter(language.English)
 
-// words say what to do. Of what the client sent they hold a name at most.
-func (f *fault) words() string {
+// sentence say what to do. Of what the client sent they hold a name at most.
+func (f *fault) sentence() string {
 	switch k := f.kind.(type) {
 	case *kind.Required:
 		return "the schema of orders requires this field"

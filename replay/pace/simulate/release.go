@@ -134,7 +134,7 @@ func (r *release) settle() {
 // sweep releases all that is shown. Pages are listed while those before them are
 // released, so only the first is waited for.
 func (r *release) sweep() (found int64, ok bool) {
-	shown := r.shown()
+	shown := r.listed()
 	if r.queries += beginnings; shown == 0 {
 		r.queries += empty - beginnings
 	}

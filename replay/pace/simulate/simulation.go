@@ -123,7 +123,7 @@ func (s *simulation) happen(e event) {
 	case arrive:
 		s.arrive()
 	case ask:
-		s.ask(e.order)
+		s.requestWrite(e.order)
 	case retry:
 		s.retry(e.order, e.run)
 	case done:
@@ -181,8 +181,8 @@ func (s *simulation) resume() {
 	}
 }
 
-// shown are the orders to be released that the visibility store shows.
-func (s *simulation) shown() int64 {
+// listed are the orders to be released that the visibility store shows.
+func (s *simulation) listed() int64 {
 	s.arrived()
 	since := s.clock().Sub(s.condition.Orientation.Since)
 	hidden := int64(s.Arrivals * max(s.Lag-since, 0).Seconds())
@@ -220,7 +220,7 @@ func (s *simulation) arrive() {
 	if s.live() {
 		s.acted++
 		s.outNew++
-		s.ask(order{released: s.now})
+		s.requestWrite(order{released: s.now})
 		s.push(event{at: s.now + time.Duration(float64(time.Second)/s.Arrivals), kind: arrive})
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/ltp-node/ltp/replay/pace"
 )
 
-// ask is an order that asks to write: it is fenced, waits for a connection, or writes.
-func (s *simulation) ask(o order) {
+// requestWrite is an order that asks to write: it is fenced, waits for a connection, or writes.
+func (s *simulation) requestWrite(o order) {
 	switch {
 	case !s.state().Fit():
 		s.deferAgain(o)
@@ -71,7 +71,7 @@ func (s *simulation) done(o order) {
 	} else {
 		s.outNew--
 	}
-	s.answers(o, pace.Sample{Committed: true, Write: took})
+	s.sendAnswer(o, pace.Sample{Committed: true, Write: took})
 	if s.db.committed(s.now) && !s.db.down {
 		s.fail()
 	}
@@ -102,7 +102,7 @@ func (s *simulation) again(o order) {
 		s.deferAgain(o)
 		return
 	}
-	s.answers(o, pace.Sample{Write: s.now - o.begun})
+	s.sendAnswer(o, pace.Sample{Write: s.now - o.begun})
 	o.sample = 0
 	pause := time.Second << min(o.tries-1, 6)
 	pause = time.Duration(float64(pause) * (0.75 + s.random.Float64()/2))
@@ -124,11 +124,11 @@ func (s *simulation) retry(o order, falls int) {
 	} else {
 		s.pausingNew--
 	}
-	s.ask(o)
+	s.requestWrite(o)
 }
 
-// answers sends the answer to a release on its way.
-func (s *simulation) answers(o order, sample pace.Sample) {
+// sendAnswer sends the answer to a release on its way.
+func (s *simulation) sendAnswer(o order, sample pace.Sample) {
 	if o.sample != 0 {
 		s.push(event{at: s.now + s.jittered(s.Answer), kind: answer, order: o, took: sample})
 	}
