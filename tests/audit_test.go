@@ -60,9 +60,9 @@ func (r *rig) verified() {
 	assert.Contains(r.T, said, "is whole")
 }
 
-// TestAuditAndReportOfAnIncident: an outage is audited and reported with every worker down;
+// TestAuditNamesTheOrderThatSomebodyChanged: an outage is audited and reported with every worker down;
 // then somebody touches the order database, and the audit names the order.
-func TestAuditAndReportOfAnIncident(t *testing.T) {
+func TestAuditNamesTheOrderThatSomebodyChanged(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)

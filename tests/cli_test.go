@@ -98,9 +98,9 @@ func (c *terminal) deserted() {
 	}
 }
 
-// TestCommandLine is a session at a terminal: ltp dev in one window, the rest in
+// TestATerminalSessionSubmitsFollowsAndLooksBack is a session at a terminal: ltp dev in one window, the rest in
 // another, and a look back after ltp dev has ended.
-func TestCommandLine(t *testing.T) {
+func TestATerminalSessionSubmitsFollowsAndLooksBack(t *testing.T) {
 	c := newTerminal(t)
 	assert.Contains(t, c.refused("orders", "get", "A1"), "ltp dev", "there is nothing yet, and it says what to do")
 
@@ -232,9 +232,9 @@ func TestKilledDevLeavesItsDataInOrder(t *testing.T) {
 	require.Eventually(t, func() bool { return c.status("orders", "get", "K1").State == ltp.Executed }, patience, 100*time.Millisecond)
 }
 
-// TestDemoReport: ltp demo --format json prints the contract and nothing else, and ends well
+// TestDemoEndsWellOnlyIfEveryGuaranteeHeld: ltp demo --format json prints the contract and nothing else, and ends well
 // only if every guarantee held.
-func TestDemoReport(t *testing.T) {
+func TestDemoEndsWellOnlyIfEveryGuaranteeHeld(t *testing.T) {
 	c := newTerminal(t)
 	demo := c.start("demo", "--format", "json", "--exit", "--orders", "60", "--outage", "9s", "--ui-port", "0")
 	assert.Zero(t, demo.Wait(), demo.Stderr.String())

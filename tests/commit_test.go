@@ -14,10 +14,10 @@ import (
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
-// TestConnectionCutAroundTheCommit: the connection ends before the order reaches the
+// TestConnectionCutAroundTheCommitWritesTheOrderOnce: the connection ends before the order reaches the
 // order database, or after it was committed and before the answer came. Nobody can
 // tell the two apart, and both orders are there once.
-func TestConnectionCutAroundTheCommit(t *testing.T) {
+func TestConnectionCutAroundTheCommitWritesTheOrderOnce(t *testing.T) {
 	pair := pgtest.StartPair(t)
 	scissors := &scissors{before: "cut-before", after: "cut-after", cut: map[string]bool{}, waits: map[int64]bool{}}
 	cable, err := link.NewWatched(pair.Leader().Host(), scissors.watch)

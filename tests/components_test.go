@@ -79,9 +79,9 @@ func (r *rig) newEpoch(n *node.Node, id string) {
 	assert.Equal(r.T, ltp.Executed, r.Ended(id).State)
 }
 
-// TestGateIsThatOfWhatIsWritten: an order that names payments alone is written into the
+// TestOrderWaitsForTheComponentThatItIsWrittenTo: an order that names payments alone is written into the
 // order database all the same, and so waits for it, and is refused while that is frozen.
-func TestGateIsThatOfWhatIsWritten(t *testing.T) {
+func TestOrderWaitsForTheComponentThatItIsWrittenTo(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
 	c.Components = []string{ltp.DefaultComponent, payments}

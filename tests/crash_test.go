@@ -89,9 +89,9 @@ func TestReplaySurvivesWorkerCrash(t *testing.T) {
 	r.Until(seen, ltp.Stable)
 }
 
-// TestWorkerKilledWhileItsWriteHangs: nobody knows what became of the write, so it is made
+// TestWriteOfAWorkerKilledWhileItHangsIsMadeOnce: nobody knows what became of the write, so it is made
 // again under the same ID once the worker counts as lost.
-func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
+func TestWriteOfAWorkerKilledWhileItHangsIsMadeOnce(t *testing.T) {
 	r := newRig(t)
 	seen := r.Watch()
 	w := r.worker()
@@ -115,9 +115,9 @@ func TestWorkerKilledWhileItsWriteHangs(t *testing.T) {
 	assert.True(t, story.Executions[len(story.Executions)-1].Done())
 }
 
-// TestWorkerKilledBetweenCommitAndReport: the order is in the order database, and nothing
+// TestWriteOfAWorkerKilledBeforeItsReportIsFound: the order is in the order database, and nothing
 // of that is in Temporal. A cancellation comes first, and the next worker finds the row.
-func TestWorkerKilledBetweenCommitAndReport(t *testing.T) {
+func TestWriteOfAWorkerKilledBeforeItsReportIsFound(t *testing.T) {
 	r := newRig(t)
 	seen := r.Watch()
 	dying := launch(t, child.Environment(t, dyingWorker+"="+r.Server.Address(), "ORDERS="+r.Orders), os.Args[0])

@@ -19,9 +19,9 @@ import (
 	"github.com/ltp-node/ltp/workflows"
 )
 
-// TestObserverFailover: of two observers one is active. When it is killed the other
+// TestStandbyObserverTakesOverWithoutAnIncident: of two observers one is active. When it is killed the other
 // takes over, and that is no incident.
-func TestObserverFailover(t *testing.T) {
+func TestStandbyObserverTakesOverWithoutAnIncident(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	observers := []*process{r.observer(), r.observer()}
@@ -67,8 +67,8 @@ func TestNothingIsKnownOfAComponentThatNobodyObserves(t *testing.T) {
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unknown, ltp.Recovering, ltp.Stable}, r.states())
 }
 
-// TestObserverKilledInAnOutage: an outage does not end because nobody looks any more.
-func TestObserverKilledInAnOutage(t *testing.T) {
+// TestOutageOutlivesTheObserverThatSawIt: an outage does not end because nobody looks any more.
+func TestOutageOutlivesTheObserverThatSawIt(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.deciding())
 	observers := []*process{r.observer(), r.observer()}
@@ -86,9 +86,9 @@ func TestObserverKilledInAnOutage(t *testing.T) {
 	assert.Equal(t, []ltp.State{ltp.Unknown, ltp.Recovering, ltp.Stable, ltp.Unstable, ltp.Recovering}, r.states()[:5])
 }
 
-// TestObserverThatLosesTouchForAMoment: Temporal gets nothing from the observer for some
+// TestObserverThatMissesHeartbeatsForSecondsIsNotLost: Temporal gets nothing from the observer for some
 // seconds, again and again. It was never lost, so nothing has happened.
-func TestObserverThatLosesTouchForAMoment(t *testing.T) {
+func TestObserverThatMissesHeartbeatsForSecondsIsNotLost(t *testing.T) {
 	r := newRig(t)
 	c := r.deciding()
 	c.Policy.Grace = new(ltp.DefaultPolicy().Grace)

@@ -16,8 +16,8 @@ import (
 	"github.com/ltp-node/ltp/starter"
 )
 
-// TestTheFlicker is the incident at a small scale, by the demo that users run.
-func TestTheFlicker(t *testing.T) {
+// TestAnOutageOfSecondsLosesAndRepeatsNoOrder is the incident at a small scale, by the demo that users run.
+func TestAnOutageOfSecondsLosesAndRepeatsNoOrder(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
 	url := r.listen(&c)
@@ -50,8 +50,8 @@ func TestTheFlicker(t *testing.T) {
 	assert.Contains(t, report.Timeline[len(report.Timeline)-3].Reason, "DB Write Latency > 1500ms")
 }
 
-// TestUsersReadPendingDuringAnOutage is what a customer sees, with curl's eyes.
-func TestUsersReadPendingDuringAnOutage(t *testing.T) {
+// TestCustomersSeeTheirOrdersPendingDuringAnOutage is what a customer sees, with curl's eyes.
+func TestCustomersSeeTheirOrdersPendingDuringAnOutage(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
 	url, admin := r.listen(&c), r.admin(&c)
@@ -100,9 +100,9 @@ func TestUsersReadPendingDuringAnOutage(t *testing.T) {
 	assert.Error(t, err, "a cancelled order is not in the order database")
 }
 
-// TestWhereIsMyOrderNeedsNoWorker: with every worker down, an order is accepted,
+// TestOrdersAreAcceptedFoundAndListedWithoutAWorker: with every worker down, an order is accepted,
 // found and listed.
-func TestWhereIsMyOrderNeedsNoWorker(t *testing.T) {
+func TestOrdersAreAcceptedFoundAndListedWithoutAWorker(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)
@@ -199,8 +199,8 @@ func TestOperatorHoldDefersAndFreezeRefuses(t *testing.T) {
 	assert.Error(t, r.Operator(ltp.ReleaseUpdate, ltp.Release{By: "bob", Why: "again"}), "nothing is held")
 }
 
-// TestRejectedByTheDatabase: a rule of the order database refuses an order for good.
-func TestRejectedByTheDatabase(t *testing.T) {
+// TestOrderThatTheDatabaseRefusesIsRejected: a rule of the order database refuses an order for good.
+func TestOrderThatTheDatabaseRefusesIsRejected(t *testing.T) {
 	r := newRig(t)
 	r.exec(`CREATE TRIGGER no_anvils BEFORE INSERT ON orders WHEN NEW.body LIKE '%anvil%' BEGIN SELECT RAISE(ABORT, 'we sell no anvils'); END`)
 	n := r.up(r.config())
@@ -212,8 +212,8 @@ func TestRejectedByTheDatabase(t *testing.T) {
 	assert.Contains(t, st.Detail, "we sell no anvils")
 }
 
-// TestExpiredWhileWaiting: an order whose deadline passes is not executed later.
-func TestExpiredWhileWaiting(t *testing.T) {
+// TestOrderThatExpiresWhileItWaitsIsNeverExecuted: an order whose deadline passes is not executed later.
+func TestOrderThatExpiresWhileItWaitsIsNeverExecuted(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)

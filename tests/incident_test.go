@@ -232,9 +232,9 @@ func (i *incident) finish() {
 	i.T.Logf("%d orders accepted, %d errors, %d times come again; %d writes were past the fence, the latest by %s", len(i.accepted), len(i.refused), i.shed.Load(), underWay, late)
 }
 
-// TestTheLeaderElection is the incident of the postmortem, in each of its forms: a real
+// TestAFailingLeaderLosesAndRepeatsNoOrder is the incident of the postmortem, in each of its forms: a real
 // leader fails under load, in each way that leaders do.
-func TestTheLeaderElection(t *testing.T) {
+func TestAFailingLeaderLosesAndRepeatsNoOrder(t *testing.T) {
 	for _, name := range demo.FaultNames() {
 		t.Run(name, func(t *testing.T) {
 			pair := pgtest.StartPair(t, func(o *pglocal.Options) { o.Links = name == "partition" })
@@ -247,10 +247,10 @@ func TestTheLeaderElection(t *testing.T) {
 	}
 }
 
-// TestOrderlySwitchover: the leader hands over to the standby within moments. A session that
+// TestASwitchoverOfTheLeaderLosesNoOrder: the leader hands over to the standby within moments. A session that
 // was closed is no outage where the next finds a leader: whether the component was UNSTABLE
 // for a moment is open, and every order is executed.
-func TestOrderlySwitchover(t *testing.T) {
+func TestASwitchoverOfTheLeaderLosesNoOrder(t *testing.T) {
 	pair := pgtest.StartPair(t)
 	i := newIncident(t, pair, pair.URL("postgres"))
 	i.more(20)
@@ -297,8 +297,8 @@ func (i *incident) executedMore(n int) {
 	require.Eventually(i.T, func() bool { return i.meter.Executed() >= until }, patience, 10*time.Millisecond)
 }
 
-// TestThreeFlickersInARow: each is over before the backlog of the one before is.
-func TestThreeFlickersInARow(t *testing.T) {
+// TestOutagesBeforeTheBacklogIsDrainedLoseNoOrder: each is over before the backlog of the one before is.
+func TestOutagesBeforeTheBacklogIsDrainedLoseNoOrder(t *testing.T) {
 	pair := pgtest.StartPair(t)
 	i := newIncident(t, pair, pair.URL("postgres"), func(c *node.Config) {
 		c.Pace.Start, c.Pace.Floor, c.Pace.Ceiling = 20, 20, 20

@@ -59,9 +59,9 @@ func frames(t *testing.T, lines string) (all []trace.Numbered) {
 	return all
 }
 
-// TestInspect looks at one incident in every way, while it goes on, afterwards, and
+// TestAnIncidentIsShownLiveAfterwardsAndWithoutWorkers looks at one incident in every way, while it goes on, afterwards, and
 // with every worker down.
-func TestInspect(t *testing.T) {
+func TestAnIncidentIsShownLiveAfterwardsAndWithoutWorkers(t *testing.T) {
 	r := newRig(t)
 	assert.Contains(t, r.refuses(), "start a worker or an observer")
 

@@ -81,9 +81,9 @@ func TestTemporalThatIsAwayIsAnsweredForAtOnce(t *testing.T) {
 	}
 }
 
-// TestClientsThatGoCostNothing: they connect, send an order, and reset the connection, as
+// TestClientsThatResetTheirConnectionsDelayNobody: they connect, send an order, and reset the connection, as
 // fast as they can. Others are served all the while.
-func TestClientsThatGoCostNothing(t *testing.T) {
+func TestClientsThatResetTheirConnectionsDelayNobody(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
 	api := r.listen(&c)
@@ -145,9 +145,9 @@ func goroutinesIn(t *testing.T, functions ...string) int {
 	return n
 }
 
-// TestHotOrderingKeyIsItsOwnTrouble: many orders of one key at once are accepted or refused,
+// TestHotOrderingKeyDelaysOnlyItsOwnOrders: many orders of one key at once are accepted or refused,
 // and never lost; those of others are accepted.
-func TestHotOrderingKeyIsItsOwnTrouble(t *testing.T) {
+func TestHotOrderingKeyDelaysOnlyItsOwnOrders(t *testing.T) {
 	const orders = 200
 	r := newRig(t)
 	c := r.config()

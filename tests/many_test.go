@@ -84,9 +84,9 @@ func TestManyOrdersAreCancelledAndExpedited(t *testing.T) {
 	r.Until(n.Board, ltp.Stable)
 }
 
-// TestPendingCancellationIsShown: with every worker down the cancellation of an order
+// TestCancellationThatWaitsForAWorkerIsShown: with every worker down the cancellation of an order
 // waits, too.
-func TestPendingCancellationIsShown(t *testing.T) {
+func TestCancellationThatWaitsForAWorkerIsShown(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)

@@ -185,8 +185,8 @@ func TestTheStateDirectoryMayHaveAnyName(t *testing.T) {
 	assert.FileExists(t, filepath.Join(c.stateDir, "temporal.db"))
 }
 
-// TestADamagedFileIsSaidToBeAtTheStart, not when an order needs what is gone.
-func TestADamagedFileIsSaidToBeAtTheStart(t *testing.T) {
+// TestADamagedFileIsReportedAtTheStart, not when an order needs what is gone.
+func TestADamagedFileIsReportedAtTheStart(t *testing.T) {
 	for _, name := range []string{"temporal.db", "orders.db"} {
 		t.Run(name, func(t *testing.T) {
 			c := newTerminal(t)

@@ -78,9 +78,9 @@ func TestOneOrderIsLetThroughAHold(t *testing.T) {
 	cli.run("report", "--orders-db", r.Orders, "-o", page)
 }
 
-// TestAFrozenHoldIsPassed, by an order that waited before and by one whose worker is down
+// TestAPassLetsAnOrderThroughAHoldThatFreezes, by an order that waited before and by one whose worker is down
 // when the operator lets it through.
-func TestAFrozenHoldIsPassed(t *testing.T) {
+func TestAPassLetsAnOrderThroughAHoldThatFreezes(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)

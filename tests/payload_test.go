@@ -364,9 +364,9 @@ func TestHistoryOfAnOrderIsAboutAsLongAsItsText(t *testing.T) {
 	}
 }
 
-// TestCodecCommand serves what Temporal UI asks for, and refuses to be where the token and
+// TestCodecServerDecodesForTheTemporalUIAlone serves what Temporal UI asks for, and refuses to be where the token and
 // the orders would be heard by others.
-func TestCodecCommand(t *testing.T) {
+func TestCodecServerDecodesForTheTemporalUIAlone(t *testing.T) {
 	cli := newTerminal(t)
 	keys := keyFile(t, keyLine(t, "one"))
 	token := filepath.Join(t.TempDir(), "token")

@@ -14,9 +14,9 @@ import (
 	"github.com/ltp-node/ltp/trace"
 )
 
-// TestSecondOutageDuringRecovery: the database is sick again as soon as it counts as
+// TestSecondOutageDuringRecoveryLosesAndRepeatsNoOrder: the database is sick again as soon as it counts as
 // fit. Orders that were released into it wait again, and none is lost or repeated.
-func TestSecondOutageDuringRecovery(t *testing.T) {
+func TestSecondOutageDuringRecoveryLosesAndRepeatsNoOrder(t *testing.T) {
 	r := newRig(t)
 	ids := r.relapse("relapse", 8)
 	r.executedOnce("relapse-", ids)

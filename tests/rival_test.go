@@ -17,10 +17,10 @@ import (
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
-// TestDemoOfALeaderElection: the demo as a user runs it on servers of its own, with as
+// TestDemoOnItsOwnServersHoldsEveryGuarantee: the demo as a user runs it on servers of its own, with as
 // many orders that are merely retried besides. Every guarantee holds, and the gate
 // spares the database what retries do to it.
-func TestDemoOfALeaderElection(t *testing.T) {
+func TestDemoOnItsOwnServersHoldsEveryGuarantee(t *testing.T) {
 	pgtest.Needed(t)
 	c := newTerminal(t)
 	p := c.start("demo", "--orders-db", "postgres", "--fault", "readonly", "--compare", "--format", "json", "--exit", "--orders", "100", "--outage", "10s", "--ui-port", "0")

@@ -206,10 +206,10 @@ func TestOrderThatWaitsForItsTurnSaysSo(t *testing.T) {
 	assert.Equal(t, ltp.WokenByTurn, last.Request.Woken)
 }
 
-// TestOrderWhoseAcceptanceWasCutOff: the order is durable, and does not get in line. Sent
+// TestOrderWhoseAcceptanceWasCutOffJoinsItsSequenceLater: the order is durable, and does not get in line. Sent
 // again it goes behind what was acknowledged meanwhile; one that is not sent again finds
 // its place by itself.
-func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
+func TestOrderWhoseAcceptanceWasCutOffJoinsItsSequenceLater(t *testing.T) {
 	r := newRig(t)
 	c := r.config()
 	c.Backstop = ltp.Backstop{First: ltp.MinBackstop, Most: ltp.MinBackstop}
@@ -243,9 +243,9 @@ func TestOrderWhoseAcceptanceWasCutOff(t *testing.T) {
 	assert.False(t, a1.Before(b1), "A1 was acknowledged after B1")
 }
 
-// TestCostOfAnOrderingKey counts what a key adds: orders without one pay nothing, which
+// TestOrderWithAnOrderingKeyStaysWithinItsBudget counts what a key adds: orders without one pay nothing, which
 // the other tests of this kind hold to.
-func TestCostOfAnOrderingKey(t *testing.T) {
+func TestOrderWithAnOrderingKeyStaysWithinItsBudget(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)

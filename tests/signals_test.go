@@ -81,9 +81,9 @@ func TestDuplicateAndOldSignalsNeitherExecuteNorBloatAnOrder(t *testing.T) {
 	assert.Equal(t, 1, done[enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED])
 }
 
-// TestFalseNewsOfARecoveryWritesNothing: a signal that names a recovery in the middle of
+// TestSignalOfARecoveryThatHasNotBegunWritesNothing: a signal that names a recovery in the middle of
 // an outage wakes the order, and the fence stops it.
-func TestFalseNewsOfARecoveryWritesNothing(t *testing.T) {
+func TestSignalOfARecoveryThatHasNotBegunWritesNothing(t *testing.T) {
 	r := newRig(t)
 	n := r.up(r.config())
 	r.Until(n.Board, ltp.Stable)

@@ -12,9 +12,9 @@ import (
 	"github.com/ltp-node/ltp/tests/harness"
 )
 
-// TestASupervisorLearnsHowAPartIs: as systemd's Type=notify and WatchdogSec want it, that it
+// TestSystemdIsNotifiedOfReadyAliveAndStopping: as systemd's Type=notify and WatchdogSec want it, that it
 // is ready, that it is alive, and that it stops.
-func TestASupervisorLearnsHowAPartIs(t *testing.T) {
+func TestSystemdIsNotifiedOfReadyAliveAndStopping(t *testing.T) {
 	r := newRig(t)
 	socket := filepath.Join(t.TempDir(), "notify")
 	listener, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})

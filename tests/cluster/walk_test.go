@@ -22,8 +22,8 @@ import (
 	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
-// TestHighAvailability is on two of each part and an order database of three.
-func TestHighAvailability(t *testing.T) {
+// TestLossOfAnyHostLosesNoOrder is on two of each part and an order database of three.
+func TestLossOfAnyHostLosesNoOrder(t *testing.T) {
 	s := start(t, "docker-compose.ha.yml")
 	t.Run("the order database fails over", func(t *testing.T) {
 		for _, fault := range []cluster.Fault{cluster.KillLeader, cluster.CutOffLeader} {
@@ -68,7 +68,7 @@ func restartedInTurn(t *testing.T, s *cluster.Stack) {
 // service is meant, is chance.
 func hostsAreLost(t *testing.T, s *cluster.Stack) {
 	seed, steps := number(t, "CLUSTER_SEED", 1), number(t, "CLUSTER_STEPS", 6)
-	t.Logf("again: CLUSTER_SEED=%d CLUSTER_STEPS=%d go test ./tests/cluster -run TestHighAvailability", seed, steps)
+	t.Logf("again: CLUSTER_SEED=%d CLUSTER_STEPS=%d go test ./tests/cluster -run TestLossOfAnyHostLosesNoOrder", seed, steps)
 	w := newWalk(t, s, "walk", 100*time.Millisecond)
 	w.random = rand.New(rand.NewPCG(seed, 0))
 	for _, service := range []string{"api", "api-2", "worker", "observer", "temporal", "temporal-history", "temporal-matching", "temporal-worker", "orders-db", "orders-db-2", "orders-db-3", "etcd"} {

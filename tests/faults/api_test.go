@@ -14,9 +14,9 @@ import (
 	"github.com/ltp-node/ltp/internal/ordertest"
 )
 
-// TestAPIKilledBetweenAcceptAndAnswer: the customer has read nothing, and sends the
+// TestOrderRepeatedAfterTheAPIDiedIsOneOrder: the customer has read nothing, and sends the
 // order again, under its id or its Idempotency-Key. It is one order.
-func TestAPIKilledBetweenAcceptAndAnswer(t *testing.T) {
+func TestOrderRepeatedAfterTheAPIDiedIsOneOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)

@@ -129,10 +129,10 @@ func (n *devNode) executed(ids []string) {
 	}
 }
 
-// TestDiskFullForTheStateDirectory: Temporal's data and the order database have no
+// TestNothingPromisedIsLostWhenTheDiskIsFull: Temporal's data and the order database have no
 // room. Orders are promised durably or refused with an error, and of what was promised
 // nothing is lost: when there is room again, nor when the node is killed before that.
-func TestDiskFullForTheStateDirectory(t *testing.T) {
+func TestNothingPromisedIsLostWhenTheDiskIsFull(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, 48)
 	server, err := embedded.Binary(t.Context(), nil)

@@ -57,9 +57,9 @@ func (r *rig) midDrain(prefix string) (ids []string, gate *turnstile, active *en
 	return ids, gate, gate.await(r.T, part, anyone)
 }
 
-// TestEngineKilledInTheMiddleOfAPage: some orders have the release, some have it
+// TestEngineKilledDuringAPageReleasesEveryOrderOnce: some orders have the release, some have it
 // without the engine knowing, the rest has none. The other engine goes on.
-func TestEngineKilledInTheMiddleOfAPage(t *testing.T) {
+func TestEngineKilledDuringAPageReleasesEveryOrderOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	ids, gate, active := r.midDrain("killed")
@@ -68,9 +68,9 @@ func TestEngineKilledInTheMiddleOfAPage(t *testing.T) {
 	r.executedOnce(ids)
 }
 
-// TestEngineFrozenInTheMiddleOfAPage: the other engine takes over, and when it is in
+// TestEngineFrozenDuringAPageReleasesEveryOrderOnce: the other engine takes over, and when it is in
 // the middle itself the first one thaws and goes on where it was.
-func TestEngineFrozenInTheMiddleOfAPage(t *testing.T) {
+func TestEngineFrozenDuringAPageReleasesEveryOrderOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	ids, gate, active := r.midDrain("frozen")
@@ -85,9 +85,9 @@ func TestEngineFrozenInTheMiddleOfAPage(t *testing.T) {
 	r.executedOnce(ids)
 }
 
-// TestTemporalKilledInTheMiddleOfTheDrain: it comes back on its own data, and no
+// TestTemporalKilledDuringTheDrainLosesNoOrder: it comes back on its own data, and no
 // other process needs a restart.
-func TestTemporalKilledInTheMiddleOfTheDrain(t *testing.T) {
+func TestTemporalKilledDuringTheDrainLosesNoOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	ids, gate, active := r.midDrain("temporal")
@@ -102,10 +102,10 @@ func TestTemporalKilledInTheMiddleOfTheDrain(t *testing.T) {
 	}
 }
 
-// TestStateFlipsTenTimesInTheMiddleOfTheDrain: an operator holds and releases, and the
+// TestStateThatFlipsDuringTheDrainLosesNoOrder: an operator holds and releases, and the
 // database fails and comes back, again and again before the backlog is drained. What
 // was released under a state that is no longer arrives late, each time.
-func TestStateFlipsTenTimesInTheMiddleOfTheDrain(t *testing.T) {
+func TestStateThatFlipsDuringTheDrainLosesNoOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)
@@ -143,9 +143,9 @@ func TestStateFlipsTenTimesInTheMiddleOfTheDrain(t *testing.T) {
 	assert.GreaterOrEqual(t, recovered, 11)
 }
 
-// TestManyWaitAndTheEngineDies: more wait than a page of the listing holds, so that the
+// TestBacklogOfManyPagesIsReleasedInOrderAfterTheEngineDies: more wait than a page of the listing holds, so that the
 // order of release is bound by something.
-func TestManyWaitAndTheEngineDies(t *testing.T) {
+func TestBacklogOfManyPagesIsReleasedInOrderAfterTheEngineDies(t *testing.T) {
 	orders := setting("FAULTS_BACKLOG", 0)
 	if orders == 0 {
 		t.Skip("FAULTS_BACKLOG says how many orders wait; make faults has 1,200 of them wait")
@@ -166,10 +166,10 @@ func TestManyWaitAndTheEngineDies(t *testing.T) {
 	r.executedOnce(ids)
 }
 
-// TestVisibilityThatLagsFailsAndRepeatsItself: the store shows nothing of the backlog
+// TestVisibilityThatLagsFailsAndRepeatsPagesStrandsNoOrder: the store shows nothing of the backlog
 // when recovery is declared, then fails, then shows the same old page again and again.
 // Every order is released by a sweep, and none waits for its backstop.
-func TestVisibilityThatLagsFailsAndRepeatsItself(t *testing.T) {
+func TestVisibilityThatLagsFailsAndRepeatsPagesStrandsNoOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)

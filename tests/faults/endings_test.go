@@ -206,11 +206,11 @@ func TestTombstoneWhoseAnswerIsLostIsFound(t *testing.T) {
 	d.agree("x")
 }
 
-// TestTombstoneWhoseAnswerIsLostBeforeAFitEpoch: the tombstone waits in Postgres when the
+// TestTombstoneWhoseAnswerIsLostPreventsALaterExecution: the tombstone waits in Postgres when the
 // worker dies and the component becomes unfit. It commits, or it never does; the component
 // is fit again, and the order is released: it is not executed any more, and the release is
 // answered.
-func TestTombstoneWhoseAnswerIsLostBeforeAFitEpoch(t *testing.T) {
+func TestTombstoneWhoseAnswerIsLostPreventsALaterExecution(t *testing.T) {
 	for name, commits := range map[string]bool{"it commits": true, "it never commits": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,10 +19,10 @@ import (
 	"github.com/ltp-node/ltp/starter"
 )
 
-// TestTemporalKilledInTheMiddleOfAnAttempt: the server has gone with the task, and with
+// TestTemporalKilledDuringAnAttemptWritesTheOrderOnce: the server has gone with the task, and with
 // every Update that was on its way, without a trace. It comes back on its own data, and
 // each order is executed once, or cancelled and not there.
-func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
+func TestTemporalKilledDuringAnAttemptWritesTheOrderOnce(t *testing.T) {
 	for _, at := range []point{beforeReading, inWrite, beforeAnswer} {
 		t.Run(string(at), func(t *testing.T) {
 			t.Parallel()
@@ -66,10 +66,10 @@ func TestTemporalKilledInTheMiddleOfAnAttempt(t *testing.T) {
 	}
 }
 
-// TestCancellationThatArrivesWhileAnOrderIsExecuted: the answer that the order was executed
+// TestCancellationDuringAnExecutionEndsAsTheDatabaseSays: the answer that the order was executed
 // is refused, because the cancellation came first. The next task finds out by the order
 // database: EXECUTED or CANCELLED, and the row agrees.
-func TestCancellationThatArrivesWhileAnOrderIsExecuted(t *testing.T) {
+func TestCancellationDuringAnExecutionEndsAsTheDatabaseSays(t *testing.T) {
 	for _, at := range []point{beforeReading, inWrite, beforeAnswer} {
 		t.Run(string(at), func(t *testing.T) {
 			t.Parallel()
@@ -92,9 +92,9 @@ func TestCancellationThatArrivesWhileAnOrderIsExecuted(t *testing.T) {
 	}
 }
 
-// TestWriteThatHangsLongerThanItsTask: the component counts as fit all the while. The
+// TestWriteThatOutlastsItsTaskIsMadeOnce: the component counts as fit all the while. The
 // attempt ends with its time, its worker lives, and the order is executed once.
-func TestWriteThatHangsLongerThanItsTask(t *testing.T) {
+func TestWriteThatOutlastsItsTaskIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.raise(inWrite)
@@ -111,9 +111,9 @@ func TestWriteThatHangsLongerThanItsTask(t *testing.T) {
 	d.over("x")
 }
 
-// TestStatementThatCommitsLongAfterItsWorkerDied: the retries meet a key that is being
+// TestStatementThatCommitsAfterItsWorkerDiedIsTheOnlyWrite: the retries meet a key that is being
 // written, and wait for it. When it commits, the receipt is that of the first attempt.
-func TestStatementThatCommitsLongAfterItsWorkerDied(t *testing.T) {
+func TestStatementThatCommitsAfterItsWorkerDiedIsTheOnlyWrite(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.raise(inWrite)
@@ -133,9 +133,9 @@ func TestStatementThatCommitsLongAfterItsWorkerDied(t *testing.T) {
 	d.agree("x")
 }
 
-// TestReleaseThatIsAnsweredLate: the worker freezes with the answer to a release, and
+// TestLateAnswerOfAFrozenWorkerIsRefused: the worker freezes with the answer to a release, and
 // another serves it. What the first one says in the end is refused.
-func TestReleaseThatIsAnsweredLate(t *testing.T) {
+func TestLateAnswerOfAFrozenWorkerIsRefused(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.down()
@@ -159,9 +159,9 @@ func TestReleaseThatIsAnsweredLate(t *testing.T) {
 	d.over("x")
 }
 
-// TestReleaseThatIsSentTwice: under one Update ID it is one release, and both get its
+// TestReleaseThatIsSentTwiceTakesEffectOnce: under one Update ID it is one release, and both get its
 // answer; under another it is refused while the first is being served.
-func TestReleaseThatIsSentTwice(t *testing.T) {
+func TestReleaseThatIsSentTwiceTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 	d := duelOf(t)
 	d.down()
@@ -201,9 +201,9 @@ func TestReleaseThatIsSentTwice(t *testing.T) {
 	d.over("x")
 }
 
-// TestReleaseOfARunThatHasContinuedAsNew: the run that the release names has ended, so
+// TestReleaseReachesAnOrderThatHasContinuedAsNew: the run that the release names has ended, so
 // nothing comes of it. The order is released under its ID, and has kept all that it knew.
-func TestReleaseOfARunThatHasContinuedAsNew(t *testing.T) {
+func TestReleaseReachesAnOrderThatHasContinuedAsNew(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "", func(o *embedded.Options) {
 		o.ExtraArgs = append(o.ExtraArgs, "--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
@@ -257,10 +257,10 @@ func TestReleaseOfARunThatHasContinuedAsNew(t *testing.T) {
 // onWay is how many releases are on their way when their engine dies: as many as one has.
 const onWay = 64
 
-// TestEngineKilledWithAllItsReleasesOnTheirWay: Temporal has the Updates, and the orders
+// TestReleasesOfAKilledEngineTakeEffectOnce: Temporal has the Updates, and the orders
 // are executed; the engine never reads the answers. Another goes on, and no order acts
 // twice.
-func TestEngineKilledWithAllItsReleasesOnTheirWay(t *testing.T) {
+func TestReleasesOfAKilledEngineTakeEffectOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)

@@ -18,9 +18,9 @@ import (
 // victim says that this program is the run that a test kills.
 const victim = "LTP_FAULTS_VICTIM"
 
-// TestVictim is the run that is killed: it has a server, a frozen worker, a locked
+// TestProcessesOfAKilledRun is the run that is killed: it has a server, a frozen worker, a locked
 // order database and, where that can be, a small disk.
-func TestVictim(t *testing.T) {
+func TestProcessesOfAKilledRun(t *testing.T) {
 	if os.Getenv(victim) == "" {
 		t.Skip("it is run by TestNothingRemainsOfARunThatIsKilled")
 	}
@@ -45,7 +45,7 @@ func TestNothingRemainsOfARunThatIsKilled(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ends a process with the one that started it")
 	}
-	run := launch(t, child.Environment(t, victim+"=1", harness.BinaryVariable+"="+harness.Binary(t)), os.Args[0], "-test.run=^TestVictim$")
+	run := launch(t, child.Environment(t, victim+"=1", harness.BinaryVariable+"="+harness.Binary(t)), os.Args[0], "-test.run=^TestProcessesOfAKilledRun$")
 	said := run.Says(&run.Stdout, `victim (\S+) ([\d ]+) ready`)
 	run.Kill()
 	require.Eventually(t, func() bool {

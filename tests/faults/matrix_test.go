@@ -76,12 +76,12 @@ func chosenCells() (chosen []cell) {
 	return chosen
 }
 
-// TestWorkerKilledOrFrozenBetweenReadingAndAnswer: whatever becomes of the worker, of the
+// TestWorkerKilledOrFrozenBetweenReadingAndAnswerWritesTheOrderOnce: whatever becomes of the worker, of the
 // component and of the order meanwhile, the order is written once at most, never where it
 // was cancelled or has expired, and its receipt is that of the write that happened.
 //
 // FAULTS_MATRIX=all runs every cell, and FAULTS_SEED chooses otherwise.
-func TestWorkerKilledOrFrozenBetweenReadingAndAnswer(t *testing.T) {
+func TestWorkerKilledOrFrozenBetweenReadingAndAnswerWritesTheOrderOnce(t *testing.T) {
 	for _, c := range chosenCells() {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()

@@ -17,10 +17,10 @@ import (
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
-// TestTwoObserversThatDisagree: one sees the database, and the other sees it over a
+// TestTheActiveObserverIsBelievedAgainstTheStandby: one sees the database, and the other sees it over a
 // link that is cut. The one that is active is believed, and what it cannot see is
 // unfit; the other changes nothing, frozen, thawed or standing by.
-func TestTwoObserversThatDisagree(t *testing.T) {
+func TestTheActiveObserverIsBelievedAgainstTheStandby(t *testing.T) {
 	t.Parallel()
 	pair := pgtest.StartPair(t)
 	cable, err := link.New(pair.Leader().Host())

@@ -30,7 +30,7 @@ type stage struct {
 }
 
 // stages are those at which a call of the worker can be held up: see
-// TestWorkerKilledOrFrozenBetweenReadingAndAnswer for what else may happen then.
+// TestWorkerKilledOrFrozenBetweenReadingAndAnswerWritesTheOrderOnce for what else may happen then.
 func stages() []stage {
 	unwritten := func(r *rig, id string) {
 		assert.NotContains(r.T, r.rows(), id)
@@ -123,9 +123,9 @@ func reads(call any) bool {
 	return ok && c.GetExecution().GetWorkflowId() == ltp.OrientationWorkflowID(ltp.DefaultComponent)
 }
 
-// TestWorkerKilledAtEveryStage: whatever the worker did and had not said, or Temporal
+// TestWorkerKilledAtAnyStageWritesTheOrderOnce: whatever the worker did and had not said, or Temporal
 // had said and the worker did not read, the order takes effect once.
-func TestWorkerKilledAtEveryStage(t *testing.T) {
+func TestWorkerKilledAtAnyStageWritesTheOrderOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)
@@ -183,9 +183,9 @@ func (r *rig) diesAt(s stage, id string) {
 	r.T.Logf("killed: %s", s.name)
 }
 
-// TestAllWorkersGoneForTheWholeOutage: nobody is there to learn of the outage, nor of
+// TestOutageWithoutAnyWorkerLosesNoOrder: nobody is there to learn of the outage, nor of
 // its end. What was accepted meanwhile is executed when a worker returns.
-func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
+func TestOutageWithoutAnyWorkerLosesNoOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)
@@ -215,10 +215,10 @@ func TestAllWorkersGoneForTheWholeOutage(t *testing.T) {
 	api.Interrupt()
 }
 
-// TestWorkerReturnsToATimerAndASignal: while no worker was there, the backstop of an order
+// TestTimerAndSignalWithoutAWorkerMakeOneAttempt: while no worker was there, the backstop of an order
 // fired, and a signal named a recovery. One attempt follows both; its fence finds that the
 // recovery is yet to come.
-func TestWorkerReturnsToATimerAndASignal(t *testing.T) {
+func TestTimerAndSignalWithoutAWorkerMakeOneAttempt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	r.observer(r.Orders)

@@ -22,7 +22,7 @@ import (
 	"github.com/ltp-node/ltp/orderdb/pgtest"
 )
 
-// TestRandomWalkOnPostgres is the walk on a Postgres, with the faults that only such a
+// TestRandomFaultsOnPostgresLoseAndRepeatNoOrder is the walk on a Postgres, with the faults that only such a
 // database has, and that orders share: privileges that are revoked, a tablespace that is
 // full, a lock on the table of orders, a pooler that restarts; an Orientation that somebody
 // ends, policies that change, and now and then one order that keeps failing by its own fault. Only that is
@@ -30,7 +30,7 @@ import (
 //
 // The workers reach the database through a pooler, and the observers do not: what that
 // does to orders, no probe sees.
-func TestRandomWalkOnPostgres(t *testing.T) {
+func TestRandomFaultsOnPostgresLoseAndRepeatNoOrder(t *testing.T) {
 	t.Parallel()
 	takeWalk(t, newWalkOnPostgres)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/ltp-node/ltp/internal/loopback"
 )
 
-// TestRandomWalk breaks and mends the order node at random while customers order,
+// TestRandomFaultsLoseAndRepeatNoOrder breaks and mends the order node at random while customers order,
 // cancel and repeat themselves, also at the very moment of the fault, and checks after every step that the promises of
 // ARCHITECTURE.md hold. In the end everything is mended, everything drains, the audit
 // of every incident holds and its export is verified.
@@ -24,7 +24,7 @@ import (
 // FAULTS_SEED chooses the walk, FAULTS_STEPS its length, FAULTS_ORDERS how many orders
 // come with every step. The same seed takes the same steps; how they meet is up to the
 // machine.
-func TestRandomWalk(t *testing.T) {
+func TestRandomFaultsLoseAndRepeatNoOrder(t *testing.T) {
 	t.Parallel()
 	takeWalk(t, newWalk)
 }
