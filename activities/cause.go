@@ -35,6 +35,7 @@ const causeWithin = 3 * time.Second
 //
 // A probe's order is small and holds little. So it does not acquit the database of an error
 // about the database's state, such as a full disk: only a commit of another order does. For
+// nor of a write that had no answer: a lock may keep real orders alone waiting. For
 // an error about what an order holds, the contents of the newest orders are tried as well: a
 // migration may have added a constraint that the probe's order meets and real orders do not.
 //
@@ -85,6 +86,8 @@ func (a *Orders) tryWritePath(ctx context.Context, f ltp.Failure) ltp.FailureCau
 	class, _ := orderdb.ClassOf(err)
 	switch {
 	case err == nil && orderdb.OfItsState(f.Code): // the probe's order is small: there may be room for it alone
+		return ""
+	case err == nil && f.Code == "" && f.Result == ltp.ResultUnknown: // what real orders wait for, such as a row of stock, the probe's may not touch
 		return ""
 	case err == nil && f.Result != ltp.ResultRefused && orderdb.OfContent(f.Code):
 		return a.tryLatest(ctx)

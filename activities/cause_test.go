@@ -106,6 +106,8 @@ func TestTheCauseOfAFailureIsFoundByTheWritePathAndTheNewestOrders(t *testing.T)
 		"it does, and the database says that it has no room":    {writePath: works, code: "53100"},
 		"it does, no room, and another order was executed":      {writePath: works, code: "53100", seen: true, want: ltp.CauseOrder},
 		"it does, and there is no code":                         {writePath: works, want: ltp.CauseOrder},
+		"it does, and the order's write had no answer":          {writePath: works, result: ltp.ResultUnknown},
+		"it does, no answer, and another order was executed":    {writePath: works, result: ltp.ResultUnknown, seen: true, want: ltp.CauseOrder},
 		"the newest orders would not go through":                {writePath: works, code: "23514", changed: true},
 		"nor, and another order was executed":                   {writePath: works, code: "23514", changed: true, seen: true, want: ltp.CauseOrder},
 		"nor, and the business refuses the order":               {writePath: works, code: "23514", result: ltp.ResultRefused, changed: true, want: ltp.CauseOrder},
@@ -165,7 +167,7 @@ func TestTheCauseOfAFailureIsFoundByTheWritePathAndTheNewestOrders(t *testing.T)
 				require.Len(t, reports, 1)
 				assert.Equal(t, ltp.FailedWrites{
 					Component: "orders-db", Worker: "w-1", Epoch: 3,
-					Orders: []ltp.FailedWrite{{Order: "A1", Code: c.code, Error: "a check fails"}},
+					Orders: []ltp.FailedWrite{{Order: "A1", Code: c.code, Error: "a check fails", Hung: c.result == ltp.ResultUnknown}},
 				}, <-reports)
 			})
 		})

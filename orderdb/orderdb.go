@@ -347,7 +347,7 @@ func Redact(raw string) string {
 		return raw
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" {
+	if err != nil || u.Opaque != "" || misread(u) || strings.Count(raw, "@") > 1 {
 		return scheme + "://(not shown)"
 	}
 	q := u.Query()

@@ -69,12 +69,18 @@ func openPostgres(ctx context.Context, raw string, o options) (*postgresDB, erro
 	return db, nil
 }
 
+// misread reports whether a URL has an @ where none belongs: a password that holds a /, ? or #
+// was taken for the end of the host.
+func misread(u *url.URL) bool {
+	return strings.ContainsRune(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), '@')
+}
+
 // postgresConfig applies our defaults to the URL. Its errors do not repeat those of the
 // parser, which quote pieces of the URL: with a password that is not encoded, pieces of
 // the password.
 func postgresConfig(raw string) (*pgxpool.Config, *cluster, error) {
 	u, err := url.Parse(raw)
-	if err != nil {
+	if err != nil || misread(u) {
 		return nil, nil, fmt.Errorf("the order database URL %s is not a URL: give postgres://user:password@host:5432/database, with special characters of the password percent-encoded", Redact(raw))
 	}
 	q := u.Query()

@@ -22,6 +22,9 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 		"postgres://h/db?sslpassword=hunter2":                     "postgres://h/db?sslpassword=xxxxx",
 		"postgres://u:hunter2/x%zz@h/db":                          "postgres://(not shown)",
 		"postgres://u:hun/ter2@h/db":                              "postgres://(not shown)",
+		"postgres://u:hunt@er/2w#o@h/db":                          "postgres://(not shown)",
+		"postgres://u:h@unter/2@h:6543/o1":                        "postgres://(not shown)",
+		"postgres://u:12/hunter2@h/db":                            "postgres://(not shown)",
 		"mysql://u:hunter2@h/db":                                  "mysql://u:xxxxx@h/db",
 		"host=h user=u password=hunter2":                          "(not shown)",
 		"u:hunter2@h/db":                                          "(not shown)",
@@ -83,4 +86,14 @@ func TestAPathMayHaveAnyCharacters(t *testing.T) {
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
 	assert.Len(t, entries, 1, "nothing was made elsewhere")
+}
+
+// TestAPasswordThatIsNotEncodedIsRefusedBeforeAnythingIsDialled, and no piece of it is shown.
+func TestAPasswordThatIsNotEncodedIsRefusedBeforeAnythingIsDialled(t *testing.T) {
+	for _, url := range []string{"postgres://u:hunt@er/2w#o@h.invalid/db", "postgres://u:a@b.invalid/hunter@h:6543/o1", "postgres://u:12/hunter@h:6543/o1", "postgres://u:hunter?2@h/db"} {
+		_, err := orderdb.Open(t.Context(), url)
+		require.ErrorContains(t, err, "percent-encoded", url)
+		assert.NotContains(t, err.Error(), "hunt", url)
+		assert.NotContains(t, err.Error(), "invalid", url)
+	}
 }
