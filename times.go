@@ -20,9 +20,9 @@ type Times struct {
 	// Task is the start of the workflow task in which the attempt was made, or of the
 	// user's activity, and Recorded its end: all by Temporal's clock.
 	Accepted, Routed, Task, Recorded time.Time
-	// Read is when the fence asked, Begun when the write began and Ended when its answer
-	// came, by the worker's clock.
-	Read, Begun, Ended time.Time
+	// Read is when the fence asked, Begun when the write began, Committed when it was
+	// acknowledged and Ended when the attempt was over, by the worker's clock.
+	Read, Begun, Committed, Ended time.Time
 	// Apart says that Read is by another worker's clock than Begun and Ended are, as it is
 	// where an activity of the user's writes.
 	Apart bool
@@ -65,7 +65,7 @@ type moment struct {
 // clock's lie between the start of the task and its record, to within ClockBound.
 func (t Times) Check() (faults []TimeFault) {
 	t = t.milliseconds()
-	worker := []moment{{"its fence asked", t.Read}, {"its write began", t.Begun}, {"the answer came", t.Ended}}
+	worker := []moment{{"its fence asked", t.Read}, {"its write began", t.Begun}, {"it was committed", t.Committed}, {"the answer came", t.Ended}}
 	if t.Apart {
 		worker = worker[1:]
 	}
@@ -81,7 +81,7 @@ func (t Times) Check() (faults []TimeFault) {
 			}
 		}
 	}
-	faults = append(faults, t.clockDiffers(WorkersClock, t.Read, t.Begun, t.Ended)...)
+	faults = append(faults, t.clockDiffers(WorkersClock, t.Read, t.Begun, t.Committed, t.Ended)...)
 	return append(faults, t.clockDiffers(DatabaseClock, t.Created)...)
 }
 
@@ -152,7 +152,7 @@ func (t Times) CheckRouting(component string, epoch int64, frames []Frame) []Tim
 }
 
 func (t Times) milliseconds() Times {
-	for _, at := range []*time.Time{&t.Accepted, &t.Routed, &t.Task, &t.Recorded, &t.Read, &t.Begun, &t.Ended, &t.Created} {
+	for _, at := range []*time.Time{&t.Accepted, &t.Routed, &t.Task, &t.Recorded, &t.Read, &t.Begun, &t.Committed, &t.Ended, &t.Created} {
 		*at = Stamped(*at)
 	}
 	return t

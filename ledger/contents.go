@@ -276,6 +276,8 @@ type Execution struct {
 
 func (x Execution) done() bool { return x.Result == ltp.ResultExecuted }
 
+func (x Execution) begun() bool { return x.BegunMs != 0 }
+
 // Withdrawal is one try to end an order without executing it; see trace.Withdrawal.
 type Withdrawal struct {
 	OrderID string     `json:"order_id"`

@@ -19,21 +19,23 @@ type ordered struct {
 	asked       *Request  // the latest request
 	last        *Response // the latest answer, nil while the latest request has none
 	deferred    ltp.Reason
-	used        bool       // the latest answer has led to an attempt
-	unknown     bool       // the latest attempt gave no answer
-	running     bool       // an attempt has not ended
-	final       ltp.Result // how the latest attempt ended
-	message     string     // what it failed with
-	failed      int        // attempts that began and did not execute it, since it was retried
-	own         int        // of the latest in a row, those that were the order's own fault
-	done        bool       // it was executed
-	parkings    int
-	parked      bool       // it waits for an operator
-	retried     int        // how often it was retried
-	retries     int        // how often operators asked for that
-	rejected    []string   // operators who asked to reject it
-	passes      []Note     // what operators said who let it through a hold
-	passed      []ltp.Pass // those that it asked with
+	sources
+	recordedMs int64      // the latest time by Temporal's clock
+	used       bool       // the latest answer has led to an attempt
+	unknown    bool       // the latest attempt gave no answer
+	running    bool       // an attempt has not ended
+	final      ltp.Result // how the latest attempt ended
+	message    string     // what it failed with
+	failed     int        // attempts that began and did not execute it, since it was retried
+	own        int        // of the latest in a row, those that were the order's own fault
+	done       bool       // it was executed
+	parkings   int
+	parked     bool       // it waits for an operator
+	retried    int        // how often it was retried
+	retries    int        // how often operators asked for that
+	rejected   []string   // operators who asked to reject it
+	passes     []Note     // what operators said who let it through a hold
+	passed     []ltp.Pass // those that it asked with
 	// asksEnd is how it is to end, once that was tried.
 	asksEnd *ltp.Ending
 	// withdrawn is how it ends without being executed, and waits says that it is to, and that
@@ -78,6 +80,17 @@ func (o *ordered) request(r *rules, f Frame, p *Request) *fault {
 		return broken(CheckExecution, "order %s asks again after it was withdrawn", id)
 	case o.last != nil && o.last.Admissible && !o.used && p.Woken != ltp.WokenByFence:
 		return broken(CheckExecution, "order %s asks again, and its EXECUTE was never carried out", id)
+	}
+	if f := p.Order.valid(); f != nil {
+		return f
+	}
+	if f := o.follow(p.Source, false); f != nil {
+		return f
+	}
+	if o.asked != nil {
+		if f := later(id, o.asked.AskedMs, p.AskedMs); f != nil {
+			return f
+		}
 	}
 	if f := o.replay(p); f != nil {
 		return f
@@ -184,6 +197,8 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 		return broken(CheckDecision, "%s, admissible %t, commitment %q and branches do not go together", p.Decision, p.Admissible, p.Commitment)
 	case !slices.Contains(o.about.DependsOn, p.Component):
 		return broken(CheckRouting, "order %s does not depend on %s", p.OrderID, p.Component)
+	case p.Source != o.asked.Source:
+		return broken(CheckIdentity, "its source is event %d of run %s, and that of its request event %d of run %s", p.Source.EventID, p.Source.RunID, o.asked.Source.EventID, o.asked.Source.RunID)
 	case p.Cause != "" && (o.asked.Woken != ltp.WokenByFailure || p.Cause != ltp.CauseOrder && p.Cause != ltp.CauseComponent):
 		return broken(CheckRouting, "it blames %q, and nothing failed that this can be of", p.Cause)
 	}
@@ -193,6 +208,7 @@ func (o *ordered) response(r *rules, f Frame, p *Response) *fault {
 	if f := r.routedInTime(o, f.TS, p); f != nil {
 		return f
 	}
+	o.recordedMs = max(o.recordedMs, p.RecordedMs)
 	if !p.Admissible {
 		o.deferred = p.Reason
 	}
@@ -238,23 +254,31 @@ func (o *ordered) execution(r *rules, f Frame, p *Execution) *fault {
 		return broken(CheckExecution, "order %s is executed after it was withdrawn", p.OrderID)
 	case (p.Result == "") != (p.RecordedMs == 0), p.Result == "" && !x, p.Result != "" && !p.Result.Valid():
 		return broken(CheckExecution, "it has the result %q, recorded at %d", p.Result, p.RecordedMs)
-	case p.done() && (p.Attempt == "" || p.CommittedMs == 0 || p.Fence == nil || !p.Repeated && p.BegunMs == 0):
+	case p.done() && (p.Attempt == "" || p.CommittedMs == 0 || p.Fence == nil || p.BegunMs == 0):
 		return broken(CheckExecution, "it succeeded, and does not say when it wrote and under what")
 	case p.done() && !p.Repeated && p.Attempt != p.RequestFrameID:
 		return broken(CheckExecution, "the receipt names %s, and it is of %s", p.Attempt, p.RequestFrameID)
-	case p.BegunMs > 0 && (p.Fence == nil || !p.Fence.State.Fit() && o.last.Reason != ltp.ReasonPassed):
+	case p.begun() && (p.Fence == nil || !p.Fence.State.Fit() && o.last.Reason != ltp.ReasonPassed):
 		return broken(CheckExecution, "a write of order %s was begun while unfit", p.OrderID)
-	case p.BegunMs > 0 && !x && !slices.Contains(p.Given, p.Fence.Epoch):
+	case p.begun() && !x && p.Fence.ReadMs == 0:
+		return broken(CheckExecution, "a write of order %s was begun, and it does not say when its fence asked", p.OrderID)
+	case p.Fence != nil && (p.Fence.Epoch < 0 || p.Fence.LastFit < 0 || p.Fence.LastFit > p.Fence.Epoch):
+		return broken(CheckExecution, "the fence of order %s is of epoch %d, last fit in epoch %d", p.OrderID, p.Fence.Epoch, p.Fence.LastFit)
+	case p.begun() && !x && !slices.Contains(p.Given, p.Fence.Epoch):
 		return broken(CheckExecution, "a write of order %s was begun under epoch %d, and its task was given %v", p.OrderID, p.Fence.Epoch, p.Given)
 	}
-	if p.Fence != nil && p.BegunMs > 0 {
+	if p.begun() {
 		if f := r.based(CheckExecution, p.Fence.Component, p.Fence.State, p.Fence.Epoch); f != nil {
 			return f
 		}
-		if f := r.wroteInTime(o, p); f != nil {
-			return f
-		}
 	}
+	if f := r.attemptedInTime(o, p); f != nil {
+		return f
+	}
+	if f := o.follow(p.Source, true); f != nil {
+		return f
+	}
+	o.recordedMs = max(o.recordedMs, p.RecordedMs)
 	o.used, o.unknown, o.running, o.done, o.final = true, false, p.Result == "", p.done(), p.Result
 	o.withdrawn = p.Withdrawn
 	o.message = p.Message
@@ -273,6 +297,10 @@ func (o *ordered) noAnswer(f Frame, p *Execution) *fault {
 	case p.done() || p.RecordedMs == 0:
 		return broken(CheckExecution, "an attempt without an answer has a result")
 	}
+	if f := o.follow(p.Source, true); f != nil {
+		return f
+	}
+	o.recordedMs = max(o.recordedMs, p.RecordedMs)
 	o.used, o.unknown, o.final, o.message = true, true, p.Result, p.Message
 	o.failed++
 	return named(f.ID, p.id())
@@ -292,6 +320,13 @@ func (o *ordered) withdrawal(r *rules, f Frame, p *Withdrawal) *fault {
 	case o.asksEnd == nil && p.Asked.State == ltp.Rejected && !o.mayReject(p.Asked.Reason):
 		return broken(CheckEnd, "order %s is to be REJECTED, and neither was it refused by its own fault nor did an operator ask for it", p.OrderID)
 	}
+	if f := o.follow(p.Source, false); f != nil {
+		return f
+	}
+	if f := r.withdrawnInTime(o, p); f != nil {
+		return f
+	}
+	o.recordedMs = max(o.recordedMs, p.RecordedMs)
 	o.waits, o.parked, o.asksEnd = false, false, &p.Asked
 	switch {
 	case p.Found == ltp.FoundOrder && p.Attempt != "":
@@ -346,7 +381,7 @@ func (o *ordered) parking(f Frame, p *Parking) *fault {
 	case p.SinceMs < o.asked.AskedMs:
 		return broken(CheckTime, "order %s is parked before it asked", p.OrderID)
 	}
-	o.parked = true
+	o.parked, o.recordedMs = true, max(o.recordedMs, p.SinceMs)
 	return named(f.ID, parkingID(p.OrderID, p.No))
 }
 
@@ -389,6 +424,8 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 	switch {
 	case o.attempt > 0 && !same(p.Order, o.about):
 		return broken(CheckEnd, "order %s is not what it was before", id)
+	case p.RunID == "":
+		return broken(CheckForm, "order %s is of no run", id)
 	case unanswered:
 		return broken(CheckRouting, "request %s was never answered", ltp.RequestFrameID(id, o.attempt))
 	case p.Pending == p.State.Final(), p.Pending != (p.EndedMs == 0):
@@ -405,6 +442,15 @@ func (o *ordered) end(r *rules, f Frame, p *End) *fault {
 		return broken(CheckCoverage, "order %s does not depend on %s", id, c.Component)
 	case p.EndedMs != 0 && p.EndedMs < c.FromMs, c.ToMs != 0 && p.Order.AcceptedMs > c.ToMs:
 		return broken(CheckCoverage, "order %s was not pending in the window", id)
+	}
+	if f := p.Order.valid(); f != nil {
+		return f
+	}
+	if f := r.stampedInTime(p.Order); f != nil {
+		return f
+	}
+	if f := later(id, p.Order.AcceptedMs, o.recordedMs, p.EndedMs); f != nil {
+		return f
 	}
 	if why := o.mismatch(p); why != "" {
 		return broken(CheckEnd, "order %s is %s, and %s", id, p.State, why)

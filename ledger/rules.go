@@ -35,6 +35,8 @@ type rules struct {
 
 // holding is what is held true of a component, at one point of the file.
 type holding struct {
+	sources
+	latest Held
 	frames []ltp.Frame
 	epochs map[int64]*held
 	first  int64
@@ -64,6 +66,9 @@ func (r *rules) read(f Frame) *fault {
 	}
 	if (f.Type == ltp.FrameHello) != (r.counts.Entries == 0) {
 		return broken(CheckCoverage, "the file says twice what it covers")
+	}
+	if bad := valued(f.Payload); bad != nil {
+		return bad
 	}
 	r.counts.add(f.Payload)
 	switch p := f.Payload.(type) {
@@ -99,6 +104,9 @@ func named(id, want string) *fault {
 func (r *rules) hello(id string, p *Hello) *fault {
 	if p.Message != greeting || p.Role != "server" || p.Export.Software != Software {
 		return broken(CheckCoverage, "it is not how this software begins a file")
+	}
+	if ltp.ValidComponent(p.Export.Component) != nil || slices.Contains(p.Export.Runs, "") {
+		return broken(CheckCoverage, "it covers %q in the runs %q", p.Export.Component, p.Export.Runs)
 	}
 	if c := p.Export; (c.EndedMs == 0) != c.Open || (c.ToMs == 0) != c.Open || c.FromMs > c.BeganMs || (!c.Open && (c.EndedMs < c.BeganMs || c.ToMs < c.EndedMs)) {
 		return broken(CheckCoverage, "the times of the window and of the incident do not go together")
@@ -181,8 +189,8 @@ func (r *rules) orientation(f Frame, p *Orientation) *fault {
 	if !same(p, orientation(h, p.Source, r.covers.Component)) {
 		return broken(CheckOrientation, "what it says for LTP's inspector is not what was held true")
 	}
-	if !h.State.Valid() || h.Epoch < 1 {
-		return broken(CheckOrientation, "there is no state %q, epoch %d", h.State, h.Epoch)
+	if f := h.valid(f.TS); f != nil {
+		return f
 	}
 	c, ok := r.components[h.Component]
 	if !ok {
@@ -191,6 +199,10 @@ func (r *rules) orientation(f Frame, p *Orientation) *fault {
 	} else if f := r.next(c, h); f != nil {
 		return f
 	}
+	if f := c.follow(p.Source, false); f != nil {
+		return f
+	}
+	c.latest = h
 	now, ok := c.epochs[h.Epoch]
 	if !ok {
 		now = &held{state: h.State}
@@ -221,9 +233,15 @@ func (r *rules) orientation(f Frame, p *Orientation) *fault {
 // next checks that an orientation can follow the one in force.
 func (r *rules) next(c *holding, h Held) *fault {
 	now := c.epochs[c.epoch]
+	if h.SinceMs < c.latest.SinceMs {
+		return broken(CheckOrientation, "%s is %s since %d, and was %s since %d", h.Component, h.State, h.SinceMs, c.latest.State, c.latest.SinceMs)
+	}
 	if h.Epoch == c.epoch {
-		if h.State != now.state {
+		switch {
+		case h.State != now.state:
 			return broken(CheckOrientation, "%s is %s in epoch %d, and was %s in the same epoch", h.Component, h.State, h.Epoch, now.state)
+		case h.LastFit != c.latest.LastFit:
+			return broken(CheckOrientation, "%s was last fit in epoch %d, and in epoch %d by the entry before", h.Component, h.LastFit, c.latest.LastFit)
 		}
 		return nil
 	}
@@ -235,8 +253,32 @@ func (r *rules) next(c *holding, h Held) *fault {
 			return broken(CheckOrientation, "epoch %d of %s follows epoch %d: an orientation was removed", h.Epoch, h.Component, c.epoch)
 		}
 	}
-	if h.Epoch == c.epoch+1 && !allowed(now.state, h.State) {
+	switch {
+	case h.Epoch > c.epoch+1:
+	case !allowed(now.state, h.State):
 		return broken(CheckOrientation, "%s cannot become %s from %s", h.Component, h.State, now.state)
+	case !h.State.Fit() && h.LastFit != c.latest.LastFit:
+		return broken(CheckOrientation, "%s was last fit in epoch %d, and in epoch %d by the entry before", h.Component, h.LastFit, c.latest.LastFit)
+	}
+	return nil
+}
+
+// valid checks what was held true by itself, published at ts.
+func (h Held) valid(ts int64) *fault {
+	by := ts + ltp.ClockBound.Milliseconds()
+	switch {
+	case ltp.ValidComponent(h.Component) != nil:
+		return broken(CheckOrientation, "no component is called %q", h.Component)
+	case !h.State.Valid() || h.Epoch < 1:
+		return broken(CheckOrientation, "there is no state %q, epoch %d", h.State, h.Epoch)
+	case h.LastFit < 0 || h.LastFit > h.Epoch || h.State.Fit() != (h.LastFit == h.Epoch):
+		return broken(CheckOrientation, "%s is %s in epoch %d, and cannot have been last fit in epoch %d", h.Component, h.State, h.Epoch, h.LastFit)
+	case h.SinceMs > by:
+		return broken(CheckOrientation, "%s is %s since %d, after that was published", h.Component, h.State, h.SinceMs)
+	case h.Hold != nil && h.Hold.SinceMs > by:
+		return broken(CheckOrientation, "%s is held since %d, after that was published", h.Component, h.Hold.SinceMs)
+	case h.Observed != "" && !h.Observed.Valid():
+		return broken(CheckOrientation, "nothing is observed as %q", h.Observed)
 	}
 	return nil
 }
@@ -354,6 +396,12 @@ func (r *rules) checks() []Checked {
 	if c.Gaps > 0 {
 		coverage += fmt.Sprintf("; %d gaps are named: what they name is not here", c.Gaps)
 	}
+	execution := fmt.Sprintf("%d, each after an EXECUTE; %d wrote, at most one an order", c.Executions, c.Written)
+	if n := r.clocks.unchecked; n > 0 {
+		execution += fmt.Sprintf("; NOT CHECKED whether begun while fit: %s, of which clocks cannot tell", words.Plural(n, "write"))
+	} else {
+		execution += ", none begun while unfit"
+	}
 	end := words.Plural(c.Orders-c.Pending, "order") + " ended"
 	if c.Pending > 0 {
 		end += fmt.Sprintf(", and %d named as pending", c.Pending)
@@ -364,7 +412,7 @@ func (r *rules) checks() []Checked {
 		{CheckRouting, routing},
 		{CheckDecision, fmt.Sprintf("%d EXECUTE, %d DEFER, %d FREEZE, as the decision table says", c.Decisions[ltp.Execute], c.Decisions[ltp.Defer], c.Decisions[ltp.Freeze])},
 		{CheckReplay, fmt.Sprintf("%d, each of an earlier request that was not carried out", c.Replays)},
-		{CheckExecution, fmt.Sprintf("%d, each after an EXECUTE; %d wrote, at most one an order, none begun while unfit", c.Executions, c.Written)},
+		{CheckExecution, execution},
 		{CheckEnd, end},
 		{CheckCounts, fmt.Sprintf("%d entries add up", c.Entries)},
 	}

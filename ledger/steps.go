@@ -88,7 +88,7 @@ func (x *exporter) steps(ctx context.Context, t trace.OrderTrace) (all []step, e
 // noAnswer reports whether nothing is known of an attempt. One that was to be made by a
 // release has the number that the next routing has, too.
 func (x Execution) noAnswer() bool {
-	return x.Result == ltp.ResultUnknown && x.BegunMs == 0 && x.Worker == "" && x.ScheduledMs == 0
+	return x.Result == ltp.ResultUnknown && !x.begun() && x.Worker == "" && x.ScheduledMs == 0
 }
 
 func (x Execution) id() string {

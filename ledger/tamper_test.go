@@ -257,7 +257,7 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		}, "R4/2/response", ledger.CheckRouting},
 		{"a state changed", func(f *forger) {
 			o := payload[*ledger.Orientation](f, "orders-db@4")
-			o.State, o.Status, o.Held.State = ltp.Degraded, ltp.Degraded, ltp.Degraded
+			o.State, o.Status, o.Held.State, o.Held.LastFit = ltp.Degraded, ltp.Degraded, ltp.Degraded, 4
 			o.DriftLevel, o.Constraints.OrderWrites = "medium", "allowed"
 			f.chain()
 		}, "R4/1/response", ledger.CheckRouting},
@@ -469,6 +469,201 @@ func (f *forger) last(id string) (at int) {
 		}
 	}
 	return at
+}
+
+// Values that the node cannot have written show by themselves, whoever signed them.
+func TestValuesThatCannotBeAreNamedThoughSignedAgain(t *testing.T) {
+	const year, day = 365 * 24 * 3600_000, 24 * 3600_000
+	f := export(t, outage(t), 2)
+	execution := func(f *forger) *ledger.Execution { return payload[*ledger.Snapshot](f, "R4/2/execution").Execution }
+	written := func(do func(*ledger.Execution)) func(*forger) {
+		return func(f *forger) { do(execution(f)) }
+	}
+	answered := func(do func(*ledger.Response)) func(*forger) {
+		return func(f *forger) { do(payload[*ledger.Response](f, "R5/1/response")) }
+	}
+	asked := func(do func(*ledger.Request)) func(*forger) {
+		return func(f *forger) { do(payload[*ledger.Request](f, "R5/1")) }
+	}
+	held := func(do func(*ledger.Held)) func(*forger) {
+		return func(f *forger) {
+			o := payload[*ledger.Orientation](f, "orders-db@5")
+			do(&o.Held)
+			o.Reason = o.Held.Reason
+		}
+	}
+	ordered := func(do func(*ledger.Order)) func(*forger) {
+		return func(f *forger) {
+			do(&payload[*ledger.Request](f, "R1/1").Order)
+			do(&payload[*ledger.Snapshot](f, "R1/end").End.Order)
+		}
+	}
+	for what, c := range map[string]struct {
+		do    func(*forger)
+		check ledger.CheckName
+	}{
+		"begun before 1970, under UNSTABLE": {written(func(x *ledger.Execution) {
+			x.BegunMs, x.Fence.State, x.Fence.Epoch, x.Fence.LastFit = -1, ltp.Unstable, 4, 3
+		}), ledger.CheckTime},
+		"begun before 1970, under another component's fence": {written(func(x *ledger.Execution) { x.BegunMs, x.Fence.Component = -1, "payments" }), ledger.CheckTime},
+		"written, and never begun":                           {written(func(x *ledger.Execution) { x.BegunMs, x.Repeated = 0, true }), ledger.CheckExecution},
+		"begun, and its fence never asked":                   {written(func(x *ledger.Execution) { x.Fence.ReadMs = 0 }), ledger.CheckExecution},
+		"a fence last fit in the future":                     {written(func(x *ledger.Execution) { x.Fence.LastFit = 9 }), ledger.CheckExecution},
+		"committed before it was begun":                      {written(func(x *ledger.Execution) { x.CommittedMs = x.BegunMs - 1 }), ledger.CheckExecution},
+		"committed a year later":                             {written(func(x *ledger.Execution) { x.CommittedMs += year }), ledger.CheckExecution},
+		"committed and ended a year later":                   {written(func(x *ledger.Execution) { x.CommittedMs, x.EndedMs = x.CommittedMs+year, x.EndedMs+year }), ledger.CheckExecution},
+		"ended a day later":                                  {written(func(x *ledger.Execution) { x.EndedMs += day }), ledger.CheckExecution},
+		"an attempt that wrote nothing, ended a day later": {func(f *forger) {
+			payload[*ledger.Snapshot](f, "R2/1/execution").Execution.EndedMs += day
+		}, ledger.CheckExecution},
+		"all times of a worker a year earlier": {written(func(x *ledger.Execution) {
+			x.Fence.ReadMs, x.BegunMs, x.CommittedMs, x.EndedMs = x.Fence.ReadMs-year, x.BegunMs-year, x.CommittedMs-year, x.EndedMs-year
+		}), ledger.CheckExecution},
+		"a task after its record":           {written(func(x *ledger.Execution) { x.TaskMs += year }), ledger.CheckExecution},
+		"recorded after the order's end":    {written(func(x *ledger.Execution) { x.RecordedMs += 10_000 }), ledger.CheckTime},
+		"read a year earlier":               {answered(func(r *ledger.Response) { r.ReadMs = r.RecordedMs - year }), ledger.CheckRouting},
+		"read a year after it was recorded": {answered(func(r *ledger.Response) { r.ReadMs = r.RecordedMs + year }), ledger.CheckRouting},
+		"answered a year later":             {answered(func(r *ledger.Response) { r.RecordedMs += year }), ledger.CheckTime},
+		"asked a year earlier":              {asked(func(q *ledger.Request) { q.AskedMs -= year }), ledger.CheckTime},
+		"asked a year later":                {asked(func(q *ledger.Request) { q.AskedMs += year }), ledger.CheckTime},
+		"asked before 1970":                 {asked(func(q *ledger.Request) { q.AskedMs = -1 }), ledger.CheckTime},
+		"a withdrawal ended a year later":   {func(f *forger) { payload[*ledger.Snapshot](f, "R5/withdrawal/1").Withdrawal.EndedMs += year }, ledger.CheckEnd},
+		"a withdrawal before its request":   {func(f *forger) { payload[*ledger.Snapshot](f, "R5/withdrawal/1").Withdrawal.TaskMs -= year }, ledger.CheckEnd},
+
+		"every event the same": {func(f *forger) { f.sources(func(e *ledger.Event) { e.EventID = 1 }) }, ledger.CheckIdentity},
+		"events that are none": {func(f *forger) { f.sources(func(e *ledger.Event) { e.EventID = 0 }) }, ledger.CheckForm},
+		"events below zero":    {func(f *forger) { f.sources(func(e *ledger.Event) { e.EventID = -e.EventID }) }, ledger.CheckForm},
+		"events that fall":     {func(f *forger) { f.sources(func(e *ledger.Event) { e.EventID = 1000 - e.EventID }) }, ledger.CheckIdentity},
+		"no run":               {func(f *forger) { f.sources(func(e *ledger.Event) { e.RunID = "" }) }, ledger.CheckForm},
+		"an order of no run":   {func(f *forger) { payload[*ledger.Snapshot](f, "R4/end").End.RunID = "" }, ledger.CheckForm},
+		"a run that was over": {func(f *forger) {
+			payload[*ledger.Request](f, "R4/2").Source.RunID = "later"
+			payload[*ledger.Response](f, "R4/2/response").Source.RunID = "later"
+		}, ledger.CheckIdentity},
+		"an answer of another event": {answered(func(r *ledger.Response) { r.Source.EventID++ }), ledger.CheckIdentity},
+
+		"an amount below zero":        {ordered(func(o *ledger.Order) { o.AmountMinor = -1 }), ledger.CheckForm},
+		"no such currency":            {ordered(func(o *ledger.Order) { o.Currency = "usd" }), ledger.CheckForm},
+		"a hash that is none":         {ordered(func(o *ledger.Order) { o.Content = "zz" }), ledger.CheckForm},
+		"a hash in capital letters":   {ordered(func(o *ledger.Order) { o.Content = strings.ToUpper(o.Content) }), ledger.CheckForm},
+		"no such risk":                {ordered(func(o *ledger.Order) { o.Risk = "low" }), ledger.CheckForm},
+		"a component twice":           {ordered(func(o *ledger.Order) { o.DependsOn = append(o.DependsOn, o.DependsOn...) }), ledger.CheckForm},
+		"another component twice":     {ordered(func(o *ledger.Order) { o.DependsOn = append(slices.Clone(o.DependsOn), "pay", "pay") }), ledger.CheckForm},
+		"no such component":           {ordered(func(o *ledger.Order) { o.DependsOn = append(slices.Clone(o.DependsOn), "Pay!") }), ledger.CheckForm},
+		"without what is written to":  {ordered(func(o *ledger.Order) { o.DependsOn = []string{"pay"} }), ledger.CheckForm},
+		"accepted in an epoch below":  {ordered(func(o *ledger.Order) { o.StampEpoch = -1 }), ledger.CheckForm},
+		"accepted in an epoch to be":  {ordered(func(o *ledger.Order) { o.StampEpoch = 99 }), ledger.CheckRouting},
+		"accepted at no time":         {ordered(func(o *ledger.Order) { o.AcceptedMs = 0 }), ledger.CheckTime},
+		"accepted before 1970":        {ordered(func(o *ledger.Order) { o.AcceptedMs = -1 }), ledger.CheckTime},
+		"a worker with an escape":     {written(func(x *ledger.Execution) { x.Worker = "\x1b[2J" }), ledger.CheckForm},
+		"a component with an escape":  {held(func(h *ledger.Held) { h.Component = "orders-db\x1b" }), ledger.CheckForm},
+		"an order id with an escape":  {func(f *forger) { f.rename("R1", "R1\x1b[2J") }, ledger.CheckForm},
+		"an order id that is refused": {func(f *forger) { f.rename("R1", "R 1") }, ledger.CheckForm},
+		"an id of a tenant refused":   {func(f *forger) { f.rename("R1", "ACME/R1") }, ledger.CheckForm},
+
+		"since the future":               {held(func(h *ledger.Held) { h.SinceMs += day }), ledger.CheckOrientation},
+		"since a year ago":               {held(func(h *ledger.Held) { h.SinceMs -= year }), ledger.CheckOrientation},
+		"since no time":                  {held(func(h *ledger.Held) { h.SinceMs = 0 }), ledger.CheckTime},
+		"fit in an epoch to be":          {held(func(h *ledger.Held) { h.LastFit = 9 }), ledger.CheckOrientation},
+		"fit, and last fit before":       {held(func(h *ledger.Held) { h.LastFit = 3 }), ledger.CheckOrientation},
+		"held since the future":          {held(func(h *ledger.Held) { h.Hold = &ledger.Hold{By: "ann", Why: "a leak", SinceMs: h.SinceMs + day} }), ledger.CheckOrientation},
+		"held since no time":             {held(func(h *ledger.Held) { h.Hold = &ledger.Hold{By: "ann", Why: "a leak"} }), ledger.CheckTime},
+		"observed as something unheard":  {held(func(h *ledger.Held) { h.Observed = "FINE" }), ledger.CheckOrientation},
+		"unfit, and last fit in between": {func(f *forger) { payload[*ledger.Orientation](f, "orders-db@4").Held.LastFit = 2 }, ledger.CheckOrientation},
+	} {
+		t.Run(what, func(t *testing.T) {
+			forged := newForger(t, f)
+			c.do(forged)
+			forged.chain()
+			forged.sign(f.signer)
+			if v := forged.verify(t); v.OK || v.Broken.Check != c.check {
+				t.Errorf("%v, want %s", v.Broken, c.check)
+			} else {
+				t.Log(v.Broken)
+			}
+		})
+	}
+}
+
+// sources changes the sources of all entries.
+func (f *forger) sources(do func(*ledger.Event)) {
+	for _, e := range f.entries {
+		switch p := e.Frame.Payload.(type) {
+		case *ledger.Heartbeat:
+			if p.Note != nil {
+				do(&p.Note.Source)
+			}
+		case *ledger.Orientation:
+			do(&p.Source)
+		case *ledger.Request:
+			do(&p.Source)
+		case *ledger.Response:
+			do(&p.Source)
+		case *ledger.Snapshot:
+			switch {
+			case p.Execution != nil:
+				do(&p.Execution.Source)
+			case p.Withdrawal != nil:
+				do(&p.Withdrawal.Source)
+			case p.Note != nil:
+				do(&p.Note.Source)
+			}
+		}
+	}
+}
+
+// rename calls an order something else throughout.
+func (f *forger) rename(from, to string) {
+	for i := range f.entries {
+		e := &f.entries[i]
+		if !ofOrder(from)(*e) {
+			continue
+		}
+		e.Frame.ID = to + strings.TrimPrefix(e.Frame.ID, from)
+		switch p := e.Frame.Payload.(type) {
+		case *ledger.Request:
+			p.Order.ID = to
+		case *ledger.Response:
+			p.OrderID, p.RequestFrameID = to, to+strings.TrimPrefix(p.RequestFrameID, from)
+		case *ledger.Snapshot:
+			switch {
+			case p.Execution != nil:
+				x := p.Execution
+				x.OrderID, x.RequestFrameID, x.Attempt = to, to+strings.TrimPrefix(x.RequestFrameID, from), to+strings.TrimPrefix(x.Attempt, from)
+			case p.End != nil:
+				p.End.Order.ID = to
+			}
+		}
+	}
+}
+
+// Whether a write was begun while unfit is not claimed where only clocks that differ
+// explain its times.
+func TestWritesThatClocksCannotPlaceAreNotChecked(t *testing.T) {
+	f := export(t, outage(t), 2)
+	said := func(f file) string {
+		t.Helper()
+		v := f.verify(t)
+		i := slices.IndexFunc(v.Checks, func(c ledger.Checked) bool { return c.Name == ledger.CheckExecution })
+		if !v.OK || i < 0 {
+			t.Fatal(v.Broken)
+		}
+		return v.Checks[i].Said
+	}
+	const claim = "none begun while unfit"
+	if is := said(f); !strings.Contains(is, claim) {
+		t.Error(is)
+	}
+	for what, back := range map[string]int64{"into UNSTABLE": 10_000, "before acceptance": 60_000} {
+		forged := newForger(t, f)
+		x := payload[*ledger.Snapshot](forged, "R4/2/execution").Execution
+		x.BegunMs, x.Fence.ReadMs = x.BegunMs-back, x.Fence.ReadMs-back
+		forged.chain()
+		forged.sign(f.signer)
+		if is := said(forged.file); strings.Contains(is, claim) || !strings.Contains(is, "NOT CHECKED whether begun while fit: 1 write,") {
+			t.Errorf("moved back %s: %s", what, is)
+		}
+	}
 }
 
 // What is chained and signed again with the same key shows only against a checkpoint
