@@ -3,11 +3,13 @@ package ledger
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,30 +21,40 @@ import (
 // lines, origin, size in decimal and hash in base64.
 type Checkpoint struct {
 	// Origin names the log that one export is: the name of the key, the namespace, the
-	// component and the number of the incident, with / between them.
+	// component and the number of the incident, with / between them. An export of an incident
+	// that goes on is a log of its own: "open" and 16 hex digits of its hash follow.
 	Origin string    `json:"origin"`
 	Tree   tlog.Tree `json:"tree"`
 	Key    string    `json:"key"` // the name of the key that signed it
 }
 
-// logName is what an origin says behind the name of the key.
-func (c Coverage) logName() string {
-	return fmt.Sprintf("%s/%s/%d", url.PathEscape(c.Namespace), c.Component, c.Incident)
+// origin names the log of an export with a tree, signed by a key of that name.
+func (c Coverage) origin(key string, t tlog.Tree) string {
+	name := fmt.Sprintf("%s/%s/%s/%d", key, url.PathEscape(c.Namespace), c.Component, c.Incident)
+	if c.Open {
+		name += fmt.Sprintf("/open/%x", t.Hash[:8])
+	}
+	return name
 }
 
 // SignCheckpoint signs the head of the tree of an export. The same head and the same
 // key give the same bytes.
 func SignCheckpoint(c Coverage, t tlog.Tree, key note.Signer) ([]byte, error) {
-	text := fmt.Sprintf("%s/%s\n%d\n%s\n", key.Name(), c.logName(), t.N, t.Hash)
-	signed, err := note.Sign(&note.Note{Text: text}, key)
+	signed, err := note.Sign(&note.Note{Text: headText(c.origin(key.Name(), t), t)}, key)
 	if err != nil {
 		return nil, fmt.Errorf("sign the checkpoint: %w", err)
 	}
 	return signed, nil
 }
 
+// headText is what is signed of a tree head.
+func headText(origin string, t tlog.Tree) string {
+	return fmt.Sprintf("%s\n%d\n%s\n", origin, t.N, t.Hash)
+}
+
 // OpenCheckpoint reads a checkpoint that key has signed. One that it has not, or that
-// was changed since, is an error.
+// was changed since, is an error, and so is one that is not spelled as it is written.
+// Signatures of others may follow.
 func OpenCheckpoint(signed []byte, key note.Verifier) (Checkpoint, error) {
 	n, err := note.Open(signed, note.VerifierList(key))
 	var unknown *note.UnverifiedNoteError
@@ -66,12 +78,27 @@ func OpenCheckpoint(signed []byte, key note.Verifier) (Checkpoint, error) {
 	if c.Tree.Hash, err = tlog.ParseHash(string(all[2])); err != nil {
 		return Checkpoint{}, fmt.Errorf("this is no checkpoint: %q is no hash", all[2])
 	}
+	if again, err := spelled(headText(c.Origin, c.Tree), slices.Concat(n.Sigs, n.UnverifiedSigs)); err != nil || !bytes.Equal(again, signed) {
+		return Checkpoint{}, errors.New("the checkpoint is not spelled as checkpoints are: it was changed")
+	}
 	return c, nil
+}
+
+// spelled is a signed note as it is written.
+func spelled(text string, signatures []note.Signature) ([]byte, error) {
+	b := []byte(text + "\n")
+	for _, s := range signatures {
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return nil, err
+		}
+		b = fmt.Appendf(b, "\u2014 %s %s\n", s.Name, s.Base64)
+	}
+	return b, nil
 }
 
 // of reports whether the checkpoint is of the export that covers what c says.
 func (p Checkpoint) of(c Coverage) error {
-	if want := p.Key + "/" + c.logName(); p.Origin != want {
+	if want := c.origin(p.Key, p.Tree); p.Origin != want {
 		return fmt.Errorf("the checkpoint is of %s, and the file of %s", p.Origin, want)
 	}
 	return nil
@@ -132,12 +159,15 @@ func LoadKey(path string) (note.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("the key %s can be read by others: chmod 600 %s", path, path)
-	}
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
+	}
+	if _, err := note.NewVerifier(string(bytes.TrimSpace(data))); err == nil {
+		return nil, fmt.Errorf("%s holds the public key: name the file of the private key, such as %s", path, KeyFile)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("the key %s can be read by others: chmod 600 %s", path, path)
 	}
 	signer, err := note.NewSigner(string(bytes.TrimSpace(data)))
 	if err != nil { // the error does not hold the key, and must not
@@ -146,11 +176,16 @@ func LoadKey(path string) (note.Signer, error) {
 	return signer, nil
 }
 
-// ParsePublicKey reads a public key in the verifier form of note: name+hash+key.
+// ParsePublicKey reads a public key in the verifier form of note: name+hash+key. The error
+// does not hold the text, which may be a secret.
 func ParsePublicKey(text string) (note.Verifier, error) {
-	v, err := note.NewVerifier(strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "PRIVATE+KEY+") {
+		return nil, fmt.Errorf("this is the private key, which nobody else may see: give the public key, which is in %s beside it", PublicKeyFile)
+	}
+	v, err := note.NewVerifier(text)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no public key: give the line that ltp trace keygen printed, or a file that holds it", strings.TrimSpace(text))
+		return nil, errors.New("this is no public key: give the line that ltp trace keygen printed, or a file that holds it")
 	}
 	return v, nil
 }

@@ -136,6 +136,7 @@ func VerifyProof(data []byte, key note.Verifier) (Proof, error) {
 	}
 	var p Proof
 	var first []byte
+	var again bytes.Buffer
 	for i, b := range blocks {
 		if i == 0 {
 			first = b.checkpoint
@@ -145,12 +146,18 @@ func VerifyProof(data []byte, key note.Verifier) (Proof, error) {
 		} else if !bytes.Equal(b.checkpoint, first) {
 			return Proof{}, fmt.Errorf("entry %d: the checkpoint is another than that of the entries before", b.Index)
 		}
+		if err := writeProof(&again, b.Proved, b.proof, b.checkpoint); err != nil {
+			return Proof{}, err
+		}
 		if err := b.check(p.Checkpoint.Tree); err != nil {
 			return Proof{}, fmt.Errorf("entry %d: %w", b.Index, err)
 		}
 		if i > 0 {
 			p.Entries = append(p.Entries, b.Proved)
 		}
+	}
+	if !bytes.Equal(again.Bytes(), data) {
+		return Proof{}, errors.New("the proof is not spelled as proofs are: it was changed")
 	}
 	return p, p.follows(blocks)
 }

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/ledger"
 )
@@ -96,6 +99,96 @@ func TestProofsThatProveNothing(t *testing.T) {
 	}
 	if _, err := ledger.VerifyProof(good, stranger); err == nil || !strings.Contains(err.Error(), "not signed by") {
 		t.Errorf("with another key: %v", err)
+	}
+}
+
+// otherBits spells the last character of base64 before its padding with other unused bits.
+func otherBits(encoded string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	i := len(strings.TrimRight(encoded, "=")) - 1
+	return encoded[:i] + string(letters[strings.IndexByte(letters, encoded[i])^1]) + encoded[i+1:]
+}
+
+func TestCheckpointsAndProofsHaveOneSpelling(t *testing.T) {
+	f := export(t, outage(t), 2)
+	checkpoint, good := string(f.checkpoint), string(proof(t, f, "R4"))
+	lines := strings.SplitAfter(checkpoint, "\n")
+	signature := lines[4]
+	root := strings.TrimSuffix(lines[2], "\n")
+	_, inSignature, _ := strings.Cut(strings.TrimSuffix(signature, "\n")[len("\u2014 "):], " ")
+	path := strings.Split(good, "\n")[3]
+	extra, _, _ := strings.Cut(good[strings.Index(good, "extra ")+len("extra "):], "\n")
+	other, _ := newKey(t, "witness.example.com")
+	witnessed, err := note.Sign(&note.Note{Text: strings.Join(lines[:3], "")}, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	witness := strings.SplitAfter(string(witnessed), "\n")[4]
+	spell := func(in, old, by string) string {
+		t.Helper()
+		if changed := strings.ReplaceAll(in, old, by); changed != in {
+			return changed
+		}
+		t.Fatalf("%q cannot be spelled otherwise", old)
+		return ""
+	}
+	opens := func(signed string) error {
+		_, err := ledger.OpenCheckpoint([]byte(signed), f.key)
+		return err
+	}
+	proves := func(proof string) error {
+		_, err := ledger.VerifyProof([]byte(proof), f.key)
+		return err
+	}
+	if err := opens(checkpoint + witness); err != nil {
+		t.Errorf("with the signature of a witness: %v", err)
+	}
+	rootSpelled, err := note.Sign(&note.Note{Text: spell(strings.Join(lines[:3], ""), root, otherBits(root))}, f.signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"root":                      opens(string(rootSpelled)),
+		"signature":                 opens(spell(checkpoint, inSignature, otherBits(inSignature))),
+		"signature twice":           opens(checkpoint + signature),
+		"CR in the signature":       opens(spell(checkpoint, inSignature, inSignature[:9]+"\r"+inSignature[9:])),
+		"CR at the end":             opens(spell(checkpoint, "\n", "\r\n")),
+		"signature twice, a proof":  proves(spell(good, signature, signature+signature)),
+		"path":                      proves(spell(good, path, otherBits(path))),
+		"CR in the path":            proves(spell(good, path, path[:9]+"\r"+path[9:])),
+		"CR in the entry":           proves(spell(good, extra, extra[:9]+"\r"+extra[9:])),
+		"an index with a sign":      proves(spell(good, "index 0\n", "index +0\n")),
+		"a line behind the witness": opens(checkpoint + witness + "\n"),
+	} {
+		if err == nil {
+			t.Errorf("another spelling was taken: %s", what)
+		}
+	}
+}
+
+// An export of an incident that goes on is a log of its own: no witness sees two heads of
+// one log.
+func TestAnExportOfAnOpenIncidentIsALogOfItsOwn(t *testing.T) {
+	signer, key := newKey(t, ledger.DefaultKeyName)
+	origin := func(c ledger.Coverage, hash byte) string {
+		t.Helper()
+		signed, err := ledger.SignCheckpoint(c, tlog.Tree{N: 47, Hash: tlog.Hash{hash}}, signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := ledger.OpenCheckpoint(signed, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Origin
+	}
+	c := ledger.Coverage{Namespace: "default", Component: ltp.DefaultComponent, Incident: 2}
+	if is := origin(c, 1); is != "ltp-node/default/orders-db/2" || is != origin(c, 2) {
+		t.Error(is)
+	}
+	c.Open = true
+	if is := origin(c, 1); is != "ltp-node/default/orders-db/2/open/0100000000000000" || is != origin(c, 1) || is == origin(c, 2) {
+		t.Error(is)
 	}
 }
 

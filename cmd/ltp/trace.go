@@ -217,13 +217,19 @@ func (p proofFlags) public(a *app) (note.Verifier, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case err == nil:
-		return ledger.ParsePublicKey(string(text))
+		key, err := ledger.ParsePublicKey(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return key, nil
 	case p.key == "":
 		return nil, fmt.Errorf("whose signature should it be? Give the public key with --key; there is none at %s", path)
 	case strings.Contains(p.key, "+"):
 		return ledger.ParsePublicKey(p.key)
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("there is no file %s: --key takes the public key, or a file that holds it", p.key)
 	}
-	return nil, err
+	return nil, fmt.Errorf("read the public key: %w", err)
 }
 
 func (p proofFlags) against(a *app, file string) (ledger.Against, error) {
@@ -288,9 +294,9 @@ func writeVerdict(w io.Writer, name string, v ledger.Verdict, asJSON bool) error
 		}
 		fmt.Fprintf(w, "\n%s is whole: %s\n", name, covered(v.Coverage))
 	case v.Broken.Line > 0:
-		fmt.Fprintf(w, "BROKEN at line %d of %s: %s: %s\n", v.Broken.Line, name, v.Broken.Check, v.Broken.Why)
+		fmt.Fprintf(w, "BROKEN at line %d of %s: %s: %s\n", v.Broken.Line, name, v.Broken.Check, words.Clean(v.Broken.Why))
 	default:
-		fmt.Fprintf(w, "BROKEN %s: %s: %s\n", name, v.Broken.Check, v.Broken.Why)
+		fmt.Fprintf(w, "BROKEN %s: %s: %s\n", name, v.Broken.Check, words.Clean(v.Broken.Why))
 	}
 	if !v.OK {
 		return exitCode(1)
