@@ -108,7 +108,7 @@ func TestATerminalSessionSubmitsFollowsAndLooksBack(t *testing.T) {
 	api := dev.Says(&dev.Stdout, `Order API\s+(http://\S+)`)[1]
 	admin := dev.Says(&dev.Stdout, `Operators\s+(http://\S+)`)[1]
 	ui := dev.Says(&dev.Stdout, `Temporal UI\s+(http://\S+)`)[1]
-	dev.Says(&dev.Stdout, `release --why`)
+	dev.Says(&dev.Stdout, `orientation release --state-dir \S+ --why`)
 	page, err := http.Get(ui)
 	require.NoError(t, err)
 	require.NoError(t, page.Body.Close())
