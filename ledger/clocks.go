@@ -160,18 +160,33 @@ func (r *rules) withdrawnInTime(o *ordered, p *Withdrawal) *fault {
 	return r.clocks.addFaults(CheckEnd, p.OrderID, faults)
 }
 
-// stampedInTime checks that the epoch in which the door accepted an order had begun.
+// stampedInTime checks that the epoch in which the door accepted an order had begun. An epoch
+// that the file does not have yet is checked at its end.
 func (r *rules) stampedInTime(o Order) *fault {
 	c := r.components[o.written()]
 	if r.alone || c == nil || o.StampEpoch == 0 {
 		return nil
 	}
-	if o.StampEpoch > c.epoch && o.written() == r.covers.Component {
-		return broken(CheckRouting, "order %s was accepted in epoch %d of %s, which had not begun when it ended", o.ID, o.StampEpoch, r.covers.Component)
+	if o.StampEpoch > c.epoch {
+		r.ahead = append(r.ahead, o)
+		return nil
 	}
 	i := slices.IndexFunc(c.frames, func(f ltp.Frame) bool { return f.Orientation.Epoch == o.StampEpoch })
 	if i >= 0 && c.frames[i].At.Sub(at(o.AcceptedMs)) > ltp.ClockBound {
 		return broken(CheckRouting, "order %s was accepted in epoch %d of %s, which had not begun", o.ID, o.StampEpoch, o.written())
+	}
+	return nil
+}
+
+// stampedAhead checks the orders whose epoch the file did not have. One that was accepted
+// before the latest orientation cannot be of a later epoch; one that was accepted after it
+// may be, since an incident may go on while it is exported.
+func (r *rules) stampedAhead() *fault {
+	for _, o := range r.ahead {
+		c := r.components[o.written()]
+		if o.StampEpoch > c.epoch && c.frames[len(c.frames)-1].At.Sub(at(o.AcceptedMs)) > ltp.ClockBound {
+			return broken(CheckRouting, "order %s was accepted in epoch %d of %s, which had not begun", o.ID, o.StampEpoch, o.written())
+		}
 	}
 	return nil
 }

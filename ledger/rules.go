@@ -29,6 +29,7 @@ type rules struct {
 	late       int   // answers to what was asked after the next orientation was published
 	latest     int64 // by how much at most, in milliseconds
 	clocks     clocks
+	ahead      []Order // accepted in an epoch that the file did not have when they ended
 	// alone says that one order is looked at without the orientations.
 	alone bool
 }
@@ -360,6 +361,9 @@ func (r *rules) finish() *fault {
 		if r.orders[id] != finished {
 			return broken(CheckEnd, "order %s has neither ended nor is it named as pending", id)
 		}
+	}
+	if f := r.stampedAhead(); f != nil {
+		return f
 	}
 	c := r.covers
 	switch {
