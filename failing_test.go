@@ -59,7 +59,7 @@ func TestOrdersThatFailMakeAFitComponentUnstable(t *testing.T) {
 	}
 }
 
-// TestOrdersThatFailSayNothing of a component that is unfit, or of another epoch.
+// TestOrdersThatFailSayNothingOfAnUnfitComponent, nor of another epoch.
 func TestOrdersThatFailSayNothingOfAnUnfitComponent(t *testing.T) {
 	for _, s := range []ltp.State{ltp.Unknown, ltp.Unstable} {
 		c := at(t, s)

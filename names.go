@@ -93,7 +93,7 @@ const (
 // The memo fields.
 const (
 	OrientationMemo   = "orientation" // of an Orientation: the Orientation in force
-	ReplayControlMemo = "steering"    // of an Orientation: the ReplayControl in force
+	ReplayControlMemo = "steering"    // of an Orientation: the ReplayControl in force; histories have the older word
 	PolicyMemo        = "policy"      // of an Orientation: the Policy in force
 	ContentMemo       = "content"     // of an Order: Order.ContentHash, to tell a repeat from a conflict
 	ExecutionMemo     = "execution"   // of an Order: the activity of the user's that executes it; missing without one

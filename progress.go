@@ -168,8 +168,8 @@ func (b Inbox) Empty() bool {
 		b.Instruction == nil && b.Pass == nil
 }
 
-// Command is one thing to do. Exactly one field is set. Route, Execute, Hand, Withdraw and
-// Join ask for something: at most one of them is asked at a time, it comes last, and its
+// Command is one thing to do. Exactly one field is set. Route, Execute, ExecuteExternal,
+// Withdraw and Join ask for something: at most one of them is asked at a time, it comes last, and its
 // answer is the next Event. What comes of Announce changes nothing.
 type Command struct {
 	Mark            *Mark          // say so in the search attributes

@@ -38,7 +38,7 @@ func PairFault(p *pglocal.Pair, name string) (Fault, error) {
 	return f, nil
 }
 
-// at once makes a step of what cannot fail or wait.
+// atOnce makes a step of what cannot fail or wait.
 func atOnce(f func()) func(context.Context) error {
 	return func(context.Context) error { f(); return nil }
 }

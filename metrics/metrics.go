@@ -12,7 +12,7 @@
 //	ltp_order_writes_begun_total               counter    state             writes that began, by the state of the fence; 0 for UNSTABLE and UNKNOWN, always
 //	ltp_replay_released_total                  counter    component         deferred orders that were released; rate() is the pace of the replay
 //	ltp_replay_rate                            gauge      component         orders released in the last second, about; this and the next two are of the worker whose replay it is, while it lasts
-//	ltp_replay_remaining                       gauge      component         orders that are left for that replay to release, or that have not ended since
+//	ltp_replay_remaining                       gauge      component         orders that replay has still to release, as counted last, less those that have answered since
 //	ltp_replay_oldest_seconds                  gauge      component         the age of the oldest of those; 0 when none is left
 //	ltp_replay_paused                          gauge      component         1 while an operator has paused the replay, else 0
 //	ltp_orientation_state                      gauge      component, state  1 for the state that this process holds true, else 0; UNKNOWN also when it cannot see

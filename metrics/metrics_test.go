@@ -19,7 +19,7 @@ import (
 	"github.com/ltp-node/ltp/observer"
 )
 
-// counted is a starter that counts.
+// store is a starter that counts.
 type store struct {
 	n, parked int64
 	err       error

@@ -17,7 +17,7 @@ func newReplays() replays {
 	}
 	return replays{
 		rate:      gauge("ltp_replay_rate", "Orders released in the last second, about."),
-		remaining: gauge("ltp_replay_remaining", "Orders that are left for the replay to release, or that have not ended since."),
+		remaining: gauge("ltp_replay_remaining", "Orders that the replay has still to release, as counted last, less those that have answered since."),
 		oldest:    gauge("ltp_replay_oldest_seconds", "The age of the oldest order that is left; 0 when none is."),
 	}
 }

@@ -173,7 +173,7 @@ func TestAProbeIsNotHeldUpByABusyWriter(t *testing.T) {
 	assert.Less(t, sum/100, 250*time.Millisecond, "an observer might call this slow")
 }
 
-// write paths probes several times and returns what the facts say of the write path.
+// writePaths probes several times and returns what the facts say of the write path.
 func writePaths(t *testing.T, p *orderdb.Probe, n int) (said []string) {
 	t.Helper()
 	for range n {

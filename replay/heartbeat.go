@@ -13,12 +13,12 @@ import (
 
 // The phases of a release, for people.
 const (
-	PhaseCanary = "CANARY" // a few orders go first, and their outcome is awaited
-	PhaseRamp   = "RAMP"   // orders are released at the pace
-	PhaseSweep  = "SWEEP"  // everything found is released; what shows up late is looked for
-	PhasePaused = "PAUSED" // an operator holds the release
-	PhaseSettle = "SETTLE" // the backlog is drained; what shows up late is looked for
-	PhaseBlind  = "BLIND"  // the orientation cannot be read, or Temporal takes no heartbeat: nothing is released
+	PhaseCanary     = "CANARY" // a few orders go first, and their outcome is awaited
+	PhaseRamp       = "RAMP"   // orders are released at the pace
+	PhaseSweep      = "SWEEP"  // everything found is released; what shows up late is looked for
+	PhasePaused     = "PAUSED" // an operator holds the release
+	PhaseSettle     = "SETTLE" // the backlog is drained; what shows up late is looked for
+	PhaseUnreadable = "BLIND"  // the orientation cannot be read, or Temporal takes no heartbeat: nothing is released
 )
 
 // progress is how far a release is. It is safe for concurrent use.
@@ -73,7 +73,7 @@ func (r *release) report() ltp.ReleaseReport {
 	report.CanariesPassed = r.canariesPassed.Load()
 	switch now := r.reading(); {
 	case !r.serves(now) || r.lease.lost():
-		report.Phase, report.Ceiling = PhaseBlind, 0
+		report.Phase, report.Ceiling = PhaseUnreadable, 0
 	case now.ReplayControl.Paused:
 		report.Phase, report.Ceiling = PhasePaused, 0
 	}

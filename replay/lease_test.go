@@ -107,7 +107,7 @@ func TestAReleaseIsAliveWhileItWaits(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { s.sees(ltp.Recovering, 5) })
 		time.AfterFunc(30*time.Second, func() {
 			assert.WithinDuration(t, time.Now(), n.heartbeat().At, 2*time.Second)
-			assert.Equal(t, replay.PhaseBlind, n.heartbeat().Phase)
+			assert.Equal(t, replay.PhaseUnreadable, n.heartbeat().Phase)
 		})
 		_, err := release(t, engine(n, s, oneByOne()), drain)
 		require.NoError(t, err)

@@ -138,7 +138,7 @@ func TestAReleaseWaitsWhileTheBoardIsUnreadable(t *testing.T) {
 					if nth == 100 {
 						lost = time.Now()
 						s.loses()
-						time.AfterFunc(30*time.Second, func() { assert.Equal(t, replay.PhaseBlind, n.heartbeat().Phase) })
+						time.AfterFunc(30*time.Second, func() { assert.Equal(t, replay.PhaseUnreadable, n.heartbeat().Phase) })
 						time.AfterFunc(time.Minute, func() {
 							found = time.Now()
 							s.sees(ltp.Recovering, 5)

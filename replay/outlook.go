@@ -51,7 +51,7 @@ func NewOutlook(r board.Reading, run *Run, took time.Duration, now time.Time) Ou
 		o.Before = r.Epoch
 	}
 	report := run.Report
-	if report == nil || report.Phase == PhaseBlind || now.Sub(report.At) > silentAfter {
+	if report == nil || report.Phase == PhaseUnreadable || now.Sub(report.At) > silentAfter {
 		return o
 	}
 	if !report.CanariesPassed && (report.Setbacks > 0 || now.Sub(report.BegunAt) > silentAfter) {

@@ -53,7 +53,7 @@ func TestWhatIsExpectedIsWhatCanBeSaid(t *testing.T) {
 			(*run).Report.At = noon.Add(-time.Minute)
 		}, 4, time.Time{}, time.Time{}},
 		"a blind release": {func(_ *board.Reading, run **replay.Run) {
-			(*run).Report.Phase, (*run).Report.Ceiling = replay.PhaseBlind, 0
+			(*run).Report.Phase, (*run).Report.Ceiling = replay.PhaseUnreadable, 0
 		}, 4, time.Time{}, time.Time{}},
 		"paused":   {func(r *board.Reading, _ **replay.Run) { r.ReplayControl.Paused = true }, 4, time.Time{}, time.Time{}},
 		"unstable": {func(r *board.Reading, _ **replay.Run) { r.State = ltp.Unstable }, 4, time.Time{}, time.Time{}},

@@ -76,7 +76,6 @@ const minRetention = 24 * time.Hour
 // servers read the list of them every ten seconds.
 const namespacePatience = time.Minute
 
-// setUpNamespace makes the namespace where retention is not 0, and registers what it lacks.
 // madeNamespace is what ltp setup has made of the namespace.
 type madeNamespace struct {
 	Namespace string `json:"namespace"`
@@ -85,6 +84,7 @@ type madeNamespace struct {
 	Registered []string `json:"registered"`
 }
 
+// setUpNamespace makes the namespace where retention is not 0, and registers what it lacks.
 func (a *app) setUpNamespace(cmd *cobra.Command, as *format, retention time.Duration) error {
 	t, err := a.connect(cmd.Context())
 	if err != nil {
