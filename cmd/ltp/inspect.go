@@ -269,7 +269,7 @@ func (in *inspection) timeline(cmd *cobra.Command, o trace.OrientationTrace, inc
 		if err != nil {
 			return err
 		}
-		return in.tell(trace.NewTimeline(o, incident, orders, w))
+		return in.print(trace.NewTimeline(o, incident, orders, w))
 	}
 	digest := trace.NewDigest(o, incident, w)
 	for found, err := range in.reader.Each(cmd.Context(), w) {
@@ -282,10 +282,10 @@ func (in *inspection) timeline(cmd *cobra.Command, o trace.OrientationTrace, inc
 			digest.Add(found.Trace)
 		}
 	}
-	return in.tell(digest.Timeline())
+	return in.print(digest.Timeline())
 }
 
-func (in *inspection) tell(t trace.Timeline) error {
+func (in *inspection) print(t trace.Timeline) error {
 	if in.as.JSON() {
 		return trace.WriteJSON(in.out, t)
 	}

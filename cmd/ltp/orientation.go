@@ -222,7 +222,7 @@ change is kept in the history and holds at once, also for a dwell that is under 
 				return showPolicy(cmd, &as, component, all[0].Policy)
 			}
 			var now ltp.Policy
-			if err := a.tell(cmd.Context(), component, ltp.PolicyUpdate, w, w.By, w.Why, &now); err != nil {
+			if err := a.sendUpdate(cmd.Context(), component, ltp.PolicyUpdate, w, w.By, w.Why, &now); err != nil {
 				return flagged(err)
 			}
 			return showPolicy(cmd, &as, component, now)
@@ -255,14 +255,14 @@ func whoAndWhy(cmd *cobra.Command, component, by, why *string) {
 // update says an operator's word and shows what holds since. It is kept in history; it
 // needs a worker.
 func (a *app) update(cmd *cobra.Command, as *format, component, name string, word any, by, why string) (now ltp.Orientation, err error) {
-	if err := a.tell(cmd.Context(), component, name, word, by, why, &now); err != nil {
+	if err := a.sendUpdate(cmd.Context(), component, name, word, by, why, &now); err != nil {
 		return now, err
 	}
 	return now, as.show(cmd, now, shownOrientation{Orientation: now, at: time.Now()}.write)
 }
 
-// tell says an operator's word, whose answer is decoded into answer.
-func (a *app) tell(ctx context.Context, component, name string, word any, by, why string, answer any) error {
+// sendUpdate sends what an operator says as an Update, whose answer is decoded into answer.
+func (a *app) sendUpdate(ctx context.Context, component, name string, word any, by, why string, answer any) error {
 	switch {
 	case strings.TrimSpace(why) == "":
 		return errors.New("say why with --why: it is kept in the history for whoever asks later")

@@ -41,7 +41,7 @@ func (o shownOrientation) write(w io.Writer) {
 	if o.Evidence.Samples > 0 || o.Evidence.Error != "" {
 		s.Add("evidence", "%s", evidenceWords(o.Evidence))
 	}
-	for _, line := range steered(o.ReplayControl, o.at) {
+	for _, line := range controlWords(o.ReplayControl, o.at) {
 		s.Add("replay", "%s", line)
 	}
 	if p := o.Policy; p != (ltp.Policy{}) {
@@ -73,8 +73,8 @@ func heldBy(h ltp.Hold) string {
 	return said + ": " + h.Why
 }
 
-// steered is what operators say of the replays of a component, each with their own word.
-func steered(s ltp.ReplayControl, now time.Time) (all []string) {
+// controlWords are what operators say of the replays of a component, each with their own word.
+func controlWords(s ltp.ReplayControl, now time.Time) (all []string) {
 	say := func(what string, w ltp.Attribution) {
 		all = append(all, fmt.Sprintf("%s, by %s, %s: %s", what, w.By, ago(w.Since, now), w.Why))
 	}

@@ -17,8 +17,8 @@ import (
 func (a *app) replayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay",
-		Short: "Watch, plan and steer how deferred orders are released",
-		Long: `Watch, plan and steer how deferred orders are released when a component is fit again.
+		Short: "Watch, plan and control how deferred orders are released",
+		Long: `Watch, plan and control how deferred orders are released when a component is fit again.
 
 What an operator says stands until another word is said, also over the next outage, and
 is kept in the history. It changes neither the state nor the epoch: a paused replay
@@ -28,21 +28,21 @@ leaves the component RECOVERING, and its orders waiting.`,
 	return cmd
 }
 
-// steering are the flags of an operator's word on the replays.
-type steering struct {
+// controlFlags are the flags of a change of the replay control.
+type controlFlags struct {
 	component string
 	word      ltp.ReplayControlChange
 	as        format
 }
 
-func (s *steering) flags(cmd *cobra.Command) {
+func (s *controlFlags) flags(cmd *cobra.Command) {
 	s.component = ltp.DefaultComponent
 	s.as.flag(cmd, "what operators say of the replay, as one object")
 	whoAndWhy(cmd, &s.component, &s.word.By, &s.word.Why)
 }
 
 // rateFlag lets the word set the rate as well.
-func (s *steering) rateFlag(cmd *cobra.Command) {
+func (s *controlFlags) rateFlag(cmd *cobra.Command) {
 	cmd.Flags().Func("rate", "also set the most orders released in a second; 0 leaves it to the pace", func(text string) error {
 		rate, err := strconv.ParseFloat(text, 64)
 		s.word.Rate = &rate
@@ -50,18 +50,18 @@ func (s *steering) rateFlag(cmd *cobra.Command) {
 	})
 }
 
-// steer says the word and shows what stands since.
-func (a *app) steer(cmd *cobra.Command, s *steering) error {
+// controlReplay sends the change and shows the replay control that is in force since.
+func (a *app) controlReplay(cmd *cobra.Command, s *controlFlags) error {
 	// What is no number at all cannot even be said: see ltp.ReplayControlChange.Validate.
 	if err := s.word.Validate(ltp.ReplayControl{Paused: true}); err != nil && s.word.By != "" && s.word.Why != "" {
 		return err
 	}
 	var now ltp.ReplayControl
-	if err := a.tell(cmd.Context(), s.component, ltp.ReplayControlUpdate, s.word, s.word.By, s.word.Why, &now); err != nil {
+	if err := a.sendUpdate(cmd.Context(), s.component, ltp.ReplayControlUpdate, s.word, s.word.By, s.word.Why, &now); err != nil {
 		return err
 	}
 	return s.as.show(cmd, now, func(w io.Writer) {
-		lines := steered(now, time.Now())
+		lines := controlWords(now, time.Now())
 		if len(lines) == 0 {
 			lines = []string{"no operator says anything of it: the pace decides"}
 		}
@@ -72,7 +72,7 @@ func (a *app) steer(cmd *cobra.Command, s *steering) error {
 }
 
 func (a *app) replayPause() *cobra.Command {
-	var s steering
+	var s controlFlags
 	cmd := &cobra.Command{
 		Use:   "pause",
 		Short: "Release nothing until resumed; what is released goes on",
@@ -83,7 +83,7 @@ STABLE component, use ltp orientation hold.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.word.Paused = new(true)
-			return a.steer(cmd, &s)
+			return a.controlReplay(cmd, &s)
 		},
 	}
 	s.flags(cmd)
@@ -92,7 +92,7 @@ STABLE component, use ltp orientation hold.`,
 }
 
 func (a *app) replayResume() *cobra.Command {
-	var s steering
+	var s controlFlags
 	cmd := &cobra.Command{
 		Use:     "resume",
 		Short:   "Go on with a paused replay",
@@ -100,7 +100,7 @@ func (a *app) replayResume() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.word.Paused = new(false)
-			return a.steer(cmd, &s)
+			return a.controlReplay(cmd, &s)
 		},
 	}
 	s.flags(cmd)
@@ -109,7 +109,7 @@ func (a *app) replayResume() *cobra.Command {
 }
 
 func (a *app) replayRate() *cobra.Command {
-	var s steering
+	var s controlFlags
 	var reset bool
 	cmd := &cobra.Command{
 		Use:   "rate N | --reset",
@@ -130,7 +130,7 @@ commits fail or take long. 0, or --reset, leaves the rate to the pace again.`, l
 				}
 			}
 			s.word.Rate = &rate
-			return a.steer(cmd, &s)
+			return a.controlReplay(cmd, &s)
 		},
 	}
 	s.flags(cmd)

@@ -32,12 +32,12 @@ type plannedOrder struct {
 
 // plan is what a release would do.
 type plan struct {
-	Component string            `json:"component"`
-	State     ltp.State         `json:"state"`
-	Epoch     int64             `json:"epoch"`
-	Steering  ltp.ReplayControl `json:"steering,omitzero"`
-	Orders    int               `json:"orders"`
-	Classes   map[int]int       `json:"classes,omitempty"` // orders by class
+	Component     string            `json:"component"`
+	State         ltp.State         `json:"state"`
+	Epoch         int64             `json:"epoch"`
+	ReplayControl ltp.ReplayControl `json:"steering,omitzero"`
+	Orders        int               `json:"orders"`
+	Classes       map[int]int       `json:"classes,omitempty"` // orders by class
 	// Limit is the most orders a second, by the pace and the operator, or the rate of a
 	// release that is under way; Took is for how long an order is supposed to be on its way.
 	Limit       float64 `json:"limit"`
@@ -128,7 +128,7 @@ func readPlan(ctx context.Context, c client.Client, component string, took time.
 	now := time.Now().UTC()
 	outlook := replay.NewOutlook(r, run, took, now)
 	p := plan{
-		Component: component, State: r.State, Epoch: r.Epoch, Steering: r.ReplayControl, Classes: map[int]int{},
+		Component: component, State: r.State, Epoch: r.Epoch, ReplayControl: r.ReplayControl, Classes: map[int]int{},
 		Limit: pace.Default().Ceiling, TookSeconds: took.Seconds(), NotBefore: outlook.NotBefore,
 	}
 	if rate := r.ReplayControl.Rate; rate > 0 {
@@ -209,8 +209,8 @@ func (p plan) write(w io.Writer, now time.Time, shown bool) error {
 	say("%s orders a second, each %v s on its way: done after %s at the earliest.",
 		rate, p.TookSeconds, words.Lasted(time.Duration(p.DoneSeconds*float64(time.Second)).Round(time.Second/10)))
 	switch {
-	case p.Steering.Paused:
-		say("PAUSED by %s: %s. Nothing is released until ltp replay resume.", p.Steering.Pause.By, p.Steering.Pause.Why)
+	case p.ReplayControl.Paused:
+		say("PAUSED by %s: %s. Nothing is released until ltp replay resume.", p.ReplayControl.Pause.By, p.ReplayControl.Pause.Why)
 	case !p.DoneAt.IsZero():
 		say("From now on, that is %s UTC.", p.DoneAt.Format(time.DateTime))
 	case !p.NotBefore.IsZero():

@@ -26,8 +26,8 @@ type replayStatus struct {
 	Reason    string    `json:"reason"`
 	Since     time.Time `json:"since"`
 	// Unreadable says that State is UNKNOWN because it cannot be seen.
-	Unreadable bool              `json:"blind,omitempty"`
-	Steering   ltp.ReplayControl `json:"steering,omitzero"`
+	Unreadable    bool              `json:"blind,omitempty"`
+	ReplayControl ltp.ReplayControl `json:"steering,omitzero"`
 	// Waiting are the deferred orders of the component, and Reasons why they wait, as the
 	// visibility store shows them: late.
 	Waiting int64                `json:"waiting"`
@@ -110,7 +110,7 @@ func readReplay(ctx context.Context, c client.Client, component string) (replayS
 	}
 	s := replayStatus{
 		At: time.Now().UTC(), Component: component, State: r.State, Epoch: r.Epoch, Reason: r.Reason, Since: r.Since,
-		Unreadable: r.Unreadable, Steering: r.ReplayControl, Reasons: map[ltp.Reason]int64{},
+		Unreadable: r.Unreadable, ReplayControl: r.ReplayControl, Reasons: map[ltp.Reason]int64{},
 	}
 	if s.Replay, err = replay.UnderWay(ctx, c, component, r.Epoch); err != nil {
 		return s, err

@@ -30,7 +30,7 @@ func TestAPlanShowsItsEnds(t *testing.T) {
 		assert.Contains(t, b.String(), s)
 	}
 	assert.NotContains(t, b.String(), "#6  ")
-	p.Steering = ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "cold cache"}}
+	p.ReplayControl = ltp.ReplayControl{Paused: true, Pause: ltp.Attribution{By: "ann", Why: "cold cache"}}
 	b.Reset()
 	require.NoError(t, p.write(&b, begin, true))
 	assert.Contains(t, b.String(), "PAUSED by ann: cold cache")
@@ -53,7 +53,7 @@ func TestTheStatusSaysWhatWaitsAndWhy(t *testing.T) {
 		"paused": {func() replayStatus {
 			s := ramp()
 			s.Replay.Report.Phase, s.Replay.Report.Ceiling = replay.PhasePaused, 0
-			s.Steering = ltp.ReplayControl{
+			s.ReplayControl = ltp.ReplayControl{
 				Paused: true, Pause: ltp.Attribution{By: "ann", Why: "disk is full", Since: at.Add(-time.Minute)},
 				Rate: 50, Limit: ltp.Attribution{By: "bob", Why: "cold cache", Since: at.Add(-time.Second)},
 			}

@@ -72,7 +72,7 @@ func (s replayStatus) lines() []string {
 	} else {
 		all = append(all, s.waiting()...)
 	}
-	for _, line := range steered(s.Steering, s.At) {
+	for _, line := range controlWords(s.ReplayControl, s.At) {
 		all = append(all, "  "+line)
 	}
 	return all
