@@ -181,6 +181,7 @@ func TestATerminalSessionSubmitsFollowsAndLooksBack(t *testing.T) {
 	assert.Equal(t, during, c.looksBack(), "the same story")
 	assert.Equal(t, ltp.Executed, c.status("orders", "get", "A2").State)
 	assert.Contains(t, c.refused("inspect", "B9"), "no order B9")
+	assert.Equal(t, ltp.Unknown, c.orientation("get").State, "nobody observes")
 	c.deserted()
 }
 

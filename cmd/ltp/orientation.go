@@ -72,13 +72,24 @@ func (a *app) readings(ctx context.Context, components ...string) (all []board.R
 		}
 	}
 	for _, c := range components {
-		r, err := board.Read(ctx, t, c)
+		r, err := t.orientation(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// orientation reads a component's orientation, without a worker. Where this command has started
+// the server, nobody can have observed anything since the server ran last.
+func (t *temporal) orientation(ctx context.Context, component string) (board.Reading, error) {
+	r, err := board.Read(ctx, t, component)
+	if err == nil && t.gone != nil && r.State.Fit() {
+		r.State, r.Unreadable = ltp.Unknown, true
+		r.Reason = "nobody observes it: neither ltp dev nor a Temporal server ran on the state directory"
+	}
+	return r, err
 }
 
 // components are those that have an orientation, the order database first, which is the one

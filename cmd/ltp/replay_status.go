@@ -11,7 +11,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/ltp-node/ltp"
-	"github.com/ltp-node/ltp/board"
 	"github.com/ltp-node/ltp/internal/terminal"
 	"github.com/ltp-node/ltp/replay"
 )
@@ -103,8 +102,8 @@ func readReplays(ctx context.Context, t *temporal, component string) ([]replaySt
 }
 
 // readReplay asks Temporal for the status of a component.
-func readReplay(ctx context.Context, c client.Client, component string) (replayStatus, error) {
-	r, err := board.Read(ctx, c, component)
+func readReplay(ctx context.Context, c *temporal, component string) (replayStatus, error) {
+	r, err := c.orientation(ctx, component)
 	if err != nil {
 		return replayStatus{}, err
 	}
