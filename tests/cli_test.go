@@ -108,7 +108,7 @@ func TestATerminalSessionSubmitsFollowsAndLooksBack(t *testing.T) {
 	api := dev.Says(&dev.Stdout, `Order API\s+(http://\S+)`)[1]
 	admin := dev.Says(&dev.Stdout, `Operators\s+(http://\S+)`)[1]
 	ui := dev.Says(&dev.Stdout, `Temporal UI\s+(http://\S+)`)[1]
-	dev.Says(&dev.Stdout, `orientation release( --state-dir \S+)? --why`)
+	dev.Says(&dev.Stdout, `orientation release( --state-dir .+)? --why`)
 	page, err := http.Get(ui)
 	require.NoError(t, err)
 	require.NoError(t, page.Body.Close())
@@ -223,13 +223,13 @@ func (c *terminal) looksBack() (frames string) {
 func TestKilledDevLeavesItsDataInOrder(t *testing.T) {
 	c := newTerminal(t)
 	dev := c.start("dev", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ui-port", "0")
-	dev.Says(&dev.Stdout, `orientation release( --state-dir \S+)? --why`)
+	dev.Says(&dev.Stdout, `orientation release( --state-dir .+)? --why`)
 	c.status("orders", "submit", "-f", c.file("K1"))
 	dev.Kill()
 	assert.Equal(t, "K1", c.status("orders", "get", "K1").OrderID)
 	c.deserted()
 	again := c.start("dev", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ui-port", "0")
-	again.Says(&again.Stdout, `orientation release( --state-dir \S+)? --why`)
+	again.Says(&again.Stdout, `orientation release( --state-dir .+)? --why`)
 	require.Eventually(t, func() bool { return c.status("orders", "get", "K1").State == ltp.Executed }, patience, 100*time.Millisecond)
 }
 

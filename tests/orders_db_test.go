@@ -164,7 +164,7 @@ func TestAnSQLiteFileOfSomebodyElseIsNotTouched(t *testing.T) {
 	assert.True(t, bytes.Equal(before, after))
 
 	p := c.start(append(dev, ours)...)
-	p.Says(&p.Stdout, `orientation release( --state-dir \S+)? --why`)
+	p.Says(&p.Stdout, `orientation release( --state-dir .+)? --why`)
 	p.Interrupt()
 	assert.Contains(t, c.sentence("worker", "--orders-db", ours+"-not"), "there is no order database "+ours+"-not: run ltp setup --orders-db "+ours+"-not")
 }
@@ -174,7 +174,7 @@ func TestTheStateDirectoryMayHaveAnyName(t *testing.T) {
 	c := newTerminal(t)
 	c.stateDir = filepath.Join(t.TempDir(), "a@b:c=d?e#f %41")
 	dev := c.start("dev", "--api", "127.0.0.1:0", "--admin", "", "--ui-port", "0", "--dwell", "300ms")
-	dev.Says(&dev.Stdout, `orientation release( --state-dir \S+)? --why`)
+	dev.Says(&dev.Stdout, `orientation release( --state-dir .+)? --why`)
 	require.Eventually(t, func() bool { return c.orientation("get").State == ltp.Stable }, patience, 100*time.Millisecond)
 	assert.Equal(t, ltp.Executed, c.status("orders", "submit", "-f", c.file("A1"), "--wait", "1m").State)
 	dev.Interrupt()
@@ -192,7 +192,7 @@ func TestADamagedFileIsReportedAtTheStart(t *testing.T) {
 			c := newTerminal(t)
 			args := []string{"dev", "--api", "127.0.0.1:0", "--admin", "", "--ui-port", "0", "--dwell", "300ms"}
 			dev := c.start(args...)
-			dev.Says(&dev.Stdout, `orientation release( --state-dir \S+)? --why`)
+			dev.Says(&dev.Stdout, `orientation release( --state-dir .+)? --why`)
 			require.Eventually(t, func() bool { return c.orientation("get").State == ltp.Stable }, patience, 100*time.Millisecond)
 			c.status("orders", "submit", "-f", c.file("A1"), "--wait", "1m")
 			dev.Interrupt()

@@ -80,7 +80,7 @@ func (r *reader) types(statement string) {
 		}
 		r.api = strings.TrimPrefix(p.Says(&p.Stdout, `Order API\s+(http://\S+)`)[1], "http://")
 		r.admin = p.Says(&p.Stdout, `Operators\s+(http://\S+)`)[1]
-		p.Says(&p.Stdout, `orientation release( --state-dir \S+)? --why`)
+		p.Says(&p.Stdout, `orientation release( --state-dir .+)? --why`)
 		r.until(ltp.Stable)
 		return
 	}
