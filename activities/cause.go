@@ -34,9 +34,9 @@ const causeWithin = 3 * time.Second
 //     that: it is suspected.
 //
 // A probe's order is small and holds little. So it does not acquit the database of an error
-// about the database's state, such as a full disk: only a commit of another order does. For
-// nor of a write that had no answer: a lock may keep real orders alone waiting. For
-// an error about what an order holds, the contents of the newest orders are tried as well: a
+// about the database's state, such as a full disk, nor of a write that had no answer, since a
+// lock may keep real orders alone waiting: only a commit of another order does. For an error
+// about what an order holds, the contents of the newest orders are tried as well: a
 // migration may have added a constraint that the probe's order meets and real orders do not.
 //
 // What is not known to be the order's own is reported to the component's Orientation, as
@@ -85,9 +85,9 @@ func (a *Orders) tryWritePath(ctx context.Context, f ltp.Failure) ltp.FailureCau
 	err := a.trials.wait(trying, a.WritePath.TryWritePath)
 	class, _ := orderdb.ClassOf(err)
 	switch {
-	case err == nil && orderdb.OfItsState(f.Code): // the probe's order is small: there may be room for it alone
-		return ""
-	case err == nil && f.Code == "" && f.Result == ltp.ResultUnknown: // what real orders wait for, such as a row of stock, the probe's may not touch
+	case err == nil && (orderdb.OfItsState(f.Code) || f.Code == "" && f.Result == ltp.ResultUnknown):
+		// There may be room for the probe's small order alone, and a lock, such as one on a row
+		// of stock, that it does not meet.
 		return ""
 	case err == nil && f.Result != ltp.ResultRefused && orderdb.OfContent(f.Code):
 		return a.tryLatest(ctx)

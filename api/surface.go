@@ -40,11 +40,13 @@ func newSurface(to audience, contract []byte, at string, auth Authenticator, pro
 	return s
 }
 
-// parameters refuses a query of an address of orders that takes none.
-func parameters(pattern string, r *http.Request) *problem {
-	if r.URL.RawQuery == "" || pattern == "GET /orders" || !strings.Contains(pattern, " /orders") {
-		return nil
-	}
+// takesNone reports whether a pattern is of orders and takes no query.
+func takesNone(pattern string) bool {
+	return pattern != "GET /orders" && strings.Contains(pattern, " /orders")
+}
+
+// unknownParameter refuses a query where none is taken.
+func unknownParameter(r *http.Request) *problem {
 	name, _, _ := strings.Cut(r.URL.RawQuery, "=")
 	return invalidRequest.in(name, "there is no such parameter: this address takes none")
 }
@@ -54,12 +56,17 @@ type endpoint func(http.ResponseWriter, *http.Request) *problem
 
 // handle registers an endpoint: it answers, or returns the problem to answer with.
 func (s *surface) handle(pattern string, serve endpoint) {
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		p := parameters(pattern, r)
-		if p == nil {
-			p = serve(w, r)
+	if takesNone(pattern) {
+		answer := serve
+		serve = func(w http.ResponseWriter, r *http.Request) *problem {
+			if r.URL.RawQuery != "" {
+				return unknownParameter(r)
+			}
+			return answer(w, r)
 		}
-		if p != nil {
+	}
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if p := serve(w, r); p != nil {
 			s.refuse(w, r, p)
 		}
 	})

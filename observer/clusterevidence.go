@@ -28,7 +28,7 @@ const (
 	evidenceFresh = 2 * time.Second
 )
 
-// WithEvidence is a probe that writes as write does and hears evidence beside it, at most
+// WithEvidence is a probe that writes as write does and takes in evidence beside it, at most
 // once a second each.
 //
 // The write decides what is fit: one that succeeds is good whatever anybody says.
@@ -124,7 +124,7 @@ func (c *corroborated) begin(ctx context.Context) <-chan writeResult {
 	return done
 }
 
-// askWitnesses asks every witness that owes no answer. Nobody waits for one: it serves the
+// askWitnesses asks every witness whose answer is not awaited. Nobody waits for one: it serves the
 // write under way, or the next.
 func (c *corroborated) askWitnesses(ctx context.Context) {
 	c.asked = time.Now()

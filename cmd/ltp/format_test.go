@@ -128,3 +128,8 @@ func TestAnOrientationIsShownToPeople(t *testing.T) {
   policy    dwell 2s, max dwell 2m, flap window 10m, grace 10s
 `, text.String())
 }
+
+func TestALineOfTheReplayIsBrokenBetweenWords(t *testing.T) {
+	assert.Equal(t, []string{"  one   line", "held by ann: the", "    migration of", "    orders"},
+		wrapped([]string{"  one   line", "held by ann: the migration of orders"}, 20))
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/ltp-node/ltp"
 	"github.com/ltp-node/ltp/internal/table"
@@ -14,10 +15,12 @@ import (
 func writeStatus(w io.Writer, st starter.Status) {
 	s := table.NewSheet(w, fmt.Sprintf("%s is %s: %s", st.OrderID, st.State, st.Message))
 	defer s.Flush() //nolint:errcheck // w is a buffer
-	at := func(name string, t string) { s.Add(name, "%s UTC", t) }
-	if !st.AcceptedAt.IsZero() {
-		at("accepted", words.Time(st.AcceptedAt))
+	at := func(name string, t time.Time) {
+		if !t.IsZero() {
+			s.Add(name, "%s UTC", words.Time(t))
+		}
 	}
+	at("accepted", st.AcceptedAt)
 	switch st.State {
 	case ltp.Deferred:
 		s.Add("waits for", "%s: %s, epoch %d", waitsFor(st), st.Reason, st.Epoch)
@@ -29,12 +32,8 @@ func writeStatus(w io.Writer, st starter.Status) {
 	}
 	if b := st.Backlog; b != nil {
 		s.Add("place", "%s of its tenant before it", words.Plural(b.Ahead, "order"))
-		if !b.ExpectedAt.IsZero() {
-			at("expected", words.Time(b.ExpectedAt))
-		}
-		if !b.NotBefore.IsZero() {
-			at("not before", words.Time(b.NotBefore))
-		}
+		at("expected", b.ExpectedAt)
+		at("not before", b.NotBefore)
 	}
 	switch {
 	case st.Expedited:
@@ -46,7 +45,7 @@ func writeStatus(w io.Writer, st starter.Status) {
 		s.Add("cancelled", "requested; it ends CANCELLED, or EXECUTED if it turns out to have been written")
 	}
 	if r := st.Receipt; r != nil {
-		at("committed", words.Time(r.CommittedAt))
+		at("committed", r.CommittedAt)
 		s.Add("written by", "%s, under epoch %d of %s (%s)", r.Worker, r.Fence.Epoch, r.Fence.Component, r.Fence.State)
 		if r.Repeated {
 			s.Add("", "an earlier attempt, whose outcome was not known, had written it")
@@ -55,8 +54,6 @@ func writeStatus(w io.Writer, st starter.Status) {
 			s.Add("result", "%s", r.Result)
 		}
 	}
-	if !st.EndedAt.IsZero() {
-		at("ended", words.Time(st.EndedAt))
-	}
+	at("ended", st.EndedAt)
 	s.Add("detail", "%s", st.Detail)
 }

@@ -152,14 +152,14 @@ func (s replayStatus) waiting() (all []string) {
 func wrapped(lines []string, width int) (all []string) {
 	const indent = "    "
 	for _, line := range lines {
-		for i, part := range strings.Split(text.WrapText(line, width), "\n") {
-			if i > 0 {
-				for _, rest := range strings.Split(text.WrapText(part, width-len(indent)), "\n") {
-					all = append(all, indent+rest)
-				}
-				continue
-			}
-			all = append(all, part)
+		if text.StringWidth(line) <= width {
+			all = append(all, line)
+			continue
+		}
+		begin := ""
+		for part := range strings.SplitSeq(text.WrapSoft(line, width-len(indent)), "\n") {
+			all = append(all, begin+strings.TrimRight(part, " "))
+			begin = indent
 		}
 	}
 	return all

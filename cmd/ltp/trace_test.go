@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAPrivateKeyIsNeverPrinted where the public one is wanted, and each key is told from
+// TestAPrivateKeyIsNeverPrinted where the public one is wanted, and each key is distinguished from
 // the other.
 func TestAPrivateKeyIsNeverPrinted(t *testing.T) {
 	dir := t.TempDir()

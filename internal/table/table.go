@@ -79,7 +79,7 @@ func (t *Table) columns() []table.ColumnConfig {
 	for _, w := range t.widths {
 		line += w + gap
 	}
-	for line -= gap; t.fit > 0 && line > t.fit; line-- {
+	for line -= gap; line > t.fit; line-- {
 		widest := slices.Index(t.widths, slices.Max(t.widths))
 		if t.widths[widest] <= narrowest {
 			break
